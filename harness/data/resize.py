@@ -1,0 +1,81 @@
+"""Bringing images to network size, in loader workers and in `Detector.preprocess` alike."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from harness.model.types import Inputs
+
+
+@dataclass(frozen=True)
+class ResizedImage:
+    """One image at network size: pixels (3, H, W) uint8, scale and original size as (y, x)."""
+
+    pixels: Tensor
+    scale: tuple[float, float]
+    image_size: tuple[int, int]
+
+
+class Resize(Protocol):
+    def __call__(self, image: Tensor) -> ResizedImage:
+        """(3, h, w) uint8 -> network size."""
+        ...
+
+
+def resize_bilinear(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bilinear without antialiasing, rounded to uint8: OpenCV's INTER_LINEAR within 1 level."""
+    if tuple(image.shape[1:]) == size:
+        return image
+    resized = F.interpolate(image[None].float(), size, mode="bilinear", align_corners=False)
+    return resized[0].round_().clamp_(0, 255).to(torch.uint8)
+
+
+@dataclass(frozen=True)
+class SquashResize:
+    """To (height, width), aspect ratio not kept."""
+
+    height: int
+    width: int
+
+    def __call__(self, image: Tensor) -> ResizedImage:
+        h, w = image.shape[1:]
+        pixels = resize_bilinear(image, (self.height, self.width))
+        return ResizedImage(pixels, (self.height / h, self.width / w), (h, w))
+
+
+@dataclass(frozen=True)
+class ShortestSideResize:
+    """Shortest side to `side`, longest at most `longest`, aspect ratio kept."""
+
+    side: int
+    longest: int
+
+    def __call__(self, image: Tensor) -> ResizedImage:
+        h, w = image.shape[1:]
+        factor = min(self.side / min(h, w), self.longest / max(h, w))
+        size = (max(1, int(h * factor)), max(1, int(w * factor)))
+        return ResizedImage(resize_bilinear(image, size), (size[0] / h, size[1] / w), (h, w))
+
+
+def collate_images(images: Sequence[ResizedImage], divisor: int = 32) -> Inputs:
+    """Stack images of network size; pad at right and bottom to a common multiple of `divisor`."""
+
+    def up(n: int) -> int:
+        return -(-n // divisor) * divisor
+
+    height = up(max(i.pixels.shape[1] for i in images))
+    width = up(max(i.pixels.shape[2] for i in images))
+    padded = [
+        F.pad(i.pixels, (0, width - i.pixels.shape[2], 0, height - i.pixels.shape[1]))
+        for i in images
+    ]
+    return Inputs(
+        pixels=torch.stack(padded),
+        sizes=torch.tensor([tuple(i.pixels.shape[1:]) for i in images]),
+        scales=torch.tensor([i.scale for i in images], dtype=torch.float32),
+        image_sizes=torch.tensor([i.image_size for i in images]),
+    )

@@ -1,0 +1,40 @@
+"""The one class of errors that are the user's to mend, and the exit codes."""
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    OK = 0
+    CELL_FAILED = 1
+    BAD_INPUT = 2
+    GATE_MISSED = 3
+    NOTHING_TO_COMPARE = 4
+
+
+class UserError(Exception):
+    """Something outside the program is wrong; it is printed as one line, without a traceback.
+
+    Args:
+        found: what was found, as a short clause.
+        where: file and place ("suites/tinydet.yaml:12 detectors.tinydet_s.neck"), or "".
+        mend: what would do instead, or "".
+    """
+
+    exit_code = ExitCode.BAD_INPUT
+
+    def __init__(self, found: str, *, where: object = "", mend: str = "") -> None:
+        self.found, self.where, self.mend = found, str(where), mend
+        super().__init__(": ".join(part for part in (self.where, found) if part))
+
+    def __str__(self) -> str:
+        line = super().__str__()
+        return f"{line} ({self.mend})" if self.mend else line
+
+
+def near_names(name: str, known: list[str]) -> str:
+    """A clause for `UserError.mend`: the name probably meant, then what exists."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, known, n=1)
+    guess = f"did you mean '{near[0]}'? " if near else ""
+    return f"{guess}there is: {', '.join(sorted(known)) or 'none'}"

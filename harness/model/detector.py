@@ -1,0 +1,106 @@
+"""The contract every detector keeps, assembled or whole."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from harness.data.resize import Resize, collate_images
+from harness.model.types import Detections, Inputs, Targets
+
+
+class Detector(nn.Module, ABC):
+    """Images in, detections out, in three members that can be timed apart.
+
+    `preprocess` (resize, normalise) -> `network` (everything with weights) -> `postprocess`
+    (NMS, scaling back).
+
+    Attributes:
+        classes: names of the classes; label i is `classes[i]`.
+        resize: how an image comes to network size; picklable, so loader workers run it.
+        roles: role ("backbone", "neck", "rpn", "roi_op", "head") -> prefixes of the names of
+            the modules that play it, for the split of cost and latency.
+    """
+
+    classes: tuple[str, ...]
+    resize: Resize
+    roles: Mapping[str, tuple[str, ...]]
+
+    @abstractmethod
+    def normalize(self, pixels: Tensor) -> Tensor:
+        """(B, 3, H, W) uint8 RGB -> what the network takes, in the parameters' dtype."""
+
+    @abstractmethod
+    def network(self, inputs: Inputs) -> Any:
+        """Normalised inputs -> raw outputs."""
+
+    @abstractmethod
+    def postprocess(self, outputs: Any, inputs: Inputs) -> Detections:
+        """Raw outputs -> detections in pixels of the images as given."""
+
+    @abstractmethod
+    def losses(self, inputs: Inputs, targets: Targets) -> dict[str, Tensor]:
+        """Named scalar losses whose sum is minimised; normalised inputs, targets in image px."""
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
+
+    def prepare(self, inputs: Inputs) -> Inputs:
+        """Move a uint8 batch to the detector's device and normalise it there."""
+        moved = inputs.to(self.device, non_blocking=True)
+        return Inputs(self.normalize(moved.pixels), moved.sizes, moved.scales, moved.image_sizes)
+
+    def preprocess(self, images: Sequence[Tensor]) -> Inputs:
+        """uint8 RGB images (3, h, w) of any sizes -> a normalised batch."""
+        return self.prepare(collate_images([self.resize(image) for image in images]))
+
+    def forward(
+        self, inputs: Inputs, targets: Targets | None = None
+    ) -> Detections | dict[str, Tensor]:
+        """Losses when targets are given (DDP needs one entry), detections otherwise."""
+        if targets is not None:
+            return self.losses(inputs, targets)
+        return self.postprocess(self.network(inputs), inputs)
+
+    @torch.inference_mode()
+    def predict(self, images: Sequence[Any]) -> list[dict[str, Tensor]]:
+        """Detect in uint8 RGB images.
+
+        Args:
+            images: arrays (h, w, 3) or tensors (3, h, w), uint8, of any sizes.
+
+        Returns:
+            Per image `boxes` (N, 4) xyxy in its own pixels with exclusive corners, `scores`
+            (N,) and contiguous `labels` (N,), best first.
+        """
+        if not images:
+            return []
+        found = self(self.preprocess([as_image(image) for image in images])).to("cpu")
+        return [
+            {
+                "boxes": found.boxes[i, :n],
+                "scores": found.scores[i, :n],
+                "labels": found.labels[i, :n],
+            }
+            for i, n in enumerate(found.counts.tolist())
+        ]
+
+
+def as_image(image: Any) -> Tensor:
+    """An (h, w, 3) array or a (3, h, w) tensor of uint8 -> a (3, h, w) tensor.
+
+    Raises:
+        TypeError: another dtype.
+        ValueError: another shape.
+    """
+    tensor = image if isinstance(image, Tensor) else torch.from_numpy(image.copy())
+    if not isinstance(image, Tensor) and tensor.ndim == 3:
+        tensor = tensor.permute(2, 0, 1)
+    if tensor.dtype != torch.uint8:
+        raise TypeError(f"images are uint8, not {tensor.dtype}")
+    if tensor.ndim != 3 or tensor.shape[0] != 3:
+        raise ValueError(f"images are (h, w, 3) arrays or (3, h, w) tensors, not {tuple(image.shape)}")
+    return tensor

@@ -1,0 +1,74 @@
+"""What each part of a two-stage detector must offer. A plugin implements these in torch."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from harness.model.features import FeatureSpec, RoiSpec
+from harness.model.frame import BoxFrame
+from harness.model.types import Detections, Proposals, Targets
+
+Losses = dict[str, Tensor]
+
+
+class Backbone(Protocol):
+    out_features: tuple[FeatureSpec, ...]
+
+    def __call__(self, pixels: Tensor) -> list[Tensor]:
+        """(B, 3, H, W) normalised -> one (B, channels, H/stride, W/stride) per out feature."""
+        ...
+
+
+class Neck(Protocol):
+    out_features: tuple[FeatureSpec, ...]
+
+    def __call__(self, features: list[Tensor]) -> list[Tensor]: ...
+
+
+class Rpn(Protocol):
+    def __call__(self, features: list[Tensor]) -> Any:
+        """Raw outputs of the network, whatever `propose` and `losses` need."""
+        ...
+
+    def propose(self, outputs: Any) -> Proposals:
+        """Best regions of each image; `self.training` chooses how many. No gradient."""
+        ...
+
+    def losses(self, outputs: Any, targets: Targets) -> Losses:
+        """`targets` in network pixels."""
+        ...
+
+
+class RoiOp(Protocol):
+    out_feature: RoiSpec
+
+    def __call__(self, features: list[Tensor], boxes: Tensor) -> Tensor:
+        """Pool each box of (B, P, 4), xyxy exclusive in network pixels: (B * P, C, h, w).
+
+        `features` are all maps of the neck; the op picks the levels that it uses.
+        """
+        ...
+
+
+class BoxHead(Protocol):
+    frame: BoxFrame
+
+    def __call__(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, C, h, w) -> class logits (N, classes [+ background]) and box deltas."""
+        ...
+
+    def losses(
+        self, proposals: Proposals, targets: Targets, pool: Callable[[Tensor], Tensor]
+    ) -> Losses:
+        """Match, sample and score proposals. `pool` turns (B, P, 4) boxes into (B*P, C, h, w)."""
+        ...
+
+    def detect(self, proposals: Proposals, logits: Tensor, deltas: Tensor) -> Detections:
+        """Final detections in network pixels; logits and deltas as (B * P, ...)."""
+        ...
+
+
+PartFactory = Callable[..., Any]
+FeatureSpecs = Sequence[FeatureSpec]
+__all__ = ["Backbone", "BoxHead", "FeatureSpecs", "Losses", "Neck", "PartFactory", "RoiOp", "RoiSpec", "Rpn"]

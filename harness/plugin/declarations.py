@@ -1,0 +1,106 @@
+"""What a plugin says about each thing it offers; small, frozen and free of torch."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+Stage = Literal["train", "evaluate", "cost", "latency"]
+
+
+class Params(BaseModel):
+    """Base of every params model: strict about unknown keys, immutable once read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class NoParams(Params):
+    """For a part without anything to choose."""
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """A thing that a manifest can choose by name.
+
+    Attributes:
+        name: what stands behind `use:` in a manifest.
+        target: "module:attribute" of the factory; imported only when it is built.
+        params: the pydantic model of the factory's keyword arguments.
+        summary: one line for `harness list`.
+    """
+
+    kind: ClassVar[str]
+    name: str
+    target: str
+    params: type[Params]
+    summary: str
+
+    def load(self) -> Callable[..., Any]:
+        """Import the factory. ImportError and AttributeError keep their traceback."""
+        module, _, attribute = self.target.partition(":")
+        return getattr(import_module(module), attribute)  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class Backbone(Declaration):
+    """`factory(**params)` -> `harness.model.parts.Backbone`."""
+
+    kind: ClassVar[str] = "backbone"
+
+
+@dataclass(frozen=True)
+class Neck(Declaration):
+    """`factory(in_features, **params)` -> `harness.model.parts.Neck`."""
+
+    kind: ClassVar[str] = "neck"
+
+
+@dataclass(frozen=True)
+class Rpn(Declaration):
+    """`factory(in_features, image_size=(h, w), **params)` -> `harness.model.parts.Rpn`."""
+
+    kind: ClassVar[str] = "rpn"
+
+
+@dataclass(frozen=True)
+class RoiOp(Declaration):
+    """`factory(in_features, **params)` -> `harness.model.parts.RoiOp`."""
+
+    kind: ClassVar[str] = "roi_op"
+
+
+@dataclass(frozen=True)
+class BoxHead(Declaration):
+    """`factory(in_feature, num_classes=..., **params)` -> `harness.model.parts.BoxHead`."""
+
+    kind: ClassVar[str] = "box_head"
+
+
+@dataclass(frozen=True)
+class WholeDetector(Declaration):
+    """`factory(num_classes=..., **params)` -> `harness.model.detector.Detector`."""
+
+    kind: ClassVar[str] = "detector"
+
+
+@dataclass(frozen=True)
+class Dataset(Declaration):
+    """`factory(**params)` -> `harness.data.source.DataSource`. The target imports no torch."""
+
+    kind: ClassVar[str] = "dataset"
+
+
+@dataclass(frozen=True)
+class Meter(Declaration):
+    """`factory(**params)` -> a callable that returns measurements; see `harness.stages`.
+
+    Attributes:
+        stage: the stage that hands the meter its input.
+        metrics: names of the metrics it writes.
+    """
+
+    kind: ClassVar[str] = "meter"
+    stage: Stage
+    metrics: tuple[str, ...]

@@ -1,0 +1,51 @@
+"""Every hook there is. `docs/hooks.md` describes each with its shipped users."""
+
+from collections.abc import Sequence
+
+import pluggy
+
+from harness.plugin import declarations as d
+
+PROJECT = "harness"
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@hookspec
+def harness_backbones() -> Sequence[d.Backbone]:  # type: ignore[empty-body]
+    """Backbones: image -> feature maps."""
+
+
+@hookspec
+def harness_necks() -> Sequence[d.Neck]:  # type: ignore[empty-body]
+    """Necks: feature maps -> feature maps."""
+
+
+@hookspec
+def harness_rpns() -> Sequence[d.Rpn]:  # type: ignore[empty-body]
+    """Region proposal networks: feature maps -> proposals."""
+
+
+@hookspec
+def harness_roi_ops() -> Sequence[d.RoiOp]:  # type: ignore[empty-body]
+    """RoI ops: feature maps and proposals -> one small map a proposal."""
+
+
+@hookspec
+def harness_box_heads() -> Sequence[d.BoxHead]:  # type: ignore[empty-body]
+    """Box heads: pooled maps -> class scores and refined boxes."""
+
+
+@hookspec
+def harness_detectors() -> Sequence[d.WholeDetector]:  # type: ignore[empty-body]
+    """Detectors that come as a whole instead of in parts."""
+
+
+@hookspec
+def harness_datasets() -> Sequence[d.Dataset]:  # type: ignore[empty-body]
+    """Data sets in COCO's format."""
+
+
+@hookspec
+def harness_meters() -> Sequence[d.Meter]:  # type: ignore[empty-body]
+    """Meters: what a stage measures."""
