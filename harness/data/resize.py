@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from harness.model.types import Inputs
+from harness.data.batch import Inputs
 
 
 @dataclass(frozen=True)

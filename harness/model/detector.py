@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from harness.data.batch import Inputs, Targets
 from harness.data.resize import Resize, collate_images
-from harness.model.types import Detections, Inputs, Targets
+from harness.model.types import Detections
 
 
 class Detector(nn.Module, ABC):

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from harness.model.types import Inputs
+from harness.data.batch import Inputs
 
 
 def xyxy_scales(inputs: Inputs) -> Tensor:

@@ -5,9 +5,10 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
+from harness.data.batch import Targets
 from harness.model.features import FeatureSpec, RoiSpec
 from harness.model.frame import BoxFrame
-from harness.model.types import Detections, Proposals, Targets
+from harness.model.types import Detections, Proposals
 
 Losses = dict[str, Tensor]
 

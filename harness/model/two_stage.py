@@ -1,0 +1,96 @@
+"""A two-stage detector put together from parts that plugins offer."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from harness.data.batch import Inputs, Targets
+from harness.data.resize import Resize
+from harness.model.detector import Detector
+from harness.model.types import Detections, Proposals
+
+
+@dataclass(frozen=True)
+class TwoStageOutputs:
+    """Proposals with what the box head says of them, (B * P, ...)."""
+
+    proposals: Proposals
+    logits: Tensor
+    deltas: Tensor
+
+
+class TwoStageDetector(Detector):
+    """backbone -> neck -> RPN -> RoI op -> box head.
+
+    The modules are registered as `rpn_head` and `bbox_head`, the names that published
+    checkpoints use, and read as `rpn` and `box_head`.
+    """
+
+    roles: Mapping[str, tuple[str, ...]] = {
+        "backbone": ("backbone",),
+        "neck": ("neck",),
+        "rpn": ("rpn_head",),
+        "roi_op": ("roi_pool",),
+        "head": ("bbox_head",),
+    }
+
+    def __init__(
+        self,
+        *,
+        backbone: nn.Module,
+        neck: nn.Module,
+        rpn: nn.Module,
+        roi_pool: nn.Module,
+        box_head: nn.Module,
+        classes: tuple[str, ...],
+        resize: Resize,
+        mean: Sequence[float],
+        std: Sequence[float],
+    ) -> None:
+        super().__init__()
+        self.classes, self.resize = classes, resize
+        self.backbone, self.neck, self.rpn_head = backbone, neck, rpn
+        self.roi_pool, self.bbox_head = roi_pool, box_head
+        # not part of a checkpoint: published files do not have them
+        self.register_buffer("mean", torch.tensor(mean)[:, None, None], persistent=False)
+        self.register_buffer("std", torch.tensor(std)[:, None, None], persistent=False)
+
+    @property
+    def rpn(self) -> Any:
+        return self.rpn_head
+
+    @property
+    def box_head(self) -> Any:
+        return self.bbox_head
+
+    def normalize(self, pixels: Tensor) -> Tensor:
+        return (pixels.to(self.mean.dtype) - self.mean) / self.std  # type: ignore[operator, arg-type]
+
+    def features(self, pixels: Tensor) -> list[Tensor]:
+        """Normalised (B, 3, H, W) -> the neck's maps."""
+        maps: list[Tensor] = self.neck(self.backbone(pixels))
+        return maps
+
+    def network(self, inputs: Inputs) -> TwoStageOutputs:
+        maps = self.features(inputs.pixels)
+        proposals = self.rpn.propose(self.rpn(maps))
+        logits, deltas = self.box_head(self.roi_pool(maps, proposals.boxes))
+        return TwoStageOutputs(proposals, logits, deltas)
+
+    def postprocess(self, outputs: TwoStageOutputs, inputs: Inputs) -> Detections:
+        found: Detections = self.box_head.detect(outputs.proposals, outputs.logits, outputs.deltas)
+        boxes = self.box_head.frame.to_image(found.boxes, inputs)
+        return Detections(boxes, found.scores, found.labels, found.counts)
+
+    def losses(self, inputs: Inputs, targets: Targets) -> dict[str, Tensor]:
+        boxes = self.box_head.frame.to_network(targets.boxes, inputs)
+        targets = Targets(boxes, targets.labels, targets.counts)
+        maps = self.features(inputs.pixels)
+        outputs = self.rpn(maps)
+        losses: dict[str, Tensor] = self.rpn.losses(outputs, targets)
+        proposals = self.rpn.propose(outputs)
+        head = self.box_head.losses(proposals, targets, lambda rois: self.roi_pool(maps, rois))
+        return {**losses, **head}
