@@ -73,7 +73,7 @@ class RoiOp(Declaration):
 
 @dataclass(frozen=True)
 class BoxHead(Declaration):
-    """`factory(in_feature, num_classes=..., **params)` -> `harness.model.parts.BoxHead`."""
+    """`factory(in_feature, num_classes=..., image_size=(h, w), **params)` -> `parts.BoxHead`."""
 
     kind: ClassVar[str] = "box_head"
 

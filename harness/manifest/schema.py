@@ -1,0 +1,157 @@
+"""The manifest's grammar: strict, immutable models. `docs/manifest.md` explains each key."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+Positive = Annotated[int, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Use(Section):
+    """A plugin part chosen by name, with its parameters."""
+
+    use: Name
+    params: dict[str, Any] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare_name(cls, value: Any) -> Any:
+        return {"use": value} if isinstance(value, str) else value
+
+
+class Input(Section):
+    """How images come to the network: squashed to `size`, then (x - mean) / std in 0..255."""
+
+    size: tuple[Positive, Positive] = (320, 320)
+    mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
+    std: tuple[float, float, float] = (58.395, 57.12, 57.375)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _square(cls, value: Any) -> Any:
+        if isinstance(value, dict) and isinstance(value.get("size"), int):
+            return {**value, "size": (value["size"], value["size"])}
+        return value
+
+
+class Optimizer(Section):
+    name: Literal["sgd", "adamw"] = "sgd"
+    lr: Annotated[float, Field(gt=0)] = 0.02
+    momentum: Fraction = 0.9
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-5
+
+
+class Schedule(Section):
+    """Linear warm-up over `warmup_steps` from `warmup_factor` x lr, then cosine to `final_lr`."""
+
+    warmup_steps: Annotated[int, Field(ge=0)] = 500
+    warmup_factor: Fraction = 1 / 3
+    final_lr: Annotated[float, Field(ge=0)] = 0.0
+
+
+class Train(Section):
+    """One of `steps` and `epochs` says how long. `batch_size` is per process."""
+
+    steps: Positive | None = None
+    epochs: Positive | None = None
+    batch_size: Positive = 8
+    optimizer: Optimizer = Optimizer()
+    schedule: Schedule = Schedule()
+    clip_norm: Annotated[float, Field(gt=0)] | None = 35.0
+    augment: Literal["none", "flip", "paper"] = "paper"
+    ema_decay: Fraction | None = None
+    precision: Literal["float32", "float16", "bfloat16"] = "float32"
+    accumulate: Positive = 1
+    sync_bn: bool = True
+    workers: Annotated[int, Field(ge=0)] = 2
+    log_every: Positive = 10
+
+    @model_validator(mode="after")
+    def _one_length(self) -> "Train":
+        if self.steps is not None and self.epochs is not None:
+            raise ValueError("give 'steps' or 'epochs', not both")
+        return self
+
+
+class Evaluate(Section):
+    batch_size: Positive = 8
+    workers: Annotated[int, Field(ge=0)] = 2
+    max_images: Positive | None = None
+
+
+class Latency(Section):
+    """Warm-up ends when both `warmup_runs` and `warmup_seconds` are reached."""
+
+    batch_size: Positive = 1
+    images: Positive = 16
+    runs: Positive = 100
+    warmup_runs: Positive = 10
+    warmup_seconds: Annotated[float, Field(ge=0)] = 1.0
+    threads: Positive | None = None
+
+
+class Detector(Section):
+    """A whole detector (`detector`), or parts: backbone, neck, rpn, roi_op, box_head."""
+
+    detector: Use | None = None
+    backbone: Use | None = None
+    neck: Use | None = None
+    rpn: Use | None = None
+    roi_op: Use | None = None
+    box_head: Use | None = None
+    input: Input = Input()
+    checkpoint: str | None = None
+    backbone_checkpoint: str | None = None
+    train: Train = Train()
+
+    @model_validator(mode="after")
+    def _whole_or_parts(self) -> "Detector":
+        parts = [p for p in PART_KINDS if getattr(self, p) is not None]
+        missing = [p for p in PART_KINDS if getattr(self, p) is None]
+        if self.detector is not None and parts:
+            raise ValueError(f"'detector' is whole and takes no parts, but has {', '.join(parts)}")
+        if self.detector is None and missing:
+            raise ValueError(f"is missing {', '.join(missing)} (or a whole 'detector')")
+        return self
+
+
+PART_KINDS = ("backbone", "neck", "rpn", "roi_op", "box_head")
+
+
+class Published(Section):
+    """A figure that somebody published; never shown in a measured column."""
+
+    detector: Name
+    metric: Name
+    value: float
+    unit: str
+    split: str
+    source: str
+    note: str = ""
+
+
+class Suite(Section):
+    """A manifest with its profile and overrides applied: what a plan is made from."""
+
+    suite: Name
+    profile: Name
+    data: Use
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = (0,)
+    stages: tuple[Literal["train", "evaluate", "cost", "latency"], ...] = (
+        "train",
+        "evaluate",
+        "cost",
+        "latency",
+    )
+    meters: tuple[Use, ...]
+    columns: tuple[Name, ...]
+    evaluate: Evaluate = Evaluate()
+    latency: Latency = Latency()
+    detectors: dict[Name, Detector]
+    published: tuple[Published, ...] = ()
