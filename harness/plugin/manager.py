@@ -1,0 +1,117 @@
+"""Finds plugins (entry points of the group `harness`, and `-p`) and asks each what it offers."""
+
+import hashlib
+import importlib
+import importlib.util
+import sys
+from collections.abc import Iterable, Sequence
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pluggy
+
+from harness.errors import UserError, near_names
+from harness.plugin import hookspecs
+from harness.plugin.declarations import Declaration
+from harness.plugin.registry import FailedPlugin, Provider, Registry
+
+
+def load_plugins(extra: Sequence[str] = ()) -> Registry:
+    """Load every installed plugin and those named in `extra` (a module or a file.py each).
+
+    A plugin that raises is listed in `Registry.failed` and the others go on.
+
+    Raises:
+        UserError: `extra` names nothing that can be found, a hook is misspelt, or two plugins
+            offer the same thing.
+    """
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    registry = Registry()
+    for point in entry_points(group=hookspecs.PROJECT):
+        _admit(manager, registry, point.name, lambda point=point: _from_entry_point(point))
+    for name in extra:
+        _admit(manager, registry, name, lambda name=name: _from_option(name))
+    return registry
+
+
+def _admit(manager: pluggy.PluginManager, registry: Registry, name: str, load: Any) -> None:
+    try:
+        module, provider = load()
+        manager.register(module, name=name)
+        declarations = list(_declarations(manager, module))
+    except UserError:
+        raise
+    except (Exception, SystemExit) as error:  # whatever a stranger's module does at import
+        registry.failed.append(FailedPlugin(name, f"{type(error).__name__}: {error}"))
+        return
+    _refuse_misspelt_hooks(manager, module, provider)
+    registry.providers.append(provider)
+    for declaration in declarations:
+        registry.add(declaration, provider)
+
+
+def _from_entry_point(point: EntryPoint) -> tuple[ModuleType, Provider]:
+    distribution = point.dist.name if point.dist else point.module
+    version = point.dist.version if point.dist else "unknown"
+    return point.load(), Provider(point.name, version, distribution)
+
+
+def _from_option(name: str) -> tuple[ModuleType, Provider]:
+    if name.endswith(".py"):
+        return _from_file(Path(name))
+    if importlib.util.find_spec(name.partition(".")[0]) is None:
+        raise UserError(f"-p {name}: no such module", mend="a module name or a file.py")
+    module = importlib.import_module(name)
+    source = Path(module.__file__).read_bytes() if module.__file__ else b""
+    return module, Provider(name, hashlib.sha256(source).hexdigest()[:12], "module")
+
+
+def _from_file(path: Path) -> tuple[ModuleType, Provider]:
+    if not path.is_file():
+        raise UserError(f"-p {path}: no such file", mend="a module name or a file.py")
+    loaded = sys.modules.get(path.stem)
+    if loaded is not None and Path(loaded.__file__ or "").resolve() != path.resolve():
+        raise UserError(f"-p {path}: a module '{path.stem}' exists already", mend="rename the file")
+    provider = Provider(path.stem, hashlib.sha256(path.read_bytes()).hexdigest()[:12], str(path))
+    if loaded is not None:
+        return loaded, provider
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module  # so that "stem:attribute" targets find it
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[path.stem]
+        raise
+    return module, provider
+
+
+def _declarations(manager: pluggy.PluginManager, module: ModuleType) -> Iterable[Declaration]:
+    for caller in manager.get_hookcallers(module) or []:
+        for impl in caller.get_hookimpls():
+            if impl.plugin is not module or not hasattr(hookspecs, caller.name):
+                continue
+            for declaration in impl.function():
+                if not isinstance(declaration, Declaration):
+                    raise TypeError(f"{caller.name} returned {declaration!r}, not a declaration")
+                yield declaration
+
+
+def _refuse_misspelt_hooks(
+    manager: pluggy.PluginManager, module: ModuleType, provider: Provider
+) -> None:
+    try:
+        manager.check_pending()
+    except pluggy.PluginValidationError as error:
+        known = [n for n in dir(hookspecs) if n.startswith("harness_")]
+        callers = manager.get_hookcallers(module) or []
+        misspelt = next((c.name for c in callers if c.name not in known), str(error))
+        raise UserError(
+            f"plugin {provider} implements a hook '{misspelt}' that does not exist",
+            mend=near_names(misspelt, known),
+        ) from error
