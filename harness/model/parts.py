@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from harness.data.batch import Targets
+from harness.data.batch import Inputs, Targets
 from harness.model.features import FeatureSpec, RoiSpec
 from harness.model.frame import BoxFrame
 from harness.model.types import Detections, Proposals
@@ -65,8 +65,14 @@ class BoxHead(Protocol):
         """Match, sample and score proposals. `pool` turns (B, P, 4) boxes into (B*P, C, h, w)."""
         ...
 
-    def detect(self, proposals: Proposals, logits: Tensor, deltas: Tensor) -> Detections:
-        """Final detections in network pixels; logits and deltas as (B * P, ...)."""
+    def detect(
+        self, proposals: Proposals, logits: Tensor, deltas: Tensor, inputs: Inputs
+    ) -> Detections:
+        """Final detections in image pixels; logits and deltas as (B * P, ...).
+
+        NMS runs on boxes already in image pixels, where overlaps of boxes that are inclusive at
+        heart differ from those in network pixels.
+        """
         ...
 
 

@@ -81,9 +81,10 @@ class TwoStageDetector(Detector):
         return TwoStageOutputs(proposals, logits, deltas)
 
     def postprocess(self, outputs: TwoStageOutputs, inputs: Inputs) -> Detections:
-        found: Detections = self.box_head.detect(outputs.proposals, outputs.logits, outputs.deltas)
-        boxes = self.box_head.frame.to_image(found.boxes, inputs)
-        return Detections(boxes, found.scores, found.labels, found.counts)
+        found: Detections = self.box_head.detect(
+            outputs.proposals, outputs.logits, outputs.deltas, inputs
+        )
+        return found
 
     def losses(self, inputs: Inputs, targets: Targets) -> dict[str, Tensor]:
         boxes = self.box_head.frame.to_network(targets.boxes, inputs)
