@@ -38,3 +38,18 @@ def near_names(name: str, known: list[str]) -> str:
     near = get_close_matches(name, known, n=1)
     guess = f"did you mean '{near[0]}'? " if near else ""
     return f"{guess}there is: {', '.join(sorted(known)) or 'none'}"
+
+
+class CellError(Exception):
+    """One cell of the plan cannot go on; its line becomes the cell's record, the others go on."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal stopped the work at a place from which it can be resumed.
+
+    No `Exception`, so that no cell takes it for its own failure. `exit_code` is 128 + signal.
+    """
+
+    def __init__(self, signum: int, line: str) -> None:
+        super().__init__(line)
+        self.signum, self.exit_code = signum, 128 + signum
