@@ -1,0 +1,232 @@
+"""From a manifest file, a profile and overrides to one resolved `Suite`."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from harness.errors import UserError, near_names
+from harness.manifest.reader import Document, Key, KeyPath, parse_yaml, read_yaml
+from harness.manifest.schema import PART_KINDS, Suite
+
+Tree = dict[str, Any]
+TOP_KEYS = {"suite", "defaults", "profiles", "detectors", "published"}
+LAYER_KEYS = {"data", "seeds", "stages", "meters", "columns", "evaluate", "latency", "detector"}
+DEFAULT_PROFILE = "quick"
+
+
+@dataclass(frozen=True)
+class Override:
+    """`--set path=value`; a `*` in the path stands for every key at that place."""
+
+    path: tuple[str, ...]
+    value: Any
+    text: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A read file, a chosen profile and what was overridden."""
+
+    document: Document
+    profile: str
+    overrides: tuple[Override, ...] = ()
+    suite: Suite = field(init=False)
+
+    def __post_init__(self) -> None:
+        for profile in self.document.value["profiles"]:
+            if profile != self.profile:  # a mistake in any profile is a mistake
+                _validate(self, _resolve(self.document.value, profile), profile)
+        tree = _resolve(self.document.value, self.profile)
+        for override in self.overrides:
+            _apply(tree, override.path, override)
+        object.__setattr__(self, "suite", _validate(self, tree, self.profile))
+
+    def place(self, path: KeyPath, profile: str | None = None) -> str:
+        """Where the value at `path` of the resolved suite was written, with the path itself."""
+        dotted = ".".join(str(key) for key in path)
+        for override in reversed(self.overrides):
+            if _covers(override.path, path):
+                return f"--set {override.text}: {dotted}"
+        written = _written_paths(path, profile or self.profile)
+        known = [p for p in written if p in self.document.lines]
+        best = known[0] if known else max(written, key=lambda p: _known_depth(self.document, p))
+        return f"{self.document.place(best)} {dotted}".rstrip()
+
+
+def load_manifest(
+    path: str | Path, profile: str | None = None, overrides: Sequence[str] = ()
+) -> Manifest:
+    """Read a manifest and resolve it.
+
+    Args:
+        profile: "quick" when None.
+        overrides: "a.b.c=value" each, value in YAML; paths are those of the resolved suite.
+
+    Raises:
+        UserError: naming file, line, dotted path, what was found and the near name.
+    """
+    document = read_yaml(Path(path))
+    _check_shape(document)
+    profiles = document.value["profiles"]
+    chosen = profile or (DEFAULT_PROFILE if DEFAULT_PROFILE in profiles else next(iter(profiles)))
+    if chosen not in profiles:
+        mend = near_names(chosen, list(profiles))
+        raise UserError(f"has no profile '{chosen}'", where=path, mend=mend)
+    return Manifest(document, chosen, tuple(_parse_override(text) for text in overrides))
+
+
+def _parse_override(text: str) -> Override:
+    path, equals, value = text.partition("=")
+    keys = tuple(path.split("."))
+    if not equals or not all(keys):
+        raise UserError(f"--set {text}: is not of the form a.b.c=value")
+    return Override(keys, parse_yaml(value, "--set " + text).value if value else None, text)
+
+
+def _check_shape(document: Document) -> None:
+    """The outer keys, before anything is merged."""
+    _require_mapping(document, (), TOP_KEYS)
+    for key in ("suite", "profiles", "detectors"):
+        if key not in document.value:
+            raise UserError(f"has no '{key}'", where=document.source, mend="see docs/manifest.md")
+    if "defaults" in document.value:
+        _require_mapping(document, ("defaults",), LAYER_KEYS)
+    for name in _require_mapping(document, ("profiles",)):
+        _require_mapping(document, ("profiles", name), LAYER_KEYS)
+    for name, detector in _require_mapping(document, ("detectors",)).items():
+        _require_mapping(document, ("detectors", name))
+        for profile in detector.get("profiles", {}):
+            path = ("detectors", name, "profiles")
+            _require_mapping(document, path, set(document.value["profiles"]))
+            _require_mapping(document, (*path, profile))
+
+
+def _require_mapping(document: Document, path: KeyPath, known: set[str] | None = None) -> Tree:
+    value = document.value
+    for key in path:
+        value = value[key]
+    where = f"{document.place(path)} {'.'.join(map(str, path))}".rstrip()
+    if not isinstance(value, dict):
+        raise UserError(f"is {type(value).__name__}, not a mapping", where=where)
+    if known is None and not value:
+        raise UserError("is empty", where=where)
+    for key in value:
+        if known is not None and key not in known:
+            place = document.place((*path, key))
+            raise UserError(
+                f"unknown key '{key}'",
+                where=f"{place} {'.'.join(map(str, (*path, key)))}",
+                mend=near_names(key, list(known)),
+            )
+    return value  # type: ignore[no-any-return]
+
+
+def _resolve(raw: Tree, profile: str) -> Tree:
+    """defaults < profile; for each detector: those < its own keys < its keys for the profile."""
+    layer = _merge(deepcopy(raw.get("defaults", {})), raw["profiles"][profile])
+    base = layer.pop("detector", {})
+    detectors = {name: _detector(base, own, profile) for name, own in raw["detectors"].items()}
+    head = {"suite": raw["suite"], "profile": profile, "published": raw.get("published", [])}
+    return {**layer, **head, "detectors": detectors}
+
+
+def _detector(base: Tree, own: Tree, profile: str) -> Tree:
+    own = dict(own)
+    special = own.pop("profiles", {}).get(profile, {})
+    if "detector" in own:  # a whole detector inherits no parts
+        base = {key: value for key, value in base.items() if key not in PART_KINDS}
+    return _merge(_merge(deepcopy(base), own), special)
+
+
+def _merge(below: Tree, above: Mapping[str, Any]) -> Tree:
+    """Mappings merge key by key, except a part that `use`s another plugin; all else replaces."""
+    for key, value in above.items():
+        old = below.get(key)
+        if isinstance(old, str) and isinstance(value, dict) and "use" not in value:
+            old = {"use": old}
+        same_use = isinstance(old, dict) and isinstance(value, dict)
+        same_use = same_use and value.get("use", old.get("use")) == old.get("use")
+        below[key] = _merge(dict(old), value) if same_use else deepcopy(value)
+    return below
+
+
+def _apply(tree: Any, path: Sequence[str], override: Override) -> None:
+    key, rest = path[0], path[1:]
+    if not isinstance(tree, dict):
+        kind = "a list" if isinstance(tree, list) else "a value"
+        raise UserError(
+            f"--set {override.text}: '{key}' is inside {kind}, not a mapping",
+            mend="set the whole of it, such as key=[a, b]",
+        )
+    for name in list(tree) if key == "*" else [key]:
+        if not rest:
+            tree[name] = override.value
+            continue
+        if isinstance(tree.get(name), str) and rest[0] in ("use", "params"):
+            tree[name] = {"use": tree[name]}
+        _apply(tree.setdefault(name, {}), rest, override)
+
+
+def _covers(pattern: Sequence[str], path: KeyPath) -> bool:
+    pairs = zip(pattern, path, strict=False)
+    return len(pattern) <= len(path) and all(p in ("*", str(k)) for p, k in pairs)
+
+
+def _written_paths(path: KeyPath, profile: str) -> list[KeyPath]:
+    """Where a resolved value may stand in the file, the strongest place first."""
+    if path[:1] == ("detectors",) and len(path) > 1:
+        rest = path[2:]
+        return [
+            (*path[:2], "profiles", profile, *rest),
+            path,
+            ("profiles", profile, "detector", *rest),
+            ("defaults", "detector", *rest),
+        ]
+    return [("profiles", profile, *path), ("defaults", *path), path]
+
+
+def _known_depth(document: Document, path: KeyPath) -> int:
+    return sum(path[:n] in document.lines for n in range(1, len(path) + 1))
+
+
+def _validate(manifest: Manifest, tree: Tree, profile: str) -> Suite:
+    try:
+        return Suite.model_validate(tree)
+    except ValidationError as error:
+        raise invalid(error, Suite, lambda path: manifest.place(path, profile)) from error
+
+
+def invalid(error: ValidationError, model: type[BaseModel], place: Any) -> UserError:
+    """The first mistake that pydantic found, as one line; `place(path)` says where it stands."""
+    first = error.errors()[0]
+    path: KeyPath = tuple(key for key in first["loc"] if key != "[key]")
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    if first["type"] == "extra_forbidden":
+        mend = near_names(str(path[-1]), _fields_at(model, path[:-1]))
+        return UserError(f"unknown key '{path[-1]}'{more}", where=place(path), mend=mend)
+    if first["type"] == "missing":
+        return UserError(f"'{path[-1]}' is missing{more}", where=place(path[:-1]))
+    message = first["msg"].removeprefix("Value error, ")
+    message = message[:1].lower() + message[1:]
+    found = repr(first["input"])
+    shown = "" if isinstance(first["input"], dict) else f", not {found[:60]}"
+    return UserError(f"{message}{shown}{more}", where=place(path))
+
+
+def _fields_at(model: Any, path: Iterable[Key]) -> list[str]:
+    """Names of the fields of the model that stands at `path` below `model`."""
+    for key in path:
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            model = model.model_fields[str(key)].annotation if key in model.model_fields else None
+        else:  # inside dict[str, X] or tuple[X, ...]
+            model = next((a for a in reversed(get_args(model)) if a is not Ellipsis), None)
+        choices = [a for a in get_args(model) if isinstance(a, type) and issubclass(a, BaseModel)]
+        if choices and type(None) in get_args(model):
+            model = choices[0]
+    if isinstance(model, type) and issubclass(model, BaseModel):
+        return list(model.model_fields)
+    return []

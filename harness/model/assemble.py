@@ -1,0 +1,95 @@
+"""Plan -> detector. The only importer of factories; checks every joint."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from harness.data.resize import SquashResize
+from harness.errors import UserError
+from harness.manifest.schema import Detector as DetectorSpec
+from harness.model.detector import Detector
+from harness.model.features import FeatureSpec
+from harness.model.two_stage import TwoStageDetector
+from harness.plan.cells import Part
+
+
+def assemble(
+    spec: DetectorSpec, parts: Mapping[str, Part], classes: Sequence[str], where: str = ""
+) -> Detector:
+    """Build a detector with fresh weights (seed torch before, for the same ones).
+
+    Args:
+        parts: role -> part, as a plan resolves them.
+        classes: names of the classes, in the order of the labels.
+        where: what stands before the message of an error, such as the detector's name.
+
+    Raises:
+        UserError: a plugin refuses its parameters or its input features, or a part's feature
+            maps are not what it says they are.
+    """
+    names = tuple(classes)
+    if "detector" in parts:
+        whole: Detector = _build(parts["detector"], where, num_classes=len(names))
+        whole.classes = names
+        return whole
+    size = spec.input.size
+    backbone = _build(parts["backbone"], where)
+    neck = _build(parts["neck"], where, backbone.out_features)
+    _check_maps(backbone, neck, parts, size, where)
+    rpn = _build(parts["rpn"], where, neck.out_features, image_size=size)
+    roi_pool = _build(parts["roi_op"], where, neck.out_features)
+    pooled = roi_pool.out_feature
+    head = _build(parts["box_head"], where, pooled, num_classes=len(names), image_size=size)
+    return TwoStageDetector(
+        backbone=backbone,
+        neck=neck,
+        rpn=rpn,
+        roi_pool=roi_pool,
+        box_head=head,
+        classes=names,
+        resize=SquashResize(*size),
+        mean=spec.input.mean,
+        std=spec.input.std,
+    )
+
+
+def _build(part: Part, where: str, *inputs: Any, **context: Any) -> Any:
+    """Call a part's factory; a refusal says which detector and which part it was."""
+    place = f"{where} {part.role} '{part.declaration.name}'".strip()
+    try:
+        return part.declaration.load()(*inputs, **context, **part.params)
+    except UserError as error:
+        raise UserError(error.found, where=place, mend=error.mend) from error
+
+
+@torch.no_grad()
+def _check_maps(
+    backbone: Any, neck: Any, parts: Mapping[str, Part], size: tuple[int, int], where: str
+) -> None:
+    """One image through backbone and neck: do the maps have the shapes that were declared?"""
+    backbone.eval()
+    neck.eval()
+    maps = backbone(torch.zeros(1, 3, *size))
+    _compare(parts["backbone"], backbone.out_features, maps, size, where)
+    _compare(parts["neck"], neck.out_features, neck(maps), size, where)
+    backbone.train()
+    neck.train()
+
+
+def _compare(
+    part: Part,
+    declared: Sequence[FeatureSpec],
+    maps: Sequence[torch.Tensor],
+    size: tuple[int, int],
+    where: str,
+) -> None:
+    expected = [(f.channels, -(-size[0] // f.stride), -(-size[1] // f.stride)) for f in declared]
+    actual = [tuple(m.shape[1:]) for m in maps]
+    if expected != actual:
+        raise UserError(
+            f"declares {', '.join(map(str, declared))}, that is {expected} at {size[0]}x{size[1]}, "
+            f"but gives {actual}",
+            where=f"{where} {part.role} '{part.declaration.name}'".strip(),
+            mend="its out_features and its forward must agree",
+        )

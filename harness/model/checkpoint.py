@@ -1,0 +1,179 @@
+"""Loads weights from files that may be old, partial, foreign or hostile."""
+
+import hashlib
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from harness.errors import UserError
+
+SHOWN = 3  # names listed in an error line; the report has them all
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a file holds.
+
+    Attributes:
+        state: names (without `module.`) -> tensors.
+        meta: what the writer added, or empty.
+        sha256: of the file's bytes, first 16 digits.
+    """
+
+    path: Path
+    state: Mapping[str, Tensor]
+    meta: Mapping[str, Any]
+    sha256: str
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What matched and, by name, what did not."""
+
+    loaded: int
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+    mismatched: tuple[str, ...]
+
+    @property
+    def complete(self) -> bool:
+        return not (self.missing or self.unexpected or self.mismatched)
+
+    def lines(self) -> list[str]:
+        """One line per name that did not match."""
+        return [
+            *(f"missing in the file: {name}" for name in self.missing),
+            *(f"unknown to the detector: {name}" for name in self.unexpected),
+            *(f"another shape: {name}" for name in self.mismatched),
+        ]
+
+
+def read_checkpoint(path: str | Path) -> Checkpoint:
+    """Read a raw state dict, or a mapping with "state_dict" and perhaps "meta".
+
+    Only tensors and plain containers are unpickled (`weights_only`), so that a file cannot run
+    code.
+
+    Raises:
+        UserError: missing, unreadable, corrupt, hostile, or without a state dict.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError("no such checkpoint", where=path)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise UserError(
+            "holds more than tensors and plain values, so it was not loaded (it could run code)",
+            where=path,
+            mend="save only the state dict: torch.save(model.state_dict(), path)",
+        ) from error
+    except (RuntimeError, EOFError, ValueError, KeyError, OSError, AttributeError, TypeError) as error:
+        raise UserError(f"is not a checkpoint that torch can read ({_first_line(error)})", where=path) from error
+    state, meta = _split(content, path)
+    return Checkpoint(path, state, meta, file_hash(path))
+
+
+def load_weights(module: nn.Module, checkpoint: Checkpoint) -> LoadReport:
+    """Load what matches by name and shape; buffers that count batches may be absent.
+
+    Raises:
+        UserError: nothing matches, or shapes show that the file is of another detector.
+    """
+    own = module.state_dict()
+    fits = {k: v for k, v in checkpoint.state.items() if k in own and own[k].shape == v.shape}
+    mismatched = tuple(
+        f"{k} ({tuple(v.shape)} in the file, {tuple(own[k].shape)} here)"
+        for k, v in checkpoint.state.items()
+        if k in own and own[k].shape != v.shape
+    )
+    report = LoadReport(
+        loaded=len(fits),
+        missing=tuple(k for k in own if k not in checkpoint.state and _matters(k)),
+        unexpected=tuple(k for k in checkpoint.state if k not in own),
+        mismatched=mismatched,
+    )
+    if not fits:
+        raise UserError(
+            f"fits nothing of this detector: it has {_some(list(checkpoint.state))}, "
+            f"the detector {_some(list(own))}",
+            where=checkpoint.path,
+        )
+    module.load_state_dict(fits, strict=False)
+    return report
+
+
+def load_detector(module: nn.Module, checkpoint: Checkpoint) -> LoadReport:
+    """`load_weights` for a file that must be of this very detector.
+
+    Raises:
+        UserError: a name or a shape does not match; all are listed.
+    """
+    report = load_weights(module, checkpoint)
+    if not report.complete:
+        lines = report.lines()
+        raise UserError(
+            f"is of another detector: {report.loaded} entries fit, {len(lines)} do not: "
+            + "; ".join(lines[:SHOWN])
+            + (f"; and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""),
+            where=checkpoint.path,
+            mend="check the detector's name and its number of classes",
+        )
+    return report
+
+
+def load_backbone(backbone: nn.Module, checkpoint: Checkpoint) -> LoadReport:
+    """Backbone weights from an ImageNet file or from a whole detector's.
+
+    Names count as they are or below `backbone.`; entries of a classifier are listed as
+    unexpected.
+    """
+    prefix = "backbone."
+    inside = {k.removeprefix(prefix): v for k, v in checkpoint.state.items() if k.startswith(prefix)}
+    return load_weights(
+        backbone,
+        Checkpoint(checkpoint.path, inside or checkpoint.state, checkpoint.meta, checkpoint.sha256),
+    )
+
+
+def file_hash(path: Path) -> str:
+    """First 16 digits of the SHA-256 of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()[:16]
+
+
+def _split(content: Any, path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    meta: dict[str, Any] = {}
+    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
+        found = content.get("meta")
+        meta = dict(found) if isinstance(found, Mapping) else {}
+        content = content["state_dict"]
+    if not isinstance(content, Mapping) or not content:
+        raise UserError(
+            f"holds {type(content).__name__}, not a state dict",
+            where=path,
+            mend='a state dict, or {"state_dict": ..., "meta": ...}',
+        )
+    odd = [k for k, v in content.items() if not (isinstance(k, str) and isinstance(v, Tensor))]
+    if odd:
+        raise UserError(f"has an entry that is not a tensor: {odd[0]!r}", where=path)
+    return {k.removeprefix("module."): v for k, v in content.items()}, meta
+
+
+def _matters(name: str) -> bool:
+    # files written before PyTorch 0.4.1 lack this counter, and nothing in inference reads it
+    return not name.endswith("num_batches_tracked")
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip().splitlines()
+    return text[0][:120] if text else type(error).__name__

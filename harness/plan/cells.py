@@ -1,0 +1,95 @@
+"""What a run will do: cells of (detector, seed, stage), each with its fingerprint."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from harness.data.source import DataSource
+from harness.manifest.schema import Suite
+from harness.plugin.declarations import Declaration, Meter, Stage
+from harness.plugin.registry import Entry
+
+STAGES: tuple[Stage, ...] = ("train", "evaluate", "cost", "latency")
+
+
+@dataclass(frozen=True)
+class Part:
+    """A declaration with its parameters, checked and complete."""
+
+    role: str
+    entry: Entry
+    params: Mapping[str, Any]
+
+    @property
+    def declaration(self) -> Declaration:
+        return self.entry.declaration
+
+    def identity(self) -> dict[str, Any]:
+        """What of this part determines a number."""
+        provider = self.entry.provider
+        return {
+            "use": self.declaration.name,
+            "params": dict(self.params),
+            "plugin": [provider.name, provider.version],
+        }
+
+
+@dataclass(frozen=True)
+class MeterPart:
+    """A meter of the suite, checked and complete."""
+
+    part: Part
+
+    @property
+    def meter(self) -> Meter:
+        assert isinstance(self.part.declaration, Meter)
+        return self.part.declaration
+
+    @property
+    def stage(self) -> Stage:
+        return self.meter.stage
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One stage of one detector under one seed.
+
+    Attributes:
+        fingerprint: hash of everything that determines the numbers of this cell.
+    """
+
+    detector: str
+    seed: int
+    stage: Stage
+    fingerprint: str
+
+    def __str__(self) -> str:
+        return f"{self.detector} seed {self.seed} {self.stage}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that a run needs to know, and nothing that needs torch.
+
+    Attributes:
+        parts: detector name -> role -> part; a whole detector has the one role "detector".
+    """
+
+    suite: Suite
+    source: DataSource
+    classes: tuple[str, ...]
+    parts: Mapping[str, Mapping[str, Part]]
+    meters: tuple[MeterPart, ...]
+    cells: tuple[Cell, ...]
+    fingerprint: str
+
+    def meters_of(self, stage: Stage) -> list[MeterPart]:
+        return [m for m in self.meters if m.stage == stage]
+
+
+def digest(value: Any) -> str:
+    """Hash of a JSON-able value, the same in every process."""
+    text = json.dumps(value, sort_keys=True, default=str, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

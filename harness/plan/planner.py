@@ -1,0 +1,202 @@
+"""Manifest + registry + choices -> plan. Pure: nothing is trained, written or downloaded."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from harness import __version__
+from harness.data.source import DataSource
+from harness.errors import UserError, near_names
+from harness.manifest.reader import KeyPath
+from harness.manifest.schema import PART_KINDS, Detector, Suite, Use
+from harness.manifest.suite import Manifest, invalid
+from harness.plan.cells import STAGES, Cell, MeterPart, Part, Plan, digest
+from harness.plugin.declarations import Stage
+from harness.plugin.registry import Registry
+
+Parts = Mapping[str, Mapping[str, Part]]
+
+
+def make_plan(
+    manifest: Manifest,
+    registry: Registry,
+    *,
+    only: Sequence[str] = (),
+    stages: Sequence[str] = (),
+    seeds: Sequence[int] = (),
+    data_root: str | None = None,
+    classes: Sequence[str] | None = None,
+) -> Plan:
+    """Resolve every name and parameter and list the cells.
+
+    Args:
+        only: names of detectors; all when empty.
+        stages: stages; the manifest's when empty.
+        seeds: the manifest's when empty.
+        data_root: a COCO-format folder in place of the manifest's data.
+        classes: class names in place of the data's (no data is touched then).
+
+    Raises:
+        UserError: anything that can be wrong without a GPU.
+    """
+    suite = _choose(manifest.suite, only, stages, seeds, data_root)
+    parts = {
+        name: _detector_parts(manifest, registry, name, detector)
+        for name, detector in suite.detectors.items()
+    }
+    meters = tuple(
+        MeterPart(_part(manifest, registry, "meter", use, ("meters", i)))
+        for i, use in enumerate(suite.meters)
+    )
+    _check_metrics(manifest, suite, meters)
+    source = _source(manifest, registry, suite)
+    cells = () if classes is not None else _cells(suite, parts, meters, source.fingerprint())
+    fingerprint = digest([c.fingerprint for c in cells])
+    names = tuple(classes) if classes is not None else source.classes()
+    return Plan(suite, source, names, parts, meters, cells, fingerprint)
+
+
+def _choose(
+    suite: Suite,
+    only: Sequence[str],
+    stages: Sequence[str],
+    seeds: Sequence[int],
+    data_root: str | None,
+) -> Suite:
+    changes: dict[str, Any] = {}
+    if only:
+        for name in only:
+            if name not in suite.detectors:
+                mend = near_names(name, list(suite.detectors))
+                raise UserError(f"the suite has no detector '{name}'", where="--only", mend=mend)
+        changes["detectors"] = {n: d for n, d in suite.detectors.items() if n in only}
+    for stage in stages:
+        if stage not in STAGES:
+            mend = near_names(stage, list(STAGES))
+            raise UserError(f"there is no stage '{stage}'", where="--stages", mend=mend)
+    if stages:
+        changes["stages"] = tuple(s for s in STAGES if s in stages)
+    if seeds:
+        changes["seeds"] = tuple(dict.fromkeys(seeds))
+    if data_root is not None:
+        changes["data"] = Use(use="coco", params={"root": data_root})
+    return suite.model_copy(update=changes)
+
+
+def _detector_parts(
+    manifest: Manifest, registry: Registry, name: str, detector: Detector
+) -> dict[str, Part]:
+    roles = ("detector",) if detector.detector is not None else PART_KINDS
+    return {
+        role: _part(manifest, registry, role, getattr(detector, role), ("detectors", name, role))
+        for role in roles
+    }
+
+
+def _part(
+    manifest: Manifest, registry: Registry, kind: str, use: Use, path: KeyPath
+) -> Part:
+    entry = registry.get(kind, use.use, where=manifest.place(path))
+    model = entry.declaration.params
+    try:
+        params = model.model_validate(use.params)
+    except ValidationError as error:
+
+        def place(inner: KeyPath) -> str:
+            return manifest.place((*path, "params", *inner))
+
+        raise invalid(error, model, place) from error
+    return Part(kind, entry, params.model_dump())
+
+
+def _check_metrics(manifest: Manifest, suite: Suite, meters: Sequence[MeterPart]) -> None:
+    known = [metric for m in meters for metric in m.meter.metrics]
+    for i, column in enumerate(suite.columns):
+        if column not in known:
+            raise UserError(
+                f"no meter of this suite writes the metric '{column}'",
+                where=manifest.place(("columns", i)),
+                mend=near_names(column, known),
+            )
+    for i, claim in enumerate(suite.published):
+        if claim.detector not in manifest.suite.detectors:
+            raise UserError(
+                f"the suite has no detector '{claim.detector}'",
+                where=manifest.place(("published", i, "detector")),
+                mend=near_names(claim.detector, list(manifest.suite.detectors)),
+            )
+
+
+def _source(manifest: Manifest, registry: Registry, suite: Suite) -> DataSource:
+    part = _part(manifest, registry, "dataset", suite.data, ("data",))
+    source: DataSource = part.declaration.load()(**part.params)
+    return source
+
+
+def _cells(
+    suite: Suite, parts: Parts, meters: Sequence[MeterPart], data: str
+) -> tuple[Cell, ...]:
+    return tuple(
+        Cell(name, seed, stage, _fingerprint(suite, parts[name], meters, data, name, seed, stage))
+        for name in suite.detectors
+        for seed in suite.seeds
+        for stage in suite.stages
+    )
+
+
+def _fingerprint(
+    suite: Suite,
+    parts: Mapping[str, Part],
+    meters: Sequence[MeterPart],
+    data: str,
+    name: str,
+    seed: int,
+    stage: Stage,
+) -> str:
+    detector = suite.detectors[name]
+    identity: dict[str, Any] = {
+        "harness": __version__,
+        "parts": {role: part.identity() for role, part in parts.items()},
+        "input": detector.input.model_dump(),
+        "weights": [detector.checkpoint, detector.backbone_checkpoint],
+        "train": detector.train.model_dump(exclude={"workers", "log_every"}),
+        "seed": seed,
+        "data": data,
+        "stage": stage,
+        "meters": [m.part.identity() for m in meters if m.stage == stage],
+        "protocol": _protocol(suite, stage),
+    }
+    return digest(identity)
+
+
+def resolved(plan: Plan) -> dict[str, Any]:
+    """The plan as plain data: what `harness plan` prints and a run folder keeps."""
+    return {
+        "suite": plan.suite.suite,
+        "profile": plan.suite.profile,
+        "fingerprint": plan.fingerprint,
+        "data": {"use": plan.suite.data.use, **plan.suite.data.params},
+        "data_fingerprint": plan.source.fingerprint(),
+        "classes": list(plan.classes),
+        "detectors": {
+            name: {
+                "input": detector.input.model_dump(),
+                "checkpoint": detector.checkpoint,
+                "backbone_checkpoint": detector.backbone_checkpoint,
+                "train": detector.train.model_dump(),
+                "parts": {role: part.identity() for role, part in plan.parts[name].items()},
+            }
+            for name, detector in plan.suite.detectors.items()
+        },
+        "meters": [m.part.identity() for m in plan.meters],
+        "evaluate": plan.suite.evaluate.model_dump(),
+        "latency": plan.suite.latency.model_dump(),
+        "cells": [vars(cell) for cell in plan.cells],
+    }
+
+
+def _protocol(suite: Suite, stage: Stage) -> dict[str, Any] | None:
+    if stage == "evaluate":
+        return suite.evaluate.model_dump(exclude={"workers", "batch_size"})
+    return suite.latency.model_dump() if stage == "latency" else None
