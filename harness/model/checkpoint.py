@@ -68,6 +68,8 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
+        if "Unsupported" not in str(error):
+            raise UserError("is not a checkpoint that torch can read (corrupt)", where=path) from error
         raise UserError(
             "holds more than tensors and plain values, so it was not loaded (it could run code)",
             where=path,

@@ -1,0 +1,107 @@
+"""Records as pandas frames: the one way to CSV, tables and pages."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from harness.errors import UserError
+from harness.records.record import Record
+from harness.records.store import read_records
+
+# The header of results.csv, whatever was measured.
+COLUMNS = [
+    "run",
+    "detector",
+    "seed",
+    "stage",
+    "metric",
+    "scope",
+    "value",
+    "unit",
+    "higher_is_better",
+    "count",
+    "status",
+    "error",
+    "warnings",
+    "conditions",
+    "weights",
+    "fingerprint",
+    "environment",
+    "time",
+]
+
+
+def to_frame(records: list[Record]) -> pd.DataFrame:
+    """Latest measurements and failures in long form, one row each, with `COLUMNS`.
+
+    A cell measured again (another fingerprint, new weights) replaces its older records.
+    """
+    rows = [
+        {**vars(r), "conditions": json.dumps(dict(r.conditions), sort_keys=True, default=str),
+         "warnings": "; ".join(r.warnings)}
+        for r in latest(records)
+        if r.kind == "measurement" or r.status != "ok"
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def latest(records: list[Record]) -> list[Record]:
+    """The records of each cell's last attempt, in order."""
+    attempts: dict[tuple[str, str, int, str], list[Record]] = {}
+    closed: set[tuple[str, str, int, str]] = set()
+    for record in records:
+        key = (record.run, record.detector, record.seed, record.stage)
+        if key in closed:
+            attempts[key] = []
+            closed.discard(key)
+        attempts.setdefault(key, []).append(record)
+        if record.kind == "cell":
+            closed.add(key)
+    return [record for attempt in attempts.values() for record in attempt]
+
+
+def load_results(path: str | Path) -> pd.DataFrame:
+    """Read measured numbers.
+
+    Args:
+        path: a run folder, a suite's folder of runs, a records.jsonl or a results.csv.
+
+    Returns:
+        One row per number with the columns of `COLUMNS`; `value` is NaN where nothing could
+        be measured.
+
+    Raises:
+        UserError: there are no results at `path`, or they cannot be read.
+    """
+    path = Path(path)
+    if path.suffix == ".csv":
+        return _read_csv(path)
+    files = [path] if path.is_file() else _record_files(path)
+    if not files:
+        raise UserError("holds no results", where=path, mend="a run folder, or a records.jsonl")
+    return to_frame([record for file in files for record in read_records(file)])
+
+
+def _record_files(folder: Path) -> list[Path]:
+    own = folder / "records.jsonl"
+    return [own] if own.is_file() else sorted(folder.glob("*/records.jsonl"))
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    try:
+        text = ["error", "warnings", "conditions", "scope", "weights", "metric", "unit"]
+        frame = pd.read_csv(path, dtype=dict.fromkeys(text, str)).fillna(dict.fromkeys(text, ""))
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot be read ({error})", where=path) from error
+    if list(frame.columns) != COLUMNS:
+        raise UserError("has another header than results.csv", where=path)
+    return frame
+
+
+def wide(frame: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+    """One row per detector, one column per metric: mean over seeds of the whole-scope values."""
+    whole = frame[(frame["scope"] == "") & frame["metric"].isin(columns)]
+    table = whole.pivot_table(index="detector", columns="metric", values="value", aggfunc="mean")
+    order = list(dict.fromkeys(frame["detector"]))
+    return table.reindex(index=order, columns=columns)

@@ -1,0 +1,76 @@
+"""The append-only file of a run's records."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from harness.errors import UserError
+from harness.records.record import Record
+
+
+class RecordStore:
+    """`records.jsonl` of a run folder; what one `append` writes stands there whole or not at all."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def append(self, records: Iterable[Record]) -> None:
+        """Add lines and sync them to disk.
+
+        Raises:
+            UserError: the folder is read-only or the disk full; the file is as it was before.
+        """
+        data = "".join(record.to_json() + "\n" for record in records).encode()
+        try:
+            with self.path.open("ab", buffering=0) as stream:
+                start = self._whole_length()
+                stream.truncate(start)  # drops a line that a crash left unfinished
+                try:
+                    _write_all(stream.fileno(), data)
+                except OSError:
+                    stream.truncate(start)
+                    raise
+        except OSError as error:
+            raise UserError(
+                f"cannot be written: {error.strerror}",
+                where=self.path,
+                mend="nothing already measured is lost; make room and run again with --resume",
+            ) from error
+
+    def read(self) -> list[Record]:
+        """All records; an unfinished last line is left out.
+
+        Raises:
+            UserError: a line is not a record.
+        """
+        if not self.path.exists():
+            return []
+        return read_records(self.path)
+
+    def _whole_length(self) -> int:
+        content = self.path.read_bytes()
+        return content.rfind(b"\n") + 1
+
+
+def read_records(path: Path) -> list[Record]:
+    """Records of a `records.jsonl`; see `RecordStore.read`."""
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot be read ({error})", where=path) from error
+    lines = text[: text.rfind("\n") + 1].splitlines()
+    return [_parse(line, path, number) for number, line in enumerate(lines, 1)]
+
+
+def _parse(line: str, path: Path, number: int) -> Record:
+    try:
+        return Record.from_json(line)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise UserError(f"is not a record ({error})", where=f"{path}:{number}") from error
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+    os.fsync(descriptor)
