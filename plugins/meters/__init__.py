@@ -1,0 +1,50 @@
+"""First-party meters: what the evaluate, cost and latency stages measure."""
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from harness.plugin.declarations import Meter, NoParams, Params
+from harness.plugin.hookspecs import hookimpl
+
+AP_METRICS = (
+    "ap",
+    "ap50",
+    "ap75",
+    "ap_small",
+    "ap_medium",
+    "ap_large",
+    "ar_1",
+    "ar_10",
+    "ar_100",
+    "ar_small",
+    "ar_medium",
+    "ar_large",
+)
+LATENCY_KINDS = ("network", "postprocessed", "end_to_end")
+LATENCY_STATISTICS = ("p50", "p90", "p99", "spread")
+
+
+class CocoApParams(Params):
+    """`max_detections` other than COCO's 100 renames `ar_100` accordingly."""
+
+    backend: Literal["faster_coco_eval", "pycocotools"] = "faster_coco_eval"
+    per_class: bool = True
+    max_detections: Annotated[int, Field(gt=10)] = 100
+
+
+@hookimpl
+def harness_meters() -> Sequence[Meter]:
+    return [_coco_ap()]
+
+
+def _coco_ap() -> Meter:
+    return Meter(
+        name="coco_ap",
+        target="harness_plugins.meters.coco_ap:CocoAp",
+        params=CocoApParams,
+        summary="COCO's AP and AR over IoU 0.50:0.95, by size and by class",
+        stage="evaluate",
+        metrics=AP_METRICS,
+    )

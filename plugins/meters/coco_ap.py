@@ -1,0 +1,193 @@
+"""COCO's average precision and recall of boxes.
+
+Definition: pycocotools (https://cocodataset.org/#detection-eval): 10 IoU thresholds from 0.50
+to 0.95, 101 recall points, crowd regions ignored. Both backends hand out the same tables of
+precision and recall; the figures are read from them here, so that a bin without ground truth is
+NaN instead of the backends' -1.
+"""
+
+import contextlib
+import io
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.records.measurement import Measurement
+from harness.stages.inputs import EvaluationInput, GroundTruth
+
+Backend = Literal["faster_coco_eval", "pycocotools"]
+DISTRIBUTIONS = {"faster_coco_eval": "faster-coco-eval", "pycocotools": "pycocotools"}
+SIZES = ("all", "small", "medium", "large")
+AREA_RANGES = {
+    "all": (0, 1e10),
+    "small": (0, 32**2),
+    "medium": (32**2, 96**2),
+    "large": (96**2, 1e10),
+}
+IOU_50, IOU_75 = 0, 5
+
+
+@dataclass(frozen=True)
+class Tables:
+    """What an evaluator accumulates; -1 where a cell has no ground truth.
+
+    Attributes:
+        precision: (IoU threshold, recall point, category, size, max detections).
+        recall: (IoU threshold, category, size, max detections).
+    """
+
+    precision: NDArray[np.float64]
+    recall: NDArray[np.float64]
+
+    def ap(
+        self, iou: int | slice = slice(None), size: str = "all", category: Any = slice(None)
+    ) -> float:
+        return mean_of_present(self.precision[iou, :, category, SIZES.index(size), -1])
+
+    def ar(self, max_detections: int = -1, size: str = "all") -> float:
+        return mean_of_present(self.recall[:, :, SIZES.index(size), max_detections])
+
+
+class CocoAp:
+    """Meter of the stage `evaluate`: AP and AR in [0, 1], whole, by size and by class."""
+
+    def __init__(
+        self,
+        backend: Backend = "faster_coco_eval",
+        per_class: bool = True,
+        max_detections: int = 100,
+    ) -> None:
+        self.backend, self.per_class, self.max_detections = backend, per_class, max_detections
+
+    def __call__(self, given: EvaluationInput) -> list[Measurement]:
+        tables = accumulate(given, self.backend, self.max_detections)
+        conditions = self._conditions(given)
+        warnings = () if given.detections else ("there are no detections at all",)
+        count = len(given.ground_truth.image_ids)
+
+        def measure(metric: str, value: float, boxes: int, scope: str = "") -> Measurement:
+            return Measurement(
+                metric,
+                value,
+                "AP",
+                higher_is_better=True,
+                scope=scope,
+                count=count,
+                conditions={**conditions, "boxes": boxes},
+                warnings=warnings,
+            )
+
+        whole = [
+            measure(metric, value, count_boxes(given.ground_truth, size))
+            for metric, value, size in self._whole(tables)
+        ]
+        return whole + (
+            self._by_class(tables, given.ground_truth, measure) if self.per_class else []
+        )
+
+    def _whole(self, tables: Tables) -> list[tuple[str, float, str]]:
+        """(metric, value, size) of everything measured over all classes."""
+        thresholds = [
+            ("ap", tables.ap(), "all"),
+            ("ap50", tables.ap(IOU_50), "all"),
+            ("ap75", tables.ap(IOU_75), "all"),
+        ]
+        precision = [(f"ap_{size}", tables.ap(size=size), size) for size in SIZES[1:]]
+        limits = (1, 10, self.max_detections)
+        recall = [(f"ar_{limit}", tables.ar(i), "all") for i, limit in enumerate(limits)]
+        sized = [(f"ar_{size}", tables.ar(size=size), size) for size in SIZES[1:]]
+        return thresholds + precision + recall + sized
+
+    def _by_class(self, tables: Tables, truth: GroundTruth, measure: Any) -> list[Measurement]:
+        boxes = dict.fromkeys(truth.categories, 0)
+        for annotation in truth.annotations:
+            boxes[annotation["category_id"]] += not annotation["iscrowd"]
+        return [
+            measure(metric, tables.ap(iou, category=index), boxes[category], f"class/{name}")
+            for index, (category, name) in enumerate(truth.categories.items())
+            for metric, iou in (("ap", slice(None)), ("ap50", IOU_50))
+        ]
+
+    def _conditions(self, given: EvaluationInput) -> dict[str, Any]:
+        return {
+            "evaluator": f"{DISTRIBUTIONS[self.backend]} {version(DISTRIBUTIONS[self.backend])}",
+            "iou_type": "bbox",
+            "iou_thresholds": "0.50:0.05:0.95",
+            "max_detections": self.max_detections,
+            "area": area_kind(given.ground_truth),
+            "images": len(given.ground_truth.image_ids),
+            "detections": len(given.detections),
+            "annotations_sha256": given.ground_truth.sha256,
+        }
+
+
+def accumulate(given: EvaluationInput, backend: Backend, max_detections: int = 100) -> Tables:
+    """Match detections to ground truth and tabulate precision and recall."""
+    coco, evaluator = _backend(backend)
+    truth = given.ground_truth
+    # these libraries tell their progress on stdout, which is the table's
+    with contextlib.redirect_stdout(io.StringIO()):
+        run = evaluator(
+            _index(coco, truth, truth.annotations), _index(coco, truth, given.detections), "bbox"
+        )
+        run.params.imgIds = sorted(truth.image_ids)
+        run.params.catIds = list(truth.categories)
+        run.params.maxDets = [1, 10, max_detections]
+        run.evaluate()
+        run.accumulate()
+    return Tables(np.asarray(run.eval["precision"]), np.asarray(run.eval["recall"]))
+
+
+def mean_of_present(cells: NDArray[np.float64]) -> float:
+    """Mean of the cells that have ground truth, NaN when none has."""
+    present = cells[cells > -1]
+    return float(present.mean()) if present.size else math.nan
+
+
+def area_kind(truth: GroundTruth) -> Literal["box", "mask", "none"]:
+    """Whether the field `area`, which decides what is small, is that of boxes or of masks."""
+    if not truth.annotations:
+        return "none"
+    products = np.array([a["bbox"][2] * a["bbox"][3] for a in truth.annotations])
+    areas = np.array([a["area"] for a in truth.annotations])
+    # files round areas and coordinates separately
+    return "box" if np.allclose(areas, products, rtol=0.01, atol=0.5) else "mask"
+
+
+def count_boxes(truth: GroundTruth, size: str) -> int:
+    """Boxes of a size that have to be found; crowd regions do not count."""
+    low, high = AREA_RANGES[size]
+    return sum(not a["iscrowd"] and low <= a["area"] <= high for a in truth.annotations)
+
+
+def _backend(backend: Backend) -> tuple[Any, Any]:
+    if backend == "pycocotools":
+        from pycocotools.coco import COCO
+        from pycocotools.cocoeval import COCOeval
+
+        return COCO, COCOeval
+    from faster_coco_eval.core import COCO, COCOeval_faster
+
+    return COCO, COCOeval_faster
+
+
+def _index(coco: Any, truth: GroundTruth, boxes: tuple[Mapping[str, Any], ...]) -> Any:
+    """A COCO index of ground truth or detections; ids start at 1, as 0 means "unmatched"."""
+    index = coco()
+    index.dataset = {
+        "images": [{"id": i} for i in truth.image_ids],
+        "categories": [{"id": i, "name": name} for i, name in truth.categories.items()],
+        "annotations": [_entry(box, number) for number, box in enumerate(boxes, start=1)],
+    }
+    index.createIndex()
+    return index
+
+
+def _entry(box: Mapping[str, Any], number: int) -> dict[str, Any]:
+    x, y, w, h = box["bbox"]
+    return {"area": w * h, "iscrowd": 0, **box, "bbox": [x, y, w, h], "id": number}

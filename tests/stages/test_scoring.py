@@ -1,0 +1,162 @@
+"""Reading, checking and writing of detections files."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.errors import UserError
+from harness.stages.inputs import EvaluationInput
+from harness.stages.scoring import (
+    evaluate,
+    read_detections,
+    read_ground_truth,
+    restrict,
+    write_detections,
+)
+
+GOOD = {"image_id": 7, "category_id": 3, "bbox": [1.5, 2, 30, 40], "score": 0.1 + 0.2}
+
+
+@pytest.fixture
+def annotations(tmp_path: Path) -> Path:
+    box = {"id": 1, "image_id": 7, "category_id": 3, "bbox": [1, 2, 30, 40], "area": 1200}
+    content = {
+        "images": [{"id": 7}, {"id": 8}],
+        "categories": [{"id": 5, "name": "b"}, {"id": 3, "name": "a"}],
+        "annotations": [{**box, "iscrowd": 0}],
+    }
+    path = tmp_path / "truth.json"
+    path.write_text(json.dumps(content))
+    return path
+
+
+def read(annotations: Path, text: str | bytes):
+    path = annotations.with_name("found.json")
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return read_detections(path, read_ground_truth(annotations))
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "found"),
+    [
+        ("", "found.json", "is not JSON"),
+        ("[{", "found.json", "is not JSON"),
+        (b"\xff\xfe\x00", "found.json", "is not JSON"),
+        ("[" * 100_000, "found.json", "is not JSON"),
+        ('{"annotations": []}', "found.json", "holds an object, not a list"),
+        ('"boxes"', "found.json", "holds a string, not a list"),
+        ("3", "found.json", "holds 3, not a list"),
+        ("[3]", "found.json[0]", "is 3, not an object"),
+        ({"score": None}, "found.json[1]", "score is None"),
+        ({"score": float("nan")}, "found.json[1]", "score is nan"),
+        ({"score": True}, "found.json[1]", "score is True"),
+        ({"bbox": [1, 2, float("nan"), 4]}, "found.json[1]", "bbox is [1, 2, nan, 4]"),
+        ({"bbox": [1, 2, float("inf"), 4]}, "found.json[1]", "bbox is [1, 2, inf, 4]"),
+        ({"bbox": [1, 2, 3]}, "found.json[1]", "bbox is [1, 2, 3]"),
+        ({"bbox": "1234"}, "found.json[1]", "bbox is '1234'"),
+        ({"bbox": [1, 2, -3, 4]}, "found.json[1]", "negative side"),
+        ({"image_id": 99}, "found.json[1]", "unknown image_id 99"),
+        ({"image_id": "7"}, "found.json[1]", "unknown image_id '7'"),
+        ({"image_id": [7]}, "found.json[1]", "unknown image_id [7]"),
+        ({"category_id": 0}, "found.json[1]", "unknown category_id 0"),
+    ],
+)
+def test_bad_detections_are_one_clear_line(annotations, text, place, found):
+    if isinstance(text, dict):
+        text = json.dumps([GOOD, {**GOOD, **text}])
+    with pytest.raises(UserError) as caught:
+        read(annotations, text)
+    line = str(caught.value)
+    assert line.startswith(str(annotations.with_name(place)) + ": ")
+    assert found in line
+    assert "\n" not in line
+
+
+def test_missing_keys_are_named(annotations):
+    with pytest.raises(UserError, match=r"found\.json\[0\]: has no bbox, score"):
+        read(annotations, json.dumps([{"image_id": 7, "category_id": 3}]))
+
+
+def test_missing_file_is_named(annotations, tmp_path):
+    with pytest.raises(UserError, match=r"absent\.json: cannot be read: No such file"):
+        evaluate(annotations, tmp_path / "absent.json", [])
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        ("[]", "COCO's annotation format"),
+        ('{"images": []}', "COCO's annotation format"),
+        ('{"images": [3], "categories": [], "annotations": []}', "COCO's annotation format"),
+        ("oops", "is not JSON"),
+    ],
+)
+def test_bad_annotation_file_is_one_clear_line(annotations, content, found):
+    annotations.write_text(content)
+    with pytest.raises(UserError, match=found) as caught:
+        evaluate(annotations, [], [])
+    assert str(annotations) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ({"image_id": 9}, "image_id 9 is not among the images"),
+        ({"category_id": 9}, "unknown category_id 9"),
+        ({"bbox": [0, 0, float("nan"), 1]}, "not finite"),
+    ],
+)
+def test_annotation_that_refers_to_nothing_is_named(annotations, change, found):
+    content = json.loads(annotations.read_text())
+    content["annotations"][0].update(change)
+    annotations.write_text(json.dumps(content))
+    with pytest.raises(UserError, match=found) as caught:
+        read_ground_truth(annotations)
+    assert "annotations[0]" in str(caught.value)
+
+
+def test_written_detections_are_read_back_with_every_digit(annotations, tmp_path):
+    path = tmp_path / "new" / "detections.json"
+    write_detections(path, [GOOD])
+    assert read_detections(path, read_ground_truth(annotations)) == (GOOD,)
+    assert [p.name for p in path.parent.iterdir()] == ["detections.json"]
+
+
+def test_failed_write_leaves_the_old_file(tmp_path):
+    path = tmp_path / "detections.json"
+    write_detections(path, [GOOD])
+    with pytest.raises(ValueError, match="JSON compliant"):
+        write_detections(path, [{**GOOD, "score": float("nan")}])
+    assert json.loads(path.read_text()) == [GOOD]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_unwritable_folder_is_a_user_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot be written"):
+        write_detections(tmp_path / "file" / "detections.json", [GOOD])
+
+
+def test_categories_come_in_the_order_of_their_ids(annotations):
+    assert list(read_ground_truth(annotations).categories.items()) == [(3, "a"), (5, "b")]
+
+
+def test_restricting_keeps_truth_and_detections_of_those_images(annotations):
+    truth = read_ground_truth(annotations)
+    given = EvaluationInput(truth, (GOOD, {**GOOD, "image_id": 8}))
+    part = restrict(given, [8])
+    assert part.ground_truth.image_ids == (8,)
+    assert part.ground_truth.annotations == ()
+    assert [d["image_id"] for d in part.detections] == [8]
+    assert restrict(given, None) is given
+
+
+def test_scoring_needs_no_torch():
+    code = (
+        "import sys, harness.stages.scoring, harness_plugins.meters.coco_ap as m;"
+        "m._backend('faster_coco_eval'); sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
