@@ -1,0 +1,68 @@
+"""Finds and loads the compiled ops, and says what serves if there are none."""
+
+import functools
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Status:
+    """What of the ops is compiled.
+
+    `reason` says why `compiled` or `cuda` is false, in one line; `path` is the CPU library. `build`
+    is what the build recorded: torch version, flags.
+    """
+
+    compiled: bool
+    cuda: bool
+    reason: str | None
+    path: Path | None
+    build: dict[str, object]
+
+
+def _read_build() -> dict[str, object]:
+    try:
+        report = json.loads((FOLDER / "_build.json").read_text())
+    except (OSError, ValueError):
+        return {"reason": "the package was not built (install it, or run: python setup.py build_ext -i)"}
+    return report if isinstance(report, dict) else {}
+
+
+def _load(name: str, recorded: object) -> tuple[Path | None, str | None]:
+    """Loads one library; returns its path, or why it is not there."""
+    found = sorted(path for path in FOLDER.glob(f"{name}.*") if path.suffix in (".so", ".pyd"))
+    if not found:
+        return None, str(recorded or "the library is missing; reinstall the package")
+    try:
+        torch.ops.load_library(str(found[0]))
+    except OSError as error:
+        return None, f"{found[0].name} does not load: {str(error).splitlines()[0]}"
+    return found[0], None
+
+
+@functools.cache
+def status() -> Status:
+    """Loads the libraries on the first call. Never fails: see `Status.reason`."""
+    build = _read_build()
+    path, reason = _load("_C", build.get("reason"))
+    if path is None:
+        return Status(False, False, reason, None, build)
+    cuda_path, cuda_reason = _load("_C_cuda", build.get("cuda_reason"))
+    reason = None if cuda_path else f"no CUDA part: {cuda_reason}"
+    return Status(True, cuda_path is not None, reason, path, build)
+
+
+def implementation(device: torch.device | str = "cpu") -> str:
+    """Which implementation serves tensors on `device`.
+
+    Returns `compiled-cpu`, `compiled-cuda` or `reference`.
+    """
+    kind = torch.device(device).type
+    state = status()
+    compiled = (kind == "cpu" and state.compiled) or (kind == "cuda" and state.cuda)
+    return f"compiled-{kind}" if compiled else "reference"

@@ -1,0 +1,57 @@
+"""Makes an op of a schema, a reference and a fake: with compiled kernels or without, the same op."""
+
+import functools
+import warnings
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+import torch
+
+from harness.ops.library import status
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+LIBRARY = torch.library.Library("harness", "FRAGMENT")
+
+
+@functools.cache
+def _warn(name: str, device: str) -> None:
+    why = status().reason or f"no kernel is compiled for {device}"
+    warnings.warn(
+        f"harness.ops.{name} runs on its PyTorch reference on {device}, which is slower: {why}",
+        stacklevel=3,
+    )
+
+
+def _announced(name: str, reference: Callable[P, R]) -> Callable[P, R]:
+    @functools.wraps(reference)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        tensor = args[0]
+        assert isinstance(tensor, torch.Tensor)
+        _warn(name, tensor.device.type)
+        return reference(*args, **kwargs)
+
+    return run
+
+
+def register(
+    schema: str, reference: Callable[..., object], fake: Callable[..., object]
+) -> torch._ops.OpOverload:
+    """Registers `harness::<name of the schema>` and returns it.
+
+    The reference serves every device that has no compiled kernel, and warns once for each.
+
+    Raises:
+        ImportError: The compiled library declares the op differently: it is of another version.
+    """
+    name = schema.partition("(")[0]
+    if not status().compiled:
+        LIBRARY.define(schema)
+    op: torch._ops.OpOverload = getattr(torch.ops.harness, name).default
+    declared = torch._C.parse_schema(f"harness::{schema}")
+    if str(op._schema) != str(declared):
+        raise ImportError(f"the compiled ops are of another version ({op._schema}); reinstall")
+    LIBRARY.impl(name, _announced(name, reference), "CompositeExplicitAutograd")
+    torch.library.register_fake(f"harness::{name}", fake, lib=LIBRARY)
+    return op
