@@ -1,0 +1,43 @@
+"""Options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Plugins = Annotated[
+    list[str],
+    typer.Option("-p", "--plugin", metavar="MODULE|FILE.py", help="Load this plugin as well."),
+]
+ManifestPath = Annotated[Path, typer.Argument(metavar="SUITE.yaml", help="The suite's manifest.")]
+Profile = Annotated[str | None, typer.Option(help="Profile of the manifest. [default: quick]")]
+DataRoot = Annotated[
+    str | None,
+    typer.Option("--data", metavar="ROOT", help="A COCO-format folder in place of the suite's data."),
+]
+Sets = Annotated[
+    list[str],
+    typer.Option("--set", metavar="A.B.C=VALUE", help="Override a value; * stands for every key."),
+]
+Only = Annotated[
+    list[str], typer.Option(metavar="NAME,...", help="Only these detectors of the suite.")
+]
+Stages = Annotated[
+    list[str], typer.Option(metavar="STAGE,...", help="Only these stages: train, evaluate, cost, latency.")
+]
+Seeds = Annotated[list[str], typer.Option(metavar="N,...", help="Seeds in place of the suite's.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+
+
+def split_commas(values: list[str]) -> list[str]:
+    """ "a,b" and repeated options alike."""
+    return [item.strip() for value in values for item in value.split(",") if item.strip()]
+
+
+def parse_seeds(values: list[str]) -> list[int]:
+    """Raises typer.BadParameter for anything that is not a whole number from 0 on."""
+    items = split_commas(values)
+    wrong = [item for item in items if not item.isdecimal()]
+    if wrong:
+        raise typer.BadParameter(f"'{wrong[0]}' is not a whole number", param_hint="--seeds")
+    return [int(item) for item in items]

@@ -1,0 +1,43 @@
+"""From command-line choices to a plan; shared by `run` and `plan`."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.cli.options import parse_seeds, split_commas
+from harness.manifest.suite import load_manifest
+from harness.plan.cells import Plan
+from harness.plan.planner import make_plan
+from harness.plugin.manager import load_plugins
+from harness.plugin.registry import Registry
+
+
+def load_registry(plugins: Sequence[str]) -> Registry:
+    """Every plugin; those that fail to load are named once on stderr."""
+    registry = load_plugins(plugins)
+    for failed in registry.failed:
+        print(f"harness: plugin '{failed.name}' failed to load: {failed.error}", file=sys.stderr)
+    return registry
+
+
+def plan_from(
+    manifest: Path,
+    *,
+    plugins: list[str],
+    profile: str | None,
+    data: str | None,
+    sets: list[str],
+    only: list[str],
+    stages: list[str],
+    seeds: list[str],
+) -> Plan:
+    """Raises UserError for whatever is wrong with the manifest or the choices."""
+    registry = load_registry(plugins)
+    return make_plan(
+        load_manifest(manifest, profile, sets),
+        registry,
+        only=split_commas(only),
+        stages=split_commas(stages),
+        seeds=parse_seeds(seeds),
+        data_root=data,
+    )

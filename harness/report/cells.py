@@ -1,0 +1,78 @@
+"""How a number is shown: title, unit and digits, the same in the terminal and on the page."""
+
+import math
+from dataclasses import dataclass
+
+import pandas as pd
+
+TITLES = {
+    "ap": "AP",
+    "ap50": "AP50",
+    "ap75": "AP75",
+    "ap_small": "AP-small",
+    "ap_medium": "AP-medium",
+    "ap_large": "AP-large",
+    "macs_paper": "MACs (paper)",
+    "macs_fvcore": "MACs (fvcore)",
+    "parameters": "parameters",
+    "activations": "activations",
+    "latency_network_p50": "network p50",
+    "latency_postprocessed_p50": "network + NMS p50",
+    "latency_end_to_end_p50": "end to end p50",
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    """A metric as a column.
+
+    Attributes:
+        scale: AP is kept as 0..1 and shown as 0..100, as papers do.
+    """
+
+    metric: str
+    title: str
+    unit: str
+    scale: float
+    digits: int
+    higher_is_better: bool | None
+
+    def show(self, value: float) -> str:
+        return "–" if math.isnan(value) else f"{value * self.scale:,.{self.digits}f}"
+
+
+def columns_of(frame: pd.DataFrame, metrics: list[str]) -> list[Column]:
+    """Columns for `metrics`, with units as recorded."""
+    return [_column(frame, metric) for metric in metrics]
+
+
+def _column(frame: pd.DataFrame, metric: str) -> Column:
+    rows = frame[(frame["metric"] == metric) & (frame["scope"] == "")]
+    unit = str(rows["unit"].iloc[0]) if len(rows) else ""
+    better = rows["higher_is_better"].iloc[0] if len(rows) else None
+    title = TITLES.get(metric, metric.replace("_", " "))
+    is_ap = unit == "AP"
+    digits = {"AP": 1, "M": 2, "ms": 1, "MMACs": 1}.get(unit, 2)
+    return Column(
+        metric,
+        title,
+        "%" if is_ap else unit,
+        100.0 if is_ap else 1.0,
+        digits,
+        None if better is None or pd.isna(better) else bool(better),
+    )
+
+
+def notes_of(frame: pd.DataFrame, metrics: list[str]) -> list[str]:
+    """What a reader must know: failures, then warnings of the shown numbers, each once."""
+    failed = frame[frame["status"] != "ok"]
+    notes = [
+        f"{row.detector} seed {row.seed}: {row.stage} {row.status}: {row.error}"
+        for row in failed.itertuples()
+    ]
+    shown = frame[frame["metric"].isin(metrics) & (frame["warnings"] != "")]
+    for warning, rows in shown.groupby("warnings", sort=False):
+        who = ", ".join(dict.fromkeys(rows["detector"]))
+        what = ", ".join(dict.fromkeys(TITLES.get(m, m) for m in rows["metric"]))
+        notes.append(f"{what} of {who}: {warning}")
+    return notes

@@ -1,0 +1,92 @@
+"""The folder of one run: what lies where."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.errors import UserError
+from harness.records.store import RecordStore
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """`results/<suite>/<run-id>/`."""
+
+    path: Path
+
+    @property
+    def run_id(self) -> str:
+        return self.path.name
+
+    @property
+    def records(self) -> RecordStore:
+        return RecordStore(self.path / "records.jsonl")
+
+    @property
+    def table(self) -> Path:
+        return self.path / "results.csv"
+
+    @property
+    def page(self) -> Path:
+        return self.path / "report.html"
+
+    def cell(self, detector: str, seed: int) -> Path:
+        """Folder of a detector's files under one seed: checkpoint, training log, detections."""
+        return self.path / "cells" / detector / f"seed{seed}"
+
+    def write_json(self, name: str, value: Any) -> None:
+        write_text(self.path / name, json.dumps(value, indent=2, default=str) + "\n")
+
+
+def create_folder(results: Path, suite: str, run_id: str) -> RunFolder:
+    """Make the folder of a new run.
+
+    Raises:
+        UserError: it exists already, or cannot be made.
+    """
+    path = results / suite / run_id
+    try:
+        path.mkdir(parents=True, exist_ok=False)
+    except FileExistsError as error:
+        raise UserError(
+            "this run exists already", where=path, mend="continue it with --resume, or choose --run-id"
+        ) from error
+    except OSError as error:
+        raise UserError(
+            f"cannot be made: {error.strerror}", where=path, mend="choose a folder with --results"
+        ) from error
+    return RunFolder(path)
+
+
+def open_folder(results: Path, suite: str, run_id: str | None) -> RunFolder:
+    """The folder of an earlier run: the named one, or the latest of the suite.
+
+    Raises:
+        UserError: there is none.
+    """
+    base = results / suite
+    if run_id is not None:
+        found = [base / run_id] if (base / run_id / "plan.json").is_file() else []
+    else:
+        found = sorted(base.glob("*/plan.json"), key=lambda p: p.stat().st_mtime)
+        found = [path.parent for path in found]
+    if not found:
+        raise UserError("there is no run to resume", where=base / (run_id or ""))
+    return RunFolder(found[-1])
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all.
+
+    Raises:
+        UserError: the folder is read-only or the disk full.
+    """
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise UserError(f"cannot be written: {error.strerror}", where=path) from error

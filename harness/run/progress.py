@@ -1,0 +1,113 @@
+"""What a person sees while a run goes on."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+LINE_EVERY_S = 15.0
+
+
+class Reporter(Protocol):
+    """Told of cells and of the steps inside them."""
+
+    def start(self, cell: str) -> None: ...
+
+    def advance(self, done: int, total: int, note: str = "") -> None: ...
+
+    def finish(self, cell: str, status: str) -> None: ...
+
+
+class Bars:
+    """Two bars on a terminal: the whole run, and the cell at work."""
+
+    def __init__(self, console: Console, cells: int) -> None:
+        self.progress = Progress(
+            TextColumn("{task.description}", justify="left"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(compact=True),
+            TextColumn("[dim]{task.fields[note]}"),
+            console=console,
+        )
+        self.run: TaskID = self.progress.add_task("[bold]cells", total=cells, note="")
+        self.cell: TaskID | None = None
+
+    def start(self, cell: str) -> None:
+        self.cell = self.progress.add_task(cell, total=None, note="")
+
+    def advance(self, done: int, total: int, note: str = "") -> None:
+        if self.cell is not None:
+            self.progress.update(self.cell, completed=done, total=total, note=note)
+
+    def finish(self, cell: str, status: str) -> None:
+        if self.cell is not None:
+            self.progress.remove_task(self.cell)
+        self.progress.console.print(f"{_mark(status)} {cell}", highlight=False)
+        self.progress.advance(self.run)
+
+
+class Lines:
+    """A line now and then, where the output is no terminal (CI logs, files)."""
+
+    def __init__(self, console: Console, cells: int) -> None:
+        self.console, self.cells, self.done = console, cells, 0
+        self.cell, self.printed = "", 0.0
+
+    def start(self, cell: str) -> None:
+        self.cell, self.printed = cell, time.monotonic()
+        self._print(f"[{self.done + 1}/{self.cells}] {cell}")
+
+    def advance(self, done: int, total: int, note: str = "") -> None:
+        if time.monotonic() - self.printed >= LINE_EVERY_S:
+            self.printed = time.monotonic()
+            self._print(f"[{self.done + 1}/{self.cells}] {self.cell}: {done}/{total}  {note}")
+
+    def finish(self, cell: str, status: str) -> None:
+        self.done += 1
+        self._print(f"[{self.done}/{self.cells}] {cell}: {status}")
+
+    def _print(self, line: str) -> None:
+        self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+class Silence:
+    """For every process of a distributed run but the first."""
+
+    def start(self, cell: str) -> None: ...
+
+    def advance(self, done: int, total: int, note: str = "") -> None: ...
+
+    def finish(self, cell: str, status: str) -> None: ...
+
+
+@contextmanager
+def reporter(cells: int, quiet: bool = False) -> Iterator[Reporter]:
+    """Bars on a terminal, lines elsewhere, nothing when `quiet`."""
+    console = Console(stderr=True)
+    if quiet:
+        yield Silence()
+    elif console.is_terminal:
+        bars = Bars(console, cells)
+        with bars.progress:
+            yield bars
+    else:
+        yield Lines(console, cells)
+        sys.stderr.flush()
+
+
+def _mark(status: str) -> str:
+    return {"ok": "[green]done[/]", "kept": "[dim]kept[/]"}.get(status, f"[red]{status}[/]")
