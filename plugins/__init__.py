@@ -1,0 +1,1 @@
+"""First-party plugins, installed as `harness_plugins`."""

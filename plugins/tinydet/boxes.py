@@ -1,0 +1,88 @@
+"""Box arithmetic of TinyDet, and the one place where its convention is explained.
+
+The published system counts in inclusive pixels: a box (x1, y1, x2, y2) covers x2 - x1 + 1 columns.
+With x2' = x2 + 1, y2' = y2 + 1 all of its "+1" arithmetic (width, area, IoU, encoding, decoding)
+turns into the ordinary arithmetic of exclusive corners, which is what crosses every border between
+parts. Inclusive corners remain visible in four places only:
+
+* anchors are rounded as inclusive corners, then moved by one (`anchors.py`);
+* clipping holds inclusive corners in [0, side - 1]: x1 in [0, side - 1], x2' in [1, side]
+  (`clip_boxes`);
+* RoI pooling reads the span from x1 to x2 = x2' - 1 (the RoI ops' `inclusive` parameter);
+* scaling multiplies inclusive corners (`InclusiveFrame`).
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from harness.data.batch import Inputs
+from harness.model.frame import BoxFrame, xyxy_scales
+
+# The largest change of a side that a delta can ask for.
+MAX_LOG_RATIO = abs(math.log(16 / 1000))
+
+
+class InclusiveFrame(BoxFrame):
+    """Scales the inclusive corners of boxes that are handed over with exclusive ones."""
+
+    def to_network(self, boxes: Tensor, inputs: Inputs) -> Tensor:
+        low, high = boxes.split(2, -1)
+        scale = xyxy_scales(inputs)[..., :2]
+        return torch.cat([low * scale, (high - 1) * scale + 1], -1)
+
+    def to_image(self, boxes: Tensor, inputs: Inputs) -> Tensor:
+        low, high = boxes.split(2, -1)
+        scale = xyxy_scales(inputs)[..., :2]
+        return torch.cat([low / scale, (high - 1) / scale + 1], -1)
+
+
+def clip_boxes(boxes: Tensor, image_size: tuple[int, int]) -> Tensor:
+    """(..., 4) into an image of (height, width) so that first and last pixel lie inside."""
+    height, width = image_size
+    x1, y1, x2, y2 = boxes.unbind(-1)
+    low = [x1.clamp(0, width - 1), y1.clamp(0, height - 1)]
+    return torch.stack([*low, x2.clamp(1, width), y2.clamp(1, height)], -1)
+
+
+def encode_boxes(boxes: Tensor, anchors: Tensor) -> Tensor:
+    """Deltas that lead from anchors to boxes, (..., 4) each (https://arxiv.org/abs/1506.01497)."""
+    box_centers, box_sides = _centers_and_sides(boxes)
+    centers, sides = _centers_and_sides(anchors)
+    return torch.cat([(box_centers - centers) / sides, (box_sides / sides).log()], -1)
+
+
+def decode_boxes(deltas: Tensor, anchors: Tensor) -> Tensor:
+    """Inverse of `encode_boxes`, with the change of sides held within a factor of 62.5."""
+    shifts, logs = deltas.split(2, -1)
+    centers, sides = _centers_and_sides(anchors)
+    centers = centers + sides * shifts
+    halves = sides * logs.clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO).exp() * 0.5
+    return torch.cat([centers - halves, centers + halves], -1)
+
+
+def box_areas(boxes: Tensor) -> Tensor:
+    """(..., 4) -> (...)."""
+    return (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
+
+
+def pairwise_ious(boxes: Tensor, others: Tensor) -> Tensor:
+    """IoU of each of (B, N, 4) with each of (B or 1, M, 4): (B, N, M).
+
+    Works axis by axis and in place: there may be a million pairs, and nothing is differentiated.
+    """
+    inter = _overlaps(boxes, others, 0).mul_(_overlaps(boxes, others, 1))
+    union = (box_areas(boxes)[:, :, None] + box_areas(others)[:, None]).sub_(inter)
+    return inter.div_(union.clamp_(min=torch.finfo(union.dtype).tiny))
+
+
+def _overlaps(boxes: Tensor, others: Tensor, axis: int) -> Tensor:
+    low = torch.maximum(boxes[:, :, None, axis], others[:, None, :, axis])
+    high = torch.minimum(boxes[:, :, None, axis + 2], others[:, None, :, axis + 2])
+    return high.sub_(low).clamp_(min=0)
+
+
+def _centers_and_sides(boxes: Tensor) -> tuple[Tensor, Tensor]:
+    low, high = boxes.split(2, -1)
+    return (low + high) * 0.5, high - low

@@ -1,0 +1,89 @@
+"""TinyFPN: a feature pyramid that affords fine levels by making them sparsely connected.
+
+Paper: https://arxiv.org/abs/2304.03428, section 3.2; after https://arxiv.org/abs/1612.03144.
+"""
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from harness.errors import UserError
+from harness.model.features import FeatureSpec
+from harness_plugins.tinydet.joints import describe_specs, require_groups, require_pyramid
+
+
+class Lateral(nn.Module):
+    """1x1 convolution; published checkpoints name it `conv` inside a module of its own."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, out_channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x)
+
+
+class TinyFpn(nn.Module):
+    """Top-down pyramid; each level ends in a depthwise 3x3 and a grouped 1x1 convolution.
+
+    Args:
+        in_features: the backbone's maps, finest first, each twice as coarse as the one before.
+        channels: of every output map.
+        groups: of the 1x1 convolution at each level, finest first; None: dense everywhere.
+
+    Attributes:
+        out_features: one map per input map, at the same stride.
+
+    Raises:
+        UserError: the maps are no pyramid, or `groups` does not fit them.
+    """
+
+    def __init__(
+        self,
+        in_features: Sequence[FeatureSpec],
+        channels: int = 245,
+        groups: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__()
+        require_pyramid("tiny_fpn", in_features)
+        groups = _check_groups(groups, in_features, channels)
+        self.lateral_convs = nn.ModuleList(Lateral(f.channels, channels) for f in in_features)
+        self.fpn_convs = nn.ModuleList(separable_conv(channels, g) for g in groups)
+        self.out_features = tuple(
+            FeatureSpec(f"p{f.stride.bit_length() - 1}", channels, f.stride) for f in in_features
+        )
+        for conv in (m for m in self.modules() if isinstance(m, nn.Conv2d)):
+            nn.init.xavier_uniform_(conv.weight)
+            nn.init.zeros_(conv.bias)
+
+    def forward(self, features: list[Tensor]) -> list[Tensor]:
+        laterals = [lateral(x) for lateral, x in zip(self.lateral_convs, features, strict=True)]
+        for i in range(len(laterals) - 1, 0, -1):
+            size = laterals[i - 1].shape[-2:]
+            laterals[i - 1] = laterals[i - 1] + F.interpolate(laterals[i], size, mode="nearest")
+        return [conv(x) for conv, x in zip(self.fpn_convs, laterals, strict=True)]
+
+
+def separable_conv(channels: int, groups: int) -> nn.Sequential:
+    """Depthwise 3x3, then a grouped 1x1, both with bias."""
+    return nn.Sequential(
+        nn.Conv2d(channels, channels, 3, padding=1, groups=channels),
+        nn.Conv2d(channels, channels, 1, groups=groups),
+    )
+
+
+def _check_groups(
+    groups: Sequence[int] | None, in_features: Sequence[FeatureSpec], channels: int
+) -> Sequence[int]:
+    if groups is None:
+        return [1] * len(in_features)
+    if len(groups) != len(in_features):
+        raise UserError(
+            f"tiny_fpn has groups for {len(groups)} levels but is given "
+            f"{len(in_features)}: {describe_specs(in_features)}",
+            mend="give one number a level, finest first",
+        )
+    for count in groups:
+        require_groups("tiny_fpn", channels, count)
+    return groups

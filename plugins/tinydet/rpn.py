@@ -1,0 +1,196 @@
+"""TinyRPN: one separable convolution, shared over the levels of a sparse pyramid.
+
+Paper: https://arxiv.org/abs/2304.03428, section 3.2; after https://arxiv.org/abs/1506.01497.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from harness.data.batch import Targets
+from harness.errors import UserError
+from harness.model.features import FeatureSpec
+from harness.model.types import Proposals
+from harness.ops import nms_padded
+from harness_plugins.tinydet.anchors import anchors_inside, base_anchors, grid_anchors
+from harness_plugins.tinydet.boxes import clip_boxes, decode_boxes, encode_boxes, pairwise_ious
+from harness_plugins.tinydet.fpn import separable_conv
+from harness_plugins.tinydet.joints import (
+    describe_specs,
+    require_channels,
+    require_groups,
+    require_pyramid,
+)
+from harness_plugins.tinydet.losses import objectness_sum, smooth_l1_sum
+from harness_plugins.tinydet.matching import NEGATIVE, match_boxes, matched_rows, pad_to_one
+from harness_plugins.tinydet.params import TinyRpnParams
+from harness_plugins.tinydet.sampling import Samples, select_samples
+
+
+@dataclass(frozen=True)
+class RpnOutputs:
+    """One (B, A, H, W) of logits and one (B, 4A, H, W) of deltas a level."""
+
+    logits: tuple[Tensor, ...]
+    deltas: tuple[Tensor, ...]
+
+    def flat_logits(self) -> list[Tensor]:
+        """A level: (B, H * W * A), in the order of the anchors."""
+        return [level.permute(0, 2, 3, 1).flatten(1).float() for level in self.logits]
+
+    def flat_deltas(self) -> list[Tensor]:
+        """A level: (B, H * W * A, 4)."""
+        return [d.permute(0, 2, 3, 1).reshape(d.shape[0], -1, 4).float() for d in self.deltas]
+
+
+class TinyRpn(nn.Module):
+    """Objectness and box deltas for every anchor; proposals; losses.
+
+    Args:
+        in_features: maps of one width, finest first, each twice as coarse as the one before.
+        image_size: (height, width) of the network's input, a multiple of every stride.
+        params: everything else.
+
+    Raises:
+        UserError: the maps or the image size do not fit.
+    """
+
+    anchors: Tensor
+    inside: Tensor
+
+    def __init__(
+        self,
+        in_features: Sequence[FeatureSpec],
+        image_size: tuple[int, int],
+        params: TinyRpnParams,
+    ) -> None:
+        super().__init__()
+        _check_joint(in_features, image_size, params.groups)
+        self.image_size, self.params = image_size, params
+        channels, ratios = in_features[0].channels, params.ratios
+        self.rpn_conv = separable_conv(channels, params.groups)
+        self.rpn_cls = nn.Conv2d(channels, len(ratios), 1)
+        self.rpn_reg = nn.Conv2d(channels, 4 * len(ratios), 1)
+        for conv in (m for m in self.modules() if isinstance(m, nn.Conv2d)):
+            nn.init.normal_(conv.weight, std=0.01)
+            nn.init.zeros_(conv.bias)
+        levels = [
+            grid_anchors(
+                (image_size[0] // f.stride, image_size[1] // f.stride),
+                f.stride,
+                base_anchors(f.stride, params.anchor_scale, ratios),
+            )
+            for f in in_features
+        ]
+        self.level_sizes = [len(level) for level in levels]
+        anchors = torch.cat(levels)
+        # derived from the parameters, so no part of a checkpoint
+        self.register_buffer("anchors", anchors, persistent=False)
+        self.register_buffer("inside", anchors_inside(anchors, image_size), persistent=False)
+
+    def forward(self, features: list[Tensor]) -> RpnOutputs:
+        self._check_sizes(features)
+        hidden = [F.relu(self.rpn_conv(x), inplace=True) for x in features]
+        return RpnOutputs(
+            tuple(self.rpn_cls(x) for x in hidden), tuple(self.rpn_reg(x) for x in hidden)
+        )
+
+    @torch.no_grad()
+    def propose(self, outputs: RpnOutputs) -> Proposals:
+        """Best boxes of all levels after NMS within each; padded to a fixed number."""
+        p = self.params
+        per_level, total = (
+            (p.train_per_level, p.train_proposals)
+            if self.training
+            else (p.test_per_level, p.test_proposals)
+        )
+        boxes, scores = self._best_of_levels(outputs, per_level)
+        levels, count = scores.shape[1:]
+        valid = scores >= 0
+        keep = nms_padded(boxes.flatten(0, 1), valid.flatten(0, 1), p.nms_iou)
+        scores = scores.masked_fill(~keep.view_as(valid), -1).flatten(1)
+        scores, order = scores.topk(min(total, levels * count), 1)
+        boxes = boxes.flatten(1, 2).gather(1, order[..., None].expand(-1, -1, 4))
+        found = scores >= 0
+        return Proposals(boxes * found[..., None], scores * found, found.sum(1))
+
+    def losses(self, outputs: RpnOutputs, targets: Targets) -> dict[str, Tensor]:
+        """`loss_rpn_cls` and `loss_rpn_bbox`, over the sampled anchors of the batch."""
+        matched = self._match(targets := pad_to_one(targets))
+        samples = self._sample(matched)
+        logits = torch.cat(outputs.flat_logits(), 1).gather(1, samples.indices)
+        corners = samples.indices[..., None].expand(-1, -1, 4)
+        deltas = torch.cat(outputs.flat_deltas(), 1).gather(1, corners)
+        truths = matched_rows(targets.boxes, matched.gather(1, samples.indices))
+        wanted = encode_boxes(truths, self.anchors[samples.indices])
+        total = samples.positive.sum(1).clamp(min=1) + samples.negative.sum(1).clamp(min=1)
+        objectness = objectness_sum(logits, samples.positive, samples.valid)
+        boxes = smooth_l1_sum(deltas, wanted, samples.positive, self.params.beta)
+        return {"loss_rpn_cls": objectness / total.sum(), "loss_rpn_bbox": boxes / total.sum()}
+
+    def _check_sizes(self, features: list[Tensor]) -> None:
+        per_cell = len(self.params.ratios)
+        sizes = [x.shape[-2] * x.shape[-1] * per_cell for x in features]
+        if sizes != self.level_sizes:
+            raise ValueError(f"anchors are for images of {self.image_size}, features are not")
+
+    def _best_of_levels(self, outputs: RpnOutputs, limit: int) -> tuple[Tensor, Tensor]:
+        """(B, levels, K, 4) decoded boxes and (B, levels, K) scores, -1 on padding."""
+        width = min(limit, max(self.level_sizes))
+        boxes, scores = [], []
+        levels = zip(
+            outputs.flat_logits(),
+            outputs.flat_deltas(),
+            self.anchors.split(self.level_sizes),
+            strict=True,
+        )
+        for logits, deltas, anchors in levels:
+            best, order = logits.sigmoid().topk(min(width, logits.shape[1]), 1)
+            chosen = deltas.gather(1, order[..., None].expand(-1, -1, 4))
+            padding = width - best.shape[1]
+            decoded = decode_boxes(chosen, anchors[order])
+            boxes.append(F.pad(decoded, (0, 0, 0, padding)))
+            scores.append(F.pad(best, (0, padding), value=-1))
+        return clip_boxes(torch.stack(boxes, 1), self.image_size), torch.stack(scores, 1)
+
+    @torch.no_grad()
+    def _match(self, targets: Targets) -> Tensor:
+        return match_boxes(
+            pairwise_ious(targets.boxes, self.anchors[None]),
+            targets.valid,
+            self.inside[None],
+            positive_iou=self.params.positive_iou,
+            negative_iou=self.params.negative_iou,
+            min_positive_iou=self.params.min_positive_iou,
+        )
+
+    def _sample(self, matched: Tensor) -> Samples:
+        keys = torch.rand(matched.shape, device=matched.device)
+        limit, fraction = self.params.samples, self.params.positive_fraction
+        return select_samples(matched >= 0, matched == NEGATIVE, keys, limit, fraction)
+
+
+def tiny_rpn(
+    in_features: Sequence[FeatureSpec], *, image_size: tuple[int, int], **params: Any
+) -> TinyRpn:
+    """Factory of the declaration."""
+    return TinyRpn(in_features, image_size, TinyRpnParams(**params))
+
+
+def _check_joint(
+    in_features: Sequence[FeatureSpec], image_size: tuple[int, int], groups: int
+) -> None:
+    require_pyramid("tiny_rpn", in_features)
+    require_channels("tiny_rpn", in_features, None)
+    require_groups("tiny_rpn", in_features[0].channels, groups)
+    stride = in_features[-1].stride
+    if any(side % stride for side in image_size):
+        raise UserError(
+            f"tiny_rpn is given {describe_specs(in_features)} of an image of "
+            f"{image_size[0]}x{image_size[1]}",
+            mend=f"the sides of the image must be multiples of {stride}",
+        )
