@@ -1,0 +1,192 @@
+"""Checked annotations of one split as flat arrays. No torch here: a plan reads this.
+
+What is an error and what is tolerated stands in `harness.data.coco_json`. AP is computed from
+the file itself, so nothing that is left out or clipped here touches an evaluation.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.data.coco_json import Entry, fill_defaults, read_coco
+from harness.errors import UserError
+
+SIZE_BINS = {"small": (0.0, 32.0**2), "medium": (32.0**2, 96.0**2), "large": (96.0**2, np.inf)}
+ROUNDING = 1.0  # pixels over the edge that are rounding rather than a mistake
+MIN_SIDE = 1.0  # pixels that a box needs to be trained on
+
+
+@dataclass(frozen=True)
+class ImageEntry:
+    """An image as the file lists it; `file_name` is relative to the split's folder."""
+
+    id: int
+    file_name: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, eq=False)
+class Objects:
+    """Annotated objects, one row each.
+
+    Attributes:
+        boxes: (N, 4) float64 xyxy with exclusive corners, in image pixels.
+        labels: (N,) int64, contiguous from 0.
+        crowd: (N,) bool.
+        areas: (N,) float64, the field `area` (of the mask in official COCO).
+        ids: (N,) int64 annotation ids.
+    """
+
+    boxes: NDArray[np.float64]
+    labels: NDArray[np.int64]
+    crowd: NDArray[np.bool_]
+    areas: NDArray[np.float64]
+    ids: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, rows: slice | NDArray[np.generic]) -> Self:
+        return type(self)(
+            self.boxes[rows], self.labels[rows], self.crowd[rows], self.areas[rows], self.ids[rows]
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Annotations:
+    """One annotation file.
+
+    Attributes:
+        path: the file.
+        classes: names in ascending order of category id; label i is `classes[i]`.
+        category_ids: dataset id of label i.
+        images: in the order of the file.
+        objects: all objects, grouped by image in the order of `images`.
+        offsets: (len(images) + 1,) where each image's objects begin in `objects`.
+        warnings: what a user should know, one line each.
+    """
+
+    path: Path
+    classes: tuple[str, ...]
+    category_ids: tuple[int, ...]
+    images: tuple[ImageEntry, ...]
+    objects: Objects
+    offsets: NDArray[np.int64]
+    warnings: tuple[str, ...]
+
+    @property
+    def label_of(self) -> Mapping[int, int]:
+        """Dataset category id -> contiguous label."""
+        return {category: label for label, category in enumerate(self.category_ids)}
+
+    def of_image(self, index: int) -> Objects:
+        """Objects of `images[index]` as annotated."""
+        return self.objects[int(self.offsets[index]) : int(self.offsets[index + 1])]
+
+    def trainable(self, index: int) -> Objects:
+        """Objects of `images[index]` to train on, clipped to the image.
+
+        Left out are crowds and boxes with a side under one pixel after clipping.
+        """
+        image, objects = self.images[index], self.of_image(index)
+        limits = np.array([image.width, image.height] * 2, dtype=np.float64)
+        clipped = np.clip(objects.boxes, 0.0, limits)
+        sides = clipped[:, 2:] - clipped[:, :2]
+        kept = ~objects.crowd & (sides >= MIN_SIDE).all(1)
+        return replace(objects, boxes=clipped)[kept]
+
+
+def read_annotations(path: Path) -> Annotations:
+    """Read and check a COCO-format file. An unchanged file is read once a process.
+
+    Raises:
+        UserError: see `harness.data.coco_json`.
+    """
+    try:
+        state = path.stat()
+    except OSError as error:
+        raise UserError(
+            f"cannot be read: {error.strerror}", where=path, mend="needs a COCO-format file"
+        ) from error
+    return _read(path, state.st_mtime_ns, state.st_size)
+
+
+@lru_cache(maxsize=4)
+def _read(path: Path, _mtime: int, _size: int) -> Annotations:
+    lists = read_coco(path)
+    categories = sorted(lists["categories"], key=lambda category: int(category["id"]))
+    images = tuple(
+        ImageEntry(i["id"], i["file_name"], i["width"], i["height"]) for i in lists["images"]
+    )
+    category_ids = tuple(int(category["id"]) for category in categories)
+    objects, offsets = _table(lists["annotations"], images, category_ids)
+    classes = tuple(str(category["name"]) for category in categories)
+    warnings = _warnings(lists["annotations"], images, objects, offsets, classes)
+    return Annotations(path, classes, category_ids, images, objects, offsets, warnings)
+
+
+def _table(
+    entries: list[Entry], images: tuple[ImageEntry, ...], category_ids: tuple[int, ...]
+) -> tuple[Objects, NDArray[np.int64]]:
+    """Objects grouped by image, and where each image's begin."""
+    entries = [fill_defaults(entry) for entry in entries]
+    position = {image.id: i for i, image in enumerate(images)}
+    label = {category: i for i, category in enumerate(category_ids)}
+    boxes = np.array([e["bbox"] for e in entries], dtype=np.float64).reshape(-1, 4)
+    objects = Objects(
+        np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1),
+        np.array([label[e["category_id"]] for e in entries], dtype=np.int64),
+        np.array([e["iscrowd"] for e in entries], dtype=np.bool_),
+        np.array([e["area"] for e in entries], dtype=np.float64),
+        np.array([e["id"] for e in entries], dtype=np.int64),
+    )
+    owners = np.array([position[e["image_id"]] for e in entries], dtype=np.int64)
+    order = np.argsort(owners, kind="stable")
+    counts = np.bincount(owners, minlength=len(images))
+    return objects[order], np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+
+
+def _warnings(
+    entries: list[Entry],
+    images: tuple[ImageEntry, ...],
+    objects: Objects,
+    offsets: NDArray[np.int64],
+    classes: tuple[str, ...],
+) -> tuple[str, ...]:
+    if not len(objects):
+        return ("no boxes at all",)
+    sizes = np.array([(i.width, i.height) for i in images], dtype=np.float64)
+    limits = np.repeat(sizes, np.diff(offsets), axis=0)
+    over = ((objects.boxes[:, :2] < -ROUNDING) | (objects.boxes[:, 2:] > limits + ROUNDING)).any(1)
+    empty = (objects.boxes[:, 2:] <= objects.boxes[:, :2]).any(1)
+    again = sum(n - 1 for n in Counter(image.file_name for image in images).values())
+    counted = {
+        "boxes of zero size, not trained on": int(empty.sum()),
+        "boxes reach outside their image, clipped in training": int(over.sum()),
+        "annotations without 'iscrowd', taken as 0": sum("iscrowd" not in e for e in entries),
+        "annotations without 'area', taken as the box's": sum("area" not in e for e in entries),
+        "images name a file that another image names too": again,
+    }
+    lines = [f"{count} {what}" for what, count in counted.items() if count]
+    return (*lines, *_absences(objects[~objects.crowd], classes))
+
+
+def _absences(objects: Objects, classes: tuple[str, ...]) -> list[str]:
+    """Size bins and classes whose AP will be NaN."""
+    lines = [
+        f"no {name} objects (area {low:.0f} to {high:.0f}): their AP is NaN"
+        for name, (low, high) in SIZE_BINS.items()
+        if not ((objects.areas >= low) & (objects.areas <= high)).any()
+    ]
+    absent = [name for i, name in enumerate(classes) if not (objects.labels == i).any()]
+    if absent:
+        shown = ", ".join(absent[:5]) + (", ..." if len(absent) > 5 else "")
+        lines.append(f"{len(absent)} of {len(classes)} classes have no box: {shown}")
+    return lines

@@ -1,0 +1,121 @@
+"""Image files of every kind as uint8 RGB tensors."""
+
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+from torchvision.io import ImageReadMode, decode_jpeg
+
+from harness.errors import UserError
+
+MAX_PIXELS = 100_000_000  # a header may promise a size that fills any memory
+ORIENTATION = 0x0112  # EXIF tag; 1..8, from 5 on the sides are swapped
+
+
+def read_image(path: Path, size: tuple[int, int] | None = None) -> Tensor:
+    """Read a file as (3, h, w) uint8 RGB.
+
+    Greyscale, CMYK, 16-bit, palette and transparent images become RGB: 16 bits keep their upper
+    8, transparency is dropped, and of an animation the first frame counts.
+
+    Args:
+        path: any format that Pillow reads.
+        size: annotated (height, width), which says how an EXIF rotation is meant: pixels stay
+            as stored where their size fits, and are turned upright where that fits instead.
+            Without it they are turned upright.
+
+    Raises:
+        UserError: missing, empty, truncated or no image; too large; or of a size that fits
+            neither way.
+    """
+    data = _read_bytes(path)
+    try:
+        with Image.open(BytesIO(data)) as image:
+            orientation = _orientation(path, image, size)
+            return turn_upright(_decode(image, data), orientation).contiguous()
+    except UserError:
+        raise
+    except Exception as error:  # decoders raise anything on a broken file
+        found = "is no image" if isinstance(error, UnidentifiedImageError) else "is broken"
+        raise UserError(
+            found if "no image" in found else f"{found}: {_one_line(error)}",
+            where=path,
+            mend="needs a whole image file",
+        ) from error
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(
+            f"cannot be read: {error.strerror}", where=path, mend="needs an image file"
+        ) from error
+    if not data:
+        raise UserError("is empty", where=path, mend="needs an image file")
+    return data
+
+
+def _one_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0][-100:]
+
+
+def _orientation(path: Path, image: Image.Image, size: tuple[int, int] | None) -> int:
+    """EXIF orientation to undo, 1 for none; also keeps images from being decoded in vain."""
+    stored = (image.height, image.width)
+    if stored[0] * stored[1] > MAX_PIXELS:
+        raise UserError(
+            f"has {stored[1]}x{stored[0]} pixels",
+            where=path,
+            mend=f"needs at most {MAX_PIXELS // 10**6} million",
+        )
+    if size is not None and stored == tuple(size):
+        return 1
+    orientation = _read_orientation(image)
+    upright = stored[::-1] if orientation >= 5 else stored
+    if size is None or upright == tuple(size):
+        return orientation
+    raise UserError(
+        f"is {stored[1]}x{stored[0]}, but annotated as {size[1]}x{size[0]}",
+        where=path,
+        mend="needs the annotated width and height, as stored or after EXIF rotation",
+    )
+
+
+def _read_orientation(image: Image.Image) -> int:
+    try:
+        value = image.getexif().get(ORIENTATION, 1)
+    except Exception:  # a broken EXIF block says nothing about the pixels
+        return 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def turn_upright(pixels: Tensor, orientation: int) -> Tensor:
+    """Undo an EXIF orientation, 1 to 8, of (..., h, w) pixels."""
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.transpose(-1, -2)
+    flips = {2: [-1], 3: [-1, -2], 4: [-2], 6: [-1], 7: [-1, -2], 8: [-2]}.get(orientation)
+    return pixels.flip(flips) if flips else pixels
+
+
+def _decode(image: Image.Image, data: bytes) -> Tensor:
+    if image.format == "JPEG" and image.mode == "RGB":
+        # the same pixels as Pillow's, in half the time
+        encoded = torch.frombuffer(bytearray(data), dtype=torch.uint8)
+        pixels: Tensor = decode_jpeg(encoded, mode=ImageReadMode.RGB)
+        return pixels
+    return torch.from_numpy(np.array(_to_rgb(image))).permute(2, 0, 1)
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):
+        wide = np.asarray(image).astype(np.int64).clip(0, 65535)
+        return Image.fromarray((wide >> 8).astype(np.uint8)).convert("RGB")
+    if image.mode == "F":
+        raise ValueError("floating-point pixels have no agreed range")
+    if "transparency" in image.info:
+        image = image.convert("RGBA")
+    return image.convert("RGB")

@@ -1,0 +1,167 @@
+"""Loaders: batches for training and for evaluation, read ahead by worker processes."""
+
+import math
+import signal
+from collections.abc import Iterator
+from typing import Any, Generic, TypeVar
+
+import torch
+from torch.utils.data import DataLoader, Sampler
+
+from harness.data.augment import IMAGENET_MEAN, build_augment
+from harness.data.batch import Inputs, Targets
+from harness.data.dataset import (
+    EvalDataset,
+    SampleKey,
+    TrainDataset,
+    collate_eval,
+    collate_train,
+)
+from harness.data.resize import Resize
+from harness.data.source import Split
+from harness.errors import UserError
+from harness.manifest.schema import Evaluate, Train
+
+Batch = TypeVar("Batch")
+PREFETCH = 4  # batches that each worker reads ahead
+
+
+class EpochBatches(Sampler[list[SampleKey]]):
+    """Shuffled batches of one epoch, for one process of `world`.
+
+    The order depends on (seed, epoch) alone. Images that do not fill a last batch of all
+    processes wait for another epoch; a set smaller than one such batch is repeated to fill it.
+    """
+
+    def __init__(self, images: int, batch_size: int, seed: int, rank: int, world: int) -> None:
+        self.images, self.batch_size, self.seed = images, batch_size, seed
+        self.rank, self.world = rank, world
+        self.steps_per_epoch = max(1, images // (batch_size * world))
+        self.set_epoch(0)
+
+    def set_epoch(self, epoch: int, start_step: int = 0) -> None:
+        """Choose the epoch, and the step within it to begin at (after a resume)."""
+        if not 0 <= start_step <= self.steps_per_epoch:
+            raise ValueError(f"step {start_step} of {self.steps_per_epoch} does not exist")
+        self.epoch, self.start_step = epoch, start_step
+
+    def __len__(self) -> int:
+        return self.steps_per_epoch - self.start_step
+
+    def __iter__(self) -> Iterator[list[SampleKey]]:
+        epoch, order = self.epoch, self._order()
+        for step in range(self.start_step, self.steps_per_epoch):
+            start = (step * self.world + self.rank) * self.batch_size
+            yield [SampleKey(epoch, row) for row in order[start : start + self.batch_size]]
+
+    def _order(self) -> list[int]:
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+        order: list[int] = torch.randperm(self.images, generator=generator).tolist()
+        return order * math.ceil(self.batch_size * self.world / self.images)
+
+
+class Loader(Generic[Batch]):
+    """Iterates batches; a user's mistake met by a worker is raised here as it is."""
+
+    def __init__(self, batches: DataLoader[Any]) -> None:
+        self.batches = batches
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for batch in self.batches:
+            if isinstance(batch, UserError):
+                raise batch
+            yield batch
+
+
+class TrainLoader(Loader[tuple[Inputs, Targets]]):
+    """One epoch of (Inputs, Targets) each time it is iterated; see `EpochBatches`.
+
+    Attributes:
+        dataset: what it reads from; `len(dataset)` images are trained on.
+    """
+
+    def __init__(self, dataset: TrainDataset, order: EpochBatches, workers: int) -> None:
+        self.dataset, self.order = dataset, order
+        super().__init__(
+            DataLoader(dataset, batch_sampler=order, collate_fn=collate_train, **_options(workers))
+        )
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return self.order.steps_per_epoch
+
+    def set_epoch(self, epoch: int, start_step: int = 0) -> None:
+        """Choose what the next iteration gives: that epoch, from that step on."""
+        self.order.set_epoch(epoch, start_step)
+
+
+def train_loader(
+    split: Split,
+    resize: Resize,
+    settings: Train,
+    seed: int,
+    *,
+    rank: int = 0,
+    world: int = 1,
+    mean: tuple[float, float, float] = IMAGENET_MEAN,
+) -> TrainLoader:
+    """Batches to train on, uint8 at network size, targets in pixels of the augmented image.
+
+    Every batch is a pure function of (seed, epoch, step, rank, world), whatever the number of
+    workers. It shards by itself: do not hand it to `Accelerator.prepare`.
+
+    Args:
+        split: the images.
+        resize: how an image comes to network size; it runs in the workers.
+        settings: batch size per process, augmentation, workers.
+        seed: of order and augmentation.
+        rank: of this process.
+        world: number of processes.
+        mean: RGB colour, in 0..255, of the canvas that expansion fills.
+
+    Raises:
+        UserError: wrong annotations, nothing to train on; or, while iterating, a bad image.
+    """
+    dataset = TrainDataset(split, resize, build_augment(settings.augment, mean), seed)
+    order = EpochBatches(len(dataset), settings.batch_size, seed, rank, world)
+    return TrainLoader(dataset, order, settings.workers)
+
+
+def eval_loader(
+    split: Split, resize: Resize, settings: Evaluate, *, rank: int = 0, world: int = 1
+) -> Loader[tuple[Inputs, list[int]]]:
+    """(Inputs, image ids) of all images in the file's order, or of the first `max_images`.
+
+    With several processes each gets every `world`-th image.
+    """
+    dataset = EvalDataset(split, resize, settings.max_images)
+    mine = range(rank, len(dataset), world)
+    loader: DataLoader[Any] = DataLoader(
+        dataset,
+        batch_size=settings.batch_size,
+        sampler=mine,
+        collate_fn=collate_eval,
+        **_options(settings.workers, persistent=False),
+    )
+    return Loader(loader)
+
+
+def _options(workers: int, persistent: bool = True) -> dict[str, Any]:
+    options: dict[str, Any] = {"num_workers": workers, "pin_memory": torch.cuda.is_available()}
+    if workers:
+        options |= {
+            "worker_init_fn": start_worker,
+            "prefetch_factor": PREFETCH,
+            "persistent_workers": persistent,
+        }
+    return options
+
+
+def start_worker(_: int) -> None:
+    """One thread a worker; signals are the main process's to handle, and it ends its workers."""
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
