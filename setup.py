@@ -18,7 +18,7 @@ import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from setuptools import Extension, setup
+from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.modified import newer_group
 
@@ -26,7 +26,11 @@ MINIMUM_TORCH = (2, 11)
 # Headers offer only what this torch had, whatever torch they come from.
 TARGET = f"-DTORCH_TARGET_VERSION=0x{MINIMUM_TORCH[0]:02x}{MINIMUM_TORCH[1]:02x}000000000000"
 # Without fused multiply-adds every device rounds as the reference does: equal values stay ties.
-CPU_FLAGS = ["-O3", "-g0", "-std=c++17", "-ffp-contract=off", "-fvisibility=hidden", TARGET]
+# Nobody reads floating-point traps or errno, and without them the loops over boxes vectorise.
+CPU_FLAGS = [
+    *("-O3", "-g0", "-std=c++17", "-fvisibility=hidden", TARGET),
+    *("-ffp-contract=off", "-fno-trapping-math", "-fno-math-errno"),
+]
 MSVC_FLAGS = ["/O2", "/std:c++17", "/EHsc", TARGET]
 NVCC_FLAGS = ["-O3", "-std=c++17", "--fmad=false", "-DUSE_CUDA", TARGET]
 # One binary serves its whole major generation (8.0 runs on 8.6 and 8.9), PTX serves newer ones.
@@ -178,7 +182,14 @@ def extension(name: str, pattern: str) -> Extension:
     )
 
 
+PACKAGES = [
+    *find_packages(include=["harness", "harness.*"]),
+    "harness_plugins",
+    *(f"harness_plugins.{family}" for family in find_packages("plugins")),
+]
+
 setup(
+    packages=PACKAGES,
     ext_modules=[extension("_C", "*.cpp"), extension("_C_cuda", "*.cu")],
     cmdclass={"build_ext": BuildOps},
     options={"bdist_wheel": {"py_limited_api": "cp311"}},
