@@ -25,8 +25,8 @@ struct Shape {
 // The points of one cell along one axis. Points outside [first, last) lie outside the map.
 template <typename T>
 struct Axis {
-  T cell_start, bin;
-  int64_t grid, first, last;
+  T cell_start = T(0), bin = T(0);
+  int64_t grid = 0, first = 0, last = 0;
 
   HARNESS_HOST_DEVICE T at(int64_t index) const {
     return cell_start + (static_cast<T>(index) + T(0.5)) * bin / static_cast<T>(grid);
@@ -63,7 +63,7 @@ HARNESS_HOST_DEVICE bool make_axis(
 
 template <typename T>
 struct Cell {
-  int64_t batch;
+  int64_t batch = 0;
   Axis<T> y, x;
 };
 
@@ -96,26 +96,42 @@ HARNESS_HOST_DEVICE Read<T> make_read(T coordinate, int64_t extent) {
   return {true, low, low + 1, T(1) - high_weight, high_weight};
 }
 
-// One channel of one image, in whatever memory format it has.
+// Channels of one image that share a cell, in whatever memory format they have.
 template <typename Scalar>
-struct Plane {
+struct Planes {
   const Scalar* data;
-  int64_t row_stride, column_stride;
-
-  template <typename T>
-  HARNESS_HOST_DEVICE T at(int64_t row, int64_t column) const {
-    return static_cast<T>(data[row * row_stride + column * column_stride]);
-  }
+  int64_t count, channel_stride, row_stride, column_stride;
 };
 
-template <typename T, typename Scalar>
-HARNESS_HOST_DEVICE T bilinear(const Plane<Scalar>& plane, const Read<T>& y, const Read<T>& x) {
-  if (!(y.inside && x.inside)) return T(0);
-  return y.low_weight * x.low_weight * plane.template at<T>(y.low, x.low) +
-      y.low_weight * x.high_weight * plane.template at<T>(y.low, x.high) +
-      y.high_weight * x.low_weight * plane.template at<T>(y.high, x.low) +
-      y.high_weight * x.high_weight * plane.template at<T>(y.high, x.high);
-}
+// A point's four neighbours, found once for all planes.
+template <typename T>
+struct Point {
+  int64_t offsets[4];
+  T weights[4];
+  bool inside;
+
+  template <typename Scalar>
+  HARNESS_HOST_DEVICE Point(const Planes<Scalar>& planes, const Read<T>& y, const Read<T>& x)
+      : inside(y.inside && x.inside) {
+    const int64_t rows[2] = {y.low * planes.row_stride, y.high * planes.row_stride};
+    const int64_t columns[2] = {x.low * planes.column_stride, x.high * planes.column_stride};
+    const T row_weights[2] = {y.low_weight, y.high_weight};
+    const T column_weights[2] = {x.low_weight, x.high_weight};
+    for (int i = 0; i < 4; ++i) {
+      offsets[i] = rows[i / 2] + columns[i % 2];
+      weights[i] = row_weights[i / 2] * column_weights[i % 2];
+    }
+  }
+
+  template <typename Scalar>
+  HARNESS_HOST_DEVICE T operator()(const Scalar* plane) const {
+    if (!inside) return T(0);
+    return weights[0] * static_cast<T>(plane[offsets[0]]) +
+        weights[1] * static_cast<T>(plane[offsets[1]]) +
+        weights[2] * static_cast<T>(plane[offsets[2]]) +
+        weights[3] * static_cast<T>(plane[offsets[3]]);
+  }
+};
 
 template <typename T>
 struct Maximum {
@@ -125,7 +141,7 @@ struct Maximum {
 
   // The first maximum wins; NaN beats numbers, so that a broken feature map shows.
   HARNESS_HOST_DEVICE void take(T candidate, int64_t at) {
-    const bool wins = candidate > value || (std::isnan(candidate) && !std::isnan(value));
+    const bool wins = candidate > value || (candidate != candidate && value == value);
     if (!(empty || wins)) return;
     value = candidate;
     index = at;
@@ -133,36 +149,55 @@ struct Maximum {
   }
 };
 
+template <typename T>
+HARNESS_HOST_DEVICE void take_outside(Maximum<T>* best, int64_t count) {
+  for (int64_t c = 0; c < count; ++c) best[c].take(T(0), -1);
+}
+
+// `best` holds one maximum a plane.
 template <typename T, typename Scalar>
-HARNESS_HOST_DEVICE Maximum<T> cell_maximum(
-    const Plane<Scalar>& plane, const Cell<T>& cell, const Shape& shape) {
-  Maximum<T> best;
+HARNESS_HOST_DEVICE void cell_maxima(
+    const Planes<Scalar>& planes, const Cell<T>& cell, const Shape& shape, Maximum<T>* best) {
   // Skipped points read zero. The first of them competes in its place in the order of the grid.
   const Axis<T>&ys = cell.y, &xs = cell.x;
-  if (ys.first > 0 || xs.first > 0) best.take(T(0), -1);
+  if (ys.first > 0 || xs.first > 0) take_outside(best, planes.count);
   int64_t index = 0;
   for (int64_t iy = ys.first; iy < ys.last; ++iy) {
     const Read<T> y = make_read(ys.at(iy), shape.height);
     for (int64_t ix = xs.first; ix < xs.last; ++ix, ++index) {
-      best.take(bilinear(plane, y, make_read(xs.at(ix), shape.width)), index);
+      const Point<T> point(planes, y, make_read(xs.at(ix), shape.width));
+      for (int64_t c = 0; c < planes.count; ++c) {
+        best[c].take(point(planes.data + c * planes.channel_stride), index);
+      }
     }
-    if (iy == 0 && xs.last < xs.grid) best.take(T(0), -1);
+    if (iy == 0 && xs.last < xs.grid) take_outside(best, planes.count);
   }
-  if (ys.last < ys.grid) best.take(T(0), -1);
-  return best;
+  if (ys.last < ys.grid) take_outside(best, planes.count);
 }
 
+// The means go where maxima go, without an index.
 template <typename T, typename Scalar>
-HARNESS_HOST_DEVICE T cell_mean(
-    const Plane<Scalar>& plane, const Cell<T>& cell, const Shape& shape) {
-  T sum = T(0);
+HARNESS_HOST_DEVICE void cell_means(
+    const Planes<Scalar>& planes, const Cell<T>& cell, const Shape& shape, Maximum<T>* mean) {
   for (int64_t iy = cell.y.first; iy < cell.y.last; ++iy) {
     const Read<T> y = make_read(cell.y.at(iy), shape.height);
     for (int64_t ix = cell.x.first; ix < cell.x.last; ++ix) {
-      sum += bilinear(plane, y, make_read(cell.x.at(ix), shape.width));
+      const Point<T> point(planes, y, make_read(cell.x.at(ix), shape.width));
+      for (int64_t c = 0; c < planes.count; ++c) {
+        mean[c].value += point(planes.data + c * planes.channel_stride);
+      }
     }
   }
-  return sum / static_cast<T>(cell.y.grid) / static_cast<T>(cell.x.grid);
+  for (int64_t c = 0; c < planes.count; ++c) {
+    mean[c].value = mean[c].value / static_cast<T>(cell.y.grid) / static_cast<T>(cell.x.grid);
+  }
+}
+
+template <typename T, typename Scalar>
+HARNESS_HOST_DEVICE void pool(
+    const Planes<Scalar>& planes, const Cell<T>& cell, const Shape& shape, Maximum<T>* pooled) {
+  if (shape.mean) cell_means(planes, cell, shape, pooled);
+  else cell_maxima(planes, cell, shape, pooled);
 }
 
 // add(row, column, gradient) for the four neighbours of a point.

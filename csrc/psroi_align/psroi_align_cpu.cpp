@@ -4,11 +4,15 @@
 
 #include <torch/csrc/stable/library.h>
 
+#include <algorithm>
 #include <string>
 #include <tuple>
+#include <vector>
 
 namespace harness::psroi {
 namespace {
+
+constexpr int64_t kBlock = 8;  // channels that share the work of placing the points
 
 template <typename Scalar>
 void forward(
@@ -30,17 +34,19 @@ void forward(
       const bool usable = make_cell(
           boxes + n * 5, T(scale), position / shape.pooled_width, position % shape.pooled_width,
           shape, cell);
-      for (int64_t c = 0; c < shape.output_channels; ++c) {
-        const int64_t channel = c * cells + position, at = n * shape.channels + channel;
-        Maximum<T> best;
+      for (int64_t c = 0; c < shape.output_channels; c += kBlock) {
+        const int64_t block = std::min(kBlock, shape.output_channels - c);
+        const int64_t channel = c * cells + position;
+        Maximum<T> pooled[kBlock];
         if (usable) {
-          const Plane<Scalar> plane{
-              values + cell.batch * strides[0] + channel * strides[1], strides[2], strides[3]};
-          if (shape.mean) best.value = cell_mean(plane, cell, shape);
-          else best = cell_maximum(plane, cell, shape);
+          const Scalar* plane = values + cell.batch * strides[0] + channel * strides[1];
+          pool<T, Scalar>({plane, block, cells * strides[1], strides[2], strides[3]}, cell, shape, pooled);
         }
-        result[at] = static_cast<Scalar>(best.value);
-        if (indices) indices[at] = best.index;
+        for (int64_t b = 0; b < block; ++b) {
+          const int64_t at = n * shape.channels + channel + b * cells;
+          result[at] = static_cast<Scalar>(pooled[b].value);
+          if (indices) indices[at] = pooled[b].index;
+        }
       }
     }
   });

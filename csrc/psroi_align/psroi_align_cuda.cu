@@ -9,6 +9,7 @@
 
 #include <string>
 #include <tuple>
+#include <vector>
 
 namespace harness::psroi {
 namespace {
@@ -25,16 +26,14 @@ __global__ void forward(
   for (int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x; i < total; i += step) {
     const Element element = make_element(i, shape);
     Cell<T> cell;
-    Maximum<T> best;
+    Maximum<T> pooled;
     if (make_cell(rois + element.roi * 5, scale, element.row, element.column, shape, cell)) {
-      const Plane<Scalar> plane{
-          features + cell.batch * strides.batch + element.input_channel * strides.channel,
-          strides.row, strides.column};
-      if (shape.mean) best.value = cell_mean(plane, cell, shape);
-      else best = cell_maximum(plane, cell, shape);
+      const Scalar* plane =
+          features + cell.batch * strides.batch + element.input_channel * strides.channel;
+      pool<T, Scalar>({plane, 1, 0, strides.row, strides.column}, cell, shape, &pooled);
     }
-    output[i] = static_cast<Scalar>(best.value);
-    if (argmax) argmax[i] = best.index;
+    output[i] = static_cast<Scalar>(pooled.value);
+    if (argmax) argmax[i] = pooled.index;
   }
 }
 

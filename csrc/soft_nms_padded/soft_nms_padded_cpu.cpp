@@ -5,6 +5,8 @@
 
 #include <torch/csrc/stable/library.h>
 
+#include <algorithm>
+#include <string>
 #include <vector>
 
 namespace harness::soft_nms {
@@ -20,12 +22,17 @@ struct Group {
     scores.clear();
   }
 
+  // The first of equals. Maxima of interleaved lanes first, since those vectorise.
   int64_t best() const {
-    int64_t best = 0;
-    for (int64_t i = 1; i < boxes.size(); ++i) {
-      if (scores[i] > scores[best]) best = i;  // the first of equals stays
+    constexpr int64_t kLanes = 8;
+    const int64_t size = boxes.size(), whole = size - size % kLanes;
+    T lanes[kLanes] = {};
+    for (int64_t i = 0; i < whole; i += kLanes) {
+      for (int64_t k = 0; k < kLanes; ++k) lanes[k] = std::max(lanes[k], scores[i + k]);
     }
-    return best;
+    T highest = *std::max_element(lanes, lanes + kLanes);
+    for (int64_t i = whole; i < size; ++i) highest = std::max(highest, scores[i]);
+    return std::find(scores.begin(), scores.begin() + size, highest) - scores.begin();
   }
 
   // Closes the gaps that dropped boxes leave; keeps the order, which decides between equals.
@@ -42,9 +49,19 @@ struct Group {
     boxes.source.resize(kept);
   }
 
+  // Decays all scores by the IoUs; returns how many are left.
+  template <typename Decay>
+  int64_t lower(const Decay& decay) {
+    T* values = scores.data();
+    const T* overlaps = ious.data();
+    const int64_t size = boxes.size();
+    for (int64_t i = 0; i < size; ++i) values[i] = decay(values[i], overlaps[i]);
+    return std::count_if(values, values + size, [](T score) { return score > T(0); });
+  }
+
   // Writes each box's final score; dropped boxes keep the zero that is there.
-  template <typename Scalar>
-  void run(const Decay<T>& decay, Scalar* result) {
+  template <typename Decay, typename Scalar>
+  void run(const Decay& decay, Scalar* result) {
     ious.resize(boxes.size());
     int64_t alive = boxes.size();
     while (alive > 0) {
@@ -54,23 +71,19 @@ struct Group {
       const T box_area = boxes.areas[taken];
       scores[taken] = T(0);
       boxes.ious(box, box_area, 0, ious.data());
-      alive = 0;
-      for (int64_t i = 0; i < boxes.size(); ++i) {
-        scores[i] = decay(scores[i], ious[i]);
-        alive += scores[i] > T(0);
-      }
+      alive = lower(decay);
       if (alive < boxes.size() - boxes.size() / 8) compact();
     }
   }
 };
 
-template <typename Scalar>
+template <typename Scalar, bool Gaussian>
 void soft_nms(const Tensor& boxes, const Tensor& scores, const Rule& rule, Tensor& output) {
   using T = accumulate_t<Scalar>;
   const Scalar *corners = read<Scalar>(boxes), *values = read<Scalar>(scores);
   Scalar* result = write<Scalar>(output);
   const int64_t size = boxes.size(1);
-  const Decay<T> decay(rule);
+  const Decay<T, Gaussian> decay(rule);
 
   torch::stable::parallel_for(0, boxes.size(0), 1, [&](int64_t begin, int64_t end) {
     Group<T> group;
@@ -95,7 +108,9 @@ Tensor soft_nms_padded_cpu(
   const Tensor values = torch::stable::contiguous(scores);
   Tensor output = torch::stable::new_zeros(values, values.sizes());
   dispatch_floating(boxes.scalar_type(), [&](auto type) {
-    soft_nms<typename decltype(type)::type>(corners, values, rule, output);
+    using Scalar = typename decltype(type)::type;
+    const auto run = rule.gaussian ? soft_nms<Scalar, true> : soft_nms<Scalar, false>;
+    run(corners, values, rule, output);
   });
   return output;
 }

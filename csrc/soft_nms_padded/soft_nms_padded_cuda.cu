@@ -52,9 +52,9 @@ __device__ Candidate<T> reduce_block(Candidate<T> best, Candidate<T>* shared) {
   return best;
 }
 
-template <typename Scalar>
+template <typename Scalar, typename Decay>
 __global__ void soft_nms(
-    const Scalar* boxes, int64_t size, Decay<accumulate_t<Scalar>> decay,
+    const Scalar* boxes, int64_t size, Decay decay,
     accumulate_t<Scalar>* remaining, Scalar* output) {
   using T = accumulate_t<Scalar>;
   __shared__ Candidate<T> shared[kThreads / kWarp];
@@ -94,9 +94,12 @@ Tensor soft_nms_padded_cuda(
   dispatch_floating(boxes.scalar_type(), [&](auto type) {
     using Scalar = typename decltype(type)::type;
     using T = accumulate_t<Scalar>;
-    soft_nms<Scalar><<<boxes.size(0), kThreads, 0, current_stream(boxes.get_device_index())>>>(
-        read<Scalar>(corners), boxes.size(1), Decay<T>(rule), write<T>(remaining),
-        write<Scalar>(output));
+    const auto launch = [&](auto decay) {
+      soft_nms<Scalar><<<boxes.size(0), kThreads, 0, current_stream(boxes.get_device_index())>>>(
+          read<Scalar>(corners), boxes.size(1), decay, write<T>(remaining), write<Scalar>(output));
+    };
+    if (rule.gaussian) launch(Decay<T, true>(rule));
+    else launch(Decay<T, false>(rule));
   });
   STD_CUDA_KERNEL_LAUNCH_CHECK();
   return output;
