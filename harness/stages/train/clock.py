@@ -1,0 +1,93 @@
+"""Where the time of a training goes, added up over interruptions."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+
+import psutil
+import torch
+
+
+@dataclass
+class Clock:
+    """Seconds and images, of all sessions of this training together.
+
+    The first step of a session starts the loader's workers and warms the kernels up, so it
+    stands in `first_step_seconds` and in no rate.
+
+    Attributes:
+        step_seconds: in steps, waiting included.
+        wait_seconds: waiting for the loader within those steps.
+        images: of all processes, in those steps.
+        steps: how many those are.
+        first_step_seconds: in the first step of each session.
+        wall_seconds: everything, checkpoints included.
+        sessions: how many processes have worked on this training, one after the other.
+        peak_bytes: highest memory seen; see `note_memory`.
+    """
+
+    step_seconds: float = 0.0
+    wait_seconds: float = 0.0
+    images: int = 0
+    steps: int = 0
+    first_step_seconds: float = 0.0
+    wall_seconds: float = 0.0
+    sessions: int = 0
+    peak_bytes: int = 0
+
+    def __post_init__(self) -> None:
+        self._fresh, self._seen, self._waited = True, 0, 0.0
+        self._tick = time.perf_counter()
+        self._lap = (self.images, self.step_seconds, self.wait_seconds)
+
+    @contextmanager
+    def step(self) -> Iterator[None]:
+        """Around one step."""
+        self._seen, self._waited, started = 0, 0.0, time.perf_counter()
+        yield
+        seconds = time.perf_counter() - started
+        if self._fresh:
+            self._fresh = False
+            self.first_step_seconds += seconds
+            return
+        self.step_seconds += seconds
+        self.wait_seconds += self._waited
+        self.images += self._seen
+        self.steps += 1
+
+    def count(self, images: int) -> None:
+        """Images of the step under way."""
+        self._seen += images
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Around each wait for the loader inside a step."""
+        started = time.perf_counter()
+        yield
+        self._waited += time.perf_counter() - started
+
+    def lap(self) -> tuple[float, float]:
+        """Images a second and share of waiting since the last lap."""
+        now = (self.images, self.step_seconds, self.wait_seconds)
+        images, seconds, waited = (a - b for a, b in zip(now, self._lap, strict=True))
+        self._lap = now
+        return ratio(images, seconds), ratio(waited, seconds)
+
+    def note_memory(self, device: torch.device) -> None:
+        """CUDA: the allocator's peak. CPU: what is resident now; workers are not counted."""
+        if device.type == "cuda":
+            seen = torch.cuda.max_memory_allocated(device)
+        else:
+            seen = psutil.Process().memory_info().rss
+        self.peak_bytes = max(self.peak_bytes, seen)
+
+    def state_dict(self) -> dict[str, float]:
+        now = time.perf_counter()
+        self.wall_seconds, self._tick = self.wall_seconds + now - self._tick, now
+        return asdict(self)
+
+
+def ratio(part: float, whole: float) -> float:
+    """NaN where there is nothing to divide by."""
+    return part / whole if whole else float("nan")

@@ -1,0 +1,13 @@
+"""Moving average of the weights."""
+
+from timm.utils.model_ema import ModelEmaV3
+from torch import nn
+
+
+def build_ema(model: nn.Module, decay: float) -> ModelEmaV3:
+    """timm's average over parameters and buffers; call `update(model, step=...)` after a step.
+
+    Its warm-up (1 - (1 + step)^(-2/3), at most `decay`) lets short trainings forget the random
+    weights that they began with.
+    """
+    return ModelEmaV3(model, decay=decay, use_warmup=True)

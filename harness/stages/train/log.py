@@ -1,0 +1,46 @@
+"""The training log: one JSON line every few steps, for curves."""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TextIO
+
+from harness.errors import UserError
+from harness.stages.train.files import write_atomic
+
+
+class TrainLog:
+    """Appends lines, flushing each; what is not known yet is null.
+
+    A resumed run first drops the lines past its checkpoint.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+
+    def __init__(self, path: Path, *, keep_until: int) -> None:
+        self.path = path
+        kept = [line for line in read_lines(path) if line["step"] <= keep_until]
+        write_atomic(path, "".join(json.dumps(line) + "\n" for line in kept).encode())
+        self._file: TextIO = path.open("a", encoding="utf-8")
+
+    def append(self, line: Mapping[str, float]) -> None:
+        try:
+            known = {k: v if math.isfinite(v) else None for k, v in line.items()}
+            self._file.write(json.dumps(known) + "\n")
+            self._file.flush()
+        except OSError as error:
+            raise UserError(f"cannot write: {error.strerror}", where=self.path) from error
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def read_lines(path: Path) -> list[dict[str, float]]:
+    """Lines of a training log; a last line that a kill cut short is left out."""
+    if not path.exists():
+        return []
+    text = path.read_text(encoding="utf-8")
+    whole = text[: text.rfind("\n") + 1]
+    return [json.loads(line) for line in whole.splitlines()]

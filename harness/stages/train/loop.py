@@ -1,0 +1,68 @@
+"""The training stage: one detector, one seed, from a loader to a checkpoint."""
+
+from pathlib import Path
+
+import torch
+
+from harness.manifest.schema import Train
+from harness.model.checkpoint import load_detector, read_checkpoint
+from harness.model.detector import Detector
+from harness.stages.train.launch import check_device, start_accelerator
+from harness.stages.train.result import OnProgress, TrainResult, result_of
+from harness.stages.train.signals import StopRequest
+from harness.stages.train.state import CHECKPOINT, check_resumable, is_done, read_state
+from harness.stages.train.stream import MakeLoader
+from harness.stages.train.training import Training
+
+
+def train(
+    detector: Detector,
+    make_loader: MakeLoader,
+    settings: Train,
+    *,
+    seed: int,
+    folder: Path,
+    device: torch.device | str = "cpu",
+    fingerprint: str = "",
+    resume: bool = False,
+    on_progress: OnProgress | None = None,
+) -> TrainResult:
+    """Train `detector` and leave it with the checkpoint's weights, in eval mode on `device`.
+
+    `folder` gets `checkpoint.pt` (the weights, the averaged ones under EMA), `state.pt` (what
+    resuming needs) and `train_log.jsonl`. The first two are renewed after every epoch, at the
+    end, and on SIGTERM or SIGINT. A training that is done under the same fingerprint is not
+    repeated; `resume` continues one that is not, on a CPU to the same bits as without the
+    interruption. Under torchrun every process calls this, and the first one writes.
+
+    Args:
+        make_loader: (rank, world) -> the batches of this process.
+        seed: for everything random in a step; the loader has its own.
+        fingerprint: of all that determines the weights; a state of another is not continued.
+        on_progress: called after each step in the main process.
+
+    Raises:
+        CellError: a loss turned NaN or infinite.
+        Interrupted: by a signal, after the checkpoint was written.
+        UserError: the device is not there, or the folder cannot be written or holds a state
+            that does not fit.
+    """
+    device = torch.device(device)
+    check_device(settings, device)
+    state = read_state(folder)
+    if state is not None and is_done(state, folder, fingerprint):
+        load_detector(detector.to(device).eval(), read_checkpoint(folder / CHECKPOINT))
+        return result_of(state, folder)
+    accelerator = start_accelerator(settings, device, seed)
+    world = accelerator.num_processes
+    if resume and state is not None:
+        check_resumable(state, folder, fingerprint, world)
+    with StopRequest() as stop:
+        loader = make_loader(accelerator.process_index, world)
+        training = Training(detector, loader, settings, accelerator, folder, fingerprint, seed)
+        try:
+            if resume and state is not None:
+                training.restore(state)
+            return result_of(training.run(stop, on_progress), folder)
+        finally:
+            training.release()

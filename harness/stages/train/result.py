@@ -1,0 +1,102 @@
+"""What a training says while it runs and when it is done."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.records.measurement import Measurement
+from harness.stages.train.clock import Clock, ratio
+from harness.stages.train.losses import GRAD_NORM
+from harness.stages.train.state import CHECKPOINT, State
+
+
+@dataclass(frozen=True)
+class Progress:
+    """After each step, in the main process.
+
+    Attributes:
+        step: steps done, of `total`.
+        losses: means of the last `log_every` steps; renewed at each log line, empty before.
+        learning_rate: of the step just done.
+        images_per_second: of all processes since the line before, NaN before the first.
+        wait_share: of that time, the share spent waiting for the loader.
+    """
+
+    step: int
+    total: int
+    epoch: int
+    losses: Mapping[str, float]
+    learning_rate: float
+    images_per_second: float
+    wait_share: float
+
+
+OnProgress = Callable[[Progress], None]
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """Measurements and the last checkpoint, {"state_dict", "meta"}."""
+
+    measurements: list[Measurement]
+    checkpoint: Path
+    steps: int
+
+
+def result_of(state: State, folder: Path) -> TrainResult:
+    """The result of a training whose state says done."""
+    clock = Clock(**state["clock"])
+    found = measure(clock, state["losses"], state["window"], state["conditions"])
+    return TrainResult(found, folder / CHECKPOINT, state["step"])
+
+
+def measure(
+    clock: Clock, losses: Mapping[str, float], window: int, conditions: Mapping[str, Any]
+) -> list[Measurement]:
+    """Numbers of a finished training.
+
+    Args:
+        losses: means over the last `window` steps.
+    """
+    terms = {name: value for name, value in losses.items() if name != GRAD_NORM}
+    timing = {**conditions, "first_steps_left_out": clock.sessions}
+    timing["first_step_seconds"] = round(clock.first_step_seconds, 3)
+    memory = "allocated on the GPU" if conditions["device"] == "cuda" else "resident, sampled"
+    return [
+        Measurement("train_loss", sum(terms.values()), "", False, count=window),
+        *(
+            Measurement("train_loss", value, "", False, scope=f"loss/{name}", count=window)
+            for name, value in terms.items()
+        ),
+        Measurement(
+            "train_images_per_second",
+            ratio(clock.images, clock.step_seconds),
+            "images/s",
+            True,
+            count=clock.steps,
+            conditions=timing,
+        ),
+        Measurement(
+            "train_loader_wait",
+            ratio(clock.wait_seconds, clock.step_seconds),
+            "fraction",
+            False,
+            count=clock.steps,
+            conditions=timing,
+        ),
+        Measurement(
+            "train_wall_time",
+            clock.wall_seconds,
+            "s",
+            False,
+            conditions={**conditions, "sessions": clock.sessions},
+        ),
+        Measurement(
+            "train_peak_memory",
+            clock.peak_bytes / 2**20,
+            "MiB",
+            False,
+            conditions={**conditions, "memory": memory},
+        ),
+    ]

@@ -1,0 +1,341 @@
+"""A training under way: its steps, and how it is kept and taken up again."""
+
+import math
+import time
+from collections.abc import Iterator
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast, gather_object
+from torch import Tensor, nn
+
+from harness.errors import CellError, Interrupted, UserError
+from harness.manifest.schema import Train
+from harness.model.detector import Detector
+from harness.stages.train.clock import Clock
+from harness.stages.train.ema import build_ema
+from harness.stages.train.log import TrainLog
+from harness.stages.train.losses import GRAD_NORM, LossWindow
+from harness.stages.train.optim import build_optimizer, set_learning_rate
+from harness.stages.train.result import OnProgress, Progress
+from harness.stages.train.rng import capture_rng, preserved_rng, restore_rng
+from harness.stages.train.schedule import learning_rate
+from harness.stages.train.signals import ECHO_SECONDS, StopRequest, name_of
+from harness.stages.train.state import LOG, STATE, State, write_checkpoint, write_state
+from harness.stages.train.stream import Batch, TrainBatches, endless
+
+
+class Training:
+    """What changes from step to step. `restore` before `run`, `release` after it.
+
+    Raises:
+        UserError: settings without a length.
+    """
+
+    def __init__(
+        self,
+        detector: Detector,
+        loader: TrainBatches,
+        settings: Train,
+        accelerator: Accelerator,
+        folder: Path,
+        fingerprint: str,
+        seed: int,
+    ) -> None:
+        self.detector, self.loader, self.settings = detector, loader, settings
+        self.accelerator, self.folder = accelerator, folder
+        self.fingerprint, self.seed = fingerprint, seed
+        self.device: torch.device = accelerator.device
+        self.total = total_steps(settings, loader.steps_per_epoch)
+        self.step, self.losses, self.loss_steps = 0, dict[str, float](), 0
+        self.window, self.clock = LossWindow(), Clock(sessions=1)
+        self.rates = (math.nan, math.nan)
+        detector.to(self.device).train()
+        decay = settings.ema_decay
+        self.ema = None if decay is None else build_ema(detector, decay)
+        self.module = self.share_norms(detector)
+        optimizer = build_optimizer(self.module.parameters(), settings.optimizer)
+        self.model, self.optimizer = accelerator.prepare(self.module, optimizer)
+
+    def share_norms(self, detector: Detector) -> nn.Module:
+        """A copy whose batch norms share their statistics, where there is something to share.
+
+        Only CUDA has synchronised batch norm; on several CPU processes each keeps its own.
+        """
+        if self.settings.sync_bn and self.is_parallel and self.device.type == "cuda":
+            shared: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(  # type: ignore[no-untyped-call]
+                deepcopy(detector)
+            )
+            return shared
+        return detector
+
+    @property
+    def is_parallel(self) -> bool:
+        return bool(self.accelerator.num_processes > 1)
+
+    @property
+    def is_main(self) -> bool:
+        return bool(self.accelerator.is_main_process)
+
+    def run(self, stop: StopRequest, on_progress: OnProgress | None) -> State:
+        """Train to the end and return the state that says done.
+
+        Raises:
+            CellError, Interrupted, UserError: as `train`.
+        """
+        batches = endless(self.loader, self.step * self.settings.accumulate)
+        log = TrainLog(self.folder / LOG, keep_until=self.step) if self.is_main else None
+        try:
+            while self.step < self.total:
+                self.stop_if_asked(stop)
+                with self.clock.step():
+                    micro = self.fetch(batches, stop)
+                    lr = self.advance(micro)
+                    self.look(log, lr)
+                if on_progress is not None and self.is_main:
+                    on_progress(self.progress(lr))
+                if self.ends_epoch and self.step < self.total:
+                    self.save()
+        finally:
+            if log is not None:
+                log.close()
+        done = self.finish()
+        self.stop_if_asked(stop)
+        return done
+
+    def fetch(self, batches: Iterator[Batch], stop: StopRequest) -> list[Batch]:
+        """All batches of a step, before any of them changes a weight."""
+        try:
+            with self.clock.waiting(), preserved_rng():
+                return [next(batches) for _ in range(self.settings.accumulate)]
+        except RuntimeError:
+            # a signal to the whole process group kills the loader's workers too, perhaps first
+            time.sleep(ECHO_SECONDS / 4)
+            if not self.is_parallel:
+                self.stop_if_asked(stop)
+            raise
+
+    def advance(self, micro: list[Batch]) -> float:
+        """One optimiser step; returns its learning rate."""
+        settings, accelerator = self.settings, self.accelerator
+        lr = learning_rate(self.step, self.total, settings.optimizer.lr, settings.schedule)
+        set_learning_rate(self.optimizer, lr)
+        sums: dict[str, Tensor] = {}
+        for inputs, targets in micro:
+            self.clock.count(len(inputs.pixels) * accelerator.num_processes)
+            inputs = self.detector.prepare(inputs)
+            targets = targets.to(self.device, non_blocking=True)
+            with accelerator.accumulate(self.model):
+                losses: dict[str, Tensor] = self.model(inputs, targets)
+                accelerator.backward(torch.stack(list(losses.values())).sum())
+                norm = self.clip()
+                self.optimizer.step()
+                self.optimizer.zero_grad()
+            for name, loss in losses.items():
+                sums[name] = sums.get(name, torch.zeros_like(loss)) + loss.detach() / len(micro)
+        self.step += 1
+        if self.ema is not None:
+            self.ema.update(self.module, step=self.step)
+        self.window.add(self.step, sums | norm)
+        return lr
+
+    def clip(self) -> dict[str, Tensor]:
+        """Clip once all micro-batches are in; the gradient's norm before.
+
+        Not told under float16: a norm that overflows there is how the loss scale is found.
+        """
+        limit = self.settings.clip_norm
+        if limit is None or not self.accelerator.sync_gradients:
+            return {}
+        norm = self.accelerator.clip_grad_norm_(self.model.parameters(), limit)
+        return {GRAD_NORM: norm} if self.accelerator.scaler is None else {}
+
+    def look(self, log: TrainLog | None, lr: float) -> None:
+        """Read the losses: at log lines, before checkpoints, and wherever reading is free.
+
+        Raises:
+            CellError: one is NaN or infinite.
+        """
+        logged = self.step % self.settings.log_every == 0 or self.step == self.total
+        free = self.device.type == "cpu" and not self.is_parallel
+        if not (logged or free or self.ends_epoch):
+            return
+        bad = self.window.first_bad(self.accelerator)
+        if bad is not None:
+            late = f", noticed at step {self.step}" if bad.step < self.step else ""
+            raise CellError(f"{bad}{late} (learning rate {lr:.3g})")
+        if logged:
+            self.write_line(log, lr)
+
+    def write_line(self, log: TrainLog | None, lr: float) -> None:
+        self.losses, self.loss_steps = self.window.means(self.accelerator), self.window.steps
+        self.window.reset()
+        self.rates = self.clock.lap()
+        self.clock.note_memory(self.device)
+        if log is not None:
+            place = {"step": self.step, "epoch": self.epoch, "lr": lr}
+            rates = {"images_per_second": self.rates[0], "wait_share": self.rates[1]}
+            log.append({**place, **self.losses, **rates})
+
+    @property
+    def epoch(self) -> int:
+        """Whole epochs done."""
+        return self.step * self.settings.accumulate // self.loader.steps_per_epoch
+
+    @property
+    def ends_epoch(self) -> bool:
+        """The step just done took the last batch of an epoch."""
+        return self.step * self.settings.accumulate % self.loader.steps_per_epoch < (
+            self.settings.accumulate
+        )
+
+    def progress(self, lr: float) -> Progress:
+        return Progress(self.step, self.total, self.epoch, self.losses, lr, *self.rates)
+
+    def stop_if_asked(self, stop: StopRequest) -> None:
+        """Save and raise Interrupted once a signal has come.
+
+        Several processes must agree on the step to stop at, so they ask one another, at the
+        log lines, where they wait anyway.
+        """
+        signum = stop.signum or 0
+        if self.is_parallel:
+            if self.step % self.settings.log_every and self.step < self.total:
+                return
+            asked = torch.tensor([signum], device=self.device)
+            signum = int(self.accelerator.gather(asked).max())
+        if not signum:
+            return
+        if self.step < self.total:
+            self.save()
+        raise Interrupted(
+            signum,
+            f"{name_of(signum)} at step {self.step} of {self.total}; --resume continues there",
+        )
+
+    def save(self) -> None:
+        """Checkpoint and state, in this order: a kill between them only repeats some steps.
+
+        Raises:
+            CellError: the losses say that the weights are spoilt; nothing is written.
+            UserError: as `write_atomic`.
+        """
+        self.write_weights()
+        snapshot = self.snapshot()
+        if self.is_main:
+            write_state(self.folder, snapshot)
+
+    def finish(self) -> State:
+        """Final weights into the detector and, with a small state that says done, on disk."""
+        final = self.weights()
+        if self.is_parallel:
+            # without synchronised batch norm the processes' running statistics differ
+            final = broadcast(final)
+        self.write_weights(final)
+        self.detector.load_state_dict(final)
+        done = {**self.place(), "done": True, "conditions": self.conditions()}
+        if self.is_main:
+            write_state(self.folder, done)
+        self.accelerator.wait_for_everyone()
+        return {**done, "clock": self.clock.state_dict()}
+
+    def weights(self) -> dict[str, Tensor]:
+        """What is evaluated: the average under EMA, else the weights themselves."""
+        kept = self.module if self.ema is None else self.ema.module
+        return dict(kept.state_dict())
+
+    def write_weights(self, weights: dict[str, Tensor] | None = None) -> None:
+        meta = {
+            "classes": list(self.detector.classes),
+            "step": self.step,
+            "total": self.total,
+            "seed": self.seed,
+            "fingerprint": self.fingerprint,
+            "ema": self.ema is not None,
+        }
+        if self.is_main:
+            write_checkpoint(self.folder, weights or self.weights(), meta)
+
+    def place(self) -> State:
+        return {
+            "fingerprint": self.fingerprint,
+            "processes": self.accelerator.num_processes,
+            "step": self.step,
+            "losses": self.losses,
+            "window": self.loss_steps,
+            "clock": self.clock.state_dict(),
+        }
+
+    def snapshot(self) -> State:
+        """Everything that the next step depends on."""
+        scaler, ema = self.accelerator.scaler, self.ema
+        return {
+            **self.place(),
+            "done": False,
+            "model": self.module.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "ema": None if ema is None else ema.module.state_dict(),
+            "scaler": None if scaler is None else scaler.state_dict(),
+            "means": self.window.state_dict(),
+            "rng": gather_object([capture_rng(self.device)]),
+        }
+
+    def restore(self, state: State) -> None:
+        """Go back to `snapshot`.
+
+        Raises:
+            UserError: it is of another detector.
+        """
+        try:
+            self.module.load_state_dict(state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            if self.ema is not None:
+                self.ema.module.load_state_dict(state["ema"])
+        except (RuntimeError, ValueError) as error:
+            raise UserError(
+                "is of another detector",
+                where=self.folder / STATE,
+                mend="train this cell anew, without --resume",
+            ) from error
+        if self.accelerator.scaler is not None:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
+        self.step, self.losses, self.loss_steps = state["step"], state["losses"], state["window"]
+        self.window.load_state_dict(state["means"], self.device)
+        self.clock = Clock(**{**state["clock"], "sessions": state["clock"]["sessions"] + 1})
+        restore_rng(state["rng"][self.accelerator.process_index], self.device)
+
+    def release(self) -> None:
+        """Leave the detector as a plain module in eval mode, whatever happened."""
+        self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
+        self.accelerator.free_memory()
+        self.detector.eval()
+
+    def conditions(self) -> dict[str, Any]:
+        settings = self.settings
+        return {
+            "device": self.device.type,
+            "precision": settings.precision,
+            "batch_size": settings.batch_size,
+            "processes": self.accelerator.num_processes,
+            "accumulate": settings.accumulate,
+            "optimizer": settings.optimizer.name,
+            "workers": settings.workers,
+            "threads": torch.get_num_threads(),
+            "steps": self.total,
+        }
+
+
+def total_steps(settings: Train, batches: int) -> int:
+    """Optimiser steps of the whole training, `batches` being those of an epoch.
+
+    Raises:
+        UserError: the settings name no length.
+    """
+    if settings.steps is not None:
+        return settings.steps
+    if settings.epochs is None:
+        raise UserError("has no length", where="train", mend="give 'steps' or 'epochs'")
+    return max(1, settings.epochs * batches // settings.accumulate)
