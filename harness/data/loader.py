@@ -2,8 +2,8 @@
 
 import math
 import signal
-from collections.abc import Iterator
-from typing import Any, Generic, TypeVar
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, Sampler
@@ -22,7 +22,6 @@ from harness.data.source import Split
 from harness.errors import UserError
 from harness.manifest.schema import Evaluate, Train
 
-Batch = TypeVar("Batch")
 PREFETCH = 4  # batches that each worker reads ahead
 
 
@@ -60,24 +59,21 @@ class EpochBatches(Sampler[list[SampleKey]]):
         return order * math.ceil(self.batch_size * self.world / self.images)
 
 
-class Loader(Generic[Batch]):
-    """Iterates batches; a user's mistake met by a worker is raised here as it is."""
+class EvalLoader:
+    """Iterates (Inputs, image ids) once over the split each time; `len` counts batches."""
 
-    def __init__(self, batches: DataLoader[Any]) -> None:
-        self.batches = batches
+    def __init__(self, loader: DataLoader[Any]) -> None:
+        self.loader = loader
 
     def __len__(self) -> int:
-        return len(self.batches)
+        return len(self.loader)
 
-    def __iter__(self) -> Iterator[Batch]:
-        for batch in self.batches:
-            if isinstance(batch, UserError):
-                raise batch
-            yield batch
+    def __iter__(self) -> Iterator[tuple[Inputs, list[int]]]:
+        return _raising(self.loader)
 
 
-class TrainLoader(Loader[tuple[Inputs, Targets]]):
-    """One epoch of (Inputs, Targets) each time it is iterated; see `EpochBatches`.
+class TrainLoader:
+    """Batches of any epoch from any step on; `len` counts the batches of a whole epoch.
 
     Attributes:
         dataset: what it reads from; `len(dataset)` images are trained on.
@@ -85,17 +81,30 @@ class TrainLoader(Loader[tuple[Inputs, Targets]]):
 
     def __init__(self, dataset: TrainDataset, order: EpochBatches, workers: int) -> None:
         self.dataset, self.order = dataset, order
-        super().__init__(
-            DataLoader(dataset, batch_sampler=order, collate_fn=collate_train, **_options(workers))
+        self.loader: DataLoader[Any] = DataLoader(
+            dataset, batch_sampler=order, collate_fn=collate_train, **_options(workers)
         )
 
-    @property
-    def steps_per_epoch(self) -> int:
+    def __len__(self) -> int:
         return self.order.steps_per_epoch
 
-    def set_epoch(self, epoch: int, start_step: int = 0) -> None:
-        """Choose what the next iteration gives: that epoch, from that step on."""
-        self.order.set_epoch(epoch, start_step)
+    def batches(self, epoch: int, start: int = 0) -> Iterator[tuple[Inputs, Targets]]:
+        """Batches `start`, `start` + 1, ... of an epoch.
+
+        Raises:
+            ValueError: the epoch has fewer batches than `start`.
+            UserError: an image cannot be used.
+        """
+        self.order.set_epoch(epoch, start)
+        yield from _raising(self.loader)
+
+
+def _raising(batches: Iterable[Any]) -> Iterator[Any]:
+    """A user's mistake met by a worker comes as a value; it is raised here as it is."""
+    for batch in batches:
+        if isinstance(batch, UserError):
+            raise batch
+        yield batch
 
 
 def train_loader(
@@ -132,7 +141,7 @@ def train_loader(
 
 def eval_loader(
     split: Split, resize: Resize, settings: Evaluate, *, rank: int = 0, world: int = 1
-) -> Loader[tuple[Inputs, list[int]]]:
+) -> EvalLoader:
     """(Inputs, image ids) of all images in the file's order, or of the first `max_images`.
 
     With several processes each gets every `world`-th image.
@@ -146,7 +155,7 @@ def eval_loader(
         collate_fn=collate_eval,
         **_options(settings.workers, persistent=False),
     )
-    return Loader(loader)
+    return EvalLoader(loader)
 
 
 def _options(workers: int, persistent: bool = True) -> dict[str, Any]:
