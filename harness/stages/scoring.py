@@ -8,10 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from harness.data.coco_json import fill_defaults, read_coco
 from harness.errors import UserError
 from harness.records.measurement import Measurement
 from harness.stages.inputs import EvaluationInput, EvaluationMeter, GroundTruth
 
+TRUTH_KEYS = ("image_id", "category_id", "bbox", "area", "iscrowd")
 DETECTION_KEYS = ("image_id", "category_id", "bbox", "score")
 FORM = "a list of {image_id, category_id, bbox: [x, y, w, h], score}, COCO's result format"
 
@@ -45,25 +47,20 @@ def evaluate(
 
 
 def read_ground_truth(path: Path) -> GroundTruth:
-    """Read what evaluation needs of an annotation file; its content is the data set's to check.
+    """Read an annotation file as the evaluators take it.
 
     Raises:
-        UserError: the file cannot be read, is not JSON or not in COCO's annotation format.
+        UserError: see `harness.data.coco_json`.
     """
-    raw = _read_bytes(path)
-    content = _parse(raw, path)
-    try:
-        image_ids = tuple(int(image["id"]) for image in content["images"])
-        named = {int(c["id"]): str(c["name"]) for c in content["categories"]}
-        boxes = tuple(_ground_truth_box(a) for a in content["annotations"])
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise UserError(
-            f"is not in COCO's annotation format ({type(error).__name__}: {error})",
-            where=path,
-            mend="an object with images, annotations and categories",
-        ) from error
-    _check_references(boxes, frozenset(image_ids), named, path)
-    return GroundTruth(image_ids, dict(sorted(named.items())), boxes, _sha256(raw))
+    lists = read_coco(path)
+    categories = sorted(lists["categories"], key=lambda category: int(category["id"]))
+    annotations = (fill_defaults(entry) for entry in lists["annotations"])
+    return GroundTruth(
+        tuple(image["id"] for image in lists["images"]),
+        {category["id"]: category["name"] for category in categories},
+        tuple({key: entry[key] for key in TRUTH_KEYS} for entry in annotations),
+        hashlib.sha256(path.read_bytes()).hexdigest(),
+    )
 
 
 def read_detections(path: Path, truth: GroundTruth) -> tuple[Detection, ...]:
@@ -73,7 +70,7 @@ def read_detections(path: Path, truth: GroundTruth) -> tuple[Detection, ...]:
         UserError: unreadable, not JSON, not a list, an entry without a key, with an unknown
             image or category id, or with a box or score that is no finite number.
     """
-    return check_detections(_parse(_read_bytes(path), path), truth, where=path)
+    return check_detections(_parse(path), truth, where=path)
 
 
 def write_detections(path: Path, detections: Sequence[Detection]) -> None:
@@ -121,20 +118,6 @@ def restrict(given: EvaluationInput, image_ids: Sequence[int] | None) -> Evaluat
     return EvaluationInput(part, tuple(d for d in given.detections if d["image_id"] in kept))
 
 
-def _check_references(
-    boxes: Sequence[Detection], images: frozenset[int], categories: Mapping[int, str], path: Path
-) -> None:
-    for index, box in enumerate(boxes):
-        where = f"{path} annotations[{index}]"
-        if box["image_id"] not in images:
-            raise UserError(f"image_id {box['image_id']} is not among the images", where=where)
-        if box["category_id"] not in categories:
-            known = f"the file has {_some(list(categories))}"
-            raise UserError(f"unknown category_id {box['category_id']}", where=where, mend=known)
-        if not all(map(math.isfinite, (*box["bbox"], box["area"]))):
-            raise UserError("bbox or area is not finite", where=where)
-
-
 def _check_detection(
     entry: Any, images: frozenset[int], categories: Mapping[int, str], where: str
 ) -> Detection:
@@ -172,17 +155,6 @@ def _check_score(score: Any, where: str) -> float:
     return float(score)
 
 
-def _ground_truth_box(annotation: Mapping[str, Any]) -> dict[str, Any]:
-    x, y, w, h = (float(side) for side in annotation["bbox"])
-    return {
-        "image_id": int(annotation["image_id"]),
-        "category_id": int(annotation["category_id"]),
-        "bbox": [x, y, w, h],
-        "area": float(annotation.get("area", w * h)),
-        "iscrowd": int(annotation.get("iscrowd", 0)),
-    }
-
-
 def _is_integer(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
@@ -201,22 +173,13 @@ def _some(values: list[int], limit: int = 12) -> str:
     return shown + (f", ... ({len(values)} in all)" if len(values) > limit else "")
 
 
-def _read_bytes(path: Path) -> bytes:
+def _parse(path: Path) -> Any:
     try:
-        return path.read_bytes()
+        return json.loads(path.read_bytes())
     except OSError as error:
         raise UserError(f"cannot be read: {error.strerror or error}", where=path) from error
-
-
-def _parse(raw: bytes, path: Path) -> Any:
-    try:
-        return json.loads(raw)
     except (ValueError, RecursionError) as error:
-        raise UserError(f"is not JSON ({error})", where=path) from error
-
-
-def _sha256(raw: bytes) -> str:
-    return hashlib.sha256(raw).hexdigest()
+        raise UserError(f"is not JSON ({error})", where=path, mend=FORM) from error
 
 
 def _discard(path: Path) -> None:

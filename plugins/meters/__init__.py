@@ -36,15 +36,33 @@ class CocoApParams(Params):
 
 @hookimpl
 def harness_meters() -> Sequence[Meter]:
-    return [_coco_ap()]
+    return [
+        Meter(
+            name="coco_ap",
+            target="harness_plugins.meters.coco_ap:CocoAp",
+            params=CocoApParams,
+            summary="COCO's AP and AR over IoU 0.50:0.95, by size and by class",
+            stage="evaluate",
+            metrics=AP_METRICS,
+        ),
+        _cost("macs_paper", "macs_paper:MacsPaper", "multiply-adds as the TinyDet paper counts"),
+        _cost("macs_fvcore", "fvcore_counts:MacsFvcore", "multiply-adds by fvcore's rules"),
+        _cost("parameters", "parameters:Parameters", "parameters, by role"),
+        _cost("activations", "fvcore_counts:Activations", "activations by fvcore's rules"),
+        Meter(
+            name="latency",
+            target="harness_plugins.meters.latency:LatencyMeter",
+            params=NoParams,
+            summary="time of network, network + postprocess, and end to end; throughput",
+            stage="latency",
+            metrics=(
+                *(f"latency_{kind}_{s}" for kind in LATENCY_KINDS for s in LATENCY_STATISTICS),
+                "throughput",
+            ),
+        ),
+    ]
 
 
-def _coco_ap() -> Meter:
-    return Meter(
-        name="coco_ap",
-        target="harness_plugins.meters.coco_ap:CocoAp",
-        params=CocoApParams,
-        summary="COCO's AP and AR over IoU 0.50:0.95, by size and by class",
-        stage="evaluate",
-        metrics=AP_METRICS,
-    )
+def _cost(name: str, target: str, summary: str) -> Meter:
+    target = f"harness_plugins.meters.{target}"
+    return Meter(name, target, NoParams, summary, stage="cost", metrics=(name,))

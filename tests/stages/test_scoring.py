@@ -24,7 +24,7 @@ GOOD = {"image_id": 7, "category_id": 3, "bbox": [1.5, 2, 30, 40], "score": 0.1 
 def annotations(tmp_path: Path) -> Path:
     box = {"id": 1, "image_id": 7, "category_id": 3, "bbox": [1, 2, 30, 40], "area": 1200}
     content = {
-        "images": [{"id": 7}, {"id": 8}],
+        "images": [{"id": i, "file_name": f"{i}.jpg", "width": 90, "height": 90} for i in (7, 8)],
         "categories": [{"id": 5, "name": "b"}, {"id": 3, "name": "a"}],
         "annotations": [{**box, "iscrowd": 0}],
     }
@@ -87,35 +87,13 @@ def test_missing_file_is_named(annotations, tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "found"),
-    [
-        ("[]", "COCO's annotation format"),
-        ('{"images": []}', "COCO's annotation format"),
-        ('{"images": [3], "categories": [], "annotations": []}', "COCO's annotation format"),
-        ("oops", "is not JSON"),
-    ],
+    [("[]", "not an object"), ('{"images": []}', "images: is empty"), ("oops", "is not JSON")],
 )
 def test_bad_annotation_file_is_one_clear_line(annotations, content, found):
     annotations.write_text(content)
     with pytest.raises(UserError, match=found) as caught:
         evaluate(annotations, [], [])
     assert str(annotations) in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("change", "found"),
-    [
-        ({"image_id": 9}, "image_id 9 is not among the images"),
-        ({"category_id": 9}, "unknown category_id 9"),
-        ({"bbox": [0, 0, float("nan"), 1]}, "not finite"),
-    ],
-)
-def test_annotation_that_refers_to_nothing_is_named(annotations, change, found):
-    content = json.loads(annotations.read_text())
-    content["annotations"][0].update(change)
-    annotations.write_text(json.dumps(content))
-    with pytest.raises(UserError, match=found) as caught:
-        read_ground_truth(annotations)
-    assert "annotations[0]" in str(caught.value)
 
 
 def test_written_detections_are_read_back_with_every_digit(annotations, tmp_path):

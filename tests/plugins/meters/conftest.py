@@ -1,13 +1,21 @@
-"""Builders of small ground truths and pseudo-detections."""
+"""Builders of small ground truths, pseudo-detections and a small detector."""
 
 import json
 import os
 import random
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from torch import Tensor, nn
+
+from harness.data.batch import Inputs, Targets
+from harness.data.resize import SquashResize
+from harness.model.detector import Detector
+from harness.model.types import Detections
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -80,3 +88,60 @@ def disturb(truth: dict[str, Any], categories: list[int], rng: random.Random) ->
         "bbox": [*moved, w * rng.uniform(0.7, 1.4), h * rng.uniform(0.7, 1.4)],
         "score": round(rng.random(), 2),
     }
+
+
+class TinyConvDetector(Detector):
+    """A stem, a shared head used on two maps, a linear layer and an unnamed scale."""
+
+    roles: Mapping[str, tuple[str, ...]] = {
+        "backbone": ("stem", "body"),
+        "neck": ("body.neck",),
+        "roi_op": ("absent",),
+        "head": ("head", "fc"),
+    }
+
+    def __init__(self, side: int = 32) -> None:
+        super().__init__()
+        self.classes = ("a", "b")
+        self.resize = SquashResize(side, side)
+        self.stem = nn.Conv2d(3, 8, 3, stride=2, padding=1, bias=False)
+        self.body = nn.ModuleDict(
+            {"conv": nn.Conv2d(8, 8, 1), "neck": nn.Conv2d(8, 8, 3, groups=4)}
+        )
+        self.head = nn.Conv2d(8, 4, 1)
+        self.fc = nn.Linear(4, 6)
+        self.scale = nn.Parameter(torch.ones(1))
+        self.delay = 0.0
+
+    def normalize(self, pixels: Tensor) -> Tensor:
+        return pixels.to(self.scale.dtype) / 255
+
+    def network(self, inputs: Inputs) -> Tensor:
+        features = self.body["neck"](self.body["conv"](self.stem(inputs.pixels)))
+        maps = [self.head(features), self.head(features[..., ::2, ::2])]
+        return self.fc(sum(m.mean((2, 3)) for m in maps) * self.scale)
+
+    def postprocess(self, outputs: Tensor, inputs: Inputs) -> Detections:
+        time.sleep(self.delay)
+        batch = len(outputs)
+        sizes = inputs.image_sizes.to(outputs.dtype)
+        box = torch.stack([sizes[:, 1] / 4, sizes[:, 0] / 4, sizes[:, 1] / 2, sizes[:, 0] / 2], 1)
+        scores = outputs[:, :2].sigmoid()
+        labels = torch.arange(2, device=outputs.device).expand(batch, 2)
+        counts = torch.full((batch,), 2, device=outputs.device)
+        return Detections(box[:, None].expand(batch, 2, 4), scores, labels, counts)
+
+    def losses(self, inputs: Inputs, targets: Targets) -> dict[str, Tensor]:
+        raise NotImplementedError
+
+
+@pytest.fixture
+def detector() -> TinyConvDetector:
+    torch.manual_seed(0)
+    return TinyConvDetector()
+
+
+@pytest.fixture
+def image() -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, (3, 40, 60), dtype=torch.uint8, generator=generator)

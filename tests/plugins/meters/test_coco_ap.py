@@ -6,13 +6,13 @@ import random
 from pathlib import Path
 
 import pytest
-from harness_plugins.meters import AP_METRICS, harness_meters
-from harness_plugins.meters.coco_ap import CocoAp
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.records.measurement import Measurement
 from harness.stages.scoring import evaluate
+from harness_plugins.meters import AP_METRICS, harness_meters
+from harness_plugins.meters.coco_ap import CocoAp
 
 BACKENDS = ("faster_coco_eval", "pycocotools")
 SMALL = (1, 10, 5.0, 5.0, 20.0, 20.0)
