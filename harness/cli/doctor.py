@@ -9,7 +9,9 @@ from harness.cli.options import DataRoot, Plugins
 
 def doctor(
     data: DataRoot = None,
-    thorough: Annotated[bool, typer.Option("--thorough", help="Decode every image of --data.")] = False,
+    thorough: Annotated[
+        bool, typer.Option("--thorough", help="Decode every image of --data.")
+    ] = False,
     plugins: Plugins = [],  # noqa: B006
 ) -> int:
     """Report versions, the compiled op or why there is none, GPU, plugins and data."""
@@ -20,7 +22,9 @@ def doctor(
     console = Console()
     findings = diagnose(plugins, data, thorough=thorough)
     for finding in findings:
-        mark = {"ok": "[green]ok[/]  ", "note": "[yellow]note[/]", "bad": "[red]bad[/] "}[finding.level]
+        mark = {"ok": "[green]ok[/]  ", "note": "[yellow]note[/]", "bad": "[red]bad[/] "}[
+            finding.level
+        ]
         console.print(f"{mark} [bold]{finding.what}[/] ", end="", highlight=False)
         console.print(finding.found, highlight=False, markup=False, soft_wrap=True)
     return 2 if any(f.level == "bad" for f in findings) else 0

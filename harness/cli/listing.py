@@ -8,7 +8,9 @@ from harness.cli.options import Plugins
 
 
 def list_(
-    kind: Annotated[str | None, typer.Argument(help="backbone, neck, meter, ... [default: all]")] = None,
+    kind: Annotated[
+        str | None, typer.Argument(help="backbone, neck, meter, ... [default: all]")
+    ] = None,
     plugins: Plugins = [],  # noqa: B006
 ) -> None:
     """List everything that a manifest can choose by name."""
@@ -51,7 +53,11 @@ def describe(
         console.print(f"[bold]{d.name}[/]  {d.kind}, by plugin {entry.provider}", highlight=False)
         console.print(f"{d.summary}\ntarget: {d.target}", highlight=False)
         for field, info in d.params.model_fields.items():
-            default = "required" if info.is_required() else f"= {info.get_default(call_default_factory=True)!r}"
+            default = (
+                "required"
+                if info.is_required()
+                else f"= {info.get_default(call_default_factory=True)!r}"
+            )
             about = f"  {info.description}" if info.description else ""
             kind = str(info.annotation).replace("<class '", "").replace("'>", "")
             console.print(f"  {field}: {kind} {default}{about}", highlight=False, markup=False)

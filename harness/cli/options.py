@@ -13,7 +13,9 @@ ManifestPath = Annotated[Path, typer.Argument(metavar="SUITE.yaml", help="The su
 Profile = Annotated[str | None, typer.Option(help="Profile of the manifest. [default: quick]")]
 DataRoot = Annotated[
     str | None,
-    typer.Option("--data", metavar="ROOT", help="A COCO-format folder in place of the suite's data."),
+    typer.Option(
+        "--data", metavar="ROOT", help="A COCO-format folder in place of the suite's data."
+    ),
 ]
 Sets = Annotated[
     list[str],
@@ -23,7 +25,8 @@ Only = Annotated[
     list[str], typer.Option(metavar="NAME,...", help="Only these detectors of the suite.")
 ]
 Stages = Annotated[
-    list[str], typer.Option(metavar="STAGE,...", help="Only these stages: train, evaluate, cost, latency.")
+    list[str],
+    typer.Option(metavar="STAGE,...", help="Only these stages: train, evaluate, cost, latency."),
 ]
 Seeds = Annotated[list[str], typer.Option(metavar="N,...", help="Seeds in place of the suite's.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]

@@ -11,7 +11,9 @@ from harness.cli.options import Plugins
 def score(
     detections: Annotated[Path, typer.Argument(help="Detections in COCO's result format.")],
     annotations: Annotated[Path, typer.Option(help="COCO-format annotation file.")],
-    backend: Annotated[str, typer.Option(help="faster_coco_eval or pycocotools.")] = "faster_coco_eval",
+    backend: Annotated[
+        str, typer.Option(help="faster_coco_eval or pycocotools.")
+    ] = "faster_coco_eval",
     per_class: Annotated[bool, typer.Option("--per-class", help="Also AP of each class.")] = False,
     csv: Annotated[Path | None, typer.Option(help="Write the numbers to this file, too.")] = None,
     plugins: Plugins = [],  # noqa: B006

@@ -58,7 +58,9 @@ def parse_yaml(text: str, source: str) -> Document:
     except RecursionError as error:
         raise UserError(f"is nested deeper than {MAX_DEPTH} levels", where=source) from error
     if node is None:
-        raise UserError("is empty", where=source, mend="a manifest is a mapping; see docs/manifest.md")
+        raise UserError(
+            "is empty", where=source, mend="a manifest is a mapping; see docs/manifest.md"
+        )
     document = Document(source)
     document.value = _Builder(document).build(node, ())
     return document

@@ -69,14 +69,26 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if "Unsupported" not in str(error):
-            raise UserError("is not a checkpoint that torch can read (corrupt)", where=path) from error
+            raise UserError(
+                "is not a checkpoint that torch can read (corrupt)", where=path
+            ) from error
         raise UserError(
             "holds more than tensors and plain values, so it was not loaded (it could run code)",
             where=path,
             mend="save only the state dict: torch.save(model.state_dict(), path)",
         ) from error
-    except (RuntimeError, EOFError, ValueError, KeyError, OSError, AttributeError, TypeError) as error:
-        raise UserError(f"is not a checkpoint that torch can read ({_first_line(error)})", where=path) from error
+    except (
+        RuntimeError,
+        EOFError,
+        ValueError,
+        KeyError,
+        OSError,
+        AttributeError,
+        TypeError,
+    ) as error:
+        raise UserError(
+            f"is not a checkpoint that torch can read ({_first_line(error)})", where=path
+        ) from error
     state, meta = _split(content, path)
     return Checkpoint(path, state, meta, file_hash(path))
 
@@ -136,7 +148,9 @@ def load_backbone(backbone: nn.Module, checkpoint: Checkpoint) -> LoadReport:
     unexpected.
     """
     prefix = "backbone."
-    inside = {k.removeprefix(prefix): v for k, v in checkpoint.state.items() if k.startswith(prefix)}
+    inside = {
+        k.removeprefix(prefix): v for k, v in checkpoint.state.items() if k.startswith(prefix)
+    }
     return load_weights(
         backbone,
         Checkpoint(checkpoint.path, inside or checkpoint.state, checkpoint.meta, checkpoint.sha256),

@@ -103,5 +103,7 @@ def as_image(image: Any) -> Tensor:
     if tensor.dtype != torch.uint8:
         raise TypeError(f"images are uint8, not {tensor.dtype}")
     if tensor.ndim != 3 or tensor.shape[0] != 3:
-        raise ValueError(f"images are (h, w, 3) arrays or (3, h, w) tensors, not {tuple(image.shape)}")
+        raise ValueError(
+            f"images are (h, w, 3) arrays or (3, h, w) tensors, not {tuple(image.shape)}"
+        )
     return tensor

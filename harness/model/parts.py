@@ -78,4 +78,14 @@ class BoxHead(Protocol):
 
 PartFactory = Callable[..., Any]
 FeatureSpecs = Sequence[FeatureSpec]
-__all__ = ["Backbone", "BoxHead", "FeatureSpecs", "Losses", "Neck", "PartFactory", "RoiOp", "RoiSpec", "Rpn"]
+__all__ = [
+    "Backbone",
+    "BoxHead",
+    "FeatureSpecs",
+    "Losses",
+    "Neck",
+    "PartFactory",
+    "RoiOp",
+    "RoiSpec",
+    "Rpn",
+]

@@ -1,6 +1,6 @@
 """Manifest + registry + choices -> plan. Pure: nothing is trained, written or downloaded."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -16,6 +16,7 @@ from harness.plugin.declarations import Stage
 from harness.plugin.registry import Registry
 
 Parts = Mapping[str, Mapping[str, Part]]
+Place = Callable[[KeyPath], str]
 
 
 def make_plan(
@@ -42,11 +43,11 @@ def make_plan(
     """
     suite = _choose(manifest.suite, only, stages, seeds, data_root)
     parts = {
-        name: _detector_parts(manifest, registry, name, detector)
+        name: detector_parts(registry, detector, _inside(manifest, ("detectors", name)))
         for name, detector in suite.detectors.items()
     }
     meters = tuple(
-        MeterPart(_part(manifest, registry, "meter", use, ("meters", i)))
+        MeterPart(_part(registry, "meter", use, ("meters", i), manifest.place))
         for i, use in enumerate(suite.meters)
     )
     _check_metrics(manifest, suite, meters)
@@ -84,30 +85,28 @@ def _choose(
     return suite.model_copy(update=changes)
 
 
-def _detector_parts(
-    manifest: Manifest, registry: Registry, name: str, detector: Detector
-) -> dict[str, Part]:
+def detector_parts(registry: Registry, detector: Detector, place: Place) -> dict[str, Part]:
+    """Role -> part of one detector; `place(path)` says where a value stands, for errors.
+
+    Raises:
+        UserError: an unknown part, or parameters that it refuses.
+    """
     roles = ("detector",) if detector.detector is not None else PART_KINDS
-    return {
-        role: _part(manifest, registry, role, getattr(detector, role), ("detectors", name, role))
-        for role in roles
-    }
+    return {role: _part(registry, role, getattr(detector, role), (role,), place) for role in roles}
 
 
-def _part(
-    manifest: Manifest, registry: Registry, kind: str, use: Use, path: KeyPath
-) -> Part:
-    entry = registry.get(kind, use.use, where=manifest.place(path))
+def _part(registry: Registry, kind: str, use: Use, path: KeyPath, place: Place) -> Part:
+    entry = registry.get(kind, use.use, where=place(path))
     model = entry.declaration.params
     try:
         params = model.model_validate(use.params)
     except ValidationError as error:
-
-        def place(inner: KeyPath) -> str:
-            return manifest.place((*path, "params", *inner))
-
-        raise invalid(error, model, place) from error
+        raise invalid(error, model, lambda inner: place((*path, "params", *inner))) from error
     return Part(kind, entry, params.model_dump())
+
+
+def _inside(manifest: Manifest, outer: KeyPath) -> Place:
+    return lambda path: manifest.place((*outer, *path))
 
 
 def _check_metrics(manifest: Manifest, suite: Suite, meters: Sequence[MeterPart]) -> None:
@@ -129,14 +128,12 @@ def _check_metrics(manifest: Manifest, suite: Suite, meters: Sequence[MeterPart]
 
 
 def _source(manifest: Manifest, registry: Registry, suite: Suite) -> DataSource:
-    part = _part(manifest, registry, "dataset", suite.data, ("data",))
+    part = _part(registry, "dataset", suite.data, ("data",), manifest.place)
     source: DataSource = part.declaration.load()(**part.params)
     return source
 
 
-def _cells(
-    suite: Suite, parts: Parts, meters: Sequence[MeterPart], data: str
-) -> tuple[Cell, ...]:
+def _cells(suite: Suite, parts: Parts, meters: Sequence[MeterPart], data: str) -> tuple[Cell, ...]:
     return tuple(
         Cell(name, seed, stage, _fingerprint(suite, parts[name], meters, data, name, seed, stage))
         for name in suite.detectors

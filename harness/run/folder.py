@@ -1,12 +1,12 @@
 """The folder of one run: what lies where."""
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness.errors import UserError
+from harness.files import write_text
 from harness.records.store import RecordStore
 
 
@@ -51,7 +51,9 @@ def create_folder(results: Path, suite: str, run_id: str) -> RunFolder:
         path.mkdir(parents=True, exist_ok=False)
     except FileExistsError as error:
         raise UserError(
-            "this run exists already", where=path, mend="continue it with --resume, or choose --run-id"
+            "this run exists already",
+            where=path,
+            mend="continue it with --resume, or choose --run-id",
         ) from error
     except OSError as error:
         raise UserError(
@@ -75,18 +77,3 @@ def open_folder(results: Path, suite: str, run_id: str | None) -> RunFolder:
     if not found:
         raise UserError("there is no run to resume", where=base / (run_id or ""))
     return RunFolder(found[-1])
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all.
-
-    Raises:
-        UserError: the folder is read-only or the disk full.
-    """
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise UserError(f"cannot be written: {error.strerror}", where=path) from error

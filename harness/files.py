@@ -1,0 +1,43 @@
+"""Files that are there whole or not at all."""
+
+import os
+from pathlib import Path
+
+from harness.errors import UserError
+
+
+def write_atomic(path: Path, data: bytes | memoryview) -> None:
+    """Replace `path` by `data`; after a failure what stood there still stands.
+
+    Raises:
+        UserError: the disk is full, the folder read-only and the like.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with temporary.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)  # noqa: PTH105 (tests make this very call fail)
+            sync_folder(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        mend = "what was there is intact; make room or permit writing, then --resume"
+        raise UserError(f"cannot be written: {error.strerror}", where=path, mend=mend) from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """`write_atomic` of UTF-8 text."""
+    write_atomic(path, text.encode())
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring a rename to the disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

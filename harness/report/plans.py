@@ -1,0 +1,100 @@
+"""`harness plan` as tables."""
+
+from collections.abc import Iterator
+
+from rich.table import Table
+
+from harness.plan.cells import Plan
+
+
+def plan_tables(plan: Plan) -> Iterator[Table]:
+    """The cells, then each detector's parts with every resolved parameter."""
+    yield _cells(plan)
+    for name in plan.parts:
+        yield _detector(plan, name)
+
+
+def _cells(plan: Plan) -> Table:
+    suite = plan.suite
+    title = (
+        f"{suite.suite}, profile {suite.profile}, data {plan.source.name} "
+        f"({len(plan.classes)} classes), {len(plan.cells)} cells"
+    )
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for heading in ("detector", "seed", "stage", "how long", "fingerprint"):
+        table.add_column(heading, no_wrap=True)
+    for cell in plan.cells:
+        train = suite.detectors[cell.detector].train
+        length = f"{train.steps} steps" if train.steps else f"{train.epochs} epochs"
+        how_long = f"{length} of {train.batch_size} images" if cell.stage == "train" else ""
+        if cell.stage == "latency":
+            how_long = f"{suite.latency.runs} runs"
+        table.add_row(cell.detector, str(cell.seed), cell.stage, how_long, cell.fingerprint)
+    return table
+
+
+def _detector(plan: Plan, name: str) -> Table:
+    spec = plan.suite.detectors[name]
+    table = Table(title=name, title_justify="left", title_style="bold", show_header=False, box=None)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column()
+    for role, part in plan.parts[name].items():
+        table.add_row(role, part.declaration.name, _settings(part.params))
+    if "detector" not in plan.parts[name]:
+        table.add_row("input", f"{spec.input.size[0]}x{spec.input.size[1]}", "")
+    train = {k: v for k, v in spec.train.model_dump().items() if not isinstance(v, dict)}
+    nested = {"optimizer": spec.train.optimizer, "schedule": spec.train.schedule}
+    table.add_row("train", "", _settings(train))
+    for key, value in nested.items():
+        table.add_row(f"  {key}", "", _settings(value.model_dump()))
+    for key in ("checkpoint", "backbone_checkpoint"):
+        if getattr(spec, key):
+            table.add_row(key, "", str(getattr(spec, key)))
+    return table
+
+
+def _settings(values: object) -> str:
+    assert hasattr(values, "items")
+    return ", ".join(f"{key}={_short(value)}" for key, value in values.items() if value is not None)
+
+
+def _short(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_short(v) for v in value) + "]"
+    return str(value)
+
+
+def cost_table(plan: Plan) -> Table:
+    """Parameters and multiply-adds of each detector, counted on a grey image. Imports torch."""
+    import torch
+
+    from harness.run.detectors import build_detector
+    from harness.stages.cost import measure_cost
+
+    image = torch.full((3, 480, 640), 127, dtype=torch.uint8)
+    wanted = ("parameters", "macs_paper")
+    meters = [
+        m.part.declaration.load()(**m.part.params)
+        for m in plan.meters_of("cost")
+        if set(wanted) & set(m.meter.metrics)
+    ]
+    table = Table(title="cost (grey 640x480 image)", title_justify="left", title_style="bold")
+    table.add_column("detector", no_wrap=True)
+    table.add_column("role", no_wrap=True)
+    for metric in wanted:
+        table.add_column(metric, justify="right", no_wrap=True)
+    for name in plan.parts:
+        detector = build_detector(plan, name, seed=0).detector
+        rows: dict[str, dict[str, str]] = {}
+        for m in measure_cost(detector, meters, image):
+            rows.setdefault(m.scope, {})[m.metric] = f"{m.value:,.3f} {m.unit}"
+        for scope, values in sorted(rows.items(), key=lambda item: item[0] != ""):
+            shown = name if scope == "" else ""
+            table.add_row(
+                shown, scope.removeprefix("role/"), *(values.get(w, "") for w in wanted),
+                style="bold" if scope == "" else "dim",
+            )  # fmt: skip
+    return table

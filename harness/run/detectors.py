@@ -1,0 +1,59 @@
+"""Builds a cell's detector and gives it the right weights."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from harness.model.assemble import assemble
+from harness.model.checkpoint import (
+    LoadReport,
+    file_hash,
+    load_backbone,
+    load_detector,
+    read_checkpoint,
+)
+from harness.model.detector import Detector
+from harness.plan.cells import Plan
+
+
+@dataclass(frozen=True)
+class Weighted:
+    """A detector with what is known of its weights.
+
+    Attributes:
+        weights: hash of the file they came from, "" for random ones.
+        notes: what a reader of its numbers must know.
+    """
+
+    detector: Detector
+    weights: str
+    notes: tuple[str, ...] = ()
+
+
+def build_detector(plan: Plan, name: str, seed: int) -> Weighted:
+    """A detector of the plan with the weights that its manifest names, else random ones."""
+    spec = plan.suite.detectors[name]
+    torch.manual_seed(seed)
+    detector = assemble(spec, plan.parts[name], plan.classes, where=f"detectors.{name}")
+    if spec.checkpoint is not None:
+        checkpoint = read_checkpoint(spec.checkpoint)
+        load_detector(detector, checkpoint)
+        return Weighted(detector, checkpoint.sha256)
+    if spec.backbone_checkpoint is not None:
+        checkpoint = read_checkpoint(spec.backbone_checkpoint)
+        report = load_backbone(detector.get_submodule("backbone"), checkpoint)
+        return Weighted(detector, "", _notes(report, spec.backbone_checkpoint))
+    return Weighted(detector, "")
+
+
+def load_trained(weighted: Weighted, checkpoint: Path) -> Weighted:
+    """The same detector with the weights of a finished training."""
+    load_detector(weighted.detector, read_checkpoint(checkpoint))
+    return Weighted(weighted.detector, file_hash(checkpoint), weighted.notes)
+
+
+def _notes(report: LoadReport, path: str) -> tuple[str, ...]:
+    lines: Sequence[str] = report.lines()
+    return (f"{path}: {report.loaded} entries loaded, {len(lines)} not", *lines) if lines else ()

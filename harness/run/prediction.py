@@ -1,0 +1,183 @@
+"""`harness predict`: from image files to drawn images and COCO JSON."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchvision.io import write_jpeg
+from torchvision.utils import draw_bounding_boxes
+
+from harness.data.annotations import read_annotations
+from harness.data.images import read_image
+from harness.errors import UserError
+from harness.files import write_text
+from harness.manifest.schema import Detector as DetectorSpec
+from harness.model.checkpoint import Checkpoint, load_detector, read_checkpoint
+from harness.model.detector import Detector
+from harness.plan.planner import detector_parts
+from harness.plugin.manager import load_plugins
+from harness.run.launch import find_launch
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff"}
+Prediction = dict[str, Tensor]
+
+
+def predict_files(
+    images: Sequence[Path],
+    checkpoint: Path,
+    out: Path,
+    *,
+    manifest: Path | None,
+    detector: str | None,
+    classes: Path | None,
+    threshold: float,
+    device: str,
+    plugins: Sequence[str],
+) -> list[Path]:
+    """Detect in each image, draw, and write `out`/detections.json and the drawn JPEG files.
+
+    Returns:
+        the drawn files.
+
+    Raises:
+        UserError: no images, a bad image, or a checkpoint that says too little of its detector.
+    """
+    files = list(_image_files(images))
+    if not files:
+        raise UserError("there is no image", where=", ".join(map(str, images)))
+    weights = read_checkpoint(checkpoint)
+    names, ids = _categories(weights, classes)
+    built = _build(weights, manifest, detector, names, plugins).to(find_launch(device).device)
+    _make_folder(out)
+    targets = _drawn_names(files, out)
+    found: list[dict[str, Any]] = []
+    listed = []
+    for number, (file, target) in enumerate(zip(files, targets, strict=True), 1):
+        image = read_image(file)
+        [prediction] = built.predict([image])
+        height, width = image.shape[1:]
+        listed.append({"id": number, "file_name": str(file), "height": height, "width": width})
+        found += _coco_results(prediction, number, ids)
+        _draw(image, prediction, built.classes, threshold, target)
+    categories = [{"id": i, "name": n} for i, n in zip(ids, built.classes, strict=True)]
+    document = {"images": listed, "categories": categories, "annotations": found}
+    write_text(out / "detections.json", json.dumps(document, indent=1) + "\n")
+    return targets
+
+
+def _image_files(paths: Sequence[Path]) -> Iterator[Path]:
+    for path in paths:
+        if path.is_dir():
+            yield from sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
+        elif path.exists():
+            yield path
+        else:
+            raise UserError("no such image", where=path)
+
+
+def _categories(
+    weights: Checkpoint, annotations: Path | None
+) -> tuple[list[str] | None, list[int] | None]:
+    if annotations is not None:
+        read = read_annotations(annotations)
+        return list(read.classes), list(read.category_ids)
+    names = weights.meta.get("classes", weights.meta.get("CLASSES"))
+    if names is None:
+        return None, None
+    ids = weights.meta.get("category_ids", range(1, len(names) + 1))
+    return [str(n) for n in names], [int(i) for i in ids]
+
+
+def _build(
+    weights: Checkpoint,
+    manifest: Path | None,
+    name: str | None,
+    classes: list[str] | None,
+    plugins: Sequence[str],
+) -> Detector:
+    from harness.api import build
+    from harness.model.assemble import assemble
+
+    if manifest is not None and name is not None:
+        return build(manifest, name, checkpoint=weights.path, classes=classes, plugins=plugins)
+    if "spec" not in weights.meta or classes is None:
+        raise UserError(
+            "does not say which detector it is of",
+            where=weights.path,
+            mend="name it: --suite SUITE.yaml --detector NAME --classes ANNOTATIONS.json",
+        )
+    spec = DetectorSpec.model_validate(weights.meta["spec"])
+    parts = detector_parts(load_plugins(plugins), spec, lambda path: str(weights.path))
+    detector = assemble(spec, parts, classes, where=str(weights.path))
+    load_detector(detector, weights)
+    return detector.eval()
+
+
+def _make_folder(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot be made: {error.strerror}", where=out) from error
+
+
+def _drawn_names(files: Sequence[Path], out: Path) -> list[Path]:
+    """`stem.jpg`, numbered where two images of different folders share a stem."""
+    names: list[Path] = []
+    for number, file in enumerate(files, 1):
+        target = out / f"{file.stem}.jpg"
+        names.append(out / f"{file.stem}-{number}.jpg" if target in names else target)
+    return names
+
+
+def _coco_results(
+    prediction: Prediction, image_id: int, ids: list[int] | None
+) -> Iterator[dict[str, Any]]:
+    boxes, scores, labels = (prediction[key].tolist() for key in ("boxes", "scores", "labels"))
+    for (x1, y1, x2, y2), score, label in zip(boxes, scores, labels, strict=True):
+        category = ids[label] if ids is not None else label + 1
+        box = [x1, y1, x2 - x1, y2 - y1]
+        yield {"image_id": image_id, "category_id": category, "bbox": box, "score": score}
+
+
+def _draw(
+    image: Tensor, prediction: Prediction, classes: Sequence[str], threshold: float, path: Path
+) -> None:
+    shown = prediction["scores"] >= threshold
+    labels = prediction["labels"][shown].tolist()
+    scores = prediction["scores"][shown].tolist()
+    texts = [f"{classes[label]} {score:.2f}" for label, score in zip(labels, scores, strict=True)]
+    drawn = draw_bounding_boxes(
+        image,
+        _inside(prediction["boxes"][shown], image),
+        texts,
+        colors=[_colour(label) for label in labels] if labels else None,
+        width=max(1, round(max(image.shape[1:]) / 320)),
+    )
+    try:
+        write_jpeg(drawn, str(path), quality=90)
+    except RuntimeError as error:
+        raise UserError("cannot be written", where=path) from error
+
+
+def _inside(boxes: Tensor, image: Tensor) -> Tensor:
+    """Boxes that can be drawn: corners inside the image, in order."""
+    height, width = image.shape[1:]
+    limit = torch.tensor([width - 1, height - 1] * 2)
+    return torch.minimum(boxes.clamp(min=0), limit).round()
+
+
+def _colour(label: int) -> tuple[int, int, int]:
+    """Okabe and Ito's palette, which the colour-blind can tell apart (jfly.uni-koeln.de/color)."""
+    palette = [
+        (230, 159, 0),
+        (86, 180, 233),
+        (0, 158, 115),
+        (240, 228, 66),
+        (0, 114, 178),
+        (213, 94, 0),
+        (204, 121, 167),
+    ]
+    return palette[label % len(palette)]

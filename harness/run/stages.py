@@ -1,0 +1,134 @@
+"""Runs one cell: hands a stage its detector and data, takes its measurements."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from harness.data.annotations import read_annotations
+from harness.data.images import read_image
+from harness.data.loader import TrainLoader, train_loader
+from harness.plan.cells import Cell, Plan
+from harness.plugin.declarations import Stage
+from harness.records.measurement import Measurement
+from harness.run.detectors import Weighted, load_trained
+from harness.run.launch import Launch
+from harness.stages.cost import measure_cost
+from harness.stages.evaluate import evaluate_detector
+from harness.stages.latency import measure_latency
+from harness.stages.train.loop import train
+from harness.stages.train.losses import GRAD_NORM
+from harness.stages.train.result import Progress
+
+Advance = Callable[[int, int, str], None]
+UNTRAINED = "the weights are random: this detector was not trained"
+
+
+@dataclass(frozen=True)
+class StageRunner:
+    """What every cell of a run shares."""
+
+    plan: Plan
+    launch: Launch
+    resume: bool
+
+    def run(
+        self, cell: Cell, weighted: Weighted, folder: Path, advance: Advance
+    ) -> tuple[list[Measurement], Weighted]:
+        """Measurements of the cell, and the detector as the next stage finds it."""
+        if cell.stage == "train":
+            return self._train(cell, weighted, folder, advance)
+        weighted.detector.to(self.launch.device).eval()
+        measure = {"evaluate": self._evaluate, "cost": self._cost, "latency": self._latency}
+        measured = measure[cell.stage](weighted, folder, advance)
+        if not weighted.weights and cell.stage != "cost":
+            measured = [replace(m, warnings=(*m.warnings, UNTRAINED)) for m in measured]
+        return measured, weighted
+
+    def _train(
+        self, cell: Cell, weighted: Weighted, folder: Path, advance: Advance
+    ) -> tuple[list[Measurement], Weighted]:
+        spec = self.plan.suite.detectors[cell.detector]
+        folder.mkdir(parents=True, exist_ok=True)
+        split = self.plan.source.split("train")
+
+        def make_loader(rank: int, world: int) -> TrainLoader:
+            resize, mean = weighted.detector.resize, spec.input.mean
+            return train_loader(
+                split, resize, spec.train, cell.seed, rank=rank, world=world, mean=mean
+            )
+
+        result = train(
+            weighted.detector,
+            make_loader,
+            spec.train,
+            seed=cell.seed,
+            folder=folder,
+            device=self.launch.device,
+            fingerprint=cell.fingerprint,
+            resume=self.resume,
+            on_progress=lambda p: advance(p.step, p.total, describe_progress(p)),
+            meta=self._meta(cell),
+        )
+        notes = weighted.notes
+        measured = [replace(m, warnings=(*m.warnings, *notes)) for m in result.measurements]
+        return measured, load_trained(weighted, result.checkpoint)
+
+    def _meta(self, cell: Cell) -> dict[str, object]:
+        """What `harness predict` needs to build the detector again from its checkpoint alone."""
+        spec = self.plan.suite.detectors[cell.detector]
+        annotations = read_annotations(self.plan.source.split("train").annotations)
+        return {
+            "suite": self.plan.suite.suite,
+            "detector": cell.detector,
+            "spec": spec.model_dump(mode="json", exclude={"train"}),
+            "classes": list(self.plan.classes),
+            "category_ids": [int(i) for i in annotations.category_ids],
+            "seed": cell.seed,
+            "fingerprint": cell.fingerprint,
+        }
+
+    def _evaluate(self, weighted: Weighted, folder: Path, advance: Advance) -> list[Measurement]:
+        return evaluate_detector(
+            weighted.detector,
+            self.plan.source.split("val"),
+            self.plan.suite.evaluate,
+            self._meters("evaluate"),
+            folder / "detections.json",
+            lambda done, total: advance(done, total, "images"),
+        )
+
+    def _cost(self, weighted: Weighted, folder: Path, advance: Advance) -> list[Measurement]:
+        return measure_cost(weighted.detector, self._meters("cost"), self._images(1)[0])
+
+    def _latency(self, weighted: Weighted, folder: Path, advance: Advance) -> list[Measurement]:
+        settings = self.plan.suite.latency
+        return measure_latency(
+            weighted.detector,
+            self._meters("latency"),
+            self._images(settings.images),
+            settings,
+            lambda done, total: advance(done, total, "runs"),
+        )
+
+    def _meters(self, stage: Stage) -> list[Any]:
+        return [m.part.declaration.load()(**m.part.params) for m in self.plan.meters_of(stage)]
+
+    def _images(self, count: int) -> list[Tensor]:
+        """The first images of the validation split, decoded."""
+        split = self.plan.source.split("val")
+        entries = read_annotations(split.annotations).images[:count]
+        return [read_image(split.images / e.file_name, (e.height, e.width)) for e in entries]
+
+
+def describe_progress(progress: Progress) -> str:
+    """Loss, speed and waiting, for the bar."""
+    if not progress.losses:
+        return ""
+    total = sum(value for name, value in progress.losses.items() if name != GRAD_NORM)
+    return (
+        f"loss {total:.3f}  {progress.images_per_second:.1f} images/s  "
+        f"waiting {progress.wait_share:.0%}"
+    )
