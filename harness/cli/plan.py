@@ -35,10 +35,12 @@ def plan(
         return
     from rich.console import Console
 
-    from harness.report.plans import cost_table, plan_tables
+    from harness.report.plans import plan_tables
 
     console = Console()
     for table in plan_tables(made):
         console.print(table)
     if cost:
+        from harness.run.costing import cost_table
+
         console.print(cost_table(made))

@@ -10,13 +10,13 @@ from typing import Any
 import jinja2
 import pandas as pd
 
+from harness.files import write_text
 from harness.plan.cells import Plan
 from harness.plan.planner import resolved
 from harness.records.environment import Environment
 from harness.records.frame import to_frame, wide
 from harness.records.record import Record
 from harness.report.cells import TITLES, Column, columns_of, notes_of
-from harness.files import write_text
 
 SIZE_METRICS = ["ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large", "ar_100"]
 LATENCY_METRICS = [

@@ -65,36 +65,3 @@ def _short(value: object) -> str:
     if isinstance(value, list | tuple):
         return "[" + ", ".join(_short(v) for v in value) + "]"
     return str(value)
-
-
-def cost_table(plan: Plan) -> Table:
-    """Parameters and multiply-adds of each detector, counted on a grey image. Imports torch."""
-    import torch
-
-    from harness.run.detectors import build_detector
-    from harness.stages.cost import measure_cost
-
-    image = torch.full((3, 480, 640), 127, dtype=torch.uint8)
-    wanted = ("parameters", "macs_paper")
-    meters = [
-        m.part.declaration.load()(**m.part.params)
-        for m in plan.meters_of("cost")
-        if set(wanted) & set(m.meter.metrics)
-    ]
-    table = Table(title="cost (grey 640x480 image)", title_justify="left", title_style="bold")
-    table.add_column("detector", no_wrap=True)
-    table.add_column("role", no_wrap=True)
-    for metric in wanted:
-        table.add_column(metric, justify="right", no_wrap=True)
-    for name in plan.parts:
-        detector = build_detector(plan, name, seed=0).detector
-        rows: dict[str, dict[str, str]] = {}
-        for m in measure_cost(detector, meters, image):
-            rows.setdefault(m.scope, {})[m.metric] = f"{m.value:,.3f} {m.unit}"
-        for scope, values in sorted(rows.items(), key=lambda item: item[0] != ""):
-            shown = name if scope == "" else ""
-            table.add_row(
-                shown, scope.removeprefix("role/"), *(values.get(w, "") for w in wanted),
-                style="bold" if scope == "" else "dim",
-            )  # fmt: skip
-    return table

@@ -15,10 +15,12 @@ from harness.data.images import read_image
 from harness.errors import UserError
 from harness.files import write_text
 from harness.manifest.schema import Detector as DetectorSpec
+from harness.model.assemble import assemble
 from harness.model.checkpoint import Checkpoint, load_detector, read_checkpoint
 from harness.model.detector import Detector
 from harness.plan.planner import detector_parts
 from harness.plugin.manager import load_plugins
+from harness.run.building import build
 from harness.run.launch import find_launch
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff"}
@@ -98,9 +100,6 @@ def _build(
     classes: list[str] | None,
     plugins: Sequence[str],
 ) -> Detector:
-    from harness.api import build
-    from harness.model.assemble import assemble
-
     if manifest is not None and name is not None:
         return build(manifest, name, checkpoint=weights.path, classes=classes, plugins=plugins)
     if "spec" not in weights.meta or classes is None:

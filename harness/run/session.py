@@ -14,10 +14,10 @@ from rich.console import Console
 
 from harness.data.folder import check_split
 from harness.errors import CellError, ExitCode, UserError
+from harness.files import write_text
 from harness.plan.cells import Cell, Plan
 from harness.plan.planner import resolved
 from harness.records.environment import Environment, describe_environment
-from harness.files import write_text
 from harness.records.frame import latest, to_frame
 from harness.records.measurement import Measurement
 from harness.records.record import Record

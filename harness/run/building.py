@@ -1,0 +1,67 @@
+"""`harness.build`: one detector of a suite, ready to predict."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.manifest.suite import load_manifest
+from harness.plan.planner import make_plan
+from harness.plugin.manager import load_plugins
+
+if TYPE_CHECKING:
+    from harness.model.detector import Detector
+
+
+def build(
+    manifest: str | Path,
+    detector: str,
+    *,
+    checkpoint: str | Path | None = None,
+    classes: Sequence[str] | int | None = None,
+    profile: str | None = None,
+    overrides: Sequence[str] = (),
+    plugins: Sequence[str] = (),
+) -> "Detector":
+    """Put a detector of a suite together, in eval mode on the CPU.
+
+    Args:
+        manifest: path of the suite's manifest.
+        detector: its name there.
+        checkpoint: weights: a run's `checkpoint.pt`, a published file, or a raw state dict.
+            Without it the weights are the manifest's, else random.
+        classes: names, or how many; by default the checkpoint's own, else those of the
+            manifest's data.
+        profile: of the manifest, "quick" by default.
+        overrides: "a.b.c=value" each, as `--set`.
+        plugins: modules or files, as `-p`.
+
+    Raises:
+        UserError: anything wrong with the manifest, its parts or the checkpoint.
+    """
+    from harness.model.checkpoint import load_detector, read_checkpoint
+    from harness.run.detectors import build_detector
+
+    loaded = None if checkpoint is None else read_checkpoint(checkpoint)
+    names = _class_names(classes, None if loaded is None else loaded.meta)
+    plan = make_plan(
+        load_manifest(manifest, profile, overrides),
+        load_plugins(plugins),
+        only=[detector],
+        classes=names,
+    )
+    built = build_detector(plan, detector, seed=0).detector
+    if loaded is not None:
+        load_detector(built, loaded)
+    return built.eval()
+
+
+def _class_names(
+    classes: Sequence[str] | int | None, meta: "dict[str, object] | object | None"
+) -> list[str] | None:
+    if isinstance(classes, int):
+        return [f"class {i}" for i in range(classes)]
+    if classes is not None:
+        return list(classes)
+    # "CLASSES" is what mmdetection, and so the published files, call it
+    found = [meta[key] for key in ("classes", "CLASSES") if isinstance(meta, dict) and key in meta]
+    return [str(name) for name in found[0]] if found else None

@@ -1,0 +1,103 @@
+"""`harness doctor`: what is here, what is not, and why."""
+
+import platform
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Literal
+
+from harness.data.folder import CocoFolder
+from harness.errors import UserError
+from harness.plugin.manager import load_plugins
+
+PACKAGES = ("torch", "torchvision", "timm", "accelerate", "fvcore", "pycocotools", "faster-coco-eval", "pandas", "pluggy", "pydantic")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the diagnosis; `bad` is what will stop a run."""
+
+    level: Literal["ok", "note", "bad"]
+    what: str
+    found: str
+
+
+def diagnose(plugins: Sequence[str], data: str | None, *, thorough: bool) -> list[Finding]:
+    """Every finding, good and bad; nothing raises for what it is there to find."""
+    return [
+        Finding(
+            "ok",
+            "python",
+            f"{platform.python_version()} on {platform.platform()} ({sys.executable})",
+        ),
+        *_packages(),
+        *_ops(),
+        _gpu(),
+        *_plugins(plugins),
+        *(_data(data, thorough) if data is not None else ()),
+    ]
+
+
+def _packages() -> Iterator[Finding]:
+    found, missing = [], []
+    for name in ("harness", *PACKAGES):
+        try:
+            found.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            missing.append(name)
+    yield Finding("ok", "packages", ", ".join(found))
+    if missing:
+        yield Finding("bad", "packages", f"not installed: {', '.join(missing)}")
+
+
+def _ops() -> Iterator[Finding]:
+    from harness.ops import implementation, status
+
+    state = status()
+    where = f"{implementation('cpu')}, from {state.path}" if state.compiled else "pure PyTorch"
+    yield Finding("ok" if state.compiled else "note", "ops on CPU", where + _why(state.reason))
+    gpu = "compiled" if state.cuda else "not compiled"
+    yield Finding("ok" if state.cuda else "note", "ops on CUDA", gpu + _why(state.reason))
+
+
+def _why(reason: str | None) -> str:
+    return f" ({reason})" if reason else ""
+
+
+def _gpu() -> Finding:
+    import torch
+
+    if not torch.cuda.is_available():
+        return Finding("note", "GPU", "none that torch can use; latency will be the CPU's")
+    names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return Finding("ok", "GPU", f"{', '.join(names)}, CUDA {torch.version.cuda}")
+
+
+def _plugins(extra: Sequence[str]) -> Iterator[Finding]:
+    try:
+        registry = load_plugins(extra)
+    except UserError as error:
+        yield Finding("bad", "plugins", str(error))
+        return
+    yield Finding("ok", "plugins", ", ".join(p.name for p in registry.providers))
+    for failed in registry.failed:
+        yield Finding("bad", "plugin", f"'{failed.name}' failed to load: {failed.error}")
+
+
+def _data(root: str, thorough: bool) -> Iterator[Finding]:
+    folder = CocoFolder(root)
+    try:
+        splits = folder.splits()
+    except UserError as error:
+        yield Finding("bad", "data", str(error))
+        return
+    for split in splits:
+        try:
+            notes = folder.check(split.name, thorough=thorough)
+        except UserError as error:
+            yield Finding("bad", f"data {split.name}", str(error))
+            continue
+        yield Finding("ok", f"data {split.name}", f"{split.annotations}")
+        for note in notes:
+            yield Finding("note", f"data {split.name}", note)
