@@ -26,17 +26,16 @@ def require_pyramid(part: str, features: Sequence[FeatureSpec]) -> None:
         )
 
 
-def require_channels(part: str, features: Sequence[FeatureSpec], channels: int | None) -> None:
-    """The same number of channels on every map: `channels`, or any where it is None.
+def require_one_width(part: str, features: Sequence[FeatureSpec]) -> None:
+    """The same number of channels on every map.
 
     Raises:
         UserError: it is not so.
     """
-    wanted = channels if channels is not None else features[0].channels
-    if any(feature.channels != wanted for feature in features):
-        takes = f"{wanted} channels" if channels is not None else "the same number of channels"
+    if len({feature.channels for feature in features}) > 1:
         raise UserError(
-            f"{part} is given {describe_specs(features)}", mend=f"it takes {takes} on every map"
+            f"{part} is given {describe_specs(features)}",
+            mend="it takes the same number of channels on every map",
         )
 
 

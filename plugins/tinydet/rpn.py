@@ -21,8 +21,8 @@ from harness_plugins.tinydet.boxes import clip_boxes, decode_boxes, encode_boxes
 from harness_plugins.tinydet.fpn import separable_conv
 from harness_plugins.tinydet.joints import (
     describe_specs,
-    require_channels,
     require_groups,
+    require_one_width,
     require_pyramid,
 )
 from harness_plugins.tinydet.losses import objectness_sum, smooth_l1_sum
@@ -185,7 +185,7 @@ def _check_joint(
     in_features: Sequence[FeatureSpec], image_size: tuple[int, int], groups: int
 ) -> None:
     require_pyramid("tiny_rpn", in_features)
-    require_channels("tiny_rpn", in_features, None)
+    require_one_width("tiny_rpn", in_features)
     require_groups("tiny_rpn", in_features[0].channels, groups)
     stride = in_features[-1].stride
     if any(side % stride for side in image_size):
