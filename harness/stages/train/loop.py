@@ -1,6 +1,8 @@
 """The training stage: one detector, one seed, from a loader to a checkpoint."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -26,6 +28,7 @@ def train(
     fingerprint: str = "",
     resume: bool = False,
     on_progress: OnProgress | None = None,
+    meta: Mapping[str, Any] | None = None,
 ) -> TrainResult:
     """Train `detector` and leave it with the checkpoint's weights, in eval mode on `device`.
 
@@ -40,6 +43,7 @@ def train(
         seed: for everything random in a step; the loader has its own.
         fingerprint: of all that determines the weights; a state of another is not continued.
         on_progress: called after each step in the main process.
+        meta: what the checkpoint's "meta" says besides classes, step, seed and fingerprint.
 
     Raises:
         CellError: a loss turned NaN or infinite.
@@ -60,6 +64,7 @@ def train(
     with StopRequest() as stop:
         loader = make_loader(accelerator.process_index, world)
         training = Training(detector, loader, settings, accelerator, folder, fingerprint, seed)
+        training.meta = dict(meta or {})
         try:
             if resume and state is not None:
                 training.restore(state)

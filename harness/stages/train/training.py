@@ -48,6 +48,7 @@ class Training:
         self.detector, self.loader, self.settings = detector, loader, settings
         self.accelerator, self.folder = accelerator, folder
         self.fingerprint, self.seed = fingerprint, seed
+        self.meta: dict[str, Any] = {}
         self.device: torch.device = accelerator.device
         self.total = total_steps(settings, loader.steps_per_epoch)
         self.step, self.losses, self.loss_steps = 0, dict[str, float](), 0
@@ -249,6 +250,7 @@ class Training:
 
     def write_weights(self, weights: dict[str, Tensor] | None = None) -> None:
         meta = {
+            **self.meta,
             "classes": list(self.detector.classes),
             "step": self.step,
             "total": self.total,
