@@ -1,0 +1,84 @@
+"""The build: with a compiler it makes the libraries, without one it says why and goes on."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from harness.ops import status
+
+ROOT = Path(__file__).parents[2]
+
+STATUS = """
+import json
+from harness.ops import status
+state = status()
+print(json.dumps([state.compiled, state.cuda, state.reason]))
+"""
+
+
+def build(folder: Path, **variables: str) -> tuple[dict, list]:
+    """Builds a copy of the ops in place; returns the build's report and what `status` then says."""
+    shutil.copytree(ROOT / "csrc", folder / "csrc")
+    ignore = shutil.ignore_patterns("_C*", "_build.json", "__pycache__")
+    shutil.copytree(ROOT / "harness" / "ops", folder / "harness" / "ops", ignore=ignore)
+    shutil.copy(ROOT / "setup.py", folder)
+    (folder / "pyproject.toml").write_text(
+        '[project]\nname = "harness"\nversion = "0"\n[tool.setuptools]\npackages = ["harness.ops"]\n'
+    )
+    (folder / "harness" / "__init__.py").touch()
+    environment = {**os.environ, **variables}
+    command = [sys.executable, "setup.py", "-q", "build_ext", "--inplace"]
+    subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
+    report = json.loads((folder / "harness" / "ops" / "_build.json").read_text())
+    environment["PYTHONPATH"] = str(folder)
+    said = subprocess.run(
+        [sys.executable, "-P", "-c", STATUS], cwd=folder, env=environment, check=True,
+        capture_output=True, text=True,
+    )
+    return report, json.loads(said.stdout)
+
+
+def test_switched_off(tmp_path):
+    report, (compiled, cuda, reason) = build(tmp_path, HARNESS_BUILD="0")
+    assert not compiled
+    assert not cuda
+    assert report["reason"] == reason == "switched off by HARNESS_BUILD=0"
+
+
+def test_without_a_compiler_the_build_succeeds(tmp_path):
+    report, (compiled, cuda, reason) = build(tmp_path, CC="false", CXX="false")
+    assert not compiled
+    assert not cuda
+    assert "false" in reason
+    assert report["cuda_reason"] == "the CPU part, which declares the ops, is not compiled"
+
+
+def test_a_failing_nvcc_leaves_the_cpu_part(tmp_path):
+    if shutil.which(os.environ.get("CXX", "c++")) is None:
+        pytest.skip("needs a C++ compiler")
+    fake = tmp_path / "cuda" / "bin" / "nvcc"
+    fake.parent.mkdir(parents=True)
+    fake.write_text("#!/bin/sh\necho 'error: no such toolkit' >&2\nexit 1\n")
+    fake.chmod(0o755)
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    _, (compiled, cuda, reason) = build(copy, CUDA_HOME=str(tmp_path / "cuda"))
+    assert compiled
+    assert not cuda
+    assert reason.startswith("no CUDA part: ")
+
+
+def test_the_installed_ops_have_a_cuda_part_where_nvcc_is():
+    state = status()
+    if shutil.which("nvcc") is None or torch.version.cuda is None:
+        pytest.skip("needs nvcc and a CUDA build of torch")
+    if "HARNESS_BUILD=0" in str(state.build.get("reason")):
+        pytest.skip("installed with HARNESS_BUILD=0")
+    assert state.cuda, state.reason
+    assert any("code=sm_" in flag for flag in state.build["cuda_flags"])

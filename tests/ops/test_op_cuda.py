@@ -1,0 +1,117 @@
+"""Every op on the GPU against its reference there, in every dtype."""
+
+import pytest
+import torch
+from op_cases import random_boxes, random_features, random_rois
+
+from harness.ops import implementation, nms_padded, psroi_align, soft_nms_padded
+from harness.ops.nms import nms_padded_reference
+from harness.ops.psroi_reference import accumulate_dtype, psroi_align_reference
+from harness.ops.soft_nms import soft_nms_padded_reference
+
+pytestmark = [
+    pytest.mark.cuda,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU"),
+]
+DTYPES = pytest.mark.parametrize(
+    "dtype", [torch.float32, torch.float64, torch.float16, torch.bfloat16]
+)
+
+
+def test_the_kernels_serve():
+    assert implementation("cuda") == "compiled-cuda"
+
+
+@DTYPES
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("reduce", ["max", "mean"])
+@pytest.mark.parametrize("ratio", [0, 2])
+def test_psroi_align(dtype, layout, reduce, ratio):
+    features = random_features(0, (2, 245, 20, 23)).to(dtype).cuda().to(memory_format=layout)
+    rois = random_rois(1, 200, 2, 180, accumulate_dtype(dtype))
+    rois[3, 2], rois[4, 0], rois[5, 1:] = float("nan"), 7, 1e30
+    rois = rois.cuda()
+    gradients = []
+    for forward in (torch.ops.harness.psroi_align, psroi_align_reference):
+        leaf = features.detach().clone(memory_format=torch.preserve_format).requires_grad_()
+        output, argmax = forward(leaf, rois, 1 / 8, 7, 7, 5, ratio, reduce)
+        (output.float() * torch.arange(7, device="cuda").cos()).sum().backward()
+        gradients.append((output.detach(), argmax, leaf.grad))
+    (output, argmax, gradient), (wanted, wanted_argmax, wanted_gradient) = gradients
+    torch.testing.assert_close(output, wanted)
+    assert torch.equal(argmax, wanted_argmax)
+    torch.testing.assert_close(gradient, wanted_gradient, atol=1e-2, rtol=1e-2)
+    if dtype in (torch.float32, torch.float64):
+        torch.testing.assert_close(gradient, wanted_gradient, atol=1e-4, rtol=1e-4)
+
+
+def test_psroi_align_agrees_with_the_cpu():
+    features, rois = random_features(0, (2, 245, 20, 23)), random_rois(1, 200, 2, 180)
+    on_cpu = psroi_align(features, rois, 1 / 8, 7, 5)
+    on_gpu = psroi_align(features.cuda(), rois.cuda(), 1 / 8, 7, 5)
+    torch.testing.assert_close(on_gpu.cpu(), on_cpu)
+
+
+def test_deterministic_algorithms_give_equal_gradients():
+    rois = random_rois(1, 400, 2, 180).cuda()
+    gradients = []
+    torch.use_deterministic_algorithms(True)
+    try:
+        for _ in range(2):
+            features = random_features(0, (2, 245, 20, 23)).cuda().requires_grad_()
+            psroi_align(features, rois, 1 / 8, 7, 5).square().sum().backward()
+            gradients.append(features.grad)
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert torch.equal(*gradients)
+
+
+@DTYPES
+def test_nms_padded(dtype):
+    boxes = random_boxes(0, 5, 700).to(dtype).cuda()
+    counts = torch.tensor([700, 0, 1, 333, 699], device="cuda")
+    valid = torch.arange(700, device="cuda") < counts[:, None]
+    keep = nms_padded(boxes, counts, 0.5)
+    assert torch.equal(keep, nms_padded_reference(boxes, valid, 0.5))
+
+
+@DTYPES
+@pytest.mark.parametrize("method", ["linear", "gaussian"])
+def test_soft_nms_padded(dtype, method):
+    boxes = random_boxes(0, 6, 333).to(dtype).cuda()
+    scores = torch.rand((6, 333), generator=torch.Generator().manual_seed(0)).to(dtype).cuda()
+    scores[1], scores[2, 5:] = 0, -1
+    final = soft_nms_padded(boxes, scores, 0.4, 0.01, method)
+    wanted = soft_nms_padded_reference(boxes, scores, 0.4, 0.01, method, 0.5)
+    torch.testing.assert_close(final, wanted)
+
+
+def test_gradcheck():
+    values = torch.randperm(2 * 8 * 6 * 7, generator=torch.Generator().manual_seed(0))
+    features = values.double().view(2, 8, 6, 7).cuda().requires_grad_()
+    rois = random_rois(3, 5, 2, 14, torch.float64).cuda()
+    for reduce in ("max", "mean"):
+        assert torch.autograd.gradcheck(
+            lambda x, reduce=reduce: psroi_align(x, rois, 0.5, 2, 2, 2, reduce),
+            (features,),
+            eps=1e-3,
+            nondet_tol=1e-9,
+        )
+
+
+def test_ops_run_inside_a_cuda_graph():
+    boxes, scores = random_boxes(0, 4, 50).cuda(), torch.rand(4, 50).cuda()
+    valid = scores > 0.2
+    features, rois = random_features(0, (1, 245, 20, 20)).cuda(), random_rois(1, 20, 1, 160).cuda()
+
+    def run():
+        pooled = psroi_align(features, rois, 1 / 8, 7, 5)
+        return pooled, nms_padded(boxes, valid, 0.5), soft_nms_padded(boxes, scores)
+
+    wanted = run()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        captured = run()
+    graph.replay()
+    for result, expected in zip(captured, wanted, strict=True):
+        assert torch.equal(result, expected)
