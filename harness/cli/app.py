@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Sequence
 
-import click
 import typer
 
 from harness.cli.doctor import doctor
@@ -33,6 +32,10 @@ app.command("predict")(predict)
 app.command("doctor")(doctor)
 
 
+# typer brings its own copy of click's exceptions from some version on
+_UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+
+
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code. Anything unforeseen keeps its traceback."""
     try:
@@ -41,12 +44,10 @@ def run(arguments: Sequence[str]) -> int:
     except UserError as error:
         print(f"harness: {error}", file=sys.stderr)
         return int(error.exit_code)
-    except click.exceptions.NoArgsIsHelpError as error:
-        print(error.format_message())
+    except _UsageError as error:
+        error.show()  # type: ignore[attr-defined]
         return int(ExitCode.BAD_INPUT)
-    except click.ClickException as error:
-        error.show()
-        return int(ExitCode.BAD_INPUT)
-    except (KeyboardInterrupt, click.exceptions.Abort):
-        print("harness: interrupted", file=sys.stderr)
-        return INTERRUPTED
+    except typer.Abort as error:
+        stop = error.__cause__  # KeyboardInterrupt, or the signal that `Interrupted` names
+        print(f"harness: {stop or 'interrupted'}", file=sys.stderr)
+        return int(getattr(stop, "exit_code", INTERRUPTED))

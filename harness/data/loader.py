@@ -73,7 +73,7 @@ class EvalLoader:
 
 
 class TrainLoader:
-    """Batches of any epoch from any step on; `len` counts the batches of a whole epoch.
+    """Batches of any epoch from any step on.
 
     Attributes:
         dataset: what it reads from; `len(dataset)` images are trained on.
@@ -85,7 +85,8 @@ class TrainLoader:
             dataset, batch_sampler=order, collate_fn=collate_train, **_options(workers)
         )
 
-    def __len__(self) -> int:
+    @property
+    def steps_per_epoch(self) -> int:
         return self.order.steps_per_epoch
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[tuple[Inputs, Targets]]:

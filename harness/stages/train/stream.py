@@ -17,11 +17,9 @@ class TrainBatches(Protocol):
     @property
     def steps_per_epoch(self) -> int: ...
 
-    def set_epoch(self, epoch: int, start_step: int = 0) -> None:
-        """Choose what the next iteration gives."""
+    def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """Batches `start`, `start` + 1, ... of an epoch."""
         ...
-
-    def __iter__(self) -> Iterator[Batch]: ...
 
 
 MakeLoader = Callable[[int, int], TrainBatches]
@@ -31,6 +29,5 @@ def endless(loader: TrainBatches, position: int) -> Iterator[Batch]:
     """Batches from `position` on, counted from the start of epoch 0 over all epochs."""
     epoch, start = divmod(position, loader.steps_per_epoch)
     while True:
-        loader.set_epoch(epoch, start)
-        yield from loader
+        yield from loader.batches(epoch, start)
         epoch, start = epoch + 1, 0

@@ -64,19 +64,14 @@ class ToyLoader:
     def __init__(self, batch_size: int = 4, rank: int = 0, world: int = 1, pause: float = 0) -> None:
         self.batch_size, self.rank, self.world, self.pause = batch_size, rank, world, pause
         self.steps_per_epoch = IMAGES // (batch_size * world)
-        self.set_epoch(0)
 
-    def set_epoch(self, epoch: int, start_step: int = 0) -> None:
-        self.epoch, self.start_step = epoch, start_step
-
-    def __iter__(self) -> Iterator[tuple[Inputs, Targets]]:
+    def batches(self, epoch: int, start: int = 0) -> Iterator[tuple[Inputs, Targets]]:
         torch.rand(7)  # as DataLoader does: opening one draws from torch's generator
-        epoch = self.epoch
         order = torch.randperm(IMAGES, generator=torch.Generator().manual_seed(epoch)).tolist()
-        for step in range(self.start_step, self.steps_per_epoch):
+        for step in range(start, self.steps_per_epoch):
             time.sleep(self.pause)
-            start = (step * self.world + self.rank) * self.batch_size
-            yield toy_batch(epoch, order[start : start + self.batch_size])
+            first = (step * self.world + self.rank) * self.batch_size
+            yield toy_batch(epoch, order[first : first + self.batch_size])
 
 
 def toy_batch(epoch: int, indices: list[int]) -> tuple[Inputs, Targets]:

@@ -1,0 +1,28 @@
+"""Fails when a test was skipped for another reason than those a machine may have."""
+
+import os
+import shutil
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+junit = ET.parse(sys.argv[1])
+shared = Path(os.environ.get("HARNESS_DATA", Path(__file__).parents[2] / "shared" / "data"))
+allowed = ["cuda", "GPU"]
+if not shared.is_dir():
+    allowed.append("shared")
+if shutil.which("nvcc") is None:
+    allowed.append("nvcc")
+
+cases = list(junit.iter("testcase"))
+skipped = [(c, c.find("skipped")) for c in cases]
+reasons = [
+    (f"{c.get('classname')}::{c.get('name')}", s.get("message", ""))
+    for c, s in skipped
+    if s is not None and "benchmark" not in s.get("message", "")
+]
+wrong = [(name, why) for name, why in reasons if not any(word in why for word in allowed)]
+for name, why in wrong:
+    print(f"should have run: {name}: {why}")
+print(f"{len(cases)} tests, {len(reasons)} skipped, {len(wrong)} of them wrongly")
+sys.exit(1 if wrong or not cases else 0)
