@@ -5,6 +5,11 @@ import sys
 
 def main() -> None:
     """Entry point: runs the command, prints a user's error as one line, exits with its code."""
-    from harness.cli.app import run
+    try:
+        from harness.cli.app import run
 
-    sys.exit(run(sys.argv[1:]))
+        code = run(sys.argv[1:])
+    except KeyboardInterrupt:  # before or after the command's own care: while it is imported
+        print("harness: interrupted", file=sys.stderr)
+        code = 130
+    sys.exit(code)

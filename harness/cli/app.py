@@ -1,7 +1,9 @@
 """The command table and the one place where errors become lines and exit codes."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any
 
 import typer
 
@@ -11,9 +13,11 @@ from harness.cli.plan import plan
 from harness.cli.predict import predict
 from harness.cli.run import run as run_command
 from harness.cli.score import score
-from harness.errors import ExitCode, UserError
+from harness.errors import ExitCode, Interrupted, UserError
 
 INTERRUPTED = 130
+# typer raises click's classes, or since 0.26 its own copies of them
+UsageError: Any = typer.BadParameter.__base__
 
 app = typer.Typer(
     name="harness",
@@ -23,31 +27,49 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("run")(run_command)
-app.command("plan")(plan)
-app.command("list")(list_)
-app.command("describe")(describe)
-app.command("score")(score)
-app.command("predict")(predict)
-app.command("doctor")(doctor)
 
 
-# typer brings its own copy of click's exceptions from some version on
-_UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+def report_errors(command: Callable[..., int | None]) -> Callable[..., int]:
+    """A command whose user's mistakes and interruptions are one line and an exit code."""
+
+    @wraps(command)
+    def reporting(*args: Any, **kwargs: Any) -> int:
+        try:
+            return command(*args, **kwargs) or ExitCode.OK
+        except UserError as error:
+            return _say(error, error.exit_code)
+        except Interrupted as error:
+            return _say(error, error.exit_code)
+        except KeyboardInterrupt:
+            return _say("interrupted", INTERRUPTED)
+
+    return reporting
+
+
+def _say(message: object, code: int) -> int:
+    print(f"harness: {message}", file=sys.stderr)
+    return int(code)
+
+
+for _name, _command in {
+    "run": run_command,
+    "plan": plan,
+    "list": list_,
+    "describe": describe,
+    "score": score,
+    "predict": predict,
+    "doctor": doctor,
+}.items():
+    app.command(_name)(report_errors(_command))
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code. Anything unforeseen keeps its traceback."""
     try:
-        code = app(args=list(arguments), standalone_mode=False)
-        return int(code or ExitCode.OK)
-    except UserError as error:
-        print(f"harness: {error}", file=sys.stderr)
-        return int(error.exit_code)
-    except _UsageError as error:
-        error.show()  # type: ignore[attr-defined]
-        return int(ExitCode.BAD_INPUT)
-    except typer.Abort as error:
-        stop = error.__cause__  # KeyboardInterrupt, or the signal that `Interrupted` names
-        print(f"harness: {stop or 'interrupted'}", file=sys.stderr)
-        return int(getattr(stop, "exit_code", INTERRUPTED))
+        return int(app(args=list(arguments), standalone_mode=False) or ExitCode.OK)
+    except UsageError as error:
+        command = error.ctx.command_path if error.ctx is not None else "harness"
+        found = error.format_message().rstrip(".")
+        if not found:  # nothing was asked for, and the help is printed
+            return int(ExitCode.BAD_INPUT)
+        return _say(f"{found} (see '{command} --help')", ExitCode.BAD_INPUT)
