@@ -37,17 +37,17 @@ NVCC_FLAGS = ["-O3", "-std=c++17", "--fmad=false", "-DUSE_CUDA", TARGET]
 ARCHITECTURES = "7.5;8.0;9.0;10.0+PTX"
 
 
-class NotBuilt(Exception):
+class NotBuiltError(Exception):
     """Why a library is not built; goes to the user word for word."""
 
 
 def torch_folder() -> Path:
     spec = importlib.util.find_spec("torch")
     if spec is None or spec.origin is None:
-        raise NotBuilt("torch was not there when the package was built")
+        raise NotBuiltError("torch was not there when the package was built")
     version = importlib.metadata.version("torch")
     if tuple(int(part) for part in version.split(".")[:2]) < MINIMUM_TORCH:
-        raise NotBuilt(f"torch {version} is older than {'.'.join(map(str, MINIMUM_TORCH))}")
+        raise NotBuiltError(f"torch {version} is older than {'.'.join(map(str, MINIMUM_TORCH))}")
     return Path(spec.origin).parent
 
 
@@ -57,7 +57,7 @@ def find_nvcc() -> str:
     found = [str(place) for place in places if place.exists()]
     nvcc = found[0] if found else shutil.which("nvcc") or shutil.which("/usr/local/cuda/bin/nvcc")
     if nvcc is None:
-        raise NotBuilt("nvcc was not found")
+        raise NotBuiltError("nvcc was not found")
     return nvcc
 
 
@@ -66,7 +66,9 @@ def run_compiler(command: list[str]) -> str:
     if done.returncode:
         print(" ".join(command), done.stdout, done.stderr, sep="\n", flush=True)
         lines = [line for line in (done.stderr or done.stdout).splitlines() if "error" in line]
-        raise NotBuilt(f"{Path(command[0]).name} failed: {lines[0] if lines else done.returncode}")
+        raise NotBuiltError(
+            f"{Path(command[0]).name} failed: {lines[0] if lines else done.returncode}"
+        )
     return done.stdout
 
 
@@ -84,7 +86,7 @@ def architecture_flags(nvcc: str) -> list[str]:
         if name.endswith("+PTX"):
             flags.append(f"-gencode=arch=compute_{number},code=compute_{number}")
     if last is None:
-        raise NotBuilt(f"nvcc knows none of the architectures {wanted}")
+        raise NotBuiltError(f"nvcc knows none of the architectures {wanted}")
     if "code=compute_" not in " ".join(flags):  # the newest wanted ones are unknown to this nvcc
         flags.append(f"-gencode=arch=compute_{last},code=compute_{last}")
     return flags
@@ -109,7 +111,7 @@ class BuildOps(build_ext):
 
     def build_part(self, extension: Extension, part: str) -> None:
         if os.environ.get("HARNESS_BUILD") == "0":
-            raise NotBuilt("switched off by HARNESS_BUILD=0")
+            raise NotBuiltError("switched off by HARNESS_BUILD=0")
         torch = torch_folder()
         self.report["torch"] = importlib.metadata.version("torch")
         if part == "cuda":
@@ -125,10 +127,10 @@ class BuildOps(build_ext):
 
     def build_cuda(self, extension: Extension, torch: Path) -> None:
         if not self.report["compiled"]:
-            raise NotBuilt("the CPU part, which declares the ops, is not compiled")
+            raise NotBuiltError("the CPU part, which declares the ops, is not compiled")
         nvcc = find_nvcc()
         if not (torch / "lib" / "libtorch_cuda.so").exists():
-            raise NotBuilt(f"torch {self.report['torch']} is built without CUDA")
+            raise NotBuiltError(f"torch {self.report['torch']} is built without CUDA")
         flags = [*NVCC_FLAGS, *architecture_flags(nvcc)]
         self.report["cuda_flags"] = flags
         target = Path(self.get_ext_fullpath(extension.name))

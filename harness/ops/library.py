@@ -4,10 +4,13 @@ import functools
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
 FOLDER = Path(__file__).parent
+
+_ops: Any = torch.ops  # typed in some versions only
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ def _read_build() -> dict[str, object]:
     try:
         report = json.loads((FOLDER / "_build.json").read_text())
     except (OSError, ValueError):
-        return {"reason": "the package was not built (install it, or run: python setup.py build_ext -i)"}
+        return {"reason": "the package is not installed (uv sync, or pip install -e .)"}
     return report if isinstance(report, dict) else {}
 
 
@@ -39,7 +42,7 @@ def _load(name: str, recorded: object) -> tuple[Path | None, str | None]:
     if not found:
         return None, str(recorded or "the library is missing; reinstall the package")
     try:
-        torch.ops.load_library(str(found[0]))
+        _ops.load_library(str(found[0]))
     except OSError as error:
         return None, f"{found[0].name} does not load: {str(error).splitlines()[0]}"
     return found[0], None

@@ -1,4 +1,4 @@
-"""Greedy non-maximum suppression of padded groups (images, levels or classes), with static shapes."""
+"""Greedy NMS of padded groups (images, levels or classes), with static shapes."""
 
 import torch
 from torch import Tensor

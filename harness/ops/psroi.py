@@ -4,6 +4,7 @@ R-FCN, section 2 (https://arxiv.org/abs/1605.06409): each cell of the output rea
 channel. TinyDet (https://arxiv.org/abs/2304.03428): the cell is the maximum of bilinear reads.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -118,7 +119,7 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tens
 
 def _backward(ctx: Any, grad_output: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
     rois, argmax = ctx.saved_tensors
-    backward = torch.ops.harness.psroi_align_backward
+    backward: Callable[..., Tensor] = torch.ops.harness.psroi_align_backward
     if grad_output.is_cuda and torch.are_deterministic_algorithms_enabled():
         backward = psroi_align_backward_reference  # the kernel adds in no fixed order
     gradient = backward(

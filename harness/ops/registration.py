@@ -1,9 +1,9 @@
-"""Makes an op of a schema, a reference and a fake: with compiled kernels or without, the same op."""
+"""Makes an op of a schema, a reference and a fake, the same with compiled kernels or without."""
 
 import functools
 import warnings
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 
@@ -12,7 +12,8 @@ from harness.ops.library import status
 P = ParamSpec("P")
 R = TypeVar("R")
 
-LIBRARY = torch.library.Library("harness", "FRAGMENT")
+_library: Any = torch.library  # typed in some versions only
+LIBRARY = _library.Library("harness", "FRAGMENT")
 
 
 @functools.cache
@@ -53,5 +54,5 @@ def register(
     if str(op._schema) != str(declared):
         raise ImportError(f"the compiled ops are of another version ({op._schema}); reinstall")
     LIBRARY.impl(name, _announced(name, reference), "CompositeExplicitAutograd")
-    torch.library.register_fake(f"harness::{name}", fake, lib=LIBRARY)
+    _library.register_fake(f"harness::{name}", fake, lib=LIBRARY)
     return op

@@ -48,8 +48,11 @@ def golden_keys() -> list[tuple[Path, str]]:
 def load_golden(path: Path, key: str) -> Golden:
     seed = int(path.stem.removeprefix("psroi_align_seed"))
     with np.load(path) as arrays:
-        case = {name.removeprefix(f"{key}."): arrays[name] for name in arrays.files
-                if name.startswith(f"{key}.")}
+        case = {
+            name.removeprefix(f"{key}."): arrays[name]
+            for name in arrays.files
+            if name.startswith(f"{key}.")
+        }
     *shape, group, output_channels, sampling_ratio, scale = case["config"].tolist()
     rng = np.random.Generator(np.random.PCG64(zlib.crc32(f"{seed}:op{key}".encode())))
     features = rng.standard_normal([int(n) for n in shape]).astype(np.float32)

@@ -14,6 +14,14 @@ from harness.ops import status
 
 ROOT = Path(__file__).parents[2]
 
+PROJECT = """\
+[project]
+name = "harness"
+version = "0"
+[tool.setuptools]
+packages = ["harness.ops"]
+"""
+
 STATUS = """
 import json
 from harness.ops import status
@@ -28,9 +36,7 @@ def build(folder: Path, **variables: str) -> tuple[dict, list]:
     ignore = shutil.ignore_patterns("_C*", "_build.json", "__pycache__")
     shutil.copytree(ROOT / "harness" / "ops", folder / "harness" / "ops", ignore=ignore)
     shutil.copy(ROOT / "setup.py", folder)
-    (folder / "pyproject.toml").write_text(
-        '[project]\nname = "harness"\nversion = "0"\n[tool.setuptools]\npackages = ["harness.ops"]\n'
-    )
+    (folder / "pyproject.toml").write_text(PROJECT)
     (folder / "harness" / "__init__.py").touch()
     environment = {**os.environ, **variables}
     command = [sys.executable, "setup.py", "-q", "build_ext", "--inplace"]
@@ -38,8 +44,12 @@ def build(folder: Path, **variables: str) -> tuple[dict, list]:
     report = json.loads((folder / "harness" / "ops" / "_build.json").read_text())
     environment["PYTHONPATH"] = str(folder)
     said = subprocess.run(
-        [sys.executable, "-P", "-c", STATUS], cwd=folder, env=environment, check=True,
-        capture_output=True, text=True,
+        [sys.executable, "-P", "-c", STATUS],
+        cwd=folder,
+        env=environment,
+        check=True,
+        capture_output=True,
+        text=True,
     )
     return report, json.loads(said.stdout)
 

@@ -4,9 +4,9 @@ import math
 
 import pytest
 import torch
-from op_cases import random_features, random_rois
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from op_cases import random_features, random_rois
 
 from harness.ops import psroi_align
 from harness.ops.psroi_reference import psroi_align_backward_reference, psroi_align_reference
