@@ -1,6 +1,6 @@
 """The stage that detects in every image of a split and scores what it found."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,8 @@ from harness.model.detector import Detector
 from harness.model.types import Detections
 from harness.records.measurement import Measurement
 from harness.stages.context import evaluating
-from harness.stages.inputs import EvaluationMeter
+from harness.stages.inputs import EvaluationMeter, OnProgress
 from harness.stages.scoring import Detection, evaluate, write_detections
-
-Progress = Callable[[int, int], None]
 
 
 def evaluate_detector(
@@ -30,7 +28,7 @@ def evaluate_detector(
     settings: Evaluate,
     meters: Iterable[EvaluationMeter],
     path: Path,
-    on_progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
 ) -> list[Measurement]:
     """Detect in a split, write the detections and score the file that was written.
 
@@ -67,7 +65,7 @@ def detect(
     loader: Iterable[tuple[Inputs, Sequence[int]]],
     category_ids: Sequence[int],
     total: int,
-    on_progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
 ) -> list[Detection]:
     """Run the detector over a loader.
 

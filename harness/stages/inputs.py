@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from harness.model.detector import Detector
 
+OnProgress = Callable[[int, int], None]
+
 
 @dataclass(frozen=True)
 class GroundTruth:
@@ -51,10 +53,16 @@ class CostInput:
 
 @dataclass(frozen=True)
 class LatencyInput:
-    """Real images, each (3, h, w) uint8 RGB, and how to time them."""
+    """Real images and how to time them.
+
+    Attributes:
+        images: each (3, h, w) uint8 RGB, in the host's memory.
+        on_progress: told (repetitions done, repetitions wanted), never while the clock runs.
+    """
 
     images: "tuple[Tensor, ...]"
     settings: Latency
+    on_progress: OnProgress | None = None
 
 
 EvaluationMeter = Callable[[EvaluationInput], list[Measurement]]

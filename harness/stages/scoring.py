@@ -3,13 +3,13 @@
 import hashlib
 import json
 import math
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from harness.data.coco_json import fill_defaults, read_coco
 from harness.errors import UserError
+from harness.files import write_text
 from harness.records.measurement import Measurement
 from harness.stages.inputs import EvaluationInput, EvaluationMeter, GroundTruth
 
@@ -79,18 +79,7 @@ def write_detections(path: Path, detections: Sequence[Detection]) -> None:
     Raises:
         UserError: the folder cannot be written to or is full.
     """
-    partial = path.with_name(path.name + ".partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("w", encoding="utf-8") as file:
-            json.dump(detections, file, allow_nan=False, separators=(",", ":"))
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError as error:
-        raise UserError(f"cannot be written: {error.strerror or error}", where=path) from error
-    finally:
-        _discard(partial)
+    write_text(path, json.dumps(detections, allow_nan=False, separators=(",", ":")))
 
 
 def check_detections(content: Any, truth: GroundTruth, *, where: object) -> tuple[Detection, ...]:
@@ -180,10 +169,3 @@ def _parse(path: Path) -> Any:
         raise UserError(f"cannot be read: {error.strerror or error}", where=path) from error
     except (ValueError, RecursionError) as error:
         raise UserError(f"is not JSON ({error})", where=path, mend=FORM) from error
-
-
-def _discard(path: Path) -> None:
-    try:
-        path.unlink(missing_ok=True)
-    except OSError:
-        return  # the error that led here is the one to tell

@@ -1,0 +1,281 @@
+"""Latency: how long a detector takes for a batch of real images.
+
+Three times, each with its label: the network alone; network and postprocessing; and end to end,
+from decoded uint8 images in the host's memory to detections in the host's memory. They are taken
+in turn within each repetition, so that a drift of the machine meets all three alike.
+"""
+
+import gc
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from harness.data.batch import Inputs
+from harness.manifest.schema import Latency
+from harness.model.detector import Detector
+from harness.model.types import Detections
+from harness.ops import implementation
+from harness.records.environment import cpu_model
+from harness.records.measurement import Measurement
+from harness.stages.inputs import LatencyInput, OnProgress
+from harness_plugins.meters import LATENCY_KINDS
+from harness_plugins.meters.device_state import Watch
+from harness_plugins.meters.roles import proposal_conditions
+
+FEW_SAMPLES = 50
+FAR_TAIL = 1.5
+PERCENTILES = {"p50": 50, "p90": 90, "p99": 99}
+
+Samples = dict[str, list[float]]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images of one repetition, and the same images as the network takes them."""
+
+    images: Sequence[Tensor]
+    inputs: Inputs
+
+
+class LatencyMeter:
+    """Meter of the stage `latency`: ms a batch in three kinds, and images/s end to end.
+
+    `latency_<kind>_p50`, `_p90`, `_p99` and `_spread` (interquartile range) for the kinds
+    network, postprocessed and end_to_end; the raw samples stand on the p50 record.
+    """
+
+    def __call__(self, detector: Detector, given: LatencyInput) -> list[Measurement]:
+        settings = given.settings
+        with torch.inference_mode(), threads(settings.threads, detector.device):
+            batches = make_batches(detector, given.images, settings.batch_size)
+            conditions = describe(detector, batches, settings)
+            watch = Watch(detector.device)
+            warmed = warm_up(detector, batches, settings)
+            with watch.watching(), no_garbage_collection():
+                samples = take_samples(detector, batches, settings.runs, given.on_progress)
+        conditions |= {"warmup_runs": warmed, **watch.conditions}
+        return measurements(samples, settings.batch_size, conditions, tuple(watch.warnings))
+
+
+def make_batches(detector: Detector, images: Sequence[Tensor], size: int) -> list[Batch]:
+    """Every image once, in order; the last batch is filled up from the first images."""
+    if not images:
+        raise ValueError("there are no images to time with")
+    count = math.ceil(len(images) / size)
+    chosen = [[images[(i * size + j) % len(images)] for j in range(size)] for i in range(count)]
+    return [Batch(batch, detector.preprocess(batch)) for batch in chosen]
+
+
+def steps(detector: Detector, batch: Batch) -> dict[str, Callable[[], object]]:
+    """What is timed, by kind."""
+    inputs = batch.inputs
+
+    def end_to_end() -> Detections:
+        fresh = detector.preprocess(batch.images)
+        return detector.postprocess(detector.network(fresh), fresh).to("cpu")
+
+    return {
+        "network": lambda: detector.network(inputs),
+        "postprocessed": lambda: detector.postprocess(detector.network(inputs), inputs),
+        "end_to_end": end_to_end,
+    }
+
+
+def warm_up(detector: Detector, batches: Sequence[Batch], settings: Latency) -> int:
+    """Run until the wanted count and time are both reached; returns the repetitions."""
+    done, start = 0, time.perf_counter()
+    while done < settings.warmup_runs or time.perf_counter() - start < settings.warmup_seconds:
+        for step in steps(detector, batches[done % len(batches)]).values():
+            step()
+        synchronize(detector.device)
+        done += 1
+    return done
+
+
+def take_samples(
+    detector: Detector,
+    batches: Sequence[Batch],
+    runs: int,
+    on_progress: OnProgress | None = None,
+) -> Samples:
+    """`runs` times of every kind in milliseconds, in the order in which they were taken."""
+    timer = cuda_time if detector.device.type == "cuda" else cpu_time
+    samples: Samples = {kind: [] for kind in LATENCY_KINDS}
+    for run in range(runs):
+        kinds = steps(detector, batches[run % len(batches)])
+        # another one first each time: none always meets the caches that another one left
+        turn = run % len(LATENCY_KINDS)
+        for kind in LATENCY_KINDS[turn:] + LATENCY_KINDS[:turn]:
+            samples[kind].append(timer(kinds[kind], detector.device))
+        if on_progress is not None:
+            on_progress(run + 1, runs)
+    return samples
+
+
+def cpu_time(step: Callable[[], object], device: torch.device) -> float:
+    """Milliseconds on the wall clock, everything queued before and in between included."""
+    synchronize(device)
+    start = time.perf_counter()
+    step()
+    synchronize(device)
+    return (time.perf_counter() - start) * 1e3
+
+
+def cuda_time(step: Callable[[], object], device: torch.device) -> float:
+    """Milliseconds between two CUDA events, the first recorded on an idle device."""
+    with torch.cuda.device(device):
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        torch.cuda.synchronize()
+        start.record()
+        step()
+        end.record()
+        end.synchronize()
+        return start.elapsed_time(end)
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait for an accelerator; a CPU has nothing to wait for."""
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
+
+
+def describe(detector: Detector, batches: Sequence[Batch], settings: Latency) -> dict[str, Any]:
+    """What the times depend on; runs every batch once to see what enters and leaves NMS."""
+    outputs = [detector.network(batch.inputs) for batch in batches]
+    detections = [
+        detector.postprocess(output, batch.inputs).counts.tolist()
+        for output, batch in zip(outputs, batches, strict=True)
+    ]
+    proposals = [proposal_conditions(output) for output in outputs]
+    device = detector.device
+    return {
+        "device": device_name(device),
+        "device_type": device.type,
+        "clock": "cuda_event" if device.type == "cuda" else "perf_counter",
+        "mode": "eager",
+        "precision": precision(detector),
+        "ops": implementation(device),
+        "threads": torch.get_num_threads(),
+        "batch_size": settings.batch_size,
+        "images": len({id(image) for batch in batches for image in batch.images}),
+        "image_sizes": _sizes(image for batch in batches for image in batch.images),
+        "input_sizes": _sizes(batch.inputs.pixels for batch in batches),
+        "proposals_entering_nms": _mean(p["proposals_valid"] for p in proposals if p),
+        "detections": _mean(count for counts in detections for count in counts),
+    }
+
+
+def measurements(
+    samples: Samples, batch_size: int, conditions: Mapping[str, Any], warnings: tuple[str, ...]
+) -> list[Measurement]:
+    """Statistics of the samples, none of them left out."""
+    numbers = []
+    for kind, times in samples.items():
+        doubts = warnings + sample_warnings(times)
+        for name, value in statistics(times).items():
+            numbers.append(
+                Measurement(
+                    f"latency_{kind}_{name}",
+                    value,
+                    "ms",
+                    higher_is_better=False,
+                    count=len(times),
+                    samples=tuple(times) if name == "p50" else (),
+                    conditions=conditions,
+                    warnings=doubts,
+                )
+            )
+    return [*numbers, throughput(samples["end_to_end"], batch_size, conditions, warnings)]
+
+
+def throughput(
+    times: Sequence[float],
+    batch_size: int,
+    conditions: Mapping[str, Any],
+    warnings: tuple[str, ...],
+) -> Measurement:
+    """Images a second of one batch after another, end to end."""
+    return Measurement(
+        "throughput",
+        1e3 * batch_size * len(times) / math.fsum(times),
+        "images/s",
+        higher_is_better=True,
+        count=len(times),
+        conditions={**conditions, "of": "end_to_end, one batch after another"},
+        warnings=warnings + sample_warnings(times),
+    )
+
+
+def statistics(times: Sequence[float]) -> dict[str, float]:
+    """Percentiles, linear between samples, and the interquartile range."""
+    found = {name: float(np.percentile(times, p)) for name, p in PERCENTILES.items()}
+    low, high = np.percentile(times, [25, 75])
+    return {**found, "spread": float(high - low)}
+
+
+def sample_warnings(times: Sequence[float]) -> tuple[str, ...]:
+    """What the samples themselves say against them."""
+    found = []
+    if len(times) < FEW_SAMPLES:
+        found.append(f"only {len(times)} samples: p90 and p99 are rough")
+    p50, p99 = np.percentile(times, [50, 99])
+    if p99 > FAR_TAIL * p50:
+        found.append(f"p99 is {p99 / p50:.1f} times p50: the machine was not quiet")
+    return tuple(found)
+
+
+def device_name(device: torch.device) -> str:
+    """Model of the GPU or of the processor."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return cpu_model()
+
+
+def precision(detector: Detector) -> str:
+    """Dtype of the weights; on a GPU also whether float32 products may run as TF32."""
+    name = str(next(detector.parameters()).dtype).removeprefix("torch.")
+    if detector.device.type == "cuda" and name == "float32":
+        tf32 = torch.backends.cudnn.allow_tf32 or torch.backends.cuda.matmul.allow_tf32
+        return "float32, TF32 allowed" if tf32 else name
+    return name
+
+
+@contextmanager
+def threads(number: int | None, device: torch.device) -> Iterator[None]:
+    """The wanted number of threads within one operator, afterwards as before."""
+    before = torch.get_num_threads()
+    if number is not None:
+        torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def no_garbage_collection() -> Iterator[None]:
+    """Python's collector runs before instead of in between."""
+    was_on = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def _sizes(tensors: Any) -> list[str]:
+    return sorted({f"{t.shape[-2]}x{t.shape[-1]}" for t in tensors})
+
+
+def _mean(values: Any) -> float | None:
+    found = list(values)
+    return float(np.mean(found)) if found else None

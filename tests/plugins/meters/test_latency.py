@@ -1,0 +1,203 @@
+"""Structure and invariants of latency numbers; never how fast anything is."""
+
+import gc
+import itertools
+import math
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from harness.manifest.schema import Latency
+from harness.stages.latency import measure_latency
+from harness_plugins.meters import LATENCY_KINDS, LATENCY_STATISTICS, device_state, harness_meters
+from harness_plugins.meters import latency as latency_module
+from harness_plugins.meters.device_state import CpuTimes, GpuState, gpu_warnings, other_cores
+from harness_plugins.meters.latency import (
+    LatencyMeter,
+    make_batches,
+    sample_warnings,
+    statistics,
+    take_samples,
+    warm_up,
+)
+
+QUICK = Latency(images=4, runs=7, warmup_runs=2, warmup_seconds=0)
+
+
+@pytest.fixture(autouse=True)
+def _short_look_at_the_machine(monkeypatch):
+    monkeypatch.setattr(device_state, "IDLE_WINDOW_S", 0.02)
+
+
+def images(count, sizes=((40, 60), (30, 30))):
+    generator = torch.Generator().manual_seed(0)
+    return [
+        torch.randint(0, 256, (3, *sizes[i % len(sizes)]), dtype=torch.uint8, generator=generator)
+        for i in range(count)
+    ]
+
+
+def measure(detector, settings=QUICK, count=4, on_progress=None):
+    found = measure_latency(detector, [LatencyMeter()], images(count), settings, on_progress)
+    return {m.metric: m for m in found}
+
+
+def test_three_kinds_with_percentiles_samples_and_throughput(detector):
+    found = measure(detector)
+    declared = next(m for m in harness_meters() if m.name == "latency")
+    assert declared.load() is LatencyMeter
+    assert set(found) == set(declared.metrics)
+    for kind in LATENCY_KINDS:
+        times = found[f"latency_{kind}_p50"].samples
+        assert len(times) == found[f"latency_{kind}_p50"].count == 7
+        assert min(times) > 0
+        for statistic in LATENCY_STATISTICS[1:]:
+            assert found[f"latency_{kind}_{statistic}"].samples == ()
+        assert found[f"latency_{kind}_p50"].value == pytest.approx(np.median(times))
+        assert found[f"latency_{kind}_p99"].value >= found[f"latency_{kind}_p90"].value
+    total = math.fsum(found["latency_end_to_end_p50"].samples)
+    assert found["throughput"].value == pytest.approx(7 * 1e3 / total)
+    assert found["throughput"].unit == "images/s"
+
+
+def test_each_kind_holds_what_its_label_says(detector):
+    detector.delay = 0.05
+    measured = measure(detector)
+    found = {kind: min(measured[f"latency_{kind}_p50"].samples) for kind in LATENCY_KINDS}
+    assert found["postprocessed"] >= 50
+    assert found["end_to_end"] >= 50
+    # the delay is in postprocessing alone
+    assert found["network"] < found["postprocessed"]
+
+
+def test_conditions_say_what_a_number_depends_on(detector):
+    conditions = measure(detector, count=2)["latency_network_p50"].conditions
+    assert conditions["device_type"] == "cpu"
+    assert conditions["device"]
+    assert conditions["clock"] == "perf_counter"
+    assert conditions["mode"] == "eager"
+    assert conditions["precision"] == "float32"
+    assert conditions["batch_size"] == 1
+    assert conditions["images"] == 2
+    assert conditions["image_sizes"] == ["30x30", "40x60"]
+    assert conditions["input_sizes"] == ["32x32"]
+    assert conditions["detections"] == 2
+    assert conditions["proposals_entering_nms"] is None
+    assert conditions["warmup_runs"] == 2
+    assert conditions["threads"] == torch.get_num_threads()
+    assert {"load_average", "other_cores", "other_cores_before", "cpu_clock_mhz"} <= set(conditions)
+
+
+def test_batches_cycle_through_all_images(detector):
+    given = images(5)
+    batches = make_batches(detector, given, 2)
+    position = {id(image): i for i, image in enumerate(given)}
+    assert [[position[id(i)] for i in b.images] for b in batches] == [[0, 1], [2, 3], [4, 0]]
+    assert batches[0].inputs.pixels.shape == (2, 3, 32, 32)
+    found = measure(detector, replace_settings(batch_size=4))
+    assert found["throughput"].conditions["batch_size"] == 4
+
+
+def replace_settings(**changes):
+    return QUICK.model_copy(update=changes)
+
+
+def test_no_images_is_an_error(detector):
+    with pytest.raises(ValueError, match="no images"):
+        measure(detector, count=0)
+
+
+def test_kinds_take_turns_within_each_repetition(detector, monkeypatch):
+    order = []
+    named = {kind: (lambda kind=kind: order.append(kind)) for kind in LATENCY_KINDS}
+    monkeypatch.setattr(latency_module, "steps", lambda *_: named)
+    take_samples(detector, make_batches(detector, images(1), 1), 3)
+    first, second, third = LATENCY_KINDS
+    assert order == [first, second, third, second, third, first, third, first, second]
+
+
+def test_warm_up_goes_by_count_and_by_time(detector, monkeypatch):
+    batches = make_batches(detector, images(1), 1)
+    ticks = itertools.count(step=0.25)
+    monkeypatch.setattr(latency_module, "time", SimpleNamespace(perf_counter=lambda: next(ticks)))
+    assert warm_up(detector, batches, replace_settings(warmup_runs=3)) == 3
+    assert warm_up(detector, batches, replace_settings(warmup_runs=1, warmup_seconds=1)) == 4
+
+
+def test_threads_collector_and_mode_are_put_back(detector):
+    before = torch.get_num_threads()
+    detector.train()
+    found = measure(detector, replace_settings(threads=2))
+    assert found["throughput"].conditions["threads"] == 2
+    assert torch.get_num_threads() == before
+    assert gc.isenabled()
+    assert detector.training
+
+
+def test_progress_counts_the_repetitions(detector):
+    seen = []
+    measure(detector, on_progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(i + 1, 7) for i in range(7)]
+
+
+def test_statistics_leave_nothing_out():
+    times = [1.0] * 99 + [1000.0]
+    found = statistics(times)
+    assert found["p50"] == 1.0
+    assert found["p99"] == pytest.approx(np.percentile(times, 99))
+    assert found["p99"] > 10
+    assert statistics([1.0, 2.0, 3.0, 4.0, 5.0])["spread"] == 2.0
+
+
+def test_few_samples_and_a_far_tail_are_warned_of():
+    assert sample_warnings([1.0] * 49) == ("only 49 samples: p90 and p99 are rough",)
+    assert sample_warnings([1.0] * 50) == ()
+    (tail,) = sample_warnings([1.0] * 90 + [4.0] * 10)
+    assert tail == "p99 is 4.0 times p50: the machine was not quiet"
+
+
+def test_other_work_on_the_cpu_is_what_is_not_ours():
+    before = CpuTimes(wall=0, busy=10, idle=100, own=5)
+    after = CpuTimes(wall=10, busy=27, idle=103, own=14)
+    assert other_cores(before, after) == pytest.approx(0.8)
+    assert other_cores(before, replace(after, busy=18)) == 0.0
+    assert other_cores(before, replace(before, wall=10)) is None
+
+
+def test_other_work_is_warned_of(detector, monkeypatch):
+    monkeypatch.setattr(device_state, "other_cores", lambda *_: 0.9)
+    warnings = measure(detector)["latency_network_p50"].warnings
+    assert any(w.startswith("other work used 0.9 of ") for w in warnings)
+    monkeypatch.setattr(device_state, "other_cores", lambda *_: None)
+    warnings = measure(detector)["latency_network_p50"].warnings
+    assert "unknown whether other work used the CPU" in warnings
+    monkeypatch.setattr(device_state, "other_cores", lambda *_: 0.0)
+    warnings = measure(detector)["latency_network_p50"].warnings
+    assert not any("other work" in w for w in warnings)
+
+
+def test_gpu_states_that_spoil_a_measurement_are_warned_of():
+    quiet = GpuState(1500, 2000, 50, 0, 0, ())
+    assert gpu_warnings(quiet, "before") == []
+    assert gpu_warnings(GpuState(None, None, None, None, None, None), "before") == []
+    busy = replace(quiet, utilization_percent=80, other_processes=2, throttling=("power cap",))
+    assert gpu_warnings(busy, "before") == [
+        "the GPU was throttled: power cap",
+        "2 other processes were on the GPU",
+        "the GPU was 80 % busy before the measurement",
+    ]
+    assert gpu_warnings(replace(quiet, utilization_percent=99), "after") == []
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_on_a_gpu_events_are_the_clock(detector):
+    found = measure(detector.cuda())
+    conditions = found["latency_network_p50"].conditions
+    assert conditions["clock"] == "cuda_event"
+    assert conditions["device"] == torch.cuda.get_device_name()
+    assert "gpu_sm_clock_mhz_before" in conditions or conditions["gpu"] is None
+    assert all(time > 0 for time in found["latency_end_to_end_p50"].samples)
