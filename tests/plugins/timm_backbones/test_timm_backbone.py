@@ -4,10 +4,10 @@ import sys
 
 import pytest
 import torch
-from harness_plugins.timm_backbones import TimmParams, harness_backbones
 
 from harness.errors import UserError
 from harness.model.features import FeatureSpec
+from harness_plugins.timm_backbones import TimmParams, harness_backbones
 
 
 def build(**params):

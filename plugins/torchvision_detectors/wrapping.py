@@ -1,0 +1,75 @@
+"""What wrapping torchvision's detectors takes, whichever of them it is."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from harness.data.batch import Inputs, Targets
+from harness.data.resize import Resize
+from harness.model.detector import Detector
+from harness.model.frame import BoxFrame
+from harness.model.types import Detections
+
+
+class TorchvisionDetector(Detector):
+    """A torchvision detector as `model`, taken apart into the harness's stages.
+
+    Args:
+        model: one with torchvision's `transform`, of which only mean and std are used: resizing
+            is the harness's, so that loader workers do it.
+        detections_per_image: rows of the padded detections.
+    """
+
+    def __init__(
+        self, model: nn.Module, num_classes: int, resize: Resize, detections_per_image: int
+    ) -> None:
+        super().__init__()
+        self.model: Any = model
+        self.classes = tuple(str(i) for i in range(num_classes))
+        self.resize = resize
+        self.detections_per_image = detections_per_image
+        for name in ("mean", "std"):
+            values = torch.tensor(getattr(self.model.transform, f"image_{name}"))
+            # not part of a checkpoint: published files do not have them
+            self.register_buffer(name, values[:, None, None], persistent=False)
+
+    mean: Tensor
+    std: Tensor
+
+    def normalize(self, pixels: Tensor) -> Tensor:
+        return (pixels.to(self.mean.dtype) / 255 - self.mean) / self.std
+
+
+def list_targets(targets: Targets, inputs: Inputs) -> list[dict[str, Tensor]]:
+    """torchvision's form: per image boxes in network pixels, and labels from 1."""
+    boxes = BoxFrame().to_network(targets.boxes, inputs)
+    return [
+        {"boxes": boxes[i, :n], "labels": targets.labels[i, :n] + 1}
+        for i, n in enumerate(targets.counts.tolist())
+    ]
+
+
+def pad_detections(found: list[Mapping[str, Tensor]], inputs: Inputs, rows: int) -> Detections:
+    """torchvision's detections in network pixels (labels from 1, best first) -> Detections."""
+    batch, device = len(found), inputs.pixels.device
+    boxes = torch.zeros(batch, rows, 4, device=device)
+    scores = torch.zeros(batch, rows, device=device)
+    labels = torch.zeros(batch, rows, dtype=torch.int64, device=device)
+    for i, one in enumerate(found):
+        n = len(one["scores"])
+        boxes[i, :n], scores[i, :n], labels[i, :n] = one["boxes"], one["scores"], one["labels"] - 1
+    counts = torch.tensor([len(one["scores"]) for one in found], device=device)
+    return Detections(BoxFrame().to_image(boxes, inputs), scores, labels, counts)
+
+
+def widen_maps(maps: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Maps made half precision by autocast, in float32; others as they are.
+
+    torchvision makes anchors in the dtype of the maps, and bfloat16 has no whole numbers
+    beyond 256: anchors would be pixels off.
+    """
+    if not torch.is_autocast_enabled(next(iter(maps.values())).device.type):
+        return dict(maps)
+    return {name: m.float() for name, m in maps.items()}
