@@ -1,0 +1,139 @@
+"""COCO folders: layouts, fingerprints, and image files that cannot be used."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import make_folder
+
+from harness.data.annotations import read_annotations
+from harness.data.folder import CocoFolder, check_split, image_path
+from harness.errors import UserError
+
+
+def test_official_names_serve_as_well(tmp_path: Path) -> None:
+    make_folder(tmp_path, split="val2017")
+    folder = CocoFolder(tmp_path)
+    assert folder.split("val").images == tmp_path / "val2017"
+    assert folder.split("val").annotations.name == "instances_val2017.json"
+    assert folder.classes() == ("one", "two")
+    assert [split.name for split in folder.splits()] == ["val"]
+
+
+def test_absent_folder_and_split_say_what_was_looked_for(folder: CocoFolder) -> None:
+    with pytest.raises(
+        UserError, match=r"no split 'val' .*val/ with annotations/instances_val.json"
+    ):
+        folder.split("val")
+    with pytest.raises(UserError, match="is not a folder"):
+        CocoFolder(folder.root / "nowhere").prepare()
+    (folder.root / "empty").mkdir()
+    with pytest.raises(UserError, match="no data set in COCO's layout"):
+        CocoFolder(folder.root / "empty").fingerprint()
+
+
+def test_fingerprint_follows_the_annotation_files(folder: CocoFolder) -> None:
+    before = folder.fingerprint()
+    assert CocoFolder(folder.root).fingerprint() == before
+    make_folder(folder.root, split="val")
+    both = folder.fingerprint()
+    assert both != before
+    path = folder.split("val").annotations
+    path.write_text(path.read_text() + " ")
+    assert folder.fingerprint() != both
+
+
+def test_splits_with_other_categories_are_an_error(folder: CocoFolder) -> None:
+    make_folder(folder.root, split="val")
+    path = folder.split("val").annotations
+    path.write_text(path.read_text().replace('"two"', '"zwei"'))
+    with pytest.raises(UserError, match="other categories"):
+        folder.check("val")
+
+
+def test_a_good_split_passes_and_gives_its_warnings(folder: CocoFolder) -> None:
+    assert folder.check("train", thorough=True) == (
+        "no medium objects (area 1024 to 9216): their AP is NaN",
+        "no large objects (area 9216 to inf): their AP is NaN",
+    )
+
+
+def test_unusable_files_are_listed_at_once_and_counted(tmp_path: Path) -> None:
+    split = make_folder(tmp_path, images=12).split("train")
+    for i in range(1, 8):
+        (split.images / f"{i}.jpg").unlink()
+    (split.images / "3.jpg").write_bytes(b"")
+    (split.images / "4.jpg").mkdir()
+    with pytest.raises(UserError) as caught:
+        check_split(split)
+    line = str(caught.value)
+    assert "7 of 12 images cannot be used: 1.jpg is missing; 2.jpg is missing" in line
+    assert "3.jpg is empty; 4.jpg is no file; 5.jpg is missing and 2 more" in line
+    assert line.startswith(str(split.images))
+
+
+def test_thorough_check_decodes(folder: CocoFolder) -> None:
+    split = folder.split("train")
+    data = (split.images / "2.jpg").read_bytes()
+    (split.images / "2.jpg").write_bytes(data[: len(data) // 2])
+    (split.images / "5.jpg").write_text("no picture")
+    assert folder.check("train")
+    with pytest.raises(UserError, match=r"2 of 6 .* 2.jpg is broken.*; 5.jpg is no image"):
+        folder.check("train", thorough=True)
+
+
+def test_no_boxes_at_all_is_an_error_before_a_run(folder: CocoFolder) -> None:
+    path = folder.split("train").annotations
+    path.write_text(json.dumps({**json.loads(path.read_text()), "annotations": []}))
+    with pytest.raises(UserError, match="no boxes at all"):
+        folder.check("train")
+
+
+def test_links_may_not_lead_out_of_the_data(folder: CocoFolder, tmp_path: Path) -> None:
+    split = folder.split("train")
+    outside = tmp_path / "outside.jpg"
+    outside.write_bytes((split.images / "1.jpg").read_bytes())
+    (split.images / "1.jpg").unlink()
+    (split.images / "1.jpg").symlink_to(outside)
+    with pytest.raises(UserError, match="leads out of the data folder"):
+        image_path(split.images, "1.jpg")
+    with pytest.raises(UserError, match=r"1.jpg leads out"):
+        folder.check("train")
+
+
+def test_links_inside_the_data_and_a_linked_root_are_fine(
+    folder: CocoFolder, tmp_path: Path
+) -> None:
+    split = folder.split("train")
+    (folder.root / "store").mkdir()
+    (split.images / "1.jpg").rename(folder.root / "store" / "x.jpg")
+    (split.images / "1.jpg").symlink_to("../store/x.jpg")
+    (tmp_path / "link").symlink_to(folder.root)
+    assert CocoFolder(tmp_path / "link").check("train", thorough=True)
+
+
+def test_a_loop_of_links_is_a_bad_file(folder: CocoFolder) -> None:
+    split = folder.split("train")
+    (split.images / "1.jpg").unlink()
+    (split.images / "1.jpg").symlink_to("1.jpg")
+    with pytest.raises(UserError, match=r"1.jpg (cannot be read|is missing)"):
+        folder.check("train")
+
+
+def test_reading_a_folder_does_not_import_torch(folder: CocoFolder) -> None:
+    code = (
+        "import sys; from harness.data.folder import CocoFolder; "
+        f"f = CocoFolder({str(folder.root)!r}); f.fingerprint(); f.classes(); f.check('train'); "
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_classes_need_one_file_only(folder: CocoFolder) -> None:
+    make_folder(folder.root, images=1, split="val")
+    folder.split("train").annotations.write_text("broken" * 1000)
+    assert folder.classes() == ("one", "two")
+    with pytest.raises(UserError, match="not JSON"):
+        read_annotations(folder.split("train").annotations)
