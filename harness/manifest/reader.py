@@ -1,5 +1,6 @@
 """Reads YAML safely, remembering where each value stood."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,15 @@ KeyPath = tuple[Key, ...]
 
 _SCALARS = {"null", "bool", "int", "float", "str", "timestamp"}
 _CORE = "tag:yaml.org,2002:"
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads 1e-3 as a number, as YAML 1.2 does; PyYAML wants 1.0e-3."""
+
+
+_Loader.add_implicit_resolver(
+    _CORE + "float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
 
 
 @dataclass
@@ -49,7 +59,7 @@ def read_yaml(path: Path) -> Document:
 def parse_yaml(text: str, source: str) -> Document:
     """Parse one YAML document; see `read_yaml` for what is refused."""
     try:
-        node = yaml.compose(text, yaml.SafeLoader)
+        node = yaml.compose(text, _Loader)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise UserError(f"is not YAML: {error.problem}", where=f"{source}:{line}") from error
@@ -68,9 +78,11 @@ def parse_yaml(text: str, source: str) -> Document:
 
 def _read_text(path: Path) -> str:
     try:
-        if path.is_file() and path.stat().st_size > MAX_BYTES:
+        with path.open("rb") as stream:
+            content = stream.read(MAX_BYTES + 1)  # a pipe or a device may have no end
+        if len(content) > MAX_BYTES:
             raise UserError(f"is larger than {MAX_BYTES} bytes", where=path)
-        return path.read_text(encoding="utf-8")
+        return content.decode("utf-8-sig")
     except FileNotFoundError as error:
         raise UserError("no such file", where=path) from error
     except UnicodeDecodeError as error:
@@ -84,7 +96,7 @@ class _Builder:
 
     def __init__(self, document: Document) -> None:
         self.document = document
-        self.constructor = yaml.SafeLoader("")
+        self.constructor = _Loader("")
         self.count = 0
 
     def build(self, node: yaml.Node, path: KeyPath) -> Any:
