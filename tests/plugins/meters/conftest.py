@@ -1,7 +1,6 @@
 """Builders of small ground truths, pseudo-detections and a small detector."""
 
 import json
-import os
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -17,8 +16,6 @@ from harness.data.resize import SquashResize
 from harness.model.detector import Detector
 from harness.model.types import Detections
 
-REPOSITORY = Path(__file__).parents[3]
-
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> Iterator[None]:
@@ -30,14 +27,13 @@ def _one_thread() -> Iterator[None]:
 
 
 @pytest.fixture
-def real_annotations() -> Callable[[str], Path]:
+def real_annotations(shared_data: Path) -> Callable[[str], Path]:
     """Name of a real data set -> its validation annotations; skips where they are absent."""
 
     def find(name: str) -> Path:
-        root = Path(os.environ.get("HARNESS_DATA") or REPOSITORY.parent / "shared" / "data")
-        path = root / name / "annotations" / "instances_val.json"
+        path = shared_data / name / "annotations" / "instances_val.json"
         if not path.exists():
-            pytest.skip(f"{name} is not in {root}")
+            pytest.skip(f"{name} is not in {shared_data}")
         return path
 
     return find
