@@ -63,8 +63,8 @@ def train(
         check_resumable(state, folder, fingerprint, world)
     with StopRequest() as stop:
         loader = make_loader(accelerator.process_index, world)
-        training = Training(detector, loader, settings, accelerator, folder, fingerprint, seed)
-        training.meta = dict(meta or {})
+        about = {**(meta or {}), "seed": seed, "fingerprint": fingerprint}
+        training = Training(detector, loader, settings, accelerator, folder, about)
         try:
             if resume and state is not None:
                 training.restore(state)

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,9 @@ from harness.stages.train.stream import Batch, TrainBatches, endless
 class Training:
     """What changes from step to step. `restore` before `run`, `release` after it.
 
+    Args:
+        about: what the checkpoint's meta says of its origin; "fingerprint" among it.
+
     Raises:
         UserError: settings without a length.
     """
@@ -42,13 +45,11 @@ class Training:
         settings: Train,
         accelerator: Accelerator,
         folder: Path,
-        fingerprint: str,
-        seed: int,
+        about: Mapping[str, Any],
     ) -> None:
         self.detector, self.loader, self.settings = detector, loader, settings
         self.accelerator, self.folder = accelerator, folder
-        self.fingerprint, self.seed = fingerprint, seed
-        self.meta: dict[str, Any] = {}
+        self.about = dict(about)
         self.device: torch.device = accelerator.device
         self.total = total_steps(settings, loader.steps_per_epoch)
         self.step, self.losses, self.loss_steps = 0, dict[str, float](), 0
@@ -241,7 +242,7 @@ class Training:
         if self.is_main:
             write_state(self.folder, done)
         self.accelerator.wait_for_everyone()
-        return {**done, "clock": self.clock.state_dict()}
+        return done
 
     def weights(self) -> dict[str, Tensor]:
         """What is evaluated: the average under EMA, else the weights themselves."""
@@ -250,12 +251,10 @@ class Training:
 
     def write_weights(self, weights: dict[str, Tensor] | None = None) -> None:
         meta = {
-            **self.meta,
+            **self.about,
             "classes": list(self.detector.classes),
             "step": self.step,
             "total": self.total,
-            "seed": self.seed,
-            "fingerprint": self.fingerprint,
             "ema": self.ema is not None,
         }
         if self.is_main:
@@ -263,7 +262,7 @@ class Training:
 
     def place(self) -> State:
         return {
-            "fingerprint": self.fingerprint,
+            "fingerprint": self.about["fingerprint"],
             "processes": self.accelerator.num_processes,
             "step": self.step,
             "losses": self.losses,

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -28,7 +28,7 @@ class ToyDetector(Detector):
 
     classes = ("red", "green", "blue")
     resize = SquashResize(SIDE, SIDE)
-    roles = {}
+    roles: ClassVar = {}
 
     def __init__(self, norm: bool = True, dropout: float = 0.2) -> None:
         super().__init__()
@@ -61,7 +61,9 @@ class ToyDetector(Detector):
 class ToyLoader:
     """The interface of `harness.data.loader.TrainLoader`, from memory."""
 
-    def __init__(self, batch_size: int = 4, rank: int = 0, world: int = 1, pause: float = 0) -> None:
+    def __init__(
+        self, batch_size: int = 4, rank: int = 0, world: int = 1, pause: float = 0
+    ) -> None:
         self.batch_size, self.rank, self.world, self.pause = batch_size, rank, world, pause
         self.steps_per_epoch = IMAGES // (batch_size * world)
 
@@ -96,7 +98,6 @@ def toy_settings(**changes: Any) -> Train:
         "optimizer": {"name": "adamw", "lr": 0.02, "weight_decay": 1e-4},
         "schedule": {"warmup_steps": 3, "warmup_factor": 0.1},
         "log_every": 3,
-        "ema_decay": 0.9,
     }
     return Train.model_validate(given | changes)
 
@@ -106,6 +107,7 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--pause", type=float, default=0.0)
     parser.add_argument("--dump-rank", action="store_true")
     given = parser.parse_args()
@@ -115,7 +117,7 @@ def main() -> int:
         result = train(
             detector,
             lambda rank, world: ToyLoader(4 // world, rank, world, given.pause),
-            toy_settings(),
+            toy_settings(epochs=given.epochs),
             seed=SEED,
             folder=given.folder,
             fingerprint="toy",

@@ -1,0 +1,241 @@
+"""Schedule, optimisers, files, random states, log, signals: each by itself."""
+
+import errno
+import json
+import math
+import os
+import pickle
+import random
+import resource
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from accelerate import Accelerator
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from harness.errors import UserError
+from harness.manifest.schema import Optimizer, Schedule
+from harness.stages.train.clock import Clock
+from harness.stages.train.ema import build_ema
+from harness.stages.train.files import load_safely, save_atomic, write_atomic
+from harness.stages.train.log import TrainLog, read_lines
+from harness.stages.train.losses import LossWindow
+from harness.stages.train.optim import build_optimizer
+from harness.stages.train.rng import capture_rng, preserved_rng, restore_rng
+from harness.stages.train.schedule import learning_rate
+from harness.stages.train.signals import StopRequest
+
+CPU = torch.device("cpu")
+rates = st.floats(1e-6, 1.0)
+
+
+def test_published_schedule_in_figures() -> None:
+    schedule = Schedule(warmup_steps=100, warmup_factor=0.1, final_lr=0.0)
+    found = [learning_rate(step, 700, 1e-3, schedule) for step in (0, 50, 100, 350, 700)]
+    whole = [0.5 * (1 + math.cos(math.pi * step / 700)) for step in (0, 50, 100, 350, 700)]
+    expected = [f * w * 1e-3 for f, w in zip((0.1, 0.55, 1, 1, 1), whole, strict=True)]
+    assert found == pytest.approx(expected, rel=1e-12)
+    assert found[3] == pytest.approx(5e-4)
+
+
+@given(rates, rates, st.integers(0, 400), st.floats(0, 1), st.integers(1, 1000), st.data())
+def test_schedule_is_a_cosine_below_its_warmup(
+    base: float, final: float, warmup: int, factor: float, total: int, data: st.DataObject
+) -> None:
+    schedule = Schedule(warmup_steps=warmup, warmup_factor=factor, final_lr=final)
+    step = data.draw(st.integers(0, total))
+    found = learning_rate(step, total, base, schedule)
+    cosine = final + (base - final) * (1 + math.cos(math.pi * step / total)) / 2
+    line = 1.0 if step >= warmup else factor + (1 - factor) * step / warmup
+    assert found == pytest.approx(cosine * line, rel=1e-9, abs=1e-15)
+    assert 0 <= found <= max(base, final) * (1 + 1e-12)
+    if total >= warmup:
+        assert learning_rate(total, total, base, schedule) == pytest.approx(final, abs=1e-12)
+
+
+def test_optimizers_follow_their_settings() -> None:
+    model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+    model[0].bias.requires_grad_(False)
+    adamw = build_optimizer(model.parameters(), Optimizer(name="adamw", lr=0.1, weight_decay=0.3))
+    sgd = build_optimizer(model.parameters(), Optimizer(lr=0.2, momentum=0.7, weight_decay=0.01))
+    assert isinstance(adamw, torch.optim.AdamW)
+    assert isinstance(sgd, torch.optim.SGD)
+    for optimizer in (adamw, sgd):
+        (group,) = optimizer.param_groups
+        assert [id(p) for p in group["params"]] == [
+            id(p) for p in (model[0].weight, model[1].weight, model[1].bias)
+        ]
+    assert (adamw.param_groups[0]["lr"], adamw.param_groups[0]["weight_decay"]) == (0.1, 0.3)
+    assert (sgd.param_groups[0]["momentum"], sgd.param_groups[0]["weight_decay"]) == (0.7, 0.01)
+
+
+def test_sgd_step_in_closed_form() -> None:
+    weight = nn.Parameter(torch.tensor([2.0]))
+    optimizer = build_optimizer([weight], Optimizer(lr=0.1, momentum=0.9, weight_decay=0.5))
+    expected, velocity = 2.0, 0.0
+    for gradient in (1.0, -0.5, 0.25):
+        weight.grad = torch.tensor([gradient])
+        optimizer.step()
+        velocity = 0.9 * velocity + gradient + 0.5 * expected
+        expected -= 0.1 * velocity
+        assert weight.item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_failing_replace_leaves_the_file_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "state.pt"
+    write_atomic(path, b"before")
+
+    def fail(source: object, target: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(UserError, match="No space left on device"):
+        write_atomic(path, b"after")
+    assert path.read_bytes() == b"before"
+    assert [p.name for p in tmp_path.iterdir()] == ["state.pt"]
+
+
+def test_a_file_that_grows_past_the_limit_leaves_the_old_one(tmp_path: Path) -> None:
+    """A real failing write: the kernel refuses the bytes that exceed RLIMIT_FSIZE."""
+    path = tmp_path / "checkpoint.pt"
+    save_atomic(path, {"weights": torch.arange(10)})
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    try:
+        with pytest.raises(UserError, match=r"checkpoint\.pt: cannot write: File too large"):
+            save_atomic(path, {"weights": torch.zeros(100_000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert load_safely(path)["weights"].tolist() == list(range(10))
+    assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.pt"]
+
+
+def test_damaged_and_hostile_files_are_one_line(tmp_path: Path) -> None:
+    whole, cut, hostile = tmp_path / "whole", tmp_path / "cut", tmp_path / "hostile"
+    save_atomic(whole, {"weights": torch.zeros(1000)})
+    cut.write_bytes(whole.read_bytes()[:700])
+    marker = tmp_path / "ran"
+
+    class Runs:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return os.system, (f"touch {marker}",)
+
+    hostile.write_bytes(pickle.dumps(Runs(), protocol=2))
+    for path in (cut, hostile):
+        with pytest.raises(UserError, match="not a readable training file") as found:
+            load_safely(path)
+        assert "\n" not in str(found.value)
+    assert not marker.exists()
+
+
+def draw() -> tuple[float, float, float]:
+    return torch.rand(()).item(), float(np.random.normal()), random.gauss(0, 1)
+
+
+def test_random_states_survive_a_safe_file(tmp_path: Path) -> None:
+    draw()
+    save_atomic(tmp_path / "rng", capture_rng(CPU))
+    first = [draw() for _ in range(3)]
+    restore_rng(load_safely(tmp_path / "rng"), CPU)
+    assert [draw() for _ in range(3)] == first
+
+
+def test_preserved_rng_hides_what_runs_inside() -> None:
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    with preserved_rng():
+        draw()
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_log_drops_what_lies_past_the_checkpoint(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    log = TrainLog(path, keep_until=0)
+    for step in (1, 2, 3):
+        log.append({"step": step, "loss": 0.5, "rate": math.nan})
+    assert [line["step"] for line in read_lines(path)] == [1, 2, 3]  # flushed, not yet closed
+    log.close()
+    path.write_text(path.read_text() + '{"step": 4, "lo')
+    log = TrainLog(path, keep_until=2)
+    log.append({"step": 3, "loss": 0.25, "rate": 1.0})
+    log.close()
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [(line["step"], line["loss"]) for line in lines] == [(1, 0.5), (2, 0.5), (3, 0.25)]
+    assert lines[0]["rate"] is None
+
+
+def test_window_means_and_the_first_bad_value() -> None:
+    window, accelerator = LossWindow(), Accelerator(cpu=True)
+    for step, value in enumerate((1.0, 2.0, 6.0), start=1):
+        window.add(step, {"a": torch.tensor(value), "b": torch.tensor(0.0)})
+    assert window.means(accelerator) == {"a": 3.0, "b": 0.0}
+    assert window.first_bad(accelerator) is None
+    window.reset()
+    window.add(4, {"a": torch.tensor(1.0), "b": torch.tensor(-math.inf)})
+    window.add(5, {"a": torch.tensor(math.nan), "b": torch.tensor(math.nan)})
+    assert str(window.first_bad(accelerator)) == "b became infinite at step 4"
+
+
+def test_window_goes_on_from_its_state() -> None:
+    window, later, accelerator = LossWindow(), LossWindow(), Accelerator(cpu=True)
+    window.add(1, {"a": torch.tensor(0.1)})
+    later.load_state_dict(window.state_dict(), CPU)
+    for each in (window, later):
+        each.add(2, {"a": torch.tensor(0.7)})
+    assert later.means(accelerator) == window.means(accelerator)
+
+
+def test_ema_in_closed_form() -> None:
+    model = nn.Linear(1, 1, bias=False)
+    model.weight.data.fill_(5.0)
+    ema, average = build_ema(model, decay=0.6), 5.0
+    for step in range(1, 30):
+        model.weight.data.fill_(1 / step)
+        ema.update(model, step=step)
+        warm = min(0.6, 1 - (1 + step - 1) ** (-2 / 3)) if step > 1 else 0.0
+        average = warm * average + (1 - warm) / step
+        assert ema.module.weight.item() == pytest.approx(average, rel=1e-5)
+
+
+def test_clock_leaves_the_first_step_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr("harness.stages.train.clock.time.perf_counter", lambda: now[0])
+    clock = Clock(sessions=1)
+    for wait, work in ((50.0, 10.0), (1.0, 3.0), (0.5, 3.5)):
+        with clock.step():
+            with clock.waiting():
+                now[0] += wait
+            clock.count(8)
+            now[0] += work
+    assert (clock.steps, clock.images, clock.first_step_seconds) == (2, 16, 60.0)
+    assert clock.lap() == (2.0, 1.5 / 8)
+    assert math.isnan(clock.lap()[0])
+    now[0] += 7
+    assert clock.state_dict()["wall_seconds"] == 75.0
+    assert Clock(**clock.state_dict()) == clock
+
+
+def test_first_signal_is_noted_and_its_echo_ignored() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with StopRequest() as stop:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.signum == signal.SIGINT
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_second_signal_meets_the_old_handler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.stages.train.signals.ECHO_SECONDS", 0.0)
+    with StopRequest() as stop:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop.signum == signal.SIGINT
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
