@@ -30,9 +30,11 @@ def build_timm_backbone(
     """
     if not timm.is_model(model):
         raise UserError(f"timm has no model '{model}'", mend=_near_models(model))
-    options = {} if out_indices is None else {"out_indices": tuple(out_indices)}
+    options: dict[str, Any] = {"features_only": True}
+    if out_indices is not None:
+        options["out_indices"] = tuple(out_indices)
     try:
-        net = timm.create_model(model, features_only=True, **options)
+        net: Any = timm.create_model(model, **options)
     except REFUSALS as error:
         chosen = f" at out_indices {list(out_indices)}" if out_indices is not None else ""
         raise UserError(
@@ -45,7 +47,7 @@ def build_timm_backbone(
         net = _with_weights(net, model, options)
     if getattr(net, "output_fmt", "NCHW") == "NHWC":
         net.register_forward_hook(_put_channels_first)
-    return net
+    return net  # type: ignore[no-any-return]
 
 
 def _feature_specs(net: Any, model: str) -> tuple[FeatureSpec, ...]:
@@ -67,17 +69,17 @@ def _feature_specs(net: Any, model: str) -> tuple[FeatureSpec, ...]:
     )
 
 
-def _with_weights(net: nn.Module, model: str, options: dict[str, Any]) -> nn.Module:
+def _with_weights(net: Any, model: str, options: dict[str, Any]) -> Any:
     # built a second time: timm adapts a checkpoint before it cuts the model down
     try:
-        loaded = timm.create_model(model, features_only=True, pretrained=True, **options)
+        loaded: Any = timm.create_model(model, pretrained=True, **options)
     except Exception as error:  # hub, network and file errors share no base class
         raise UserError(
             f"the pretrained weights of '{model}' cannot be obtained: {_first_line(error)}",
             mend="check the network, or leave 'pretrained' out",
         ) from error
     loaded.out_features = net.out_features
-    return loaded  # type: ignore[no-any-return]
+    return loaded
 
 
 def _put_channels_first(_: nn.Module, __: Any, maps: Sequence[Tensor]) -> list[Tensor]:

@@ -145,4 +145,5 @@ def _fit_classes(
     narrow_outputs(layer, [a * published + c for a in range(anchors) for c in chosen])
     if columns is None:
         nn.init.normal_(layer.weight, std=0.03)
-        nn.init.zeros_(layer.bias)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)

@@ -1,6 +1,6 @@
 """What wrapping torchvision's detectors takes, whichever of them it is."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -51,7 +51,7 @@ def list_targets(targets: Targets, inputs: Inputs) -> list[dict[str, Tensor]]:
     ]
 
 
-def pad_detections(found: list[Mapping[str, Tensor]], inputs: Inputs, rows: int) -> Detections:
+def pad_detections(found: Sequence[Mapping[str, Tensor]], inputs: Inputs, rows: int) -> Detections:
     """torchvision's detections in network pixels (labels from 1, best first) -> Detections."""
     batch, device = len(found), inputs.pixels.device
     boxes = torch.zeros(batch, rows, 4, device=device)
