@@ -38,6 +38,15 @@ class Document:
     value: Any = None
     lines: dict[KeyPath, int] = field(default_factory=dict)
 
+    def get(self, path: KeyPath) -> Any:
+        """The value at `path`, None where there is none."""
+        value = self.value
+        for key in path:
+            inside = isinstance(value, dict) and key in value
+            inside = inside or (isinstance(value, list) and key in range(len(value)))
+            value = value[key] if inside else None
+        return value
+
     def place(self, path: KeyPath) -> str:
         """ "file:line" of the value, or of its nearest ancestor that stands in the file."""
         for length in range(len(path), -1, -1):

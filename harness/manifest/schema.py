@@ -142,13 +142,10 @@ class Suite(Section):
     suite: Name
     profile: Name
     data: Use
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] = (0,)
-    stages: tuple[Literal["train", "evaluate", "cost", "latency"], ...] = (
-        "train",
-        "evaluate",
-        "cost",
-        "latency",
-    )
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
+    stages: Annotated[
+        tuple[Literal["train", "evaluate", "cost", "latency"], ...], Field(min_length=1)
+    ] = ("train", "evaluate", "cost", "latency")
     meters: tuple[Use, ...]
     columns: tuple[Name, ...]
     evaluate: Evaluate = Evaluate()

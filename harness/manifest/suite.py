@@ -37,24 +37,36 @@ class Manifest:
     suite: Suite = field(init=False)
 
     def __post_init__(self) -> None:
+        tree = _resolve(self.document.value, self.profile)
+        for override in self.overrides:
+            _check_target(tree, override)
+            _apply(tree, override.path, override)
+        object.__setattr__(self, "suite", _validate(self, tree, self.profile))
         for profile in self.document.value["profiles"]:
             if profile != self.profile:  # a mistake in any profile is a mistake
                 _validate(self, _resolve(self.document.value, profile), profile)
-        tree = _resolve(self.document.value, self.profile)
-        for override in self.overrides:
-            _apply(tree, override.path, override)
-        object.__setattr__(self, "suite", _validate(self, tree, self.profile))
 
     def place(self, path: KeyPath, profile: str | None = None) -> str:
-        """Where the value at `path` of the resolved suite was written, with the path itself."""
-        dotted = ".".join(str(key) for key in path)
+        """Where the value at `path` of the resolved suite was written, and its path there.
+
+        A path that ends in "use" also means a part that is named by a bare word.
+        """
+        dotted = ".".join(map(str, path))
         for override in reversed(self.overrides):
-            if _covers(override.path, path):
+            if profile in (None, self.profile) and _covers(override.path, path):
                 return f"--set {override.text}: {dotted}"
-        written = _written_paths(path, profile or self.profile)
-        known = [p for p in written if p in self.document.lines]
-        best = known[0] if known else max(written, key=lambda p: _known_depth(self.document, p))
-        return f"{self.document.place(best)} {dotted}".rstrip()
+        for written in _written_paths(path, profile or self.profile):
+            if written in self.document.lines:
+                return _join(self.document.place(written), written)
+            if path[-1:] == ("use",) and isinstance(self.document.get(written[:-1]), str):
+                return _join(self.document.place(written), written[:-1])
+        written_paths = _written_paths(path, profile or self.profile)
+        best = max(written_paths, key=lambda p: _known_depth(self.document, p))
+        return _join(self.document.place(best), path)
+
+
+def _join(place: str, path: KeyPath) -> str:
+    return f"{place} {'.'.join(map(str, path))}".rstrip()
 
 
 def load_manifest(
@@ -94,35 +106,41 @@ def _check_shape(document: Document) -> None:
         if key not in document.value:
             raise UserError(f"has no '{key}'", where=document.source, mend="see docs/manifest.md")
     if "defaults" in document.value:
-        _require_mapping(document, ("defaults",), LAYER_KEYS)
+        _check_layer(document, ("defaults",))
     for name in _require_mapping(document, ("profiles",)):
-        _require_mapping(document, ("profiles", name), LAYER_KEYS)
+        _check_layer(document, ("profiles", name))
     for name, detector in _require_mapping(document, ("detectors",)).items():
         _require_mapping(document, ("detectors", name))
-        for profile in detector.get("profiles", {}):
+        if "profiles" in detector:
             path = ("detectors", name, "profiles")
-            _require_mapping(document, path, set(document.value["profiles"]))
-            _require_mapping(document, (*path, profile))
+            for profile in _require_mapping(document, path, set(document.value["profiles"])):
+                _require_mapping(document, (*path, profile))
+
+
+def _check_layer(document: Document, path: KeyPath) -> None:
+    if "detector" in _require_mapping(document, path, LAYER_KEYS):
+        _require_mapping(document, (*path, "detector"))
 
 
 def _require_mapping(document: Document, path: KeyPath, known: set[str] | None = None) -> Tree:
     value = document.value
     for key in path:
         value = value[key]
-    where = f"{document.place(path)} {'.'.join(map(str, path))}".rstrip()
+    where = _join(document.place(path), path)
     if not isinstance(value, dict):
-        raise UserError(f"is {type(value).__name__}, not a mapping", where=where)
+        kinds = {"NoneType": "empty", "list": "a list", "str": "text"}
+        kind = kinds.get(type(value).__name__, repr(value))
+        raise UserError(f"is {kind}, not a mapping", where=where)
     if known is None and not value:
         raise UserError("is empty", where=where)
     for key in value:
         if known is not None and key not in known:
-            place = document.place((*path, key))
             raise UserError(
                 f"unknown key '{key}'",
-                where=f"{place} {'.'.join(map(str, (*path, key)))}",
+                where=_join(document.place((*path, key)), (*path, key)),
                 mend=near_names(key, list(known)),
             )
-    return value  # type: ignore[no-any-return]
+    return value
 
 
 def _resolve(raw: Tree, profile: str) -> Tree:
@@ -148,10 +166,29 @@ def _merge(below: Tree, above: Mapping[str, Any]) -> Tree:
         old = below.get(key)
         if isinstance(old, str) and isinstance(value, dict) and "use" not in value:
             old = {"use": old}
-        same_use = isinstance(old, dict) and isinstance(value, dict)
-        same_use = same_use and value.get("use", old.get("use")) == old.get("use")
-        below[key] = _merge(dict(old), value) if same_use else deepcopy(value)
+        if (
+            isinstance(old, dict)
+            and isinstance(value, dict)
+            and value.get("use", old.get("use")) == old.get("use")
+        ):
+            below[key] = _merge(dict(old), value)
+        else:
+            below[key] = deepcopy(value)
     return below
+
+
+def _check_target(tree: Tree, override: Override) -> None:
+    """The outer keys of an override must exist; what is below them, the schema checks."""
+    known, where = sorted(set(Suite.model_fields) - {"profile"}), f"--set {override.text}"
+    if override.path[0] == "profile":
+        raise UserError("is no value of the suite", where=where, mend="choose it with --profile")
+    if override.path[0] not in known:
+        mend = near_names(override.path[0], known)
+        raise UserError(f"unknown key '{override.path[0]}'", where=where, mend=mend)
+    detectors = tree["detectors"]
+    if override.path[0] == "detectors" and not {*override.path[1:2]} <= {*detectors, "*"}:
+        mend = near_names(override.path[1], list(detectors))
+        raise UserError(f"there is no detector '{override.path[1]}'", where=where, mend=mend)
 
 
 def _apply(tree: Any, path: Sequence[str], override: Override) -> None:
@@ -202,9 +239,12 @@ def _validate(manifest: Manifest, tree: Tree, profile: str) -> Suite:
 
 def invalid(error: ValidationError, model: type[BaseModel], place: Any) -> UserError:
     """The first mistake that pydantic found, as one line; `place(path)` says where it stands."""
-    first = error.errors()[0]
-    path: KeyPath = tuple(key for key in first["loc"] if key != "[key]")
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    errors = error.errors()
+    # a misspelt key says more than the absence of the right one
+    first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
+    others = {place(_key_path(e)) for e in errors} - {place(_key_path(first))}
+    more = f" (and {len(others)} more)" if others else ""
+    path = _key_path(first)
     if first["type"] == "extra_forbidden":
         mend = near_names(str(path[-1]), _fields_at(model, path[:-1]))
         return UserError(f"unknown key '{path[-1]}'{more}", where=place(path), mend=mend)
@@ -212,9 +252,15 @@ def invalid(error: ValidationError, model: type[BaseModel], place: Any) -> UserE
         return UserError(f"'{path[-1]}' is missing{more}", where=place(path[:-1]))
     message = first["msg"].removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]
+    if first["type"] == "model_type":
+        message = "should be a mapping"
     found = repr(first["input"])
     shown = "" if isinstance(first["input"], dict) else f", not {found[:60]}"
     return UserError(f"{message}{shown}{more}", where=place(path))
+
+
+def _key_path(error: Any) -> KeyPath:
+    return tuple(key for key in error["loc"] if key != "[key]")
 
 
 def _fields_at(model: Any, path: Iterable[Key]) -> list[str]:
