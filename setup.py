@@ -123,7 +123,13 @@ class BuildOps(build_ext):
         extension.libraries = ["torch_cpu"]  # torch has loaded it by the time this is loaded
         extension.extra_compile_args = MSVC_FLAGS if msvc else CPU_FLAGS
         self.report["flags"] = extension.extra_compile_args
-        self.build_extension(extension)
+        try:
+            self.build_extension(extension)
+        except Exception as error:
+            print(f"harness: {error}", flush=True)
+            compiler = getattr(self.compiler, "compiler_so_cxx", ["the C++ compiler"])[0]
+            what = "failed" if shutil.which(compiler) else "was not found"
+            raise NotBuiltError(f"{compiler} {what}; pip install -v shows more") from error
 
     def build_cuda(self, extension: Extension, torch: Path) -> None:
         if not self.report["compiled"]:

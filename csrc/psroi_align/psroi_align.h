@@ -133,19 +133,27 @@ struct Point {
   }
 };
 
+// A RoI that pools to zero keeps what this starts with.
 template <typename T>
 struct Maximum {
   T value = T(0);
   int64_t index = -1;  // among the points in reach, row by row; -1: a point outside the map
-  bool empty = true;
+
+  HARNESS_HOST_DEVICE void start() {
+    value = -static_cast<T>(INFINITY);
+    index = 0;
+  }
 
   // The first maximum wins; NaN beats numbers, so that a broken feature map shows.
   HARNESS_HOST_DEVICE void take(T candidate, int64_t at) {
-    const bool wins = candidate > value || (candidate != candidate && value == value);
-    if (!(empty || wins)) return;
-    value = candidate;
-    index = at;
-    empty = false;
+    if (candidate != candidate && value == value) {
+      value = candidate;
+      index = at;
+    }
+    // A mask instead of a branch: which point wins is random, and a wrong guess costs more than
+    // the read.
+    index += (at - index) & -static_cast<int64_t>(candidate > value);
+    value = candidate > value ? candidate : value;
   }
 };
 
@@ -160,6 +168,7 @@ HARNESS_HOST_DEVICE void cell_maxima(
     const Planes<Scalar>& planes, const Cell<T>& cell, const Shape& shape, Maximum<T>* best) {
   // Skipped points read zero. The first of them competes in its place in the order of the grid.
   const Axis<T>&ys = cell.y, &xs = cell.x;
+  for (int64_t c = 0; c < planes.count; ++c) best[c].start();
   if (ys.first > 0 || xs.first > 0) take_outside(best, planes.count);
   int64_t index = 0;
   for (int64_t iy = ys.first; iy < ys.last; ++iy) {
