@@ -1,5 +1,6 @@
 """How a number is shown: title, unit and digits, the same in the terminal and on the page."""
 
+import json
 import math
 from dataclasses import dataclass
 
@@ -12,13 +13,24 @@ TITLES = {
     "ap_small": "AP-small",
     "ap_medium": "AP-medium",
     "ap_large": "AP-large",
-    "macs_paper": "MACs (paper)",
-    "macs_fvcore": "MACs (fvcore)",
+    "macs_paper": "mult-adds",
+    "macs_fvcore": "mult-adds (fvcore)",
     "parameters": "parameters",
     "activations": "activations",
-    "latency_network_p50": "network p50",
-    "latency_postprocessed_p50": "network + NMS p50",
-    "latency_end_to_end_p50": "end to end p50",
+    "latency_end_to_end_p50": "latency",
+    "latency_end_to_end_p90": "latency p90",
+    "latency_end_to_end_p99": "latency p99",
+    **{f"latency_network_{p}": f"network {p}" for p in ("p50", "p90", "p99")},
+    **{f"latency_postprocessed_{p}": f"network + NMS {p}" for p in ("p50", "p90", "p99")},
+}
+
+CONDITIONS = {
+    "ap": "AP: COCO's, by {evaluator}, at most {max_detections} detections an image, {images} "
+    "images; size bins by {area} area",
+    "macs_paper": "mult-adds: one each, for one image, the TinyDet paper's counter; rivals that "
+    "publish FLOPs often mean twice this",
+    "latency_end_to_end_p50": "latency: median from decoded image to detections, batch "
+    "{batch_size}, {device}, {threads} threads, {precision}, {mode}, ops {ops}",
 }
 
 
@@ -76,3 +88,20 @@ def notes_of(frame: pd.DataFrame, metrics: list[str]) -> list[str]:
         what = ", ".join(dict.fromkeys(TITLES.get(m, m) for m in rows["metric"]))
         notes.append(f"{what} of {who}: {warning}")
     return notes
+
+
+def conditions_of(frame: pd.DataFrame) -> list[str]:
+    """On what terms the shown numbers hold, each once."""
+    lines = []
+    for metric, template in CONDITIONS.items():
+        rows = frame[(frame["metric"] == metric) & (frame["scope"] == "")]
+        found = [template.format_map(_Known(json.loads(text))) for text in rows["conditions"]]
+        lines += list(dict.fromkeys(found))
+    return lines
+
+
+class _Known(dict[str, object]):
+    """A condition that a record does not have is shown as unknown."""
+
+    def __missing__(self, key: str) -> str:
+        return f"unknown {key}"

@@ -8,7 +8,7 @@ from rich.text import Text
 from harness.plan.cells import Plan
 from harness.records.frame import to_frame
 from harness.records.record import Record
-from harness.report.cells import notes_of
+from harness.report.cells import conditions_of, notes_of
 from harness.report.table import results_table
 
 NOTES = 6
@@ -22,14 +22,11 @@ def print_summary(records: list[Record], plan: Plan, folder: Path, console: Cons
     title = f"{plan.suite.suite}, profile {plan.suite.profile}, data {data}"
     console.print()
     console.print(results_table(frame, metrics, title))
-    console.print(Text(_conditions(frame), style="dim"), soft_wrap=True)
+    for line in conditions_of(frame):
+        console.print(Text(line, style="dim"))
     notes = notes_of(frame, metrics)
     for note in notes[:NOTES]:
-        console.print(Text(f"! {note}", style="yellow"), soft_wrap=True)
+        console.print(Text(f"! {note}", style="yellow"))
     if len(notes) > NOTES:
         console.print(Text(f"! and {len(notes) - NOTES} more notes in the report", style="yellow"))
     console.print(f"report: {folder / 'report.html'}", highlight=False, soft_wrap=True)
-
-
-def _conditions(frame: object) -> str:
-    return "multiply-adds, not FLOPs: rivals often publish twice this unit; latency per image"

@@ -1,6 +1,7 @@
 """The table that a run prints."""
 
 import pandas as pd
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
@@ -12,8 +13,10 @@ def results_table(frame: pd.DataFrame, metrics: list[str], title: str) -> Table:
     """One row per detector; the best of a column in bold; mean over seeds."""
     columns = columns_of(frame, metrics)
     values = wide(frame, metrics)
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="")
-    table.add_column("detector", no_wrap=True)
+    table = Table(
+        title=title, title_justify="left", title_style="bold", header_style="", box=SIMPLE_HEAD
+    )
+    table.add_column("detector", no_wrap=True, vertical="bottom")
     for column in columns:
         table.add_column(_header(column), justify="right", no_wrap=True)
     for detector, row in values.iterrows():

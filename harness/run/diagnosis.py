@@ -11,7 +11,18 @@ from harness.data.folder import CocoFolder
 from harness.errors import UserError
 from harness.plugin.manager import load_plugins
 
-PACKAGES = ("torch", "torchvision", "timm", "accelerate", "fvcore", "pycocotools", "faster-coco-eval", "pandas", "pluggy", "pydantic")  # fmt: skip
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "timm",
+    "accelerate",
+    "fvcore",
+    "pycocotools",
+    "faster-coco-eval",
+    "pandas",
+    "pluggy",
+    "pydantic",
+)
 
 
 @dataclass(frozen=True)

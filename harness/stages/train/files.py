@@ -1,45 +1,13 @@
-"""Files that are there whole or not at all."""
+"""Training states and checkpoints as files."""
 
 import io
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from harness.errors import UserError
-
-
-def write_atomic(path: Path, data: bytes | memoryview) -> None:
-    """Replace `path` by `data`; after a failure what stood there still stands.
-
-    Raises:
-        UserError: the disk is full, the folder read-only and the like.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)  # noqa: PTH105 (tests make this very call fail)
-            sync_folder(path.parent)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        mend = "what was there is intact; make room or permit writing, then --resume"
-        raise UserError(f"cannot write: {error.strerror}", where=path, mend=mend) from error
-
-
-def sync_folder(folder: Path) -> None:
-    """Bring a rename to the disk."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+from harness.files import write_atomic
 
 
 def save_atomic(path: Path, content: Any) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TextIO
 
 from harness.errors import UserError
-from harness.stages.train.files import write_atomic
+from harness.files import write_atomic
 
 
 class TrainLog:
@@ -31,7 +31,7 @@ class TrainLog:
             self._file.write(json.dumps(known) + "\n")
             self._file.flush()
         except OSError as error:
-            raise UserError(f"cannot write: {error.strerror}", where=self.path) from error
+            raise UserError(f"cannot be written: {error.strerror}", where=self.path) from error
 
     def close(self) -> None:
         self._file.close()

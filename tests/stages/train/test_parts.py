@@ -19,10 +19,11 @@ from hypothesis import strategies as st
 from torch import nn
 
 from harness.errors import UserError
+from harness.files import write_atomic
 from harness.manifest.schema import Optimizer, Schedule
 from harness.stages.train.clock import Clock
 from harness.stages.train.ema import build_ema
-from harness.stages.train.files import load_safely, save_atomic, write_atomic
+from harness.stages.train.files import load_safely, save_atomic
 from harness.stages.train.log import TrainLog, read_lines
 from harness.stages.train.losses import LossWindow
 from harness.stages.train.optim import build_optimizer
@@ -109,7 +110,7 @@ def test_a_file_that_grows_past_the_limit_leaves_the_old_one(tmp_path: Path) -> 
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
     try:
-        with pytest.raises(UserError, match=r"checkpoint\.pt: cannot write: File too large"):
+        with pytest.raises(UserError, match=r"checkpoint\.pt: cannot be written: File too large"):
             save_atomic(path, {"weights": torch.zeros(100_000)})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
