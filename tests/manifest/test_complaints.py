@@ -3,7 +3,7 @@
 # ruff: noqa: E501  a line of the tables is a mistake and the line that answers it
 
 import pytest
-from conftest import MANIFEST
+from manifest_text import MANIFEST
 
 
 def replaced(old: str, new: str) -> str:

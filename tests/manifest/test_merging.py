@@ -1,7 +1,7 @@
 """defaults < profile < detector < detector's profile < --set."""
 
 import pytest
-from conftest import MANIFEST
+from manifest_text import MANIFEST
 
 from harness.manifest.schema import Use
 
