@@ -3,25 +3,30 @@
 import hashlib
 import importlib
 import importlib.util
+import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pluggy
 
 from harness.errors import UserError, near_names
 from harness.plugin import hookspecs
-from harness.plugin.declarations import Declaration
+from harness.plugin.declarations import Declaration, Params
 from harness.plugin.registry import FailedPlugin, Provider, Registry
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")  # what a manifest can write after `use:`
+TARGET = re.compile(r"[^:\s]+:[A-Za-z_]\w*")
 
 
 def load_plugins(extra: Sequence[str] = ()) -> Registry:
     """Load every installed plugin and those named in `extra` (a module or a file.py each).
 
-    A plugin that raises is listed in `Registry.failed` and the others go on.
+    A plugin that raises, or offers something that is no declaration, is listed in
+    `Registry.failed` and the others go on.
 
     Raises:
         UserError: `extra` names nothing that can be found, a hook is misspelt, or two plugins
@@ -38,14 +43,20 @@ def load_plugins(extra: Sequence[str] = ()) -> Registry:
 
 
 def _admit(manager: pluggy.PluginManager, registry: Registry, name: str, load: Any) -> None:
+    module = None
     try:
         module, provider = load()
-        manager.register(module, name=name)
+        if manager.is_registered(module):  # installed and named by -p, or named twice
+            return
+        manager.register(module)
         declarations = list(_declarations(manager, module))
     except UserError:
         raise
-    except (Exception, SystemExit) as error:  # whatever a stranger's module does at import
-        registry.failed.append(FailedPlugin(name, f"{type(error).__name__}: {error}"))
+    except (Exception, SystemExit) as error:  # whatever a stranger's module does
+        if manager.is_registered(module):
+            manager.unregister(module)
+        line = " ".join(str(error).split())[:300]
+        registry.failed.append(FailedPlugin(name, f"{type(error).__name__}: {line}"))
         return
     _refuse_misspelt_hooks(manager, module, provider)
     registry.providers.append(provider)
@@ -62,9 +73,13 @@ def _from_entry_point(point: EntryPoint) -> tuple[ModuleType, Provider]:
 def _from_option(name: str) -> tuple[ModuleType, Provider]:
     if name.endswith(".py"):
         return _from_file(Path(name))
-    if importlib.util.find_spec(name.partition(".")[0]) is None:
-        raise UserError(f"-p {name}: no such module", mend="a module name or a file.py")
-    module = importlib.import_module(name)
+    try:
+        module = importlib.import_module(name)
+    except (ModuleNotFoundError, TypeError, ValueError) as error:  # the latter two: "", ".x"
+        missing = getattr(error, "name", None) or name
+        if not f"{name}.".startswith(f"{missing}."):
+            raise
+        raise UserError(f"-p {name}: no such module", mend="a module name or a file.py") from error
     source = Path(module.__file__).read_bytes() if module.__file__ else b""
     return module, Provider(name, hashlib.sha256(source).hexdigest()[:12], "module")
 
@@ -72,12 +87,12 @@ def _from_option(name: str) -> tuple[ModuleType, Provider]:
 def _from_file(path: Path) -> tuple[ModuleType, Provider]:
     if not path.is_file():
         raise UserError(f"-p {path}: no such file", mend="a module name or a file.py")
-    loaded = sys.modules.get(path.stem)
-    if loaded is not None and Path(loaded.__file__ or "").resolve() != path.resolve():
-        raise UserError(f"-p {path}: a module '{path.stem}' exists already", mend="rename the file")
     provider = Provider(path.stem, hashlib.sha256(path.read_bytes()).hexdigest()[:12], str(path))
-    if loaded is not None:
-        return loaded, provider
+    spec = importlib.util.find_spec(path.stem)
+    if spec is not None and Path(spec.origin or "").resolve() != path.resolve():
+        raise UserError(f"-p {path}: a module '{path.stem}' exists already", mend="rename the file")
+    if path.stem in sys.modules:
+        return sys.modules[path.stem], provider
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
@@ -91,15 +106,28 @@ def _from_file(path: Path) -> tuple[ModuleType, Provider]:
     return module, provider
 
 
-def _declarations(manager: pluggy.PluginManager, module: ModuleType) -> Iterable[Declaration]:
+def _declarations(manager: pluggy.PluginManager, module: ModuleType) -> Iterator[Declaration]:
     for caller in manager.get_hookcallers(module) or []:
         for impl in caller.get_hookimpls():
-            if impl.plugin is not module or not hasattr(hookspecs, caller.name):
-                continue
-            for declaration in impl.function():
-                if not isinstance(declaration, Declaration):
-                    raise TypeError(f"{caller.name} returned {declaration!r}, not a declaration")
-                yield declaration
+            if impl.plugin is module and hasattr(hookspecs, caller.name):
+                yield from _checked(caller.name, impl.function())
+
+
+def _checked(hook: str, offered: Any) -> Iterator[Declaration]:
+    """What a hook returned, if it is a list of the declarations that the hook is for."""
+    if not isinstance(offered, Sequence) or isinstance(offered, str):
+        raise TypeError(f"{hook} returned {offered!r}, not a list of declarations")
+    [expected] = get_args(get_type_hints(getattr(hookspecs, hook))["return"])
+    for declaration in offered:
+        if not isinstance(declaration, expected):
+            raise TypeError(f"{hook} returned {declaration!r}, not a {expected.__name__}")
+        if not NAME.fullmatch(str(declaration.name)):
+            raise ValueError(f"{hook}: the name {declaration.name!r} is not one word")
+        if not TARGET.fullmatch(str(declaration.target)):
+            raise ValueError(f"{hook}: the target {declaration.target!r} is not 'module:attribute'")
+        if not (isinstance(declaration.params, type) and issubclass(declaration.params, Params)):
+            raise TypeError(f"{hook}: the params of '{declaration.name}' are not a Params model")
+        yield declaration
 
 
 def _refuse_misspelt_hooks(
