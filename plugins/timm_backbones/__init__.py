@@ -19,7 +19,7 @@ class TimmParams(Params):
     """
 
     model: Annotated[str, Field(min_length=1)]
-    out_indices: Annotated[tuple[int, ...], Field(min_length=1)] | None = None
+    out_indices: tuple[int, ...] | None = Field(default=None, min_length=1)
     pretrained: bool = False
 
 
