@@ -51,7 +51,7 @@ def _say(message: object, code: int) -> int:
     return int(code)
 
 
-for _name, _command in {
+_COMMANDS: dict[str, Callable[..., int | None]] = {
     "run": run_command,
     "plan": plan,
     "list": list_,
@@ -59,7 +59,8 @@ for _name, _command in {
     "score": score,
     "predict": predict,
     "doctor": doctor,
-}.items():
+}
+for _name, _command in _COMMANDS.items():
     app.command(_name)(report_errors(_command))
 
 

@@ -9,7 +9,7 @@ from harness.records.record import Record
 
 
 class RecordStore:
-    """`records.jsonl` of a run folder; what one `append` writes stands there whole or not at all."""
+    """`records.jsonl` of a run folder; each `append` is whole or not there."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

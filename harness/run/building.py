@@ -1,8 +1,8 @@
 """`harness.build`: one detector of a suite, ready to predict."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.manifest.suite import load_manifest
 from harness.plan.planner import make_plan
@@ -42,7 +42,7 @@ def build(
     from harness.run.detectors import build_detector
 
     loaded = None if checkpoint is None else read_checkpoint(checkpoint)
-    names = _class_names(classes, None if loaded is None else loaded.meta)
+    names = _class_names(classes, {} if loaded is None else loaded.meta)
     plan = make_plan(
         load_manifest(manifest, profile, overrides),
         load_plugins(plugins),
@@ -56,12 +56,12 @@ def build(
 
 
 def _class_names(
-    classes: Sequence[str] | int | None, meta: "dict[str, object] | object | None"
+    classes: Sequence[str] | int | None, meta: Mapping[str, Any]
 ) -> list[str] | None:
     if isinstance(classes, int):
         return [f"class {i}" for i in range(classes)]
     if classes is not None:
         return list(classes)
     # "CLASSES" is what mmdetection, and so the published files, call it
-    found = [meta[key] for key in ("classes", "CLASSES") if isinstance(meta, dict) and key in meta]
-    return [str(name) for name in found[0]] if found else None
+    found = meta.get("classes", meta.get("CLASSES"))
+    return None if found is None else [str(name) for name in found]

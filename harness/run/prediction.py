@@ -51,8 +51,9 @@ def predict_files(
     if not files:
         raise UserError("there is no image", where=", ".join(map(str, images)))
     weights = read_checkpoint(checkpoint)
-    names, ids = _categories(weights, classes)
+    names, read_ids = _categories(weights, classes)
     built = _build(weights, manifest, detector, names, plugins).to(find_launch(device).device)
+    ids = read_ids or list(range(1, len(built.classes) + 1))
     _make_folder(out)
     targets = _drawn_names(files, out)
     found: list[dict[str, Any]] = []
@@ -132,13 +133,12 @@ def _drawn_names(files: Sequence[Path], out: Path) -> list[Path]:
 
 
 def _coco_results(
-    prediction: Prediction, image_id: int, ids: list[int] | None
+    prediction: Prediction, image_id: int, ids: list[int]
 ) -> Iterator[dict[str, Any]]:
     boxes, scores, labels = (prediction[key].tolist() for key in ("boxes", "scores", "labels"))
     for (x1, y1, x2, y2), score, label in zip(boxes, scores, labels, strict=True):
-        category = ids[label] if ids is not None else label + 1
         box = [x1, y1, x2 - x1, y2 - y1]
-        yield {"image_id": image_id, "category_id": category, "bbox": box, "score": score}
+        yield {"image_id": image_id, "category_id": ids[label], "bbox": box, "score": score}
 
 
 def _draw(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -150,7 +151,7 @@ class Session:
             record = Record(kind="cell", status="failed", error=error, **self._common(cell, ""))
             self.folder.records.append([record])
 
-    def _common(self, cell: Cell, weights: str) -> dict[str, object]:
+    def _common(self, cell: Cell, weights: str) -> dict[str, Any]:
         return {
             "run": self.folder.run_id,
             "detector": cell.detector,
