@@ -1,10 +1,15 @@
-"""The state in which a detector is measured."""
+"""The state in which a detector is measured, and what every measurement says of it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import torch
 from torch import nn
+
+from harness.model.detector import Detector
+from harness.ops import implementation
+from harness.records.measurement import Measurement
 
 
 @contextmanager
@@ -18,3 +23,10 @@ def evaluating(module: nn.Module) -> Iterator[None]:
     finally:
         for part, mode in modes:
             part.training = mode
+
+
+def with_place(measured: Iterable[Measurement], detector: Detector) -> list[Measurement]:
+    """The measurements with the device and the implementation of the ops that served."""
+    device = detector.device
+    place = {"device_type": device.type, "ops": implementation(device)}
+    return [replace(m, conditions={**m.conditions, **place}) for m in measured]

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from harness.model.detector import Detector
 from harness.records.measurement import Measurement
-from harness.stages.context import evaluating
+from harness.stages.context import evaluating, with_place
 from harness.stages.inputs import CostInput, CostMeter
 
 
@@ -21,4 +21,5 @@ def measure_cost(
         image: (3, h, w) uint8 RGB, a real one, since some counts depend on what is found.
     """
     with evaluating(detector):
-        return [number for meter in meters for number in meter(detector, CostInput(image))]
+        found = [number for meter in meters for number in meter(detector, CostInput(image))]
+    return with_place(found, detector)

@@ -17,7 +17,7 @@ from harness.manifest.schema import Evaluate
 from harness.model.detector import Detector
 from harness.model.types import Detections
 from harness.records.measurement import Measurement
-from harness.stages.context import evaluating
+from harness.stages.context import evaluating, with_place
 from harness.stages.inputs import EvaluationMeter, OnProgress
 from harness.stages.scoring import Detection, evaluate, write_detections
 
@@ -57,7 +57,7 @@ def evaluate_detector(
     if rank != 0:
         return []
     write_detections(path, found)
-    return evaluate(split.annotations, path, meters, image_ids)
+    return with_place(evaluate(split.annotations, path, meters, image_ids), detector)
 
 
 def detect(

@@ -7,7 +7,7 @@ from torch import Tensor
 from harness.manifest.schema import Latency
 from harness.model.detector import Detector
 from harness.records.measurement import Measurement
-from harness.stages.context import evaluating
+from harness.stages.context import evaluating, with_place
 from harness.stages.inputs import LatencyInput, LatencyMeter, OnProgress
 
 
@@ -31,4 +31,5 @@ def measure_latency(
     """
     given = LatencyInput(tuple(images[: settings.images]), settings, on_progress)
     with evaluating(detector):
-        return [number for meter in meters for number in meter(detector, given)]
+        found = [number for meter in meters for number in meter(detector, given)]
+    return with_place(found, detector)

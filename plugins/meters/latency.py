@@ -8,7 +8,7 @@ in turn within each repetition, so that a drift of the machine meets all three a
 import gc
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -21,19 +21,13 @@ from harness.data.batch import Inputs
 from harness.manifest.schema import Latency
 from harness.model.detector import Detector
 from harness.model.types import Detections
-from harness.ops import implementation
 from harness.records.environment import cpu_model
 from harness.records.measurement import Measurement
 from harness.stages.inputs import LatencyInput, OnProgress
 from harness_plugins.meters import LATENCY_KINDS
 from harness_plugins.meters.device_state import Watch
+from harness_plugins.meters.latency_statistics import Samples, measurements
 from harness_plugins.meters.roles import proposal_conditions
-
-FEW_SAMPLES = 50
-FAR_TAIL = 1.5
-PERCENTILES = {"p50": 50, "p90": 90, "p99": 99}
-
-Samples = dict[str, list[float]]
 
 
 @dataclass(frozen=True)
@@ -53,7 +47,7 @@ class LatencyMeter:
 
     def __call__(self, detector: Detector, given: LatencyInput) -> list[Measurement]:
         settings = given.settings
-        with torch.inference_mode(), threads(settings.threads, detector.device):
+        with torch.inference_mode(), threads(settings.threads):
             batches = make_batches(detector, given.images, settings.batch_size)
             conditions = describe(detector, batches, settings)
             watch = Watch(detector.device)
@@ -157,11 +151,9 @@ def describe(detector: Detector, batches: Sequence[Batch], settings: Latency) ->
     device = detector.device
     return {
         "device": device_name(device),
-        "device_type": device.type,
         "clock": "cuda_event" if device.type == "cuda" else "perf_counter",
         "mode": "eager",
         "precision": precision(detector),
-        "ops": implementation(device),
         "threads": torch.get_num_threads(),
         "batch_size": settings.batch_size,
         "images": len({id(image) for batch in batches for image in batch.images}),
@@ -170,65 +162,6 @@ def describe(detector: Detector, batches: Sequence[Batch], settings: Latency) ->
         "proposals_entering_nms": _mean(p["proposals_valid"] for p in proposals if p),
         "detections": _mean(count for counts in detections for count in counts),
     }
-
-
-def measurements(
-    samples: Samples, batch_size: int, conditions: Mapping[str, Any], warnings: tuple[str, ...]
-) -> list[Measurement]:
-    """Statistics of the samples, none of them left out."""
-    numbers = []
-    for kind, times in samples.items():
-        doubts = warnings + sample_warnings(times)
-        for name, value in statistics(times).items():
-            numbers.append(
-                Measurement(
-                    f"latency_{kind}_{name}",
-                    value,
-                    "ms",
-                    higher_is_better=False,
-                    count=len(times),
-                    samples=tuple(times) if name == "p50" else (),
-                    conditions=conditions,
-                    warnings=doubts,
-                )
-            )
-    return [*numbers, throughput(samples["end_to_end"], batch_size, conditions, warnings)]
-
-
-def throughput(
-    times: Sequence[float],
-    batch_size: int,
-    conditions: Mapping[str, Any],
-    warnings: tuple[str, ...],
-) -> Measurement:
-    """Images a second of one batch after another, end to end."""
-    return Measurement(
-        "throughput",
-        1e3 * batch_size * len(times) / math.fsum(times),
-        "images/s",
-        higher_is_better=True,
-        count=len(times),
-        conditions={**conditions, "of": "end_to_end, one batch after another"},
-        warnings=warnings + sample_warnings(times),
-    )
-
-
-def statistics(times: Sequence[float]) -> dict[str, float]:
-    """Percentiles, linear between samples, and the interquartile range."""
-    found = {name: float(np.percentile(times, p)) for name, p in PERCENTILES.items()}
-    low, high = np.percentile(times, [25, 75])
-    return {**found, "spread": float(high - low)}
-
-
-def sample_warnings(times: Sequence[float]) -> tuple[str, ...]:
-    """What the samples themselves say against them."""
-    found = []
-    if len(times) < FEW_SAMPLES:
-        found.append(f"only {len(times)} samples: p90 and p99 are rough")
-    p50, p99 = np.percentile(times, [50, 99])
-    if p99 > FAR_TAIL * p50:
-        found.append(f"p99 is {p99 / p50:.1f} times p50: the machine was not quiet")
-    return tuple(found)
 
 
 def device_name(device: torch.device) -> str:
@@ -248,7 +181,7 @@ def precision(detector: Detector) -> str:
 
 
 @contextmanager
-def threads(number: int | None, device: torch.device) -> Iterator[None]:
+def threads(number: int | None) -> Iterator[None]:
     """The wanted number of threads within one operator, afterwards as before."""
     before = torch.get_num_threads()
     if number is not None:

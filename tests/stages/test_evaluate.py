@@ -1,6 +1,8 @@
 """From a loader to a detections file to scores."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -82,7 +84,12 @@ def split(tmp_path: Path) -> Split:
 
 @pytest.fixture
 def oracle(split: Split) -> Oracle:
-    truth = read_annotations(split.annotations)
+    return make_oracle(split.annotations)
+
+
+def make_oracle(annotations: Path) -> Oracle:
+    """Finds the ground truth."""
+    truth = read_annotations(annotations)
     objects = [truth.of_image(i) for i in range(len(truth.images))]
     return Oracle([(torch.from_numpy(o.boxes), torch.from_numpy(o.labels)) for o in objects])
 
@@ -102,6 +109,8 @@ def test_ground_truth_as_detections_scores_one(oracle, split, tmp_path):
     assert found["ap", ""].value == pytest.approx(1.0, abs=1e-12)
     assert found["ap", "class/cell"].value == pytest.approx(1.0, abs=1e-12)
     assert found["ap", ""].count == 5
+    assert found["ap", ""].conditions["ops"] in ("compiled-cpu", "reference")
+    assert found["ap", ""].conditions["device_type"] == "cpu"
     assert progress == [(2, 5), (4, 5), (5, 5)]
     written = json.loads(path.read_text())
     truth = json.loads(split.annotations.read_text())["annotations"]
@@ -133,6 +142,31 @@ def test_workers_change_nothing(oracle, split, tmp_path):
     run(oracle, split, one)
     run(oracle, split, two, workers=1, batch_size=3)
     assert one.read_bytes() == two.read_bytes()
+
+
+PROCESS = """
+import sys
+from pathlib import Path
+import torch.distributed as dist
+sys.path.insert(0, sys.argv[1])
+from test_evaluate import Split, make_oracle, run
+
+folder = Path(sys.argv[2])
+split = Split("val", folder / "val", folder / "instances_val.json")
+dist.init_process_group("gloo")
+found, _ = run(make_oracle(split.annotations), split, folder / "shared.json")
+assert bool(found) == (dist.get_rank() == 0)
+dist.destroy_process_group()
+"""
+
+
+def test_two_processes_write_what_one_writes(oracle, split, tmp_path):
+    run(oracle, split, tmp_path / "alone.json")
+    script = tmp_path / "process.py"
+    script.write_text(PROCESS)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    subprocess.run([*launch, script, Path(__file__).parent, tmp_path], check=True, timeout=200)
+    assert (tmp_path / "shared.json").read_bytes() == (tmp_path / "alone.json").read_bytes()
 
 
 def test_finding_nothing_scores_zero_with_a_warning(oracle, split, tmp_path):
