@@ -8,10 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
-from torchvision.transforms import v2
 
 from harness.data.annotations import Annotations, ImageEntry, read_annotations
-from harness.data.augment import augment
+from harness.data.augment import Augment
 from harness.data.batch import Inputs, Targets
 from harness.data.folder import image_path
 from harness.data.images import read_image
@@ -66,8 +65,8 @@ class TrainDataset(Dataset[TrainSample | UserError]):
         UserError: no image is left to train on.
     """
 
-    def __init__(self, split: Split, resize: Resize, chain: v2.Transform, seed: int) -> None:
-        self.split, self.resize, self.chain, self.seed = split, resize, chain, seed
+    def __init__(self, split: Split, resize: Resize, augment: Augment, seed: int) -> None:
+        self.split, self.resize, self.augment, self.seed = split, resize, augment, seed
         self.annotations = read_annotations(split.annotations)
         self.indices = trainable_images(self.annotations)
         if not len(self.indices):
@@ -94,9 +93,7 @@ class TrainDataset(Dataset[TrainSample | UserError]):
         boxes = torch.from_numpy(objects.boxes).float()
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(sample_seed(self.seed, key))
-            image, boxes, labels = augment(
-                self.chain, image, boxes, torch.from_numpy(objects.labels)
-            )
+            image, boxes, labels = self.augment(image, boxes, torch.from_numpy(objects.labels))
         return TrainSample(self.resize(image), boxes, labels)
 
 

@@ -34,7 +34,7 @@ def read_image(path: Path, size: tuple[int, int] | None = None) -> Tensor:
     try:
         with Image.open(BytesIO(data)) as image:
             orientation = _orientation(path, image, size)
-            return turn_upright(_decode(image), orientation).contiguous()
+            return turn_upright(_decode(image), orientation)
     except UserError:
         raise
     except Exception as error:  # decoders raise anything on a broken file

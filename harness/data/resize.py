@@ -30,7 +30,9 @@ def resize_bilinear(image: Tensor, size: tuple[int, int]) -> Tensor:
     """Bilinear without antialiasing, rounded to uint8: OpenCV's INTER_LINEAR within 1 level."""
     if tuple(image.shape[1:]) == size:
         return image
-    resized = F.interpolate(image[None].float(), size, mode="bilinear", align_corners=False)
+    # interleaved channels, as decoders give them, are several times faster on a CPU
+    interleaved = image[None].contiguous(memory_format=torch.channels_last)
+    resized = F.interpolate(interleaved.float(), size, mode="bilinear", align_corners=False)
     return resized[0].round_().clamp_(0, 255).to(torch.uint8)
 
 

@@ -47,7 +47,8 @@ def _triangle(x: Plane, y: Plane, radius: float) -> Plane:
 
 
 def _ring(x: Plane, y: Plane, radius: float) -> Plane:
-    return abs(np.hypot(x, y) - 0.72 * radius) - 0.28 * radius
+    distance: Plane = abs(np.hypot(x, y) - 0.72 * radius) - 0.28 * radius
+    return distance
 
 
 def _cross(x: Plane, y: Plane, radius: float) -> Plane:
