@@ -18,6 +18,7 @@ from rich.progress import (
 )
 
 LINE_EVERY_S = 15.0
+DRAW_EVERY_S = 0.1
 
 
 class Reporter(Protocol):
@@ -42,22 +43,29 @@ class Bars:
             TimeRemainingColumn(compact=True),
             TextColumn("[dim]{task.fields[note]}"),
             console=console,
+            auto_refresh=False,  # a drawing thread would disturb what is being timed
         )
+        self.drawn = 0.0
         self.run: TaskID = self.progress.add_task("[bold]cells", total=cells, note="")
         self.cell: TaskID | None = None
 
     def start(self, cell: str) -> None:
         self.cell = self.progress.add_task(cell, total=None, note="")
+        self.progress.refresh()
 
     def advance(self, done: int, total: int, note: str = "") -> None:
         if self.cell is not None:
             self.progress.update(self.cell, completed=done, total=total, note=note)
+        if time.monotonic() - self.drawn >= DRAW_EVERY_S:
+            self.drawn = time.monotonic()
+            self.progress.refresh()
 
     def finish(self, cell: str, status: str) -> None:
         if self.cell is not None:
             self.progress.remove_task(self.cell)
         self.progress.console.print(f"{_mark(status)} {cell}", highlight=False)
         self.progress.advance(self.run)
+        self.progress.refresh()
 
 
 class Lines:
