@@ -89,13 +89,22 @@ def _record_files(folder: Path) -> list[Path]:
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
+    numbers = {"seed": "int64", "value": "float64", "count": "float64", "time": "float64"}
+    text = dict.fromkeys((c for c in COLUMNS if c not in (*numbers, "higher_is_better")), "object")
     try:
-        text = ["error", "warnings", "conditions", "scope", "weights", "metric", "unit"]
-        frame = pd.read_csv(path, dtype=dict.fromkeys(text, str)).fillna(dict.fromkeys(text, ""))
+        # a detector may be called "NA" and a hash may look like a number
+        frame = pd.read_csv(
+            path,
+            dtype={**numbers, **text},
+            keep_default_na=False,
+            na_values={column: [""] for column in (*numbers, "higher_is_better")},
+        )
     except (OSError, ValueError) as error:
         raise UserError(f"cannot be read ({error})", where=path) from error
     if list(frame.columns) != COLUMNS:
         raise UserError("has another header than results.csv", where=path)
+    better = frame["higher_is_better"].astype("object")
+    frame["higher_is_better"] = better.where(better.notna(), None)
     return frame
 
 

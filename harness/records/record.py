@@ -49,14 +49,22 @@ class Record:
 
     @classmethod
     def of(cls, measurement: Measurement, **cell: Any) -> Self:
-        """A measurement with its cell's run, detector, seed, stage, fingerprint and so on."""
-        return cls(kind="measurement", **cell, **vars(measurement))
+        """A measurement with its cell's run, detector, seed, stage, fingerprint and so on.
+
+        Raises:
+            TypeError: a meter gave something that is no number.
+        """
+        own = dict(vars(measurement))
+        own["value"] = _number(measurement.metric, measurement.value)
+        own["samples"] = tuple(_number(measurement.metric, x) for x in measurement.samples)
+        own["count"] = None if measurement.count is None else int(measurement.count)
+        return cls(kind="measurement", **cell, **own)
 
     def to_json(self) -> str:
-        """One line; numbers that JSON does not have (NaN) become null."""
-        plain = asdict(self)
-        plain["value"] = None if math.isnan(self.value) else self.value
-        return json.dumps(plain, default=str, allow_nan=False, separators=(",", ":"))
+        """One line; of the numbers that JSON does not have, NaN is null and the others text."""
+        return json.dumps(
+            _without_nan(asdict(self)), default=str, allow_nan=False, separators=(",", ":")
+        )
 
     @classmethod
     def from_json(cls, line: str) -> Self:
@@ -68,7 +76,28 @@ class Record:
         plain = json.loads(line)
         known = {f.name for f in fields(cls)}
         values = {key: value for key, value in plain.items() if key in known}
-        values["value"] = math.nan if values.get("value") is None else float(values["value"])
-        values["samples"] = tuple(values.get("samples", ()))
+        values["value"] = _from_null(values.get("value"))
+        values["samples"] = tuple(map(_from_null, values.get("samples", ())))
         values["warnings"] = tuple(values.get("warnings", ()))
         return cls(**values)
+
+
+def _number(metric: str, value: Any) -> float:
+    """`value` as Python's own float; numpy's and one-element tensors are numbers too."""
+    if isinstance(value, str) or not hasattr(type(value), "__float__"):
+        raise TypeError(f"the value of '{metric}' is {value!r}, not a number")
+    return float(value)
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _without_nan(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(inner) for inner in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else str(value)
+    return value
+
+
+def _from_null(value: Any) -> float:
+    return math.nan if value is None else float(value)

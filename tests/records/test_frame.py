@@ -1,0 +1,120 @@
+"""Records as frames: which attempt counts, a constant header, and what `load_results` takes."""
+
+import math
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from making import ended, measured
+
+from harness.errors import UserError
+from harness.records.frame import COLUMNS, latest, load_results, to_frame, wide
+from harness.records.store import RecordStore
+
+
+def values(records: list) -> list[float]:
+    return [r.value for r in records if r.kind == "measurement"]
+
+
+def test_the_last_attempt_of_a_cell_replaces_the_earlier_ones():
+    again = [measured(value=0.1), measured("ap50", 0.2), ended(), measured(value=0.3), ended()]
+    assert values(latest(again)) == [0.3]
+
+
+def test_a_failure_replaces_numbers_and_numbers_replace_a_failure():
+    failed = ended("failed", error="loss became NaN")
+    assert latest([measured(), ended(), failed]) == [failed]
+    assert values(latest([failed, measured(value=0.4), ended()])) == [0.4]
+
+
+def test_cells_do_not_replace_one_another():
+    others = [{"detector": "two"}, {"seed": 1}, {"stage": "cost"}, {"run": "r2"}]
+    records = [r for c in ({}, *others) for r in (measured(**c), ended(**c))]
+    assert latest(records) == records
+
+
+def test_the_header_is_the_same_whatever_was_measured(tmp_path: Path):
+    for records in (
+        [],
+        [measured(), ended()],
+        [ended("failed", error='says "x",\nand more')],
+        [measured("latency", math.nan, samples=(1.0,), conditions={"device": "cpu"}), ended()],
+    ):
+        text = to_frame(records).to_csv(index=False)
+        assert text.splitlines()[0] == ",".join(COLUMNS)
+
+
+def test_failures_are_rows_and_good_ends_are_not():
+    frame = to_frame([measured(), ended(), ended("failed", stage="cost", error="no")])
+    assert list(frame["status"]) == ["ok", "failed"]
+    assert list(frame["stage"]) == ["evaluate", "cost"]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A run folder inside a suite's folder; names and hashes that look like numbers."""
+    folder = tmp_path / "suite" / "007"
+    folder.mkdir(parents=True)
+    same = {"run": "007", "fingerprint": "0012e456", "environment": "123456"}
+    records = [
+        measured("ap", 0.25, conditions={"backend": "x", "n": 3}, detector="NA", **same),
+        measured("ap_small", math.nan, scope="class/null", warnings=("a", "b"), count=4, **same),
+        ended(**same),
+        ended("failed", detector="NA", stage="cost", error="None", **same),
+    ]
+    RecordStore(folder / "records.jsonl").append(records)
+    (folder / "results.csv").write_text(to_frame(records).to_csv(index=False))
+    return folder
+
+
+def test_folder_suite_file_and_table_give_the_same_frame(run: Path):
+    frame = load_results(run)
+    assert list(frame.columns) == COLUMNS
+    assert len(frame) == 3
+    assert list(frame["value"].isna()) == [False, True, True]
+    for path in (run.parent, run / "records.jsonl", str(run / "results.csv")):
+        pd.testing.assert_frame_equal(load_results(path), frame, check_dtype=False)
+
+
+def test_all_runs_of_a_suite_are_read(run: Path):
+    other = run.with_name("b")
+    other.mkdir()
+    RecordStore(other / "records.jsonl").append([measured(run="b", value=0.75), ended(run="b")])
+    frame = load_results(run.parent)
+    assert set(frame["run"]) == {"007", "b"}
+
+
+@pytest.mark.parametrize("name", ["nothing", "nothing/records.jsonl", "nothing.csv", "."])
+def test_where_there_are_no_results(tmp_path: Path, name: str):
+    with pytest.raises(UserError) as caught:
+        load_results(tmp_path / name)
+    assert str(tmp_path) in str(caught.value)
+
+
+def test_tables_that_are_not_ours(tmp_path: Path):
+    path = tmp_path / "other.csv"
+    for text in ("", "a,b\n1,2\n", "\x00\x01", ",".join(COLUMNS[:-1]) + "\n"):
+        path.write_text(text)
+        with pytest.raises(UserError, match=r"other\.csv"):
+            load_results(path)
+
+
+def test_the_wide_table_averages_seeds_and_takes_whole_numbers_only():
+    frame = to_frame(
+        [
+            measured(value=0.2, seed=0),
+            measured(value=0.4, seed=1),
+            measured(value=0.9, seed=0, scope="class/a"),
+            measured(value=0.5, detector="a first by name only"),
+        ]
+    )
+    table = wide(frame, ["ap", "ap50"])
+    assert list(table.index) == ["one", "a first by name only"]
+    assert table.loc["one", "ap"] == pytest.approx(0.3)
+    assert table["ap50"].isna().all()
+
+
+def test_load_results_is_the_public_one(run: Path):
+    import harness
+
+    assert len(harness.load_results(run)) == 3
