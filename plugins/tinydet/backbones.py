@@ -7,6 +7,7 @@ https://arxiv.org/abs/2304.03428, section 3.1; after MobileNetV3, https://arxiv.
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -163,7 +164,10 @@ class MobileNetV3(nn.Module):
 
     def forward(self, pixels: Tensor) -> list[Tensor]:
         """(B, 3, H, W) normalised -> one map per out feature."""
-        x, maps = pixels, []
+        # on a CPU depthwise convolutions and pools run about twice as fast with channels last
+        cpu = pixels.device.type == "cpu"
+        x = pixels.contiguous(memory_format=torch.channels_last) if cpu else pixels
+        maps = []
         for index, block in enumerate(self.blocks):
             x = block(x)
             if index in self.outputs:

@@ -14,7 +14,7 @@ from harness.errors import UserError
 from harness.model.features import FeatureSpec, RoiSpec
 from harness.ops import psroi_align
 from harness_plugins import roi_ops
-from harness_plugins.roi_ops.levels import assign_levels
+from harness_plugins.roi_ops.levels import assign_levels, make_rois
 from harness_plugins.roi_ops.psroi_align import psroi_align_max, psroi_align_mean
 from harness_plugins.roi_ops.roi_align import roi_align
 
@@ -37,7 +37,8 @@ def boxes(batch: int, count: int) -> Tensor:
 def test_a_box_goes_to_one_map() -> None:
     rows = torch.tensor([[0.0, 0, s, s] for s in (1, 20, 22.3, 22.5, 44.9, 89, 90, 900)])
     assert assign_levels(rows, 22.4, 3).tolist() == [0, 0, 0, 0, 1, 1, 2, 2]
-    assert assign_levels(torch.zeros(1, 4), 22.4, 3).tolist() == [0]
+    without_area = torch.tensor([[0.0, 0, 0, 0], [5, 5, 5, 9], [9, 9, 2, 2]])
+    assert assign_levels(without_area, 22.4, 3).tolist() == [-1, -1, -1]
 
 
 @given(st.floats(0.5, 400), st.floats(0.5, 400))
@@ -94,6 +95,22 @@ def test_pooling_is_independent_of_the_batch_and_differentiable(
     together.square().sum().backward()
     assert all(m.grad.any() for m in features[:3])
     assert features[3].grad is None
+
+
+@pytest.mark.parametrize("factory", [psroi_align_max, roi_align])
+def test_masked_and_counted_pooling_agree(factory: Callable[..., torch.nn.Module]) -> None:
+    op = factory(FEATURES, strides=(4, 8, 16), finest_scale=12)
+    used = [m.requires_grad_() for m in maps(2)[:3]]
+    regions = boxes(2, 8)
+    regions[1, 3] = 0
+    rois, levels = make_rois(regions, True), assign_levels(regions, 12, 3).flatten()
+    results = []
+    for share in (op._pool_masked, op._pool_counted):
+        pooled = share(used, rois, levels)
+        results.append([pooled, *torch.autograd.grad(pooled.square().sum(), used)])
+    for masked, counted in zip(*results, strict=True):
+        torch.testing.assert_close(masked, counted)
+    assert not results[0][0][11].any()
 
 
 def test_padding_and_empty_lists_pool_to_something_finite() -> None:
