@@ -1,5 +1,6 @@
 """Tensors that the loader hands to a detector. Batched and padded, never ragged."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
@@ -8,14 +9,20 @@ from torch import Tensor
 
 
 class TensorStruct:
-    """`.to(device)` for a dataclass of tensors."""
+    """`.to(device)` and `.pin_memory()` for a dataclass of tensors."""
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
-        def move(value: Any) -> Any:
-            is_tensor = isinstance(value, Tensor)
-            return value.to(device, non_blocking=non_blocking) if is_tensor else value
+        return self._each(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
-        return type(self)(**{f.name: move(getattr(self, f.name)) for f in fields(self)})  # type: ignore[arg-type]
+    def pin_memory(self) -> Self:
+        """Into page-locked memory; a torch loader calls this where there is a GPU."""
+        return self._each(Tensor.pin_memory)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Self:
+        def changed(value: Any) -> Any:
+            return change(value) if isinstance(value, Tensor) else value
+
+        return type(self)(**{f.name: changed(getattr(self, f.name)) for f in fields(self)})  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """A folder in COCO's layout as a data source. No torch here: a plan reads this."""
 
 import hashlib
+from functools import lru_cache
 from pathlib import Path
 
 from harness.data.annotations import Annotations, read_annotations
@@ -141,11 +142,16 @@ def image_path(folder: Path, file_name: str) -> Path:
         UserError: links lead out of the data set, that is, of the folder above `folder`.
     """
     path = folder / file_name
-    if not path.resolve().is_relative_to(
-        folder.parent.resolve()
-    ) and not path.resolve().is_relative_to(folder.resolve()):
+    if not path.resolve().is_relative_to(_data_root(folder)):
         raise UserError("leads out of the data folder", where=path, mend="needs a file inside it")
     return path
+
+
+@lru_cache(maxsize=16)
+def _data_root(folder: Path) -> Path:
+    """What links may lead into: the folder above `folder`, or where `folder` itself leads."""
+    parent, real = folder.parent.resolve(), folder.resolve()
+    return parent if real.is_relative_to(parent) else real
 
 
 def _problem(folder: Path, file_name: str) -> str:

@@ -209,6 +209,15 @@ def test_padding_is_zero_and_one_row_wide_at_least() -> None:
     assert pad_targets([torch.ones(0, 4)], [torch.ones(0).long()]).boxes.shape == (1, 1, 4)
 
 
+def test_batches_can_be_pinned(folder: CocoFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    pinned: list[Tensor] = []
+    monkeypatch.setattr(Tensor, "pin_memory", lambda tensor: pinned.append(tensor) or tensor)
+    batch = next(loader(folder).batches(0))
+    again = (batch[0].pin_memory(), batch[1].pin_memory())
+    assert equal([batch], [again])
+    assert len(pinned) == 7
+
+
 @pytest.fixture
 def _signals() -> Iterator[None]:
     """Handlers and threads as they were."""
