@@ -85,7 +85,13 @@ void soft_nms(const Tensor& boxes, const Tensor& scores, const Rule& rule, Tenso
   const int64_t size = boxes.size(1);
   const Decay<T, Gaussian> decay(rule);
 
-  torch::stable::parallel_for(0, boxes.size(0), 1, [&](int64_t begin, int64_t end) {
+  // Waking threads costs more than a few boxes do.
+  const int64_t groups = boxes.size(0);
+  const int64_t alive = std::count_if(
+      values, values + groups * size, [](Scalar score) { return static_cast<T>(score) > T(0); });
+  const int64_t grain = alive < 512 ? std::max<int64_t>(groups, 1) : 1;
+
+  torch::stable::parallel_for(0, groups, grain, [&](int64_t begin, int64_t end) {
     Group<T> group;
     for (int64_t g = begin; g < end; ++g) {
       group.clear();
