@@ -1,7 +1,8 @@
 """Loads weights from files that may be old, partial, foreign or hostile."""
 
 import hashlib
-import pickle
+import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,29 +67,11 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     if not path.is_file():
         raise UserError("no such checkpoint", where=path)
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if "Unsupported" not in str(error):
-            raise UserError(
-                "is not a checkpoint that torch can read (corrupt)", where=path
-            ) from error
-        raise UserError(
-            "holds more than tensors and plain values, so it was not loaded (it could run code)",
-            where=path,
-            mend="save only the state dict: torch.save(model.state_dict(), path)",
-        ) from error
-    except (
-        RuntimeError,
-        EOFError,
-        ValueError,
-        KeyError,
-        OSError,
-        AttributeError,
-        TypeError,
-    ) as error:
-        raise UserError(
-            f"is not a checkpoint that torch can read ({_first_line(error)})", where=path
-        ) from error
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about odd pickles, which are refused below
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises half a dozen kinds for what is not its own
+        raise _unreadable(path, error) from error
     state, meta = _split(content, path)
     return Checkpoint(path, state, meta, file_hash(path))
 
@@ -97,8 +80,14 @@ def load_weights(module: nn.Module, checkpoint: Checkpoint) -> LoadReport:
     """Load what matches by name and shape; buffers that count batches may be absent.
 
     Raises:
-        UserError: nothing matches, or shapes show that the file is of another detector.
+        UserError: nothing matches.
     """
+    fits, report = _compare(module, checkpoint)
+    module.load_state_dict(fits, strict=False)
+    return report
+
+
+def _compare(module: nn.Module, checkpoint: Checkpoint) -> tuple[dict[str, Tensor], LoadReport]:
     own = module.state_dict()
     fits = {k: v for k, v in checkpoint.state.items() if k in own and own[k].shape == v.shape}
     mismatched = tuple(
@@ -118,17 +107,16 @@ def load_weights(module: nn.Module, checkpoint: Checkpoint) -> LoadReport:
             f"the detector {_some(list(own))}",
             where=checkpoint.path,
         )
-    module.load_state_dict(fits, strict=False)
-    return report
+    return fits, report
 
 
 def load_detector(module: nn.Module, checkpoint: Checkpoint) -> LoadReport:
     """`load_weights` for a file that must be of this very detector.
 
     Raises:
-        UserError: a name or a shape does not match; all are listed.
+        UserError: a name or a shape does not match; the detector is as it was.
     """
-    report = load_weights(module, checkpoint)
+    fits, report = _compare(module, checkpoint)
     if not report.complete:
         lines = report.lines()
         raise UserError(
@@ -138,6 +126,7 @@ def load_detector(module: nn.Module, checkpoint: Checkpoint) -> LoadReport:
             where=checkpoint.path,
             mend="check the detector's name and its number of classes",
         )
+    module.load_state_dict(fits, strict=False)
     return report
 
 
@@ -171,7 +160,7 @@ def _split(content: Any, path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]
         content = content["state_dict"]
     if not isinstance(content, Mapping) or not content:
         raise UserError(
-            f"holds {type(content).__name__}, not a state dict",
+            f"holds {'nothing' if content == {} else type(content).__name__}, not a state dict",
             where=path,
             mend='a state dict, or {"state_dict": ..., "meta": ...}',
         )
@@ -190,6 +179,17 @@ def _some(names: list[str]) -> str:
     return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
 
 
-def _first_line(error: Exception) -> str:
-    text = str(error).strip().splitlines()
-    return text[0][:120] if text else type(error).__name__
+def _unreadable(path: Path, error: Exception) -> UserError:
+    if isinstance(error, OSError) and error.strerror:
+        return UserError(f"cannot be read: {error.strerror}", where=path)
+    forbidden = re.search(r"GLOBAL ([\w.]+)", str(error))
+    if forbidden:
+        return UserError(
+            f"holds '{forbidden[1]}', more than tensors and plain values, so it was not loaded "
+            "(it could run code)",
+            where=path,
+            mend="save only the state dict: torch.save(model.state_dict(), path)",
+        )
+    return UserError(
+        "is not a checkpoint that torch can read (damaged, or no checkpoint)", where=path
+    )
