@@ -1,6 +1,7 @@
 """The folder of one run: what lies where."""
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ from typing import Any
 from harness.errors import UserError
 from harness.files import write_text
 from harness.records.store import RecordStore
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
 @dataclass(frozen=True)
@@ -44,8 +47,10 @@ def create_folder(results: Path, suite: str, run_id: str) -> RunFolder:
     """Make the folder of a new run.
 
     Raises:
-        UserError: it exists already, or cannot be made.
+        UserError: it exists already, cannot be made, or `run_id` is no name.
     """
+    if not NAME.fullmatch(run_id):
+        raise UserError(f"'{run_id}' is no name", where="--run-id", mend="letters, digits, ._-")
     path = results / suite / run_id
     try:
         path.mkdir(parents=True, exist_ok=False)

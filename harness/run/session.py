@@ -3,6 +3,7 @@
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,8 +14,9 @@ from typing import Any
 
 from rich.console import Console
 
+from harness.data.annotations import read_annotations
 from harness.data.folder import check_split
-from harness.errors import CellError, ExitCode, UserError
+from harness.errors import CellError, ExitCode, Interrupted, UserError
 from harness.files import write_text
 from harness.plan.cells import Cell, Plan
 from harness.plan.planner import resolved
@@ -32,6 +34,7 @@ from harness.run.stages import StageRunner
 from harness.stages.train.state import CHECKPOINT
 
 SHARED_STAGES = ("train", "evaluate")  # the work of which all processes of a run take part in
+DECODED_FIRST = 1000  # images of a split that are all decoded before anything is trained
 
 
 def run_plan(plan: Plan, *, device: str, run_id: str | None, resume: bool, results: Path) -> int:
@@ -42,33 +45,41 @@ def run_plan(plan: Plan, *, device: str, run_id: str | None, resume: bool, resul
 
     Raises:
         UserError: the data, the device or the results folder are not usable.
-        KeyboardInterrupt: by a signal; what was measured is on disk and reported.
+        Interrupted: by a signal; what was measured is on disk and reported.
     """
     launch = find_launch(device)
-    plan.source.prepare()
-    _check_data(plan, launch)
+    with _sigterm_interrupts():
+        plan.source.prepare()
+        _check_data(plan, launch)
+        session = _start(plan, launch, run_id, resume, results)
+        try:
+            with reporter(len(plan.cells), quiet=not launch.is_main) as report:
+                for (name, seed), cells in groupby(plan.cells, lambda c: (c.detector, c.seed)):
+                    session.run_detector(name, seed, list(cells), report)
+        except KeyboardInterrupt as stop:
+            session.write_reports()
+            continued = f"--resume --run-id {session.folder.run_id} continues"
+            raise Interrupted(_signal_of(stop), f"interrupted; {continued}") from stop
+    session.write_reports()
+    if launch.is_main:
+        print_summary(session.folder.records.read(), plan, session.folder.path, Console())
+    return int(ExitCode.CELL_FAILED if session.failed else ExitCode.OK)
+
+
+def _start(
+    plan: Plan, launch: Launch, run_id: str | None, resume: bool, results: Path
+) -> "Session":
+    """Open the run's folder and write down what is going to be done, and on what."""
     folder = _open(plan, launch, run_id, resume, results)
     environment = describe_environment()
     if launch.is_main:
         folder.write_json("plan.json", resolved(plan))
         folder.write_json("environment.json", environment.to_dict())
-    session = Session(plan, launch, folder, environment, StageRunner(plan, launch, resume))
-    try:
-        with reporter(len(plan.cells), quiet=not launch.is_main) as report, _sigterm_interrupts():
-            for (name, seed), cells in groupby(plan.cells, lambda c: (c.detector, c.seed)):
-                session.run_detector(name, seed, list(cells), report)
-    except KeyboardInterrupt:
-        if launch.is_main:
-            print(
-                f"harness: interrupted; continue with --resume --run-id {folder.run_id}",
-                file=sys.stderr,
-            )
-        raise
-    finally:
-        session.write_reports()
-    if launch.is_main:
-        print_summary(folder.records.read(), plan, folder.path, Console())
-    return int(ExitCode.CELL_FAILED if session.failed else ExitCode.OK)
+    return Session(plan, launch, folder, environment, StageRunner(plan, launch, resume))
+
+
+def _signal_of(stop: KeyboardInterrupt) -> int:
+    return stop.signum if isinstance(stop, Interrupted) else signal.SIGINT
 
 
 @dataclass
@@ -97,14 +108,26 @@ class Session:
                     report.finish(str(cell), "kept")
                     continue
                 weighted = self._run_cell(cell, weighted, report)
-            except (CellError, UserError) as error:
-                self._record_failure(cell, str(error))
-                report.finish(str(cell), f"failed: {error}")
-                if cell.stage == "train":
-                    return self._skip(cells[cells.index(cell) + 1 :], report)
-                if weighted is None:
+            except KeyboardInterrupt:
+                self._record_end(cell, "interrupted", "by a signal; --resume continues")
+                raise
+            except (Exception, SystemExit) as error:  # a bug of a plugin is its cell's alone
+                line = self._explain(cell, error)
+                self._record_failure(cell, line)
+                report.finish(str(cell), f"failed: {line}")
+                if cell.stage == "train" or weighted is None:
                     return self._skip(cells[cells.index(cell) + 1 :], report)
         return None
+
+    def _explain(self, cell: Cell, error: BaseException) -> str:
+        """One line; of what nobody foresaw, the traceback goes to the cell's folder."""
+        if isinstance(error, CellError | UserError):
+            return str(error)
+        path = self.folder.cell(cell.detector, cell.seed) / f"{cell.stage}_error.txt"
+        if self.launch.is_main:
+            write_text(path, "".join(traceback.format_exception(error)))
+        what = " ".join(str(error).split())[:300]
+        return f"{type(error).__name__}: {what} (traceback in {path})"
 
     def _detector(self, name: str, seed: int, cells: list[Cell], checkpoint: Path) -> Weighted:
         built = build_detector(self.plan, name, seed)
@@ -147,8 +170,11 @@ class Session:
 
     def _record_failure(self, cell: Cell, error: str) -> None:
         self.failed = True
+        self._record_end(cell, "failed", error)
+
+    def _record_end(self, cell: Cell, status: str, error: str) -> None:
         if self.launch.is_main:
-            record = Record(kind="cell", status="failed", error=error, **self._common(cell, ""))
+            record = Record(kind="cell", status=status, error=error, **self._common(cell, ""))
             self.folder.records.append([record])
 
     def _common(self, cell: Cell, weights: str) -> dict[str, Any]:
@@ -188,9 +214,10 @@ def _check_data(plan: Plan, launch: Launch) -> None:
     names = ["train", "val"] if "train" in plan.suite.stages else ["val"]
     for name in names:
         split = plan.source.split(name)  # type: ignore[arg-type]
-        for warning in check_split(split):
+        few = len(read_annotations(split.annotations).images) <= DECODED_FIRST
+        for warning in check_split(split, thorough=few and launch.is_main):
             if launch.is_main:
-                print(f"harness: note: {warning}", file=sys.stderr)
+                print(f"harness: note: {name} data: {warning}", file=sys.stderr)
 
 
 @contextmanager
@@ -198,7 +225,7 @@ def _sigterm_interrupts() -> Iterator[None]:
     """Outside training, which has its own way, SIGTERM stops a run as Ctrl-C does."""
 
     def interrupt(signum: int, frame: object) -> None:
-        raise KeyboardInterrupt
+        raise Interrupted(signum, "terminated")
 
     before = signal.signal(signal.SIGTERM, interrupt)
     try:
