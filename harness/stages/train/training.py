@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -54,7 +54,7 @@ class Training:
         self.total = total_steps(settings, loader.steps_per_epoch)
         self.step, self.losses, self.loss_steps = 0, dict[str, float](), 0
         self.window, self.clock = LossWindow(), Clock(sessions=1)
-        self.rates = (math.nan, math.nan)
+        self.rates, self.within_step = (math.nan, math.nan), False
         detector.to(self.device).train()
         decay = settings.ema_decay
         self.ema = None if decay is None else build_ema(detector, decay)
@@ -88,19 +88,12 @@ class Training:
         Raises:
             CellError, Interrupted, UserError: as `train`.
         """
-        batches = endless(self.loader, self.step * self.settings.accumulate)
         log = TrainLog(self.folder / LOG, keep_until=self.step) if self.is_main else None
         try:
-            while self.step < self.total:
-                self.stop_if_asked(stop)
-                with self.clock.step():
-                    micro = self.fetch(batches, stop)
-                    lr = self.advance(micro)
-                    self.look(log, lr)
-                if on_progress is not None and self.is_main:
-                    on_progress(self.progress(lr))
-                if self.ends_epoch and self.step < self.total:
-                    self.save()
+            self.take_steps(stop, log, on_progress)
+        except RuntimeError:
+            self.save_after_crash(stop)
+            raise
         finally:
             if log is not None:
                 log.close()
@@ -108,17 +101,39 @@ class Training:
         self.stop_if_asked(stop)
         return done
 
-    def fetch(self, batches: Iterator[Batch], stop: StopRequest) -> list[Batch]:
-        """All batches of a step, before any of them changes a weight."""
-        try:
-            with self.clock.waiting(), preserved_rng():
-                return [next(batches) for _ in range(self.settings.accumulate)]
-        except RuntimeError:
-            # a signal to the whole process group kills the loader's workers too, perhaps first
-            time.sleep(ECHO_SECONDS / 4)
-            if not self.is_parallel:
-                self.stop_if_asked(stop)
-            raise
+    def take_steps(
+        self, stop: StopRequest, log: TrainLog | None, on_progress: OnProgress | None
+    ) -> None:
+        batches = endless(self.loader, self.step * self.settings.accumulate)
+        while self.step < self.total:
+            self.stop_if_asked(stop)
+            with self.clock.step():
+                with self.clock.waiting(), preserved_rng():
+                    # all of a step's batches, before any of them changes a weight
+                    micro = [next(batches) for _ in range(self.settings.accumulate)]
+                self.within_step = True
+                lr = self.advance(micro)
+                self.look(log, lr)
+                self.within_step = False
+            if on_progress is not None and self.is_main:
+                on_progress(self.progress(lr))
+            if self.ends_epoch and self.step < self.total:
+                self.save()
+
+    def save_after_crash(self, stop: StopRequest) -> None:
+        """Raise Interrupted if a signal is behind the crash, saving first if that is possible.
+
+        A signal to the whole process group kills the loader's workers too, and torch then
+        raises RuntimeError wherever this process is, within a step perhaps: then the weights
+        are of no step, and the state before is the one to go on from.
+        """
+        time.sleep(ECHO_SECONDS / 4)  # the workers may have got it first
+        if stop.signum is None or self.is_parallel:
+            return
+        if not self.within_step:
+            self.stop_if_asked(stop)
+        line = f"{name_of(stop.signum)} within step {self.step + 1} of {self.total}"
+        raise Interrupted(stop.signum, f"{line}; --resume continues from the last checkpoint")
 
     def advance(self, micro: list[Batch]) -> float:
         """One optimiser step; returns its learning rate."""

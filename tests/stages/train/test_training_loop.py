@@ -260,7 +260,7 @@ def test_a_disk_that_fills_up_loses_nothing(
         replace(source, target)
 
     monkeypatch.setattr(os, "replace", fill_up)
-    with pytest.raises(UserError, match=r"state\.pt: cannot write: No space left"):
+    with pytest.raises(UserError, match=r"state\.pt: cannot be written: No space left"):
         run(tmp_path / "cut")
     monkeypatch.undo()
     run(tmp_path / "cut", resume=True)
@@ -269,5 +269,5 @@ def test_a_disk_that_fills_up_loses_nothing(
 
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(UserError, match="cannot write: Not a directory"):
+    with pytest.raises(UserError, match="cannot be written: Not a directory"):
         run(tmp_path / "file" / "cell")

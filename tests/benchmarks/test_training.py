@@ -1,0 +1,118 @@
+"""The training stage on TinyDet-S: what the loop adds to a step, and whether it waits for data."""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import pytest
+import torch
+
+import harness
+from harness.data.batch import Inputs, Targets
+from harness.data.loader import train_loader
+from harness.manifest.schema import Train
+from harness.model.detector import Detector
+from harness.stages.train.loop import train
+from harness.stages.train.optim import build_optimizer
+from harness.stages.train.stream import MakeLoader
+from harness_plugins.synthetic.source import SyntheticSource
+
+SUITE = Path(__file__).parents[2] / "suites" / "tinydet.yaml"
+THREADS, BATCH, STEPS = 2, 4, 20
+WAIT_GOAL = 0.10
+
+
+@pytest.fixture(autouse=True)
+def two_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(THREADS)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> SyntheticSource:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HARNESS_CACHE", str(tmp_path_factory.mktemp("cache")))
+        made = SyntheticSource(train_images=40, val_images=1, side=384, seed=0)
+        made.prepare()
+        return made
+
+
+def settings(**changes: Any) -> Train:
+    given = {
+        "steps": STEPS,
+        "batch_size": BATCH,
+        "optimizer": {"name": "adamw", "lr": 1e-3},
+        "clip_norm": None,
+    }
+    return Train.model_validate(given | changes)
+
+
+class OneBatch:
+    """The same batch at every step: a loader that never keeps anybody waiting."""
+
+    steps_per_epoch = 1000
+
+    def __init__(self, batch: tuple[Inputs, Targets]) -> None:
+        self.batch = batch
+
+    def batches(self, epoch: int, start: int = 0) -> Iterator[tuple[Inputs, Targets]]:
+        while True:
+            yield self.batch
+
+
+def train_with(detector: Detector, make_loader: MakeLoader, how: Train, folder: Path) -> Any:
+    result = train(detector, make_loader, how, seed=0, folder=folder)
+    return {m.metric: m.value for m in result.measurements if not m.scope}
+
+
+def bare_seconds(batch: tuple[Inputs, Targets], how: Train) -> float:
+    """Seconds a step of forward, backward and optimiser alone; the first is left out."""
+    detector = harness.build(SUITE, "tinydet_s").train()
+    optimizer = build_optimizer(detector.parameters(), how.optimizer)
+    inputs, targets = batch
+    start = math.nan
+    for step in range(STEPS):
+        if step == 1:
+            start = perf_counter()
+        losses = detector(detector.prepare(inputs), targets)
+        torch.stack(list(losses.values())).sum().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    return (perf_counter() - start) / (STEPS - 1)
+
+
+def test_the_loop_adds_little_to_a_step(
+    benchmark: Any, capsys: Any, source: SyntheticSource, tmp_path: Path
+) -> None:
+    """Time in the stage's steps over that of the same steps written out."""
+    how, detector = settings(workers=0), harness.build(SUITE, "tinydet_s")
+    batch = next(train_loader(source.split("train"), detector.resize, how, 0).batches(0))
+    bare = bare_seconds(batch, how)
+    found = benchmark.pedantic(
+        train_with, (detector, lambda *_: OneBatch(batch), how, tmp_path), rounds=1
+    )
+    seconds = BATCH / found["train_images_per_second"]
+    benchmark.extra_info.update(bare_seconds=bare, loop_seconds=seconds)
+    with capsys.disabled():
+        print(f"\n{benchmark.name}: {seconds / bare:.2f}x ({seconds:.3f} s, bare {bare:.3f} s)")
+
+
+@pytest.mark.parametrize("augment", ["flip", "paper"])
+def test_the_loader_keeps_up(
+    benchmark: Any, capsys: Any, source: SyntheticSource, tmp_path: Path, augment: str
+) -> None:
+    """Share of the steps spent waiting for one worker."""
+    how, detector = settings(augment=augment, workers=1), harness.build(SUITE, "tinydet_s")
+
+    def make_loader(rank: int, world: int) -> Any:
+        return train_loader(source.split("train"), detector.resize, how, 0, rank=rank, world=world)
+
+    found = benchmark.pedantic(train_with, (detector, make_loader, how, tmp_path), rounds=1)
+    share = found["train_loader_wait"]
+    benchmark.extra_info.update(wait_share=share, goal=WAIT_GOAL)
+    with capsys.disabled():
+        print(f"\n{benchmark.name}: {share:.1%} waiting (goal: under {WAIT_GOAL:.0%})")
