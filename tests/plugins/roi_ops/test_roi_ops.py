@@ -42,7 +42,7 @@ def test_a_box_goes_to_one_map() -> None:
 
 
 @given(st.floats(0.5, 400), st.floats(0.5, 400))
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 def test_levels_follow_the_rule(width: float, height: float) -> None:
     exact = math.log2(math.sqrt(width * height) / 30 + 1e-6)
     found = assign_levels(torch.tensor([0, 0, width, height], dtype=torch.float64), 30, 3).item()
