@@ -96,7 +96,7 @@ def detector_parts(registry: Registry, detector: Detector, place: Place) -> dict
 
 
 def _part(registry: Registry, kind: str, use: Use, path: KeyPath, place: Place) -> Part:
-    entry = registry.get(kind, use.use, where=place(path))
+    entry = registry.get(kind, use.use, where=place((*path, "use")))
     model = entry.declaration.params
     try:
         params = model.model_validate(use.params)

@@ -203,7 +203,8 @@ def _open(plan: Plan, launch: Launch, run_id: str | None, resume: bool, results:
     suite = plan.suite.suite
     if resume:
         return open_folder(results, suite, run_id)
-    name = launch.agree(run_id or datetime.now().strftime("%Y%m%d-%H%M%S"))
+    new = datetime.now().strftime("%Y%m%d-%H%M%S")
+    name = launch.agree(new if run_id is None else run_id)
     if launch.is_main:
         return create_folder(results, suite, name)
     return RunFolder(results / suite / name)

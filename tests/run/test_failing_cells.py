@@ -1,0 +1,85 @@
+"""One cell that fails, for whatever reason, leaves the others alone."""
+
+from pathlib import Path
+
+import pytest
+from tiny_suite import tiny, write_manifest
+
+from harness import load_results
+from harness.records.store import read_records
+
+# name -> (parameters, the stage that fails, what its record says)
+TROUBLES = {
+    "user_build": (
+        {"where": "build", "what": "user"},
+        "train",
+        "detectors.user_build detector 'tiny': does not like it",
+    ),
+    "bug_build": (
+        {"where": "build", "what": "bug"},
+        "train",
+        "ZeroDivisionError: a bug of two lines",
+    ),
+    "cell_losses": ({"where": "losses", "what": "cell"}, "train", "cannot go on"),
+    "bug_losses": ({"where": "losses", "what": "bug"}, "train", "ZeroDivisionError: a bug"),
+    "exit_losses": ({"where": "losses", "what": "exit"}, "train", "SystemExit: 7"),
+    "nan_losses": ({"where": "losses", "what": "nan"}, "train", "loss became NaN at step 1"),
+    "bug_post": ({"where": "postprocess", "what": "bug"}, "evaluate", "ZeroDivisionError: a bug"),
+    "user_post": ({"where": "postprocess", "what": "user"}, "evaluate", "does not like it"),
+}
+NOT_RUN = "not run: an earlier stage of this detector failed"
+
+
+@pytest.fixture
+def troubled(cli, tmp_path: Path, data: Path):
+    """Everything that can go wrong in a cell, between two sound detectors."""
+    sick = [tiny(name, **params) for name, (params, _, _) in TROUBLES.items()]
+    write_manifest(tmp_path / "m.yaml", data, [tiny("first"), *sick, tiny("last")])
+    return cli("run", "m.yaml", "--run-id", "sick")
+
+
+def test_failures_stay_in_their_cells(troubled, cli, tmp_path: Path, data: Path):
+    folder = tmp_path / "results" / "tiny" / "sick"
+    assert troubled.code == 1
+    assert "Traceback" not in troubled.err + troubled.out
+    ends = {
+        (r.detector, r.stage): r for r in read_records(folder / "records.jsonl") if r.kind == "cell"
+    }
+    for name in ("first", "last"):
+        assert {ends[name, s].status for s in ("train", "evaluate", "cost", "latency")} == {"ok"}
+    for name, (_, stage, message) in TROUBLES.items():
+        assert ends[name, stage].status == "failed"
+        assert message in ends[name, stage].error
+        assert "\n" not in ends[name, stage].error
+        assert f"{name} seed 0 {stage}: failed: " in troubled.err
+        if stage == "train":
+            assert {ends[name, s].error for s in ("evaluate", "cost", "latency")} == {NOT_RUN}
+    _check_tracebacks(folder)
+    _check_reports(folder)
+    _check_resume(cli, tmp_path, data)
+
+
+def _check_tracebacks(folder: Path) -> None:
+    """Of bugs, and of bugs alone, the traceback is kept."""
+    kept = {p.parent.parent.name for p in (folder / "cells").rglob("*_error.txt")}
+    assert kept == {"bug_build", "bug_losses", "exit_losses", "bug_post"}
+    text = (folder / "cells" / "bug_losses" / "seed0" / "train_error.txt").read_text()
+    assert text.startswith("Traceback")
+    assert "tiny_detectors.py" in text
+
+
+def _check_reports(folder: Path) -> None:
+    frame = load_results(folder / "results.csv")
+    failed = frame[frame["status"] == "failed"]
+    assert set(failed["detector"]) == set(TROUBLES)
+    assert "a bug of two lines" in (folder / "report.html").read_text()
+
+
+def _check_resume(cli, tmp_path: Path, data: Path) -> None:
+    """A mended cell that never got as far as training is done; what was good is kept."""
+    write_manifest(tmp_path / "m.yaml", data, [tiny("first"), tiny("bug_build")])
+    done = cli("run", "m.yaml", "--resume", "--run-id", "sick")
+    assert done.code == 0, done.err
+    assert "first seed 0 evaluate: kept" in done.err
+    frame = load_results(tmp_path / "results" / "tiny" / "sick")
+    assert set(frame[frame["detector"] == "bug_build"]["status"]) == {"ok"}
