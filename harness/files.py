@@ -1,5 +1,6 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, and what they are known by."""
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -32,6 +33,12 @@ def write_atomic(path: Path, data: bytes | memoryview) -> None:
 def write_text(path: Path, text: str) -> None:
     """`write_atomic` of UTF-8 text."""
     write_atomic(path, text.encode())
+
+
+def hash_file(path: Path) -> str:
+    """First 16 digits of the SHA-256 of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()[:16]
 
 
 def sync_folder(folder: Path) -> None:

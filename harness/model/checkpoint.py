@@ -1,6 +1,5 @@
 """Loads weights from files that may be old, partial, foreign or hostile."""
 
-import hashlib
 import re
 import warnings
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.errors import UserError
+from harness.files import hash_file
 
 SHOWN = 3  # names listed in an error line; the report has them all
 
@@ -73,7 +73,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     except Exception as error:  # torch raises half a dozen kinds for what is not its own
         raise _unreadable(path, error) from error
     state, meta = _split(content, path)
-    return Checkpoint(path, state, meta, file_hash(path))
+    return Checkpoint(path, state, meta, hash_file(path))
 
 
 def load_weights(module: nn.Module, checkpoint: Checkpoint) -> LoadReport:
@@ -144,12 +144,6 @@ def load_backbone(backbone: nn.Module, checkpoint: Checkpoint) -> LoadReport:
         backbone,
         Checkpoint(checkpoint.path, inside or checkpoint.state, checkpoint.meta, checkpoint.sha256),
     )
-
-
-def file_hash(path: Path) -> str:
-    """First 16 digits of the SHA-256 of a file."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()[:16]
 
 
 def _split(content: Any, path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -1,6 +1,7 @@
 """Manifest + registry + choices -> plan. Pure: nothing is trained, written or downloaded."""
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -8,6 +9,7 @@ from pydantic import ValidationError
 from harness import __version__
 from harness.data.source import DataSource
 from harness.errors import UserError, near_names
+from harness.files import hash_file
 from harness.manifest.reader import KeyPath
 from harness.manifest.schema import PART_KINDS, Detector, Suite, Use
 from harness.manifest.suite import Manifest, invalid
@@ -52,7 +54,7 @@ def make_plan(
     )
     _check_metrics(manifest, suite, meters)
     source = _source(manifest, registry, suite)
-    cells = () if classes is not None else _cells(suite, parts, meters, source.fingerprint())
+    cells = () if classes is not None else _cells(manifest, suite, parts, meters, source)
     fingerprint = digest([c.fingerprint for c in cells])
     names = tuple(classes) if classes is not None else source.classes()
     return Plan(suite, source, names, parts, meters, cells, fingerprint)
@@ -76,10 +78,9 @@ def _choose(
         if stage not in STAGES:
             mend = near_names(stage, list(STAGES))
             raise UserError(f"there is no stage '{stage}'", where="--stages", mend=mend)
-    if stages:
-        changes["stages"] = tuple(s for s in STAGES if s in stages)
-    if seeds:
-        changes["seeds"] = tuple(dict.fromkeys(seeds))
+    wanted = stages or suite.stages
+    changes["stages"] = tuple(s for s in STAGES if s in wanted)
+    changes["seeds"] = tuple(dict.fromkeys(seeds or suite.seeds))
     if data_root is not None:
         changes["data"] = Use(use="coco", params={"root": data_root})
     return suite.model_copy(update=changes)
@@ -133,9 +134,40 @@ def _source(manifest: Manifest, registry: Registry, suite: Suite) -> DataSource:
     return source
 
 
-def _cells(suite: Suite, parts: Parts, meters: Sequence[MeterPart], data: str) -> tuple[Cell, ...]:
+def _weights(detector: Detector, place: Place) -> list[str | None]:
+    """Hashes of the files that the weights come from.
+
+    Raises:
+        UserError: one is not there.
+    """
+    hashes: list[str | None] = []
+    for key in ("checkpoint", "backbone_checkpoint"):
+        path = getattr(detector, key)
+        try:
+            hashes.append(None if path is None else hash_file(Path(path)))
+        except OSError as error:
+            found = f"'{path}' cannot be read: {error.strerror}"
+            raise UserError(
+                found, where=place((key,)), mend="the path of a weights file"
+            ) from error
+    return hashes
+
+
+def _cells(
+    manifest: Manifest, suite: Suite, parts: Parts, meters: Sequence[MeterPart], source: DataSource
+) -> tuple[Cell, ...]:
+    data = source.fingerprint()
+    weights = {
+        name: _weights(detector, _inside(manifest, ("detectors", name)))
+        for name, detector in suite.detectors.items()
+    }
     return tuple(
-        Cell(name, seed, stage, _fingerprint(suite, parts[name], meters, data, name, seed, stage))
+        Cell(
+            name,
+            seed,
+            stage,
+            _fingerprint(suite, parts[name], meters, weights[name], data, name, seed, stage),
+        )
         for name in suite.detectors
         for seed in suite.seeds
         for stage in suite.stages
@@ -146,6 +178,7 @@ def _fingerprint(
     suite: Suite,
     parts: Mapping[str, Part],
     meters: Sequence[MeterPart],
+    weights: list[str | None],
     data: str,
     name: str,
     seed: int,
@@ -156,7 +189,7 @@ def _fingerprint(
         "harness": __version__,
         "parts": {role: part.identity() for role, part in parts.items()},
         "input": detector.input.model_dump(),
-        "weights": [detector.checkpoint, detector.backbone_checkpoint],
+        "weights": weights,
         "train": detector.train.model_dump(exclude={"workers", "log_every"}),
         "seed": seed,
         "data": data,

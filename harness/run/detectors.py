@@ -6,10 +6,10 @@ from pathlib import Path
 
 import torch
 
+from harness.files import hash_file
 from harness.model.assemble import assemble
 from harness.model.checkpoint import (
     LoadReport,
-    file_hash,
     load_backbone,
     load_detector,
     read_checkpoint,
@@ -51,7 +51,7 @@ def build_detector(plan: Plan, name: str, seed: int) -> Weighted:
 def load_trained(weighted: Weighted, checkpoint: Path) -> Weighted:
     """The same detector with the weights of a finished training."""
     load_detector(weighted.detector, read_checkpoint(checkpoint))
-    return Weighted(weighted.detector, file_hash(checkpoint), weighted.notes)
+    return Weighted(weighted.detector, hash_file(checkpoint), weighted.notes)
 
 
 def _notes(report: LoadReport, path: str) -> tuple[str, ...]:

@@ -1,0 +1,221 @@
+"""Plans: pure, complete, and with fingerprints of what determines a number and nothing else."""
+
+# ruff: noqa: E501  a line of a table is a change or a mistake and what it leads to
+
+import json
+from pathlib import Path
+
+import pytest
+from tiny_suite import make_coco
+
+from harness.errors import UserError
+from harness.manifest.suite import load_manifest
+from harness.plan.cells import Plan
+from harness.plan.planner import make_plan, resolved
+from harness.plugin.manager import load_plugins
+
+MANIFEST = """\
+suite: demo
+defaults:
+  data: {{use: coco, params: {{root: {root}}}}}
+  meters: [coco_ap, macs_paper, parameters, latency]
+  columns: [ap]
+  detector:
+    input: {{size: 320}}
+    neck: {{use: tiny_fpn, params: {{groups: [7, 5, 1, 1]}}}}
+    rpn: {{use: tiny_rpn, params: {{anchor_scale: 2.25}}}}
+    roi_op: {{use: psroi_align_max, params: {{strides: [8, 16], finest_scale: 30}}}}
+    box_head: tiny_box_head
+    train: {{steps: 10}}
+profiles: {{quick: {{}}}}
+detectors:
+  one: {{backbone: mobilenetv3_d}}
+  two: {{backbone: mobilenetv3_d, train: {{steps: 20}}}}
+  whole: {{detector: ssdlite320_mobilenet_v3_large}}
+published:
+  - {{detector: one, metric: ap, value: 0.5, unit: AP, split: val, source: x}}
+"""
+STAGES = ("train", "evaluate", "cost", "latency")
+
+
+@pytest.fixture(scope="module")
+def registry():
+    return load_plugins()
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("plan")
+    make_coco(folder / "coco")
+    (folder / "m.yaml").write_text(MANIFEST.format(root=folder / "coco"))
+    return folder / "m.yaml"
+
+
+@pytest.fixture
+def plan(manifest: Path, registry):
+    def make(*sets: str, path: Path = manifest, **choices: object) -> Plan:
+        return make_plan(load_manifest(path, None, sets), registry, **choices)
+
+    return make
+
+
+def prints(plan: Plan, detector: str = "one") -> dict[str, str]:
+    return {c.stage: c.fingerprint for c in plan.cells if c.detector == detector and c.seed == 0}
+
+
+def test_cells_are_detectors_by_seeds_by_stages_in_the_order_of_the_data(plan):
+    cells = plan("seeds=[0, 4]").cells
+    assert len(cells) == 3 * 2 * 4
+    assert [(c.detector, c.seed, c.stage) for c in cells[:5]] == [
+        ("one", 0, "train"), ("one", 0, "evaluate"), ("one", 0, "cost"), ("one", 0, "latency"),
+        ("one", 4, "train"),
+    ]  # fmt: skip
+    assert len({c.fingerprint for c in cells}) == len(cells)
+
+
+def test_stages_and_seeds_come_once_and_in_order(plan):
+    for made in (
+        plan("stages=[cost, train, cost]", "seeds=[3, 3, 1]"),
+        plan(stages=["cost", "train"], seeds=[3, 3, 1]),
+    ):
+        assert [(c.seed, c.stage) for c in made.cells if c.detector == "one"] == [
+            (3, "train"), (3, "cost"), (1, "train"), (1, "cost"),
+        ]  # fmt: skip
+
+
+def test_a_plan_is_the_same_every_time(plan):
+    assert plan().fingerprint == plan().fingerprint
+    assert json.dumps(resolved(plan()), default=str) == json.dumps(resolved(plan()), default=str)
+
+
+EVERY = set(STAGES)
+CHANGES = [
+    ("detectors.one.neck.params.channels=490", EVERY),
+    ("detectors.one.backbone=mobilenetv3_bc", EVERY),
+    ("detectors.one.input.size=352", EVERY),
+    ("detectors.one.input.mean=[0, 0, 0]", EVERY),
+    ("detectors.one.checkpoint=a.pth", EVERY),
+    ("detectors.one.backbone_checkpoint=a.pth", EVERY),
+    ("detectors.one.train.steps=11", EVERY),
+    ("detectors.one.train.batch_size=3", EVERY),
+    ("detectors.one.train.optimizer.lr=0.5", EVERY),
+    ("detectors.one.train.schedule.warmup_steps=1", EVERY),
+    ("detectors.one.train.augment=none", EVERY),
+    ("detectors.one.train.precision=bfloat16", EVERY),
+    ("detectors.one.train.ema_decay=0.9", EVERY),
+    ("evaluate.max_images=3", {"evaluate"}),
+    ("latency.runs=7", {"latency"}),
+    ("latency.batch_size=2", {"latency"}),
+    ("meters=[{use: coco_ap, params: {backend: pycocotools}}, macs_paper, parameters, latency]", {"evaluate"}),
+    ("meters=[coco_ap, parameters, latency]", {"cost"}),
+    ("meters=[coco_ap, macs_paper, parameters]", {"latency"}),
+    # nothing of these determines a number
+    ("detectors.one.train.workers=7", set()),
+    ("detectors.one.train.log_every=7", set()),
+    ("evaluate.workers=7", set()),
+    ("evaluate.batch_size=7", set()),
+    ("columns=[ap50]", set()),
+    ("detectors.two.train.steps=99", set()),
+    ("detectors.two.backbone=mobilenetv3_bc", set()),
+    ("published=[]", set()),
+    ("suite=renamed", set()),
+    ("seeds=[0, 9]", set()),
+    ("stages=[train, evaluate, latency, cost]", set()),
+    ("detectors.one.neck.params.groups=[7, 5, 1, 1]", set()),
+    ("detectors.one.input.size=[320, 320]", set()),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "expected"), CHANGES)
+def test_fingerprints_change_with_what_determines_the_number(
+    plan, change: str, expected: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    Path("a.pth").write_bytes(b"weights")
+    before, after = prints(plan()), prints(plan(change))
+    assert {stage for stage in STAGES if before[stage] != after[stage]} == expected
+
+
+def test_fingerprints_change_with_the_data(plan, tmp_path: Path):
+    other = make_coco(tmp_path / "other", images=5)
+    same = make_coco(tmp_path / "same")
+    before = prints(plan())
+    assert set(before.values()) & set(prints(plan(data_root=str(other))).values()) == set()
+    assert prints(plan(data_root=str(same))) == before
+
+
+def test_fingerprints_change_with_the_plugin(manifest: Path, tmp_path: Path):
+    def fingerprint(extra: str) -> str:
+        file = tmp_path / "versioned_backbone.py"
+        file.write_text(
+            "from harness.plugin.declarations import Backbone, NoParams\n"
+            "from harness.plugin.hookspecs import hookimpl\n"
+            "@hookimpl\n"
+            "def harness_backbones():\n"
+            f"    return [Backbone('mine', 'x:y', NoParams, 's')]  # {extra}\n"
+        )
+        chosen = load_manifest(manifest, None, ["detectors.one.backbone=mine"])
+        return prints(make_plan(chosen, load_plugins([str(file)])))["train"]
+
+    assert fingerprint("a") == fingerprint("a") != fingerprint("b")
+
+
+def test_fingerprints_change_with_the_bytes_of_the_weights(plan, tmp_path: Path):
+    weights = tmp_path / "w.pth"
+    found = []
+    for content in (b"a", b"b", b"a"):
+        weights.write_bytes(content)
+        found.append(prints(plan(f"detectors.one.checkpoint={weights}"))["evaluate"])
+    assert found[0] == found[2] != found[1]
+
+
+MISTAKES = [
+    ("detectors.one.backbone=mobilenetv3_x", {}, "no backbone is called 'mobilenetv3_x' (did you mean 'mobilenetv3_d'?"),
+    ("detectors.one.rpn=tiny_rnp", {}, "no rpn is called 'tiny_rnp' (did you mean 'tiny_rpn'?"),
+    ("data.use=cocoo", {}, "no dataset is called 'cocoo' (did you mean 'coco'?"),
+    ("meters=[coco_ap, latncy]", {}, "no meter is called 'latncy' (did you mean 'latency'?"),
+    ("detectors.one.rpn.params.anchor_scael=3", {}, "detectors.one.rpn.params.anchor_scael: unknown key 'anchor_scael' (did you mean 'anchor_scale'?"),
+    ("detectors.one.rpn.params.anchor_scale=wide", {}, "detectors.one.rpn.params.anchor_scale: input should be a valid number"),
+    ("columns=[ap, ap_smal]", {}, "no meter of this suite writes the metric 'ap_smal' (did you mean 'ap_small'?"),
+    ("columns=[macs_fvcore]", {}, "no meter of this suite writes the metric 'macs_fvcore'"),
+    ("published=[{detector: onne, metric: ap, value: 1, unit: AP, split: v, source: s}]", {}, "the suite has no detector 'onne' (did you mean 'one'?"),
+    ("seeds=[0]", {"only": ["twoo"]}, "--only: the suite has no detector 'twoo' (did you mean 'two'?"),
+    ("seeds=[0]", {"stages": ["evaluat"]}, "--stages: there is no stage 'evaluat' (did you mean 'evaluate'?"),
+    ("detectors.one.checkpoint=no.pth", {}, "detectors.one.checkpoint: 'no.pth' cannot be read: No such file"),
+    ("data.params.root=nowhere", {}, "nowhere: is not a folder"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "choices", "expected"), MISTAKES)
+def test_mistakes_are_found_before_anything_runs(plan, change, choices, expected):
+    with pytest.raises(UserError) as caught:
+        plan(change, **choices)
+    line = str(caught.value)
+    assert expected in line
+    assert "\n" not in line
+
+
+def test_an_unknown_part_is_blamed_on_the_line_that_names_it(plan, manifest: Path, tmp_path: Path):
+    """The name stands in the defaults; a detector only adds parameters."""
+    text = manifest.read_text().replace("use: tiny_fpn", "use: tiny_fpm")
+    path = tmp_path / "m.yaml"
+    path.write_text(text.replace("one: {backbone", "one: {neck: {params: {}}, backbone"))
+    with pytest.raises(UserError) as caught:
+        plan(path=path)
+    assert str(caught.value).startswith(f"{path}:8 defaults.detector.neck.use: no neck is called")
+
+
+def test_choices_narrow_a_plan_without_changing_its_cells(plan):
+    whole = {str(c): c.fingerprint for c in plan().cells}
+    narrow = plan(only=["two"], stages=["evaluate"]).cells
+    assert [str(c) for c in narrow] == ["two seed 0 evaluate"]
+    assert narrow[0].fingerprint == whole["two seed 0 evaluate"]
+
+
+def test_resolved_is_json_and_names_every_parameter(plan):
+    plain = json.loads(json.dumps(resolved(plan())))
+    parts = plain["detectors"]["one"]["parts"]
+    assert parts["neck"]["params"]["groups"] == [7, 5, 1, 1]
+    assert parts["neck"]["plugin"][0] == "tinydet"
+    assert plain["classes"] == ["square", "bar"]
+    assert len(plain["cells"]) == 12
