@@ -20,7 +20,7 @@ from harness.stages.train.stream import MakeLoader
 from harness_plugins.synthetic.source import SyntheticSource
 
 SUITE = Path(__file__).parents[2] / "suites" / "tinydet.yaml"
-THREADS, BATCH, STEPS = 2, 4, 20
+THREADS, BATCH, STEPS = 2, 4, 12
 WAIT_GOAL = 0.10
 
 
