@@ -1,9 +1,15 @@
-"""What tests of every room share: where the real data sets lie."""
+"""What tests of several rooms share: real data sets, and runs of a tiny suite."""
 
 import os
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tiny_suite import PLUGIN, make_coco, write_manifest
+from tiny_suite import harness as harness_process
 
 SHARED = Path(os.environ.get("HARNESS_DATA") or Path(__file__).parents[2] / "shared" / "data")
 
@@ -14,3 +20,68 @@ def shared_data() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"no real data sets at {SHARED}; name their folder in HARNESS_DATA")
     return SHARED
+
+
+@dataclass(frozen=True)
+class Outcome:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def mistake(self) -> str:
+        """The one line of a user's mistake; notes on the data may stand before it."""
+        lines = [line for line in self.err.splitlines() if not line.startswith("harness: note:")]
+        assert len(lines) == 1, self.err
+        assert lines[0].startswith("harness: ")
+        assert "Traceback" not in self.err
+        return lines[0].removeprefix("harness: ")
+
+
+Cli = Callable[..., Outcome]
+
+
+@pytest.fixture
+def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Cli:
+    """Runs a command line in `tmp_path`, in this process."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+    def call(*arguments: object) -> Outcome:
+        from harness.cli.app import run
+
+        given = [str(a) for a in arguments]
+        if given[0] in ("run", "plan", "predict"):
+            given += ["-p", str(PLUGIN)]
+        monkeypatch.setattr(sys, "argv", ["harness", *given])
+        capfd.readouterr()
+        code = run(given)
+        return Outcome(code, *capfd.readouterr())
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four drawn images in each split."""
+    return make_coco(tmp_path_factory.mktemp("data") / "coco")
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Path:
+    """Folder in which the tiny suite has been run as a process, under the id `done`."""
+    folder = tmp_path_factory.mktemp("finished")
+    write_manifest(folder / "m.yaml", data)
+    done = harness_process("run", "m.yaml", "-p", PLUGIN, "--run-id", "done", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    (folder / "stdout.txt").write_text(done.stdout)
+    (folder / "stderr.txt").write_text(done.stderr)
+    return folder
+
+
+@pytest.fixture
+def copied(finished: Path, tmp_path: Path) -> Path:
+    """A copy of the finished run to spoil."""
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    return tmp_path / "results" / "tiny" / "done"

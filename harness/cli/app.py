@@ -67,7 +67,9 @@ for _name, _command in _COMMANDS.items():
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code. Anything unforeseen keeps its traceback."""
     try:
-        return int(app(args=list(arguments), standalone_mode=False) or ExitCode.OK)
+        return int(
+            app(args=list(arguments), prog_name="harness", standalone_mode=False) or ExitCode.OK
+        )
     except UsageError as error:
         command = error.ctx.command_path if error.ctx is not None else "harness"
         found = error.format_message().rstrip(".")

@@ -14,7 +14,7 @@ from typing import Any
 
 from rich.console import Console
 
-from harness.data.annotations import read_annotations
+from harness.data.annotations import Annotations, read_annotations
 from harness.data.folder import check_split
 from harness.errors import CellError, ExitCode, Interrupted, UserError
 from harness.files import write_text
@@ -210,12 +210,29 @@ def _open(plan: Plan, launch: Launch, run_id: str | None, resume: bool, results:
     return RunFolder(results / suite / name)
 
 
+def _check_classes(annotations: Annotations, classes: tuple[str, ...]) -> None:
+    """The splits of a set may disagree on what there is to be found."""
+    if annotations.classes != classes:
+        raise UserError(
+            f"has other categories than the other split: {_few(annotations.classes)}, "
+            f"there {_few(classes)}",
+            where=annotations.path,
+            mend="both splits need the same 'categories'",
+        )
+
+
+def _few(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
 def _check_data(plan: Plan, launch: Launch) -> None:
     """Find wrong annotations and missing files before anything is trained."""
     names = ["train", "val"] if "train" in plan.suite.stages else ["val"]
     for name in names:
         split = plan.source.split(name)  # type: ignore[arg-type]
-        few = len(read_annotations(split.annotations).images) <= DECODED_FIRST
+        annotations = read_annotations(split.annotations)
+        _check_classes(annotations, plan.classes)
+        few = len(annotations.images) <= DECODED_FIRST
         for warning in check_split(split, thorough=few and launch.is_main):
             if launch.is_main:
                 print(f"harness: note: {name} data: {warning}", file=sys.stderr)

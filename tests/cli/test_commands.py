@@ -1,0 +1,197 @@
+"""The other commands, on what a run left behind and on nothing."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from tiny_suite import PLUGIN, make_coco, write_manifest
+from tiny_suite import harness as harness_process
+
+COMMANDS = ["run", "plan", "list", "describe", "score", "predict", "doctor"]
+
+
+def test_help_names_every_command_and_the_module_runs_like_the_script(tmp_path: Path):
+    done = harness_process("--help", cwd=tmp_path)
+    assert done.returncode == 0
+    assert all(f" {name} " in done.stdout for name in COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["run"], "issing argument 'SUITE.yaml' (see 'harness run --help')"),
+        (["plan", "m.yaml", "--nope"], "o such option: --nope"),
+        (["frobnicate"], "o such command 'frobnicate'"),
+        (["predict", "a.jpg"], "issing option"),
+        (["plan", "none.yaml"], "none.yaml: no such file"),
+        (["list", "bakcbone"], "there is no kind 'bakcbone' (did you mean 'backbone'?"),
+        (["describe", "tiny_fnp"], "nothing is called 'tiny_fnp' (did you mean 'tiny_fpn'?"),
+        (["score", "none.json", "--annotations", "none.json"], "none.json"),
+        (["list", "-p", "nowhere.py"], "-p nowhere.py: no such file"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_2(cli, arguments: list[str], expected: str):
+    done = cli(*arguments)
+    assert expected in done.mistake
+    assert done.code == 2
+    assert done.out == ""
+
+
+def test_nothing_asked_for_shows_the_help(cli):
+    from harness.cli.app import run
+
+    assert run([]) == 2
+
+
+def test_list_and_describe(cli):
+    listed = cli("list")
+    assert listed.code == 0
+    for name in ("mobilenetv3_bc", "tiny_fpn", "coco_ap", "synthetic", "psroi_align_max"):
+        assert name in listed.out
+    assert "tiny_fpn" not in cli("list", "backbone").out
+    described = cli("describe", "tiny_fpn")
+    assert "channels: int = 245" in described.out
+    assert "by plugin 'tinydet'" in described.out
+
+
+def test_a_broken_plugin_is_named_once_and_harms_nobody(cli, tmp_path: Path):
+    (tmp_path / "broken_plugin.py").write_text("1 / 0")
+    done = cli("list", "-p", "broken_plugin.py")
+    assert done.code == 0
+    assert done.mistake == (
+        "plugin 'broken_plugin.py' failed to load: ZeroDivisionError: division by zero"
+    )
+
+
+def test_plan_shows_cells_and_json(cli, tmp_path: Path, data: Path):
+    write_manifest(tmp_path / "m.yaml", data)
+    shown = cli("plan", "m.yaml")
+    assert shown.code == 0
+    for word in ("tiny", "train", "evaluate", "cost", "latency", "channels=8", "2 steps"):
+        assert word in shown.out
+    plain = json.loads(cli("plan", "m.yaml", "--json", "--stages", "cost").out)
+    assert [c["stage"] for c in plain["cells"]] == ["cost"]
+    assert plain["detectors"]["tiny"]["parts"]["detector"]["params"]["channels"] == 8
+    assert not (tmp_path / "results").exists()
+
+
+def test_plan_with_cost_counts_parameters(cli, tmp_path: Path, data: Path):
+    write_manifest(tmp_path / "m.yaml", data)
+    meters = "meters=[coco_ap, parameters, macs_paper, latency]"
+    done = cli("plan", "m.yaml", "--cost", "--set", meters)
+    assert done.code == 0
+    assert "parameters" in done.out
+    assert "backbone" in done.out
+
+
+def test_ground_truth_scores_one(cli, tmp_path: Path, data: Path):
+    annotations = data / "annotations" / "instances_val.json"
+    document = json.loads(annotations.read_text())
+    found = [{**a, "score": 1.0} for a in document["annotations"]]
+    (tmp_path / "d.json").write_text(json.dumps(found))
+    done = cli("score", "d.json", "--annotations", annotations, "--per-class", "--csv", "s.csv")
+    assert done.code == 0, done.err
+    rows = [line.split(",") for line in (tmp_path / "s.csv").read_text().splitlines()]
+    values = {(row[0], row[1]): float(row[2]) for row in rows[1:]}
+    assert values["ap", ""] == values["ap_small", ""] == 1.0
+    assert values["ap", "class/bar"] == 1.0
+
+
+@pytest.mark.parametrize("text", ["", "{", "[3]", '[{"image_id": 1}]', '{"a": 1}'])
+def test_detections_that_are_none(cli, tmp_path: Path, data: Path, text: str):
+    (tmp_path / "d.json").write_text(text)
+    done = cli("score", "d.json", "--annotations", data / "annotations" / "instances_val.json")
+    assert "d.json" in done.mistake
+    assert done.code == 2
+
+
+def test_predict_draws_and_writes_coco_json(cli, copied: Path, tmp_path: Path, data: Path):
+    checkpoint = copied / "cells" / "tiny" / "seed0" / "checkpoint.pt"
+    done = cli(
+        "predict", data / "val", "--checkpoint", checkpoint, "--out", "drawn", "--threshold", 0
+    )
+    assert done.code == 0, done.err
+    written = json.loads((tmp_path / "drawn" / "detections.json").read_text())
+    assert [c["id"] for c in written["categories"]] == [3, 7]
+    assert len(written["images"]) == 4
+    assert {a["image_id"] for a in written["annotations"]} == {1, 2, 3, 4}
+    drawn = sorted((tmp_path / "drawn").glob("*.jpg"))
+    assert len(drawn) == 4
+    assert Image.open(drawn[0]).size == (64, 48)
+
+
+def test_predictions_score_as_the_run_did(cli, copied: Path, tmp_path: Path, data: Path):
+    """The detections of the run, scored anew, give the run's AP."""
+    from harness import load_results
+
+    cell = copied / "cells" / "tiny" / "seed0"
+    annotations = data / "annotations" / "instances_val.json"
+    assert (
+        cli("score", cell / "detections.json", "--annotations", annotations, "--csv", "s.csv").code
+        == 0
+    )
+    rows = [line.split(",") for line in (tmp_path / "s.csv").read_text().splitlines()[1:]]
+    scored = {row[0]: float(row[2]) for row in rows if row[1] == ""}
+    frame = load_results(copied)
+    whole = frame[(frame["stage"] == "evaluate") & (frame["scope"] == "")].set_index("metric")[
+        "value"
+    ]
+    assert scored["ap"] == whole["ap"]
+
+
+@pytest.mark.parametrize(
+    ("image", "checkpoint", "expected"),
+    [
+        ("none.jpg", None, "none.jpg: no such image"),
+        ("text.jpg", None, "text.jpg"),
+        ("empty", None, "empty: there is no image"),
+        ("good.jpg", "none.pt", "none.pt: no such checkpoint"),
+        ("good.jpg", "text.jpg", "text.jpg: is not a checkpoint"),
+    ],
+)
+def test_predict_on_what_cannot_be(cli, copied, tmp_path, data, image, checkpoint, expected):
+    (tmp_path / "text.jpg").write_text("no image")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "good.jpg").write_bytes((data / "val" / "1.jpg").read_bytes())
+    weights = checkpoint or copied / "cells" / "tiny" / "seed0" / "checkpoint.pt"
+    done = cli("predict", image, "--checkpoint", weights, "--out", "drawn")
+    assert expected in done.mistake
+    assert done.code == 2
+
+
+def test_doctor_tells_good_data_from_bad(cli, tmp_path: Path, data: Path):
+    good = cli("doctor", "--data", data, "--thorough")
+    assert good.code == 0
+    assert "torch" in good.out
+    assert "ops on CPU" in good.out
+    bad = make_coco(tmp_path / "coco", edit=lambda d: d["images"][0].update(file_name="no.jpg"))
+    done = cli("doctor", "--data", bad)
+    assert done.code == 2
+    assert "no.jpg is missing" in done.out
+
+
+def test_what_is_no_mistake_of_the_user_keeps_its_traceback(tmp_path: Path):
+    """A part whose target is not there is its author's bug, and says where."""
+    (tmp_path / "hollow.py").write_text(
+        "from harness.plugin.declarations import Dataset, NoParams\n"
+        "from harness.plugin.hookspecs import hookimpl\n"
+        "@hookimpl\n"
+        "def harness_datasets():\n"
+        "    return [Dataset('hollow', 'hollow:nothing', NoParams, 's')]\n"
+    )
+    write_manifest(tmp_path / "m.yaml", tmp_path)
+    done = harness_process(
+        "plan", "m.yaml", "-p", "hollow.py", "-p", PLUGIN, "--set", "data=hollow", cwd=tmp_path
+    )
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert "has no attribute 'nothing'" in done.stderr
+
+
+def test_a_closed_pipe_is_no_crash(tmp_path: Path):
+    command = f"{sys.executable} -m harness list | head -n 1"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, cwd=tmp_path)
+    assert done.stderr == ""
