@@ -34,8 +34,8 @@ def assemble(
         whole.classes = names
         return whole
     size = spec.input.size
-    backbone = _build(parts["backbone"], where)
-    neck = _build(parts["neck"], where, backbone.out_features)
+    backbone = _build_maps(parts["backbone"], where)
+    neck = _build_maps(parts["neck"], where, backbone.out_features)
     _check_maps(backbone, neck, parts, size, where)
     rpn = _build(parts["rpn"], where, neck.out_features, image_size=size)
     roi_pool = _build(parts["roi_op"], where, neck.out_features)
@@ -56,11 +56,25 @@ def assemble(
 
 def _build(part: Part, where: str, *inputs: Any, **context: Any) -> Any:
     """Call a part's factory; a refusal says which detector and which part it was."""
-    place = f"{where} {part.role} '{part.declaration.name}'".strip()
     try:
         return part.declaration.load()(*inputs, **context, **part.params)
     except UserError as error:
-        raise UserError(error.found, where=place, mend=error.mend) from error
+        raise UserError(error.found, where=_place(part, where), mend=error.mend) from error
+
+
+def _build_maps(part: Part, where: str, *inputs: Any) -> Any:
+    """`_build` of a part that must say which feature maps it gives."""
+    module = _build(part, where, *inputs)
+    declared = getattr(module, "out_features", None)
+    if not isinstance(declared, Sequence) or not all(isinstance(f, FeatureSpec) for f in declared):
+        raise UserError(
+            "has no out_features", where=_place(part, where), mend="a tuple of FeatureSpec"
+        )
+    return module
+
+
+def _place(part: Part, where: str) -> str:
+    return f"{where} {part.role} '{part.declaration.name}'".strip()
 
 
 @torch.no_grad()
@@ -85,11 +99,15 @@ def _compare(
     where: str,
 ) -> None:
     expected = [(f.channels, -(-size[0] // f.stride), -(-size[1] // f.stride)) for f in declared]
+    if not isinstance(maps, Sequence) or not all(isinstance(m, torch.Tensor) for m in maps):
+        raise UserError(
+            f"gives {type(maps).__name__}, not a list of tensors", where=_place(part, where)
+        )
     actual = [tuple(m.shape[1:]) for m in maps]
     if expected != actual:
         raise UserError(
             f"declares {', '.join(map(str, declared))}, that is {expected} at {size[0]}x{size[1]}, "
             f"but gives {actual}",
-            where=f"{where} {part.role} '{part.declaration.name}'".strip(),
+            where=_place(part, where),
             mend="its out_features and its forward must agree",
         )

@@ -1,19 +1,20 @@
 """`harness predict`: from image files to drawn images and COCO JSON."""
 
+import io
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 from torch import Tensor
-from torchvision.io import write_jpeg
 from torchvision.utils import draw_bounding_boxes
 
 from harness.data.annotations import read_annotations
 from harness.data.images import read_image
 from harness.errors import UserError
-from harness.files import write_text
+from harness.files import write_atomic, write_text
 from harness.manifest.schema import Detector as DetectorSpec
 from harness.model.assemble import assemble
 from harness.model.checkpoint import Checkpoint, load_detector, read_checkpoint
@@ -155,10 +156,9 @@ def _draw(
         colors=[_colour(label) for label in labels] if labels else None,
         width=max(1, round(max(image.shape[1:]) / 320)),
     )
-    try:
-        write_jpeg(drawn, str(path), quality=90)
-    except RuntimeError as error:
-        raise UserError("cannot be written", where=path) from error
+    jpeg = io.BytesIO()
+    Image.fromarray(drawn.permute(1, 2, 0).numpy()).save(jpeg, "JPEG", quality=90)
+    write_atomic(path, jpeg.getbuffer())
 
 
 def _inside(boxes: Tensor, image: Tensor) -> Tensor:

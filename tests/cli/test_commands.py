@@ -120,7 +120,8 @@ def test_predict_draws_and_writes_coco_json(cli, copied: Path, tmp_path: Path, d
     assert {a["image_id"] for a in written["annotations"]} == {1, 2, 3, 4}
     drawn = sorted((tmp_path / "drawn").glob("*.jpg"))
     assert len(drawn) == 4
-    assert Image.open(drawn[0]).size == (64, 48)
+    with Image.open(drawn[0]) as image:
+        assert image.size == (64, 48)
 
 
 def test_predictions_score_as_the_run_did(cli, copied: Path, tmp_path: Path, data: Path):
