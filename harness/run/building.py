@@ -55,9 +55,7 @@ def build(
     return built.eval()
 
 
-def _class_names(
-    classes: Sequence[str] | int | None, meta: Mapping[str, Any]
-) -> list[str] | None:
+def _class_names(classes: Sequence[str] | int | None, meta: Mapping[str, Any]) -> list[str] | None:
     if isinstance(classes, int):
         return [f"class {i}" for i in range(classes)]
     if classes is not None:
