@@ -13,6 +13,7 @@ TITLES = {
     "ap_small": "AP-small",
     "ap_medium": "AP-medium",
     "ap_large": "AP-large",
+    **{f"ar_{n}": f"AR@{n}" for n in (1, 10, 100)},
     "macs_paper": "mult-adds",
     "macs_fvcore": "mult-adds (fvcore)",
     "parameters": "parameters",

@@ -22,7 +22,7 @@ SIZE_METRICS = ["ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large", "ar_1
 LATENCY_METRICS = [
     f"latency_{kind}_{statistic}"
     for kind in ("network", "postprocessed", "end_to_end")
-    for statistic in ("p50", "p90", "p99")
+    for statistic in ("p50", "p99")
 ]
 
 
