@@ -65,7 +65,7 @@ class CocoFolder:
         split = self.split(name)
         annotations = read_annotations(split.annotations)
         for other in self.splits():
-            _check_same_classes(read_annotations(other.annotations), annotations)
+            check_same_classes(read_annotations(other.annotations), annotations)
         return check_split(split, thorough)
 
     def _find(self, name: SplitName) -> Split | None:
@@ -85,7 +85,8 @@ class CocoFolder:
         )
 
 
-def _check_same_classes(one: Annotations, other: Annotations) -> None:
+def check_same_classes(one: Annotations, other: Annotations) -> None:
+    """Raises UserError when two splits of a set disagree on ids or names of the classes."""
     pairs = [
         dict(zip(each.category_ids, each.classes, strict=True)).items() for each in (one, other)
     ]

@@ -84,11 +84,21 @@ def _check_maps(
     """One image through backbone and neck: do the maps have the shapes that were declared?"""
     backbone.eval()
     neck.eval()
-    maps = backbone(torch.zeros(1, 3, *size))
+    maps = _try_out(parts["backbone"], backbone, torch.zeros(1, 3, *size), where)
     _compare(parts["backbone"], backbone.out_features, maps, size, where)
-    _compare(parts["neck"], neck.out_features, neck(maps), size, where)
+    merged = _try_out(parts["neck"], neck, maps, where)
+    _compare(parts["neck"], neck.out_features, merged, size, where)
     backbone.train()
     neck.train()
+
+
+def _try_out(part: Part, module: Any, given: Any, where: str) -> Any:
+    """Run a part once; a model of a fixed input size, say, shows here that it has one."""
+    try:
+        return module(given)
+    except (RuntimeError, AssertionError, ValueError) as error:
+        what = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        raise UserError(f"fails on its first image ({what})", where=_place(part, where)) from error
 
 
 def _compare(

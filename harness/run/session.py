@@ -1,7 +1,6 @@
 """A whole run: from a plan to records, a table and a page."""
 
 import signal
-import sys
 import time
 import traceback
 from collections.abc import Iterable, Iterator
@@ -14,8 +13,6 @@ from typing import Any
 
 from rich.console import Console
 
-from harness.data.annotations import Annotations, read_annotations
-from harness.data.folder import check_split
 from harness.errors import CellError, ExitCode, Interrupted, UserError
 from harness.files import write_text
 from harness.plan.cells import Cell, Plan
@@ -26,6 +23,7 @@ from harness.records.measurement import Measurement
 from harness.records.record import Record
 from harness.report.page import write_page
 from harness.report.summary import print_summary
+from harness.run.checks import check_data
 from harness.run.detectors import Weighted, build_detector, load_trained
 from harness.run.folder import RunFolder, create_folder, open_folder
 from harness.run.launch import Launch, find_launch
@@ -34,7 +32,6 @@ from harness.run.stages import StageRunner
 from harness.stages.train.state import CHECKPOINT
 
 SHARED_STAGES = ("train", "evaluate")  # the work of which all processes of a run take part in
-DECODED_FIRST = 1000  # images of a split that are all decoded before anything is trained
 
 
 def run_plan(plan: Plan, *, device: str, run_id: str | None, resume: bool, results: Path) -> int:
@@ -50,7 +47,7 @@ def run_plan(plan: Plan, *, device: str, run_id: str | None, resume: bool, resul
     launch = find_launch(device)
     with _sigterm_interrupts():
         plan.source.prepare()
-        _check_data(plan, launch)
+        check_data(plan, launch)
         session = _start(plan, launch, run_id, resume, results)
         try:
             with reporter(len(plan.cells), quiet=not launch.is_main) as report:
@@ -208,34 +205,6 @@ def _open(plan: Plan, launch: Launch, run_id: str | None, resume: bool, results:
     if launch.is_main:
         return create_folder(results, suite, name)
     return RunFolder(results / suite / name)
-
-
-def _check_classes(annotations: Annotations, classes: tuple[str, ...]) -> None:
-    """The splits of a set may disagree on what there is to be found."""
-    if annotations.classes != classes:
-        raise UserError(
-            f"has other categories than the other split: {_few(annotations.classes)}, "
-            f"there {_few(classes)}",
-            where=annotations.path,
-            mend="both splits need the same 'categories'",
-        )
-
-
-def _few(names: tuple[str, ...]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-
-
-def _check_data(plan: Plan, launch: Launch) -> None:
-    """Find wrong annotations and missing files before anything is trained."""
-    names = ["train", "val"] if "train" in plan.suite.stages else ["val"]
-    for name in names:
-        split = plan.source.split(name)  # type: ignore[arg-type]
-        annotations = read_annotations(split.annotations)
-        _check_classes(annotations, plan.classes)
-        few = len(annotations.images) <= DECODED_FIRST
-        for warning in check_split(split, thorough=few and launch.is_main):
-            if launch.is_main:
-                print(f"harness: note: {name} data: {warning}", file=sys.stderr)
 
 
 @contextmanager

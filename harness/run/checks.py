@@ -1,0 +1,28 @@
+"""What is looked at before anything is trained."""
+
+import sys
+
+from harness.data.annotations import read_annotations
+from harness.data.folder import check_same_classes, check_split
+from harness.data.source import SplitName
+from harness.plan.cells import Plan
+from harness.run.launch import Launch
+
+DECODED_FIRST = 1000  # images up to which every file of a split is decoded
+
+
+def check_data(plan: Plan, launch: Launch) -> None:
+    """Read the annotations of the splits in use and find their image files.
+
+    Raises:
+        UserError: wrong annotations, missing or broken images, splits of different classes.
+    """
+    names: tuple[SplitName, ...] = ("train", "val") if "train" in plan.suite.stages else ("val",)
+    splits = [plan.source.split(name) for name in names]
+    read = [read_annotations(split.annotations) for split in splits]
+    check_same_classes(read[0], read[-1])
+    for split, annotations in zip(splits, read, strict=True):
+        few = len(annotations.images) <= DECODED_FIRST
+        for warning in check_split(split, thorough=few and launch.is_main):
+            if launch.is_main:
+                print(f"harness: note: {split.name} data: {warning}", file=sys.stderr)
