@@ -15,6 +15,7 @@ def list_(
 ) -> None:
     """List everything that a manifest can choose by name."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from harness.cli.planning import load_registry
@@ -29,6 +30,8 @@ def list_(
     for entry in registry.entries(kind):
         d = entry.declaration
         table.add_row(d.kind, d.name, d.summary, f"[dim]{entry.provider.name}[/]")
+    for failed in registry.failed if kind is None else ():
+        table.add_row("[red]failed[/]", failed.name, escape(failed.error), "")
     Console().print(table)
 
 

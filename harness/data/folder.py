@@ -26,8 +26,7 @@ class CocoFolder:
         digest = hashlib.sha256()
         for split in self.splits():
             digest.update(f"{split.name}\0".encode())
-            with split.annotations.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
+            digest.update(_digest(split.annotations))
         return digest.hexdigest()
 
     def classes(self) -> tuple[str, ...]:
@@ -83,6 +82,14 @@ class CocoFolder:
         return UserError(
             f"has no {what}", where=self.root, mend=f"needs {layout}, or the same with 2017"
         )
+
+
+def _digest(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").digest()
+    except OSError as error:
+        raise UserError(f"cannot be read: {error.strerror}", where=path) from error
 
 
 def check_same_classes(one: Annotations, other: Annotations) -> None:

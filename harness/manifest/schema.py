@@ -118,6 +118,11 @@ class Detector(Section):
             raise ValueError(f"'detector' is whole and takes no parts, but has {', '.join(parts)}")
         if self.detector is None and missing:
             raise ValueError(f"is missing {', '.join(missing)} (or a whole 'detector')")
+        own = {"input", "backbone_checkpoint"} & self.model_fields_set
+        if self.detector is not None and own:
+            raise ValueError(f"'detector' is whole and decides on {' and '.join(sorted(own))}")
+        if self.checkpoint is not None and self.backbone_checkpoint is not None:
+            raise ValueError("give 'checkpoint' or 'backbone_checkpoint', not both")
         return self
 
 

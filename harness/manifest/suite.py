@@ -15,6 +15,7 @@ from harness.manifest.schema import PART_KINDS, Suite
 Tree = dict[str, Any]
 TOP_KEYS = {"suite", "defaults", "profiles", "detectors", "published"}
 LAYER_KEYS = {"data", "seeds", "stages", "meters", "columns", "evaluate", "latency", "detector"}
+PARTS_ONLY = {*PART_KINDS, "input", "backbone_checkpoint"}
 DEFAULT_PROFILE = "quick"
 
 
@@ -156,7 +157,7 @@ def _detector(base: Tree, own: Tree, profile: str) -> Tree:
     own = dict(own)
     special = own.pop("profiles", {}).get(profile, {})
     if "detector" in own:  # a whole detector inherits no parts
-        base = {key: value for key, value in base.items() if key not in PART_KINDS}
+        base = {key: value for key, value in base.items() if key not in PARTS_ONLY}
     return _merge(_merge(deepcopy(base), own), special)
 
 

@@ -77,7 +77,7 @@ class Detector(nn.Module, ABC):
             Per image `boxes` (N, 4) xyxy in its own pixels with exclusive corners, `scores`
             (N,) and contiguous `labels` (N,), best first.
         """
-        if not images:
+        if len(images) == 0:
             return []
         found = self(self.preprocess([as_image(image) for image in images])).to("cpu")
         return [

@@ -1,6 +1,6 @@
 """What each part of a two-stage detector must offer. A plugin implements these in torch."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from torch import Tensor
@@ -74,18 +74,3 @@ class BoxHead(Protocol):
         heart differ from those in network pixels.
         """
         ...
-
-
-PartFactory = Callable[..., Any]
-FeatureSpecs = Sequence[FeatureSpec]
-__all__ = [
-    "Backbone",
-    "BoxHead",
-    "FeatureSpecs",
-    "Losses",
-    "Neck",
-    "PartFactory",
-    "RoiOp",
-    "RoiSpec",
-    "Rpn",
-]

@@ -75,6 +75,7 @@ class Plan:
 
     Attributes:
         parts: detector name -> role -> part; a whole detector has the one role "detector".
+        data_fingerprint: of the data, "" when a plan was made without.
     """
 
     suite: Suite
@@ -83,6 +84,7 @@ class Plan:
     parts: Mapping[str, Mapping[str, Part]]
     meters: tuple[MeterPart, ...]
     cells: tuple[Cell, ...]
+    data_fingerprint: str
     fingerprint: str
 
     def meters_of(self, stage: Stage) -> list[MeterPart]:

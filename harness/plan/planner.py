@@ -54,10 +54,12 @@ def make_plan(
     )
     _check_metrics(manifest, suite, meters)
     source = _source(manifest, registry, suite)
-    cells = () if classes is not None else _cells(manifest, suite, parts, meters, source)
+    if classes is not None:
+        return Plan(suite, source, tuple(classes), parts, meters, (), "", "")
+    data = source.fingerprint()
+    cells = _cells(manifest, suite, parts, meters, data)
     fingerprint = digest([c.fingerprint for c in cells])
-    names = tuple(classes) if classes is not None else source.classes()
-    return Plan(suite, source, names, parts, meters, cells, fingerprint)
+    return Plan(suite, source, source.classes(), parts, meters, cells, data, fingerprint)
 
 
 def _choose(
@@ -154,9 +156,8 @@ def _weights(detector: Detector, place: Place) -> list[str | None]:
 
 
 def _cells(
-    manifest: Manifest, suite: Suite, parts: Parts, meters: Sequence[MeterPart], source: DataSource
+    manifest: Manifest, suite: Suite, parts: Parts, meters: Sequence[MeterPart], data: str
 ) -> tuple[Cell, ...]:
-    data = source.fingerprint()
     weights = {
         name: _weights(detector, _inside(manifest, ("detectors", name)))
         for name, detector in suite.detectors.items()
@@ -207,7 +208,7 @@ def resolved(plan: Plan) -> dict[str, Any]:
         "profile": plan.suite.profile,
         "fingerprint": plan.fingerprint,
         "data": {"use": plan.suite.data.use, **plan.suite.data.params},
-        "data_fingerprint": plan.source.fingerprint(),
+        "data_fingerprint": plan.data_fingerprint,
         "classes": list(plan.classes),
         "detectors": {
             name: {

@@ -64,7 +64,7 @@ class Environment:
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def to_dict(self) -> dict[str, Any]:
-        """For environment.json, with the id first."""
+        """For environments/<id>.json, with the id first."""
         return {"id": self.id, **asdict(self)}
 
 

@@ -31,6 +31,8 @@ COLUMNS = [
     "time",
 ]
 
+Place = tuple[str, str, int, str]  # run, detector, seed, stage
+
 
 def to_frame(records: list[Record]) -> pd.DataFrame:
     """Latest measurements and failures in long form, one row each, with `COLUMNS`.
@@ -47,18 +49,25 @@ def to_frame(records: list[Record]) -> pd.DataFrame:
 
 
 def latest(records: list[Record]) -> list[Record]:
-    """The records of each cell's last attempt, in order."""
-    attempts: dict[tuple[str, str, int, str], list[Record]] = {}
-    closed: set[tuple[str, str, int, str]] = set()
+    """The records of each cell's last good attempt, then how a later one failed, if one did.
+
+    A cell record closes an attempt. Measurements that none closes were cut off by a kill and do
+    not count: their stage is measured again on `--resume`.
+    """
+    pending: dict[Place, list[Record]] = {}
+    kept: dict[Place, list[Record]] = {}
     for record in records:
-        key = (record.run, record.detector, record.seed, record.stage)
-        if key in closed:
-            attempts[key] = []
-            closed.discard(key)
-        attempts.setdefault(key, []).append(record)
+        place = (record.run, record.detector, record.seed, record.stage)
+        pending.setdefault(place, []).append(record)
         if record.kind == "cell":
-            closed.add(key)
-    return [record for attempt in attempts.values() for record in attempt]
+            attempt = pending.pop(place)
+            good = [] if record.status == "ok" else _good_part(kept.get(place, []))
+            kept[place] = attempt if record.status == "ok" else [*good, record]
+    return [record for attempt in kept.values() for record in attempt]
+
+
+def _good_part(attempt: list[Record]) -> list[Record]:
+    return [record for record in attempt if record.status == "ok"]
 
 
 def load_results(path: str | Path) -> pd.DataFrame:

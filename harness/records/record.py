@@ -21,7 +21,7 @@ class Record:
         status: "ok", "failed" or "interrupted".
         error: why a cell failed.
         weights: hash of the weights that were measured, "" for fresh random ones.
-        environment: id of the environment in the run's environment.json.
+        environment: id of the environment, a file in the run's environments/.
         time: seconds since 1970, when the record was made.
     """
 

@@ -10,6 +10,7 @@ from harness.plan.cells import Plan
 def plan_tables(plan: Plan) -> Iterator[Table]:
     """The cells, then each detector's parts with every resolved parameter."""
     yield _cells(plan)
+    yield _protocol(plan)
     for name in plan.parts:
         yield _detector(plan, name)
 
@@ -33,12 +34,22 @@ def _cells(plan: Plan) -> Table:
     return table
 
 
+def _protocol(plan: Plan) -> Table:
+    """Data, meters and how they measure."""
+    suite = plan.suite
+    table = _settings_table("protocol")
+    table.add_row("data", suite.data.use, _settings(suite.data.params))
+    for meter in plan.meters:
+        table.add_row(meter.stage, meter.meter.name, _settings(meter.part.params))
+    table.add_row("evaluate", "", _settings(suite.evaluate.model_dump()))
+    table.add_row("latency", "", _settings(suite.latency.model_dump()))
+    table.add_row("columns", "", ", ".join(suite.columns))
+    return table
+
+
 def _detector(plan: Plan, name: str) -> Table:
     spec = plan.suite.detectors[name]
-    table = Table(title=name, title_justify="left", title_style="bold", show_header=False, box=None)
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(no_wrap=True)
-    table.add_column()
+    table = _settings_table(name)
     for role, part in plan.parts[name].items():
         table.add_row(role, part.declaration.name, _settings(part.params))
     if "detector" not in plan.parts[name]:
@@ -51,6 +62,16 @@ def _detector(plan: Plan, name: str) -> Table:
     for key in ("checkpoint", "backbone_checkpoint"):
         if getattr(spec, key):
             table.add_row(key, "", str(getattr(spec, key)))
+    return table
+
+
+def _settings_table(title: str) -> Table:
+    table = Table(
+        title=title, title_justify="left", title_style="bold", show_header=False, box=None
+    )
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column()
     return table
 
 

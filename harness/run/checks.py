@@ -5,7 +5,9 @@ import sys
 from harness.data.annotations import read_annotations
 from harness.data.folder import check_same_classes, check_split
 from harness.data.source import SplitName
+from harness.errors import UserError
 from harness.plan.cells import Plan
+from harness.run.detectors import build_detector
 from harness.run.launch import Launch
 
 DECODED_FIRST = 1000  # images up to which every file of a split is decoded
@@ -26,3 +28,18 @@ def check_data(plan: Plan, launch: Launch) -> None:
         for warning in check_split(split, thorough=few and launch.is_main):
             if launch.is_main:
                 print(f"harness: note: {split.name} data: {warning}", file=sys.stderr)
+
+
+def check_detectors(plan: Plan) -> None:
+    """Put every detector together once: unfit joints and checkpoints are found at the start.
+
+    Raises:
+        UserError: as `build_detector`.
+    """
+    for name in plan.parts:
+        try:
+            build_detector(plan, name, seed=0)
+        except UserError:
+            raise
+        except Exception:  # a plugin's bug is its own cell's, which records it with its traceback
+            continue

@@ -3,20 +3,24 @@
 import torch
 from rich.table import Table
 
+from harness.errors import UserError
 from harness.plan.cells import Plan
 from harness.run.detectors import build_detector
 from harness.stages.cost import measure_cost
 
 
 def cost_table(plan: Plan) -> Table:
-    """Parameters and multiply-adds of each detector, counted on a grey image."""
+    """What the suite's cost meters say of each detector, on a grey image.
+
+    Raises:
+        UserError: the suite has no such meter.
+    """
     image = torch.full((3, 480, 640), 127, dtype=torch.uint8)
-    wanted = ("parameters", "macs_paper")
-    meters = [
-        m.part.declaration.load()(**m.part.params)
-        for m in plan.meters_of("cost")
-        if set(wanted) & set(m.meter.metrics)
-    ]
+    chosen = plan.meters_of("cost")
+    if not chosen:
+        raise UserError("the suite has no meter of cost", mend="meters: [macs_paper, parameters]")
+    wanted = [metric for m in chosen for metric in m.meter.metrics]
+    meters = [m.part.declaration.load()(**m.part.params) for m in chosen]
     table = Table(title="cost (grey 640x480 image)", title_justify="left", title_style="bold")
     table.add_column("detector", no_wrap=True)
     table.add_column("role", no_wrap=True)

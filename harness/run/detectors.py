@@ -12,6 +12,7 @@ from harness.model.checkpoint import (
     LoadReport,
     load_backbone,
     load_detector,
+    load_weights,
     read_checkpoint,
 )
 from harness.model.detector import Detector
@@ -39,8 +40,12 @@ def build_detector(plan: Plan, name: str, seed: int) -> Weighted:
     detector = assemble(spec, plan.parts[name], plan.classes, where=f"detectors.{name}")
     if spec.checkpoint is not None:
         checkpoint = read_checkpoint(spec.checkpoint)
-        load_detector(detector, checkpoint)
-        return Weighted(detector, checkpoint.sha256)
+        if "train" not in plan.suite.stages:
+            load_detector(detector, checkpoint)
+            return Weighted(detector, checkpoint.sha256)
+        # training may start from weights for other classes; what did not fit is listed
+        report = load_weights(detector, checkpoint)
+        return Weighted(detector, checkpoint.sha256, _notes(report, spec.checkpoint))
     if spec.backbone_checkpoint is not None:
         checkpoint = read_checkpoint(spec.backbone_checkpoint)
         report = load_backbone(detector.get_submodule("backbone"), checkpoint)

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from PIL import Image
+from pydantic import ValidationError
 from torch import Tensor
 from torchvision.utils import draw_bounding_boxes
 
@@ -16,6 +17,7 @@ from harness.data.images import read_image
 from harness.errors import UserError
 from harness.files import write_atomic, write_text
 from harness.manifest.schema import Detector as DetectorSpec
+from harness.manifest.suite import invalid
 from harness.model.assemble import assemble
 from harness.model.checkpoint import Checkpoint, load_detector, read_checkpoint
 from harness.model.detector import Detector
@@ -40,7 +42,10 @@ def predict_files(
     device: str,
     plugins: Sequence[str],
 ) -> list[Path]:
-    """Detect in each image, draw, and write `out`/detections.json and the drawn JPEG files.
+    """Detect in each image and draw what was found.
+
+    `out` gets the drawn JPEG files, detections.json in COCO's result format, and images.json: the
+    image and category ids that it speaks of, in COCO's annotation format.
 
     Returns:
         the drawn files.
@@ -58,17 +63,20 @@ def predict_files(
     _make_folder(out)
     targets = _drawn_names(files, out)
     found: list[dict[str, Any]] = []
-    listed = []
-    for number, (file, target) in enumerate(zip(files, targets, strict=True), 1):
-        image = read_image(file)
-        [prediction] = built.predict([image])
-        height, width = image.shape[1:]
-        listed.append({"id": number, "file_name": str(file), "height": height, "width": width})
-        found += _coco_results(prediction, number, ids)
-        _draw(image, prediction, built.classes, threshold, target)
-    categories = [{"id": i, "name": n} for i, n in zip(ids, built.classes, strict=True)]
-    document = {"images": listed, "categories": categories, "annotations": found}
-    write_text(out / "detections.json", json.dumps(document, indent=1) + "\n")
+    listed: list[dict[str, Any]] = []
+    try:
+        for number, (file, target) in enumerate(zip(files, targets, strict=True), 1):
+            image = read_image(file)
+            [prediction] = built.predict([image])
+            height, width = image.shape[1:]
+            listed.append({"id": number, "file_name": str(file), "height": height, "width": width})
+            found += _coco_results(prediction, number, ids)
+            _draw(image, prediction, built.classes, threshold, target)
+    finally:  # a bad image in the middle loses nothing of those before it
+        categories = [{"id": i, "name": n} for i, n in zip(ids, built.classes, strict=True)]
+        images_file = {"images": listed, "categories": categories, "annotations": []}
+        write_text(out / "detections.json", json.dumps(found, indent=1) + "\n")
+        write_text(out / "images.json", json.dumps(images_file, indent=1) + "\n")
     return targets
 
 
@@ -92,6 +100,8 @@ def _categories(
     if names is None:
         return None, None
     ids = weights.meta.get("category_ids", range(1, len(names) + 1))
+    if len(ids) != len(names):
+        raise UserError(f"names {len(names)} classes and {len(ids)} ids", where=weights.path)
     return [str(n) for n in names], [int(i) for i in ids]
 
 
@@ -102,6 +112,8 @@ def _build(
     classes: list[str] | None,
     plugins: Sequence[str],
 ) -> Detector:
+    if (manifest is None) != (name is None):
+        raise UserError("--suite and --detector go together")
     if manifest is not None and name is not None:
         return build(manifest, name, checkpoint=weights.path, classes=classes, plugins=plugins)
     if "spec" not in weights.meta or classes is None:
@@ -110,7 +122,10 @@ def _build(
             where=weights.path,
             mend="name it: --suite SUITE.yaml --detector NAME --classes ANNOTATIONS.json",
         )
-    spec = DetectorSpec.model_validate(weights.meta["spec"])
+    try:
+        spec = DetectorSpec.model_validate(weights.meta["spec"])
+    except ValidationError as error:
+        raise invalid(error, DetectorSpec, lambda path: f"{weights.path} meta.spec") from error
     parts = detector_parts(load_plugins(plugins), spec, lambda path: str(weights.path))
     detector = assemble(spec, parts, classes, where=str(weights.path))
     load_detector(detector, weights)

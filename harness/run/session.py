@@ -23,7 +23,7 @@ from harness.records.measurement import Measurement
 from harness.records.record import Record
 from harness.report.page import write_page
 from harness.report.summary import print_summary
-from harness.run.checks import check_data
+from harness.run.checks import check_data, check_detectors
 from harness.run.detectors import Weighted, build_detector, load_trained
 from harness.run.folder import RunFolder, create_folder, open_folder
 from harness.run.launch import Launch, find_launch
@@ -48,6 +48,7 @@ def run_plan(plan: Plan, *, device: str, run_id: str | None, resume: bool, resul
     with _sigterm_interrupts():
         plan.source.prepare()
         check_data(plan, launch)
+        check_detectors(plan)
         session = _start(plan, launch, run_id, resume, results)
         try:
             with reporter(len(plan.cells), quiet=not launch.is_main) as report:
@@ -71,7 +72,7 @@ def _start(
     environment = describe_environment()
     if launch.is_main:
         folder.write_json("plan.json", resolved(plan))
-        folder.write_json("environment.json", environment.to_dict())
+        folder.write_json(f"environments/{environment.id}.json", environment.to_dict())
     return Session(plan, launch, folder, environment, StageRunner(plan, launch, resume))
 
 
@@ -105,6 +106,7 @@ class Session:
                     report.finish(str(cell), "kept")
                     continue
                 weighted = self._run_cell(cell, weighted, report)
+                self.write_reports()
             except KeyboardInterrupt:
                 self._record_end(cell, "interrupted", "by a signal; --resume continues")
                 raise
@@ -112,6 +114,8 @@ class Session:
                 line = self._explain(cell, error)
                 self._record_failure(cell, line)
                 report.finish(str(cell), f"failed: {line}")
+                if self.launch.world > 1:
+                    raise  # the other processes wait for this one: torchrun must end them all
                 if cell.stage == "train" or weighted is None:
                     return self._skip(cells[cells.index(cell) + 1 :], report)
         return None
@@ -146,11 +150,18 @@ class Session:
         """Measured before, in this folder, of the same fingerprint and the same weights."""
         if cell.stage == "train" or not self.stages.resume:
             return False
-        return any(
-            r.kind == "cell" and r.status == "ok" and r.fingerprint == cell.fingerprint
-            and r.weights == weighted.weights
-            for r in latest(self.folder.records.read())
-        )  # fmt: skip
+        place = (cell.detector, cell.seed, cell.stage)
+        before = [
+            r for r in latest(self.folder.records.read()) if (r.detector, r.seed, r.stage) == place
+        ]
+        devices = {r.conditions.get("device_type") for r in before} - {None}
+        return (
+            bool(before)
+            and before[-1].status == "ok"
+            and before[-1].fingerprint == cell.fingerprint
+            and before[-1].weights == weighted.weights
+            and devices <= {self.launch.device.type}
+        )
 
     def _skip(self, cells: Iterable[Cell], report: Reporter) -> None:
         for cell in cells:
@@ -163,7 +174,6 @@ class Session:
             common = self._common(cell, weights)
             done = Record(kind="cell", status="ok", **common)
             self.folder.records.append([*(Record.of(m, **common) for m in measured), done])
-            self.write_reports()
 
     def _record_failure(self, cell: Cell, error: str) -> None:
         self.failed = True
@@ -199,7 +209,8 @@ def _open(plan: Plan, launch: Launch, run_id: str | None, resume: bool, results:
     """Only the first process makes a folder; the others are told its name."""
     suite = plan.suite.suite
     if resume:
-        return open_folder(results, suite, run_id)
+        found = open_folder(results, suite, run_id)
+        return RunFolder(results / suite / launch.agree(found.run_id))
     new = datetime.now().strftime("%Y%m%d-%H%M%S")
     name = launch.agree(new if run_id is None else run_id)
     if launch.is_main:

@@ -114,10 +114,13 @@ def test_predict_draws_and_writes_coco_json(cli, copied: Path, tmp_path: Path, d
         "predict", data / "val", "--checkpoint", checkpoint, "--out", "drawn", "--threshold", 0
     )
     assert done.code == 0, done.err
-    written = json.loads((tmp_path / "drawn" / "detections.json").read_text())
-    assert [c["id"] for c in written["categories"]] == [3, 7]
-    assert len(written["images"]) == 4
-    assert {a["image_id"] for a in written["annotations"]} == {1, 2, 3, 4}
+    images = json.loads((tmp_path / "drawn" / "images.json").read_text())
+    assert [c["id"] for c in images["categories"]] == [3, 7]
+    assert len(images["images"]) == 4
+    found = json.loads((tmp_path / "drawn" / "detections.json").read_text())
+    assert {d["image_id"] for d in found} == {1, 2, 3, 4}
+    assert {d["category_id"] for d in found} <= {3, 7}
+    assert cli("score", "drawn/detections.json", "--annotations", "drawn/images.json").code == 0
     drawn = sorted((tmp_path / "drawn").glob("*.jpg"))
     assert len(drawn) == 4
     with Image.open(drawn[0]) as image:

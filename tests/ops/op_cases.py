@@ -32,6 +32,8 @@ class Golden:
 def golden_files() -> list[Path]:
     """Those in tests/data and in the folder that HARNESS_REFERENCE_DATA names, each seed once."""
     folders = [DATA, *map(Path, filter(None, [os.environ.get("HARNESS_REFERENCE_DATA")]))]
+    empty = [folder for folder in folders if not any(folder.glob("psroi_align_seed*.npz"))]
+    assert not empty, f"no psroi_align_seed*.npz in {empty}"
     found = {path.name: path for folder in folders for path in folder.glob("psroi_align_seed*.npz")}
     return [found[name] for name in sorted(found)]
 

@@ -21,10 +21,22 @@ def test_the_last_attempt_of_a_cell_replaces_the_earlier_ones():
     assert values(latest(again)) == [0.3]
 
 
-def test_a_failure_replaces_numbers_and_numbers_replace_a_failure():
+def test_a_later_failure_is_told_and_loses_no_number():
     failed = ended("failed", error="loss became NaN")
-    assert latest([measured(), ended(), failed]) == [failed]
+    good = [measured(), ended()]
+    assert latest([*good, failed]) == [*good, failed]
+    assert latest([*good, failed, failed]) == [*good, failed]
+
+
+def test_numbers_replace_a_failure():
+    failed = ended("failed", error="loss became NaN")
     assert values(latest([failed, measured(value=0.4), ended()])) == [0.4]
+
+
+def test_numbers_without_an_end_were_cut_off_and_do_not_count():
+    assert latest([measured(value=0.1)]) == []
+    cut_then_failed = [measured(value=0.1), ended("interrupted")]
+    assert values(latest(cut_then_failed)) == []
 
 
 def test_cells_do_not_replace_one_another():
@@ -59,6 +71,7 @@ def run(tmp_path: Path) -> Path:
     records = [
         measured("ap", 0.25, conditions={"backend": "x", "n": 3}, detector="NA", **same),
         measured("ap_small", math.nan, scope="class/null", warnings=("a", "b"), count=4, **same),
+        ended(detector="NA", **same),
         ended(**same),
         ended("failed", detector="NA", stage="cost", error="None", **same),
     ]
@@ -103,9 +116,12 @@ def test_the_wide_table_averages_seeds_and_takes_whole_numbers_only():
     frame = to_frame(
         [
             measured(value=0.2, seed=0),
-            measured(value=0.4, seed=1),
             measured(value=0.9, seed=0, scope="class/a"),
+            ended(seed=0),
+            measured(value=0.4, seed=1),
+            ended(seed=1),
             measured(value=0.5, detector="a first by name only"),
+            ended(detector="a first by name only"),
         ]
     )
     table = wide(frame, ["ap", "ap50"])

@@ -10,11 +10,6 @@ from harness.records.store import read_records
 
 # name -> (parameters, the stage that fails, what its record says)
 TROUBLES = {
-    "user_build": (
-        {"where": "build", "what": "user"},
-        "train",
-        "detectors.user_build detector 'tiny': does not like it",
-    ),
     "bug_build": (
         {"where": "build", "what": "bug"},
         "train",
@@ -57,6 +52,26 @@ def test_failures_stay_in_their_cells(troubled, cli, tmp_path: Path, data: Path)
     _check_tracebacks(folder)
     _check_reports(folder)
     _check_resume(cli, tmp_path, data)
+
+
+def test_what_does_not_go_together_is_told_before_anything_runs(cli, tmp_path: Path, data: Path):
+    (tmp_path / "other.pt").write_bytes(b"no checkpoint")
+    tell = {
+        "detectors.user_build detector 'tiny': does not like it": [
+            tiny("first"),
+            tiny("user_build", where="build", what="user"),
+        ],
+        "other.pt: is not a checkpoint": [
+            tiny("first"),
+            tiny("loaded").replace("{detector", "{checkpoint: other.pt, detector"),
+        ],
+    }
+    for line, detectors in tell.items():
+        write_manifest(tmp_path / "m.yaml", data, detectors)
+        done = cli("run", "m.yaml", "--run-id", "never")
+        assert done.code == 2
+        assert line in done.mistake
+        assert not (tmp_path / "results").exists()
 
 
 def _check_tracebacks(folder: Path) -> None:

@@ -20,7 +20,7 @@ STAGES = ["train", "evaluate", "cost", "latency"]
 def test_a_run_leaves_everything_in_its_folder(finished: Path):
     folder = finished / "results" / "tiny" / "done"
     assert {p.name for p in folder.iterdir()} == {
-        "cells", "environment.json", "plan.json", "records.jsonl", "report.html", "results.csv",
+        "cells", "environments", "plan.json", "records.jsonl", "report.html", "results.csv",
     }  # fmt: skip
     cell = folder / "cells" / "tiny" / "seed0"
     assert {"checkpoint.pt", "detections.json"} <= {p.name for p in cell.iterdir()}
@@ -41,7 +41,9 @@ def test_records_say_where_each_number_came_from(finished: Path):
     records = read_records(folder / "records.jsonl")
     ends = [r for r in records if r.kind == "cell"]
     assert [(r.stage, r.status) for r in ends] == [(s, "ok") for s in STAGES]
-    environment = json.loads((folder / "environment.json").read_text())
+    [written] = (folder / "environments").iterdir()
+    environment = json.loads(written.read_text())
+    assert written.stem == environment["id"]
     plan = json.loads((folder / "plan.json").read_text())
     cells = {c["stage"]: c["fingerprint"] for c in plan["cells"]}
     for record in records:

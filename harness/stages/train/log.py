@@ -23,7 +23,10 @@ class TrainLog:
         self.path = path
         kept = [line for line in read_lines(path) if line["step"] <= keep_until]
         write_atomic(path, "".join(json.dumps(line) + "\n" for line in kept).encode())
-        self._file: TextIO = path.open("a", encoding="utf-8")
+        try:
+            self._file: TextIO = path.open("a", encoding="utf-8")
+        except OSError as error:
+            raise UserError(f"cannot be written: {error.strerror}", where=path) from error
 
     def append(self, line: Mapping[str, float]) -> None:
         try:

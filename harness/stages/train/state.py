@@ -26,7 +26,7 @@ def read_state(folder: Path) -> State | None:
         raise UserError(
             f"is not a training state of format {FORMAT}",
             where=path,
-            mend="train this cell anew, without --resume",
+            mend="train anew in another run (--run-id)",
         )
     return state
 
@@ -46,7 +46,7 @@ def check_resumable(state: State, folder: Path, fingerprint: str, processes: int
     UserError: the state is of other settings or another number of processes, or done with
         its checkpoint gone.
     """
-    where, anew = folder / STATE, "train this cell anew, without --resume"
+    where, anew = folder / STATE, "train anew in another run (--run-id)"
     if state["fingerprint"] != fingerprint:
         raise UserError(
             f"was written under other settings (fingerprint {state['fingerprint']}, "

@@ -314,7 +314,7 @@ class Training:
             raise UserError(
                 "is of another detector",
                 where=self.folder / STATE,
-                mend="train this cell anew, without --resume",
+                mend="train anew in another run (--run-id)",
             ) from error
         if self.accelerator.scaler is not None:
             self.accelerator.scaler.load_state_dict(state["scaler"])

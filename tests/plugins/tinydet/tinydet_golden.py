@@ -156,6 +156,8 @@ class Golden:
 def golden_files() -> list[Path]:
     """Committed files, and those of the folder that HARNESS_REFERENCE_DATA names."""
     folders = [DATA, *map(Path, filter(None, [os.environ.get("HARNESS_REFERENCE_DATA")]))]
+    empty = [folder for folder in folders if not any(folder.glob("golden_*_seed*.npz"))]
+    assert not empty, f"no golden_*_seed*.npz in {empty}"
     found = {path.name: path for folder in folders for path in folder.glob("golden_*_seed*.npz")}
     return [found[name] for name in sorted(found)]
 
