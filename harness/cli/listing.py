@@ -1,6 +1,7 @@
 """`harness list` and `harness describe`: what the plugins offer."""
 
-from typing import Annotated
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
 
@@ -40,6 +41,8 @@ def describe(
     plugins: Plugins = [],  # noqa: B006
 ) -> None:
     """Show a part's parameters with their types and defaults, and who provides it."""
+    import inspect
+
     from rich.console import Console
 
     from harness.cli.planning import load_registry
@@ -55,12 +58,30 @@ def describe(
         d = entry.declaration
         console.print(f"[bold]{d.name}[/]  {d.kind}, by plugin {entry.provider}", highlight=False)
         console.print(f"{d.summary}\ntarget: {d.target}", highlight=False)
+        if d.params.__doc__:
+            console.print(
+                f"\n{inspect.cleandoc(d.params.__doc__)}\n", highlight=False, markup=False
+            )
         for field, info in d.params.model_fields.items():
             default = (
                 "required"
                 if info.is_required()
                 else f"= {info.get_default(call_default_factory=True)!r}"
             )
-            about = f"  {info.description}" if info.description else ""
-            kind = str(info.annotation).replace("<class '", "").replace("'>", "")
-            console.print(f"  {field}: {kind} {default}{about}", highlight=False, markup=False)
+            note = f"  {info.description}" if info.description else ""
+            kind = _plain(info.annotation)
+            console.print(f"  {field}: {kind} {default}{note}", highlight=False, markup=False)
+
+
+def _plain(annotation: Any) -> str:
+    """A type as a reader wants it: without the constraints that pydantic checks."""
+    if get_origin(annotation) is Annotated:
+        return _plain(get_args(annotation)[0])
+    arguments = [_plain(a) for a in get_args(annotation) if a is not Ellipsis]
+    if get_origin(annotation) is Literal:
+        return " | ".join(map(repr, get_args(annotation)))
+    if get_origin(annotation) in (Union, UnionType):
+        return " | ".join(arguments)
+    if arguments:
+        return f"{get_origin(annotation).__name__} of {', '.join(dict.fromkeys(arguments))}"
+    return "null" if annotation is type(None) else getattr(annotation, "__name__", str(annotation))

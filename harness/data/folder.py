@@ -18,8 +18,9 @@ class CocoFolder:
     The official names (train2017, val2017) serve as well. One of the splits may be absent.
     """
 
-    def __init__(self, root: str | Path, name: str = "coco") -> None:
-        self.root, self.name = Path(root).expanduser(), name
+    def __init__(self, root: str | Path, name: str | None = None) -> None:
+        self.root = Path(root).expanduser()
+        self.name = name or self.root.resolve().name
 
     def fingerprint(self) -> str:
         """sha256 over the annotation files of both splits."""

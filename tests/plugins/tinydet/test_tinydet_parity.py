@@ -89,6 +89,7 @@ def test_losses_and_gradients(golden: Golden) -> None:
     pixels = draw_pixels(golden.seed, "input_train", 2, golden.side).requires_grad_()
     losses = detector(as_inputs(pixels), stored_targets(golden.figures))
     sum(losses.values()).backward()
+    assert set(losses) == {"loss_rpn_cls", "loss_rpn_bbox", "loss_cls", "loss_bbox"}
     for name, value in losses.items():
         assert_close(name, value.item(), golden.figures[f"loss.{name}"])
     assert_close("input", pixels.grad.norm().item(), golden.figures["loss.input_grad_norm"])
