@@ -83,7 +83,11 @@ class StageRunner:
         return {
             "suite": self.plan.suite.suite,
             "detector": cell.detector,
-            "spec": spec.model_dump(mode="json", exclude={"train"}),
+            "spec": spec.model_dump(
+                mode="json",
+                exclude_none=True,  # and what a whole detector decides for itself
+                exclude={"train", "input"} if spec.detector is not None else {"train"},
+            ),
             "classes": list(self.plan.classes),
             "category_ids": [int(i) for i in annotations.category_ids],
             "seed": cell.seed,

@@ -81,13 +81,20 @@ def test_clipping_holds_inclusive_corners_inside(boxes: Tensor) -> None:
 
 @given(boxes, st.floats(0.1, 4), st.floats(0.1, 4))
 def test_frame_scales_inclusive_corners(boxes: Tensor, sy: float, sx: float) -> None:
-    size = torch.tensor([[320, 320]])
-    inputs = Inputs(torch.empty(1, 3, 320, 320), size, torch.tensor([[sy, sx]]), size)
+    size = torch.tensor([[10_000, 10_000]])
+    inputs = Inputs(torch.empty(1, 3, 1, 1), size, torch.tensor([[sy, sx]]), size)
     scaled = InclusiveFrame().to_network(boxes[None], inputs)
     scale = torch.tensor([sx, sy, sx, sy])
     torch.testing.assert_close(inclusive(scaled[0]), inclusive(boxes) * scale)
     back = InclusiveFrame().to_image(scaled, inputs)[0]
     torch.testing.assert_close(back, boxes, rtol=1e-4, atol=1e-2)
+
+
+def test_frame_keeps_the_last_pixel_inside() -> None:
+    """Halved, the last inclusive column 639 becomes 319.5, of which 319 is in the image."""
+    size, whole = torch.tensor([[240, 320]]), torch.tensor([[[0.0, 0.0, 640.0, 480.0]]])
+    inputs = Inputs(torch.empty(1, 3, 240, 320), size, torch.tensor([[0.5, 0.5]]), 2 * size)
+    assert InclusiveFrame().to_network(whole, inputs).tolist() == [[[0.0, 0.0, 320.0, 240.0]]]
 
 
 @given(st.sampled_from([4, 8, 16, 32, 64]), st.sampled_from([2.25, 3.2, 5.12]), st.integers(1, 6))
