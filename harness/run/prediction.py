@@ -69,7 +69,7 @@ def predict_files(
             image = read_image(file)
             [prediction] = built.predict([image])
             height, width = image.shape[1:]
-            listed.append({"id": number, "file_name": str(file), "height": height, "width": width})
+            listed.append({"id": number, "file_name": file.name, "height": height, "width": width})
             found += _coco_results(prediction, number, ids)
             _draw(image, prediction, built.classes, threshold, target)
     finally:  # a bad image in the middle loses nothing of those before it
