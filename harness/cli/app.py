@@ -25,6 +25,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # rich help costs twice the whole start
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -72,7 +73,9 @@ def run(arguments: Sequence[str]) -> int:
         )
     except UsageError as error:
         command = error.ctx.command_path if error.ctx is not None else "harness"
-        found = error.format_message().rstrip(".")
-        if not found:  # nothing was asked for, and the help is printed
+        found = error.format_message()
+        if found.startswith("Usage:"):  # nothing was asked for: the help is the answer
+            print(found, file=sys.stderr)
             return int(ExitCode.BAD_INPUT)
+        found = found.rstrip(".")
         return _say(f"{found} (see '{command} --help')", ExitCode.BAD_INPUT)
