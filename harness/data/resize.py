@@ -1,8 +1,8 @@
 """Bringing images to network size, in loader workers and in `Detector.preprocess` alike."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -23,6 +23,10 @@ class ResizedImage:
 class Resize(Protocol):
     def __call__(self, image: Tensor) -> ResizedImage:
         """(3, h, w) uint8 -> network size."""
+        ...
+
+    def describe(self) -> Mapping[str, Any]:
+        """What `harness.data.scaling.network_scale` takes; kept with every measurement."""
         ...
 
 
@@ -48,6 +52,9 @@ class SquashResize:
         pixels = resize_bilinear(image, (self.height, self.width))
         return ResizedImage(pixels, (self.height / h, self.width / w), (h, w))
 
+    def describe(self) -> Mapping[str, Any]:
+        return {"kind": "squash", "height": self.height, "width": self.width}
+
 
 @dataclass(frozen=True)
 class ShortestSideResize:
@@ -61,6 +68,9 @@ class ShortestSideResize:
         factor = min(self.side / min(h, w), self.longest / max(h, w))
         size = (max(1, int(h * factor)), max(1, int(w * factor)))
         return ResizedImage(resize_bilinear(image, size), (size[0] / h, size[1] / w), (h, w))
+
+    def describe(self) -> Mapping[str, Any]:
+        return {"kind": "shortest_side", "side": self.side, "longest": self.longest}
 
 
 def collate_images(images: Sequence[ResizedImage], divisor: int = 32) -> Inputs:

@@ -1,5 +1,6 @@
 """The manifest's grammar: strict, immutable models. `docs/manifest.md` explains each key."""
 
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -7,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 Positive = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+NotNegative = Annotated[float, Field(ge=0.0)]
 
 
 class Section(BaseModel):
@@ -96,6 +98,35 @@ class Latency(Section):
     threads: Positive | None = None
 
 
+class Report(Section):
+    """How a run is looked at; no measurement depends on it.
+
+    Attributes:
+        resamples: of the images, for intervals and p-values.
+        area_ranges: name -> [from, to) in square pixels of the original, beside COCO's three.
+        size_bins: edges of the curves of AP over object size, in pixels of sqrt(area).
+        gallery: images shown.
+    """
+
+    resamples: Annotated[int, Field(ge=100)] = 1000
+    area_ranges: dict[Name, tuple[NotNegative, NotNegative]] = {}
+    size_bins: Annotated[tuple[NotNegative, ...], Field(min_length=2)] = (
+        0, 8, 16, 24, 32, 48, 64, 96, 128, 256,
+    )  # fmt: skip
+    gallery: Annotated[int, Field(ge=0, le=48)] = 12
+
+    @model_validator(mode="after")
+    def _ascending(self) -> "Report":
+        for name, (low, high) in self.area_ranges.items():
+            if name in ("all", "small", "medium", "large"):
+                raise ValueError(f"'{name}' is COCO's own range; choose another name")
+            if not low < high:
+                raise ValueError(f"'{name}' goes from {low:g} to {high:g}, which is empty")
+        if any(a >= b for a, b in pairwise(self.size_bins)):
+            raise ValueError("the edges of 'size_bins' must ascend")
+        return self
+
+
 class Detector(Section):
     """A whole detector (`detector`), or parts: backbone, neck, rpn, roi_op, box_head."""
 
@@ -155,5 +186,6 @@ class Suite(Section):
     columns: tuple[Name, ...]
     evaluate: Evaluate = Evaluate()
     latency: Latency = Latency()
+    report: Report = Report()
     detectors: dict[Name, Detector]
     published: tuple[Published, ...] = ()

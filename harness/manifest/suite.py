@@ -14,7 +14,9 @@ from harness.manifest.schema import PART_KINDS, Suite
 
 Tree = dict[str, Any]
 TOP_KEYS = {"suite", "defaults", "profiles", "detectors", "published"}
-LAYER_KEYS = {"data", "seeds", "stages", "meters", "columns", "evaluate", "latency", "detector"}
+LAYER_KEYS = {
+    "data", "seeds", "stages", "meters", "columns", "evaluate", "latency", "report", "detector",
+}  # fmt: skip
 PARTS_ONLY = {*PART_KINDS, "input", "backbone_checkpoint"}
 DEFAULT_PROFILE = "quick"
 

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -23,11 +24,14 @@ class Detector(nn.Module, ABC):
         resize: how an image comes to network size; picklable, so loader workers run it.
         roles: role ("backbone", "neck", "rpn", "roi_op", "head") -> prefixes of the names of
             the modules that play it, for the split of cost and latency.
+        selection: how detections are chosen, for the conditions of every AP and latency:
+            `score_threshold`, `nms` (in words) and `detections_per_image`.
     """
 
     classes: tuple[str, ...]
     resize: Resize
     roles: Mapping[str, tuple[str, ...]]
+    selection: Mapping[str, Any] = MappingProxyType({})
 
     @abstractmethod
     def normalize(self, pixels: Tensor) -> Tensor:

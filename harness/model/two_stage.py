@@ -59,6 +59,11 @@ class TwoStageDetector(Detector):
         self.register_buffer("std", torch.tensor(std)[:, None, None], persistent=False)
 
     @property
+    def selection(self) -> Mapping[str, Any]:  # type: ignore[override]
+        chosen: Mapping[str, Any] = getattr(self.bbox_head, "selection", {})
+        return chosen
+
+    @property
     def rpn(self) -> Any:
         return self.rpn_head
 

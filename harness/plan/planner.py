@@ -223,6 +223,9 @@ def resolved(plan: Plan) -> dict[str, Any]:
         "meters": [m.part.identity() for m in plan.meters],
         "evaluate": plan.suite.evaluate.model_dump(),
         "latency": plan.suite.latency.model_dump(),
+        "columns": list(plan.suite.columns),
+        "published": [claim.model_dump() for claim in plan.suite.published],
+        "report": plan.suite.report.model_dump(),
         "cells": [vars(cell) for cell in plan.cells],
     }
 

@@ -49,7 +49,7 @@ def render_page(records: list[Record], plan: Plan, environment: Environment) -> 
     """The page as text; every number on it stands in the records."""
     frame = to_frame(records)
     metrics = list(plan.suite.columns)
-    loader = jinja2.PackageLoader("harness.report", ".")
+    loader = jinja2.PackageLoader("harness.report")
     page = jinja2.Environment(loader=loader, autoescape=True).get_template("page.html")
     return page.render(
         suite=plan.suite.suite,

@@ -4,7 +4,7 @@ import sys
 
 from harness.data.annotations import read_annotations
 from harness.data.folder import check_same_classes, check_split
-from harness.data.source import SplitName
+from harness.data.source import Split, SplitName
 from harness.errors import UserError
 from harness.plan.cells import Plan
 from harness.run.detectors import build_detector
@@ -19,8 +19,7 @@ def check_data(plan: Plan, launch: Launch) -> None:
     Raises:
         UserError: wrong annotations, missing or broken images, splits of different classes.
     """
-    names: tuple[SplitName, ...] = ("train", "val") if "train" in plan.suite.stages else ("val",)
-    splits = [plan.source.split(name) for name in names]
+    splits = used_splits(plan)
     read = [read_annotations(split.annotations) for split in splits]
     check_same_classes(read[0], read[-1])
     for split, annotations in zip(splits, read, strict=True):
@@ -28,6 +27,12 @@ def check_data(plan: Plan, launch: Launch) -> None:
         for warning in check_split(split, thorough=few and launch.is_main):
             if launch.is_main:
                 print(f"harness: note: {split.name} data: {warning}", file=sys.stderr)
+
+
+def used_splits(plan: Plan) -> list[Split]:
+    """The validation split, and before it that for training if anything is trained."""
+    names: tuple[SplitName, ...] = ("train", "val") if "train" in plan.suite.stages else ("val",)
+    return [plan.source.split(name) for name in names]
 
 
 def check_detectors(plan: Plan) -> None:

@@ -23,7 +23,7 @@ from harness.records.measurement import Measurement
 from harness.records.record import Record
 from harness.report.page import write_page
 from harness.report.summary import print_summary
-from harness.run.checks import check_data, check_detectors
+from harness.run.checks import check_data, check_detectors, used_splits
 from harness.run.detectors import Weighted, build_detector, load_trained
 from harness.run.folder import RunFolder, create_folder, open_folder
 from harness.run.launch import Launch, find_launch
@@ -71,7 +71,12 @@ def _start(
     folder = _open(plan, launch, run_id, resume, results)
     environment = describe_environment()
     if launch.is_main:
-        folder.write_json("plan.json", resolved(plan))
+        splits = {split.name: split for split in used_splits(plan)}
+        places = {
+            name: {"images": split.images.absolute(), "annotations": split.annotations.absolute()}
+            for name, split in splits.items()
+        }
+        folder.write_json("plan.json", {**resolved(plan), "splits": places})
         folder.write_json(f"environments/{environment.id}.json", environment.to_dict())
     return Session(plan, launch, folder, environment, StageRunner(plan, launch, resume))
 

@@ -26,7 +26,12 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 
 
 def with_place(measured: Iterable[Measurement], detector: Detector) -> list[Measurement]:
-    """The measurements with the device and the implementation of the ops that served."""
+    """The measurements with device, ops, and how the detector takes images and picks boxes."""
     device = detector.device
-    place = {"device_type": device.type, "ops": implementation(device)}
+    place = {
+        "device_type": device.type,
+        "ops": implementation(device),
+        "input": dict(detector.resize.describe()),
+        **detector.selection,
+    }
     return [replace(m, conditions={**m.conditions, **place}) for m in measured]

@@ -24,12 +24,14 @@ class GroundTruth:
         categories: dataset id -> name, in the order of ids.
         annotations: `image_id, category_id, bbox` (xywh), `area, iscrowd` of those images.
         sha256: of the file.
+        image_sizes: (height, width) of each image, as `image_ids`.
     """
 
     image_ids: tuple[int, ...]
     categories: Mapping[int, str]
     annotations: tuple[Mapping[str, Any], ...]
     sha256: str
+    image_sizes: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True)

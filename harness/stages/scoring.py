@@ -60,6 +60,7 @@ def read_ground_truth(path: Path) -> GroundTruth:
         {category["id"]: category["name"] for category in categories},
         tuple({key: entry[key] for key in TRUTH_KEYS} for entry in annotations),
         hashlib.sha256(path.read_bytes()).hexdigest(),
+        tuple((image["height"], image["width"]) for image in lists["images"]),
     )
 
 
@@ -98,11 +99,13 @@ def restrict(given: EvaluationInput, image_ids: Sequence[int] | None) -> Evaluat
     if image_ids is None:
         return given
     kept, truth = frozenset(image_ids), given.ground_truth
+    chosen = [n for n, i in enumerate(truth.image_ids) if i in kept]
     part = GroundTruth(
-        tuple(i for i in truth.image_ids if i in kept),
+        tuple(truth.image_ids[n] for n in chosen),
         truth.categories,
         tuple(a for a in truth.annotations if a["image_id"] in kept),
         truth.sha256,
+        tuple(truth.image_sizes[n] for n in chosen) if truth.image_sizes else (),
     )
     return EvaluationInput(part, tuple(d for d in given.detections if d["image_id"] in kept))
 

@@ -69,6 +69,15 @@ class TinyBoxHead(nn.Module):
         for layer in (self.shared_fcs[0], self.fc_cls, self.fc_reg):
             nn.init.zeros_(layer.bias)
 
+    @property
+    def selection(self) -> dict[str, Any]:
+        p = self.params
+        return {
+            "score_threshold": p.min_score,
+            "nms": f"linear soft-NMS, IoU {p.soft_nms_iou:g}, scores from {p.soft_nms_min_score:g}",
+            "detections_per_image": p.detections,
+        }
+
     def forward(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
         """(N, C, h, w) -> logits (N, num_classes + 1), background first, and deltas (N, 4)."""
         hidden = F.relu(self.shared_fcs[0](pooled.flatten(1)), inplace=True)

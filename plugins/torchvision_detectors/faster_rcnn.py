@@ -62,6 +62,10 @@ class FasterRcnn(TorchvisionDetector):
         super().__init__(model, num_classes, resize, detections_per_image)
         self._fix_pooling_scales()
 
+    @property
+    def selector(self) -> Any:
+        return self.model.roi_heads
+
     def network(self, inputs: Inputs) -> RcnnOutputs:
         """Images of one padded size go through together, others by themselves.
 

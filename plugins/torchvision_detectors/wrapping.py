@@ -38,6 +38,19 @@ class TorchvisionDetector(Detector):
     mean: Tensor
     std: Tensor
 
+    @property
+    def selector(self) -> Any:
+        """The module whose `score_thresh` and `nms_thresh` choose the detections."""
+        return self.model
+
+    @property
+    def selection(self) -> Mapping[str, Any]:  # type: ignore[override]
+        return {
+            "score_threshold": self.selector.score_thresh,
+            "nms": f"NMS, IoU {self.selector.nms_thresh:g}",
+            "detections_per_image": self.detections_per_image,
+        }
+
     def normalize(self, pixels: Tensor) -> Tensor:
         return (pixels.to(self.mean.dtype) / 255 - self.mean) / self.std
 

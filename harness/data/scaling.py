@@ -1,0 +1,31 @@
+"""How much an image shrinks on its way into a network, without torch."""
+
+from collections.abc import Mapping
+from typing import Any
+
+Scale = tuple[float, float]  # (y, x): network pixels per image pixel
+
+
+def network_scale(resize: Mapping[str, Any], height: int, width: int) -> Scale:
+    """What the described resize does to an image of this size.
+
+    Args:
+        resize: of `Resize.describe`.
+
+    Raises:
+        ValueError: an unknown kind of resize.
+    """
+    if resize["kind"] == "squash":
+        return resize["height"] / height, resize["width"] / width
+    if resize["kind"] == "shortest_side":
+        factor = min(resize["side"] / min(height, width), resize["longest"] / max(height, width))
+        size = max(1, int(height * factor)), max(1, int(width * factor))
+        return size[0] / height, size[1] / width
+    raise ValueError(f"unknown resize {resize['kind']!r}")
+
+
+def describe_input(resize: Mapping[str, Any]) -> str:
+    """The described resize in words: "320x320" or "shortest side 320, longest at most 640"."""
+    if resize["kind"] == "squash":
+        return f"{resize['height']}x{resize['width']}"
+    return f"shortest side {resize['side']}, longest at most {resize['longest']}"
