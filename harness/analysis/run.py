@@ -1,17 +1,30 @@
 """A run as it lies on disk, with everything derived from it. No model, no GPU."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from pydantic import ValidationError
 
+from harness import __version__
+from harness.analysis.store import load_or_make
+from harness.analysis.truth import Validation, find_validation
 from harness.analysis.types import CellAnalysis
+from harness.errors import UserError
+from harness.files import hash_file
+from harness.manifest.schema import Report
+from harness.plan.cells import digest
+from harness.records.frame import latest, to_frame
 from harness.records.record import Record
-from harness.stages.inputs import GroundTruth
+from harness.records.store import read_records
+from harness.stages.inputs import EvaluationInput, GroundTruth
+from harness.stages.scoring import read_detections, restrict
 
 Place = tuple[str, int]  # detector, seed
+Json = Mapping[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,18 +38,18 @@ class Run:
         frame: `harness.records.frame.to_frame` of them.
         analyses: of every cell whose detections could be read and scored again.
         training: lines of each train_log.jsonl.
-        truth: ground truth of the validation split, None where it is gone or has changed.
+        truth: ground truth of the validation images, None where it is gone or has changed.
         images: folder of the validation images, None where it is gone.
         notes: what could not be derived, and why, one line each.
     """
 
     folder: Path
-    plan: Mapping[str, Any]
-    environments: Mapping[str, Mapping[str, Any]]
+    plan: Json
+    environments: Mapping[str, Json]
     records: tuple[Record, ...]
     frame: pd.DataFrame
     analyses: Mapping[Place, CellAnalysis]
-    training: Mapping[Place, tuple[Mapping[str, Any], ...]]
+    training: Mapping[Place, tuple[Json, ...]]
     truth: GroundTruth | None
     images: Path | None
     notes: tuple[str, ...]
@@ -56,13 +69,136 @@ class Run:
         return [self.analyses[place] for place in places]
 
     def detections_file(self, detector: str, seed: int) -> Path:
-        return self.folder / "cells" / detector / f"seed{seed}" / "detections.json"
+        return cell_folder(self.folder, detector, seed) / "detections.json"
 
 
-def read_run(folder: Path) -> Run:
+def read_run(folder: Path, *, data_root: str | None = None, resamples: int | None = None) -> Run:
     """Read a run folder and analyse what is new in it.
+
+    Args:
+        data_root: where the data lies now, if it was moved.
+        resamples: of the images, in place of the run's.
 
     Raises:
         UserError: the folder holds no run, or its files cannot be read.
     """
-    raise NotImplementedError
+    plan = _read_json(folder / "plan.json", "a run folder has one")
+    records = read_records(folder / "records.jsonl") if _has_records(folder) else []
+    validation = find_validation(plan, data_root)
+    settings = _settings(plan, folder / "plan.json", resamples)
+    notes = list(validation.notes)
+    analyses = {}
+    for place, record in _evaluated(records).items():
+        made = _analyse(folder, place, record, validation, settings, plan)
+        if isinstance(made, str):
+            notes.append(f"{place[0]} seed {place[1]}: {made}")
+            continue
+        analyses[place], problem = made
+        notes += [f"{place[0]} seed {place[1]}: {problem}"] if problem else []
+    return Run(
+        folder=folder,
+        plan=plan,
+        environments=_environments(folder),
+        records=tuple(records),
+        frame=to_frame(records),
+        analyses=analyses,
+        training=_training(folder),
+        truth=validation.truth,
+        images=validation.images,
+        notes=tuple(dict.fromkeys(notes)),
+    )
+
+
+def cell_folder(folder: Path, detector: str, seed: int) -> Path:
+    """Where a run keeps the files of a detector under one seed."""
+    return folder / "cells" / detector / f"seed{seed}"
+
+
+def _has_records(folder: Path) -> bool:
+    return (folder / "records.jsonl").is_file()
+
+
+def _evaluated(records: list[Record]) -> dict[Place, Record]:
+    """The AP record of each cell that was evaluated."""
+    return {
+        (r.detector, r.seed): r
+        for r in latest(records)
+        if r.stage == "evaluate" and r.metric == "ap" and r.scope == ""
+    }
+
+
+def _analyse(
+    folder: Path,
+    place: Place,
+    record: Record,
+    validation: Validation,
+    settings: Report,
+    plan: Json,
+) -> tuple[CellAnalysis, str] | str:
+    """The analysis and a note on keeping it, or why there is none."""
+    truth, path = validation.truth, cell_folder(folder, *place) / "detections.json"
+    if truth is None:
+        return "no intervals: the ground truth is not there"
+    if record.conditions.get("annotations_sha256") != truth.sha256:
+        return "no intervals: the annotation file has changed since"
+    if not path.is_file():
+        return "no intervals: its detections are not there"
+    chosen = truth.image_ids[: plan["evaluate"]["max_images"]]
+    resize = record.conditions.get("input") or _old_resize(plan["detectors"][place[0]])
+    inputs = [hash_file(path), truth.sha256, len(chosen), resize, __version__]
+    key = digest([*inputs, settings.model_dump(exclude={"gallery"})])
+
+    def make() -> CellAnalysis:
+        from harness.analysis.cell import analyse_cell
+
+        given = restrict(EvaluationInput(truth, read_detections(path, truth)), chosen)
+        return analyse_cell(given, resize, settings)
+
+    return load_or_make(path.with_name("analysis.json"), key, make)
+
+
+def _old_resize(detector: Json) -> Json | None:
+    """Of runs that did not record it: assembled detectors squash, of whole ones it is unknown."""
+    if "detector" in detector["parts"]:
+        return None
+    height, width = detector["input"]["size"]
+    return {"kind": "squash", "height": height, "width": width}
+
+
+def _settings(plan: Json, where: Path, resamples: int | None) -> Report:
+    changes = {} if resamples is None else {"resamples": resamples}
+    try:
+        return Report.model_validate({**plan.get("report", {}), **changes})
+    except ValidationError as error:
+        raise UserError(f"has no usable 'report' ({error})", where=where) from error
+
+
+def _environments(folder: Path) -> dict[str, Json]:
+    files = sorted((folder / "environments").glob("*.json"), key=lambda p: p.stat().st_mtime)
+    return {path.stem: _read_json(path, "") for path in files}
+
+
+def _training(folder: Path) -> dict[Place, tuple[Json, ...]]:
+    found = {}
+    for path in sorted(folder.glob("cells/*/seed*/train_log.jsonl")):
+        place = (path.parent.parent.name, int(path.parent.name.removeprefix("seed")))
+        found[place] = tuple(_whole_lines(path))
+    return found
+
+
+def _whole_lines(path: Path) -> Iterator[Json]:
+    """A line being written at this moment is left for the next time."""
+    text = path.read_text()
+    for line in text[: text.rfind("\n") + 1].splitlines():
+        yield json.loads(line)
+
+
+def _read_json(path: Path, mend: str) -> Json:
+    try:
+        content: Json = json.loads(path.read_bytes())
+    except OSError as error:
+        found = f"cannot be read: {error.strerror or error}"
+        raise UserError(found, where=path, mend=mend) from error
+    except ValueError as error:
+        raise UserError(f"is not JSON ({error})", where=path) from error
+    return content

@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
+
+from pydantic import ConfigDict
 
 Frame = Literal["original", "network"]
 ErrorName = Literal["classification", "localisation", "both", "duplicate", "background", "missed"]
@@ -93,3 +95,5 @@ class CellAnalysis:
     precision: Mapping[str, tuple[float, ...]]
     errors: tuple[ErrorKind, ...]
     misses: tuple[Misses, ...]
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(ser_json_inf_nan="strings")

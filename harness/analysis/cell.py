@@ -1,0 +1,38 @@
+"""Everything that the detections of one detector under one seed say."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from harness.analysis.errors import measure_errors
+from harness.analysis.misses import find_misses
+from harness.analysis.precision import measure_precision
+from harness.analysis.types import CellAnalysis
+from harness.manifest.schema import Report
+from harness.stages.inputs import EvaluationInput
+
+
+def analyse_cell(
+    given: EvaluationInput, resize: Mapping[str, Any] | None, settings: Report
+) -> CellAnalysis:
+    """Estimates with intervals, curves, error kinds and misses.
+
+    Args:
+        given: detections and the ground truth of the images they were looked for in.
+        resize: how images came into the network (`Resize.describe`), None where unknown: then
+            there is no curve over sizes at the network's input.
+        settings: resamples, size ranges and bins.
+    """
+    found = measure_precision(given, resize, settings)
+    return CellAnalysis(
+        pairing=found.pairing,
+        images=found.images,
+        resamples=found.resamples,
+        metrics=found.metrics,
+        replicates=found.replicates,
+        classes=found.classes,
+        curves=found.curves,
+        recall=found.recall,
+        precision=found.precision,
+        errors=measure_errors(given),
+        misses=find_misses(given),
+    )
