@@ -1,0 +1,32 @@
+"""`harness report`: a run's page once more, from what lies on disk."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def report(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],
+    out: Annotated[
+        Path | None, typer.Option(help="The page. [default: report.html in the run's folder]")
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(metavar="ROOT", help="Where the data lies now, if it was moved.")
+    ] = None,
+    resamples: Annotated[
+        int | None, typer.Option(min=100, help="Bootstrap resamples. [default: the run's]")
+    ] = None,
+) -> None:
+    """Write report.html of a run anew. Needs no model and no GPU; old runs are welcome."""
+    import sys
+
+    from harness.analysis.run import read_run
+    from harness.report.page import write_page
+
+    read = read_run(run, data_root=data, resamples=resamples)
+    for note in read.notes:
+        print(f"harness: note: {note}", file=sys.stderr)
+    path = out or run / "report.html"
+    write_page(path, read)
+    print(f"report: {path}")
