@@ -158,47 +158,29 @@ def _weights(detector: Detector, place: Place) -> list[str | None]:
 def _cells(
     manifest: Manifest, suite: Suite, parts: Parts, meters: Sequence[MeterPart], data: str
 ) -> tuple[Cell, ...]:
-    weights = {
-        name: _weights(detector, _inside(manifest, ("detectors", name)))
-        for name, detector in suite.detectors.items()
-    }
-    return tuple(
-        Cell(
-            name,
-            seed,
-            stage,
-            _fingerprint(suite, parts[name], meters, weights[name], data, name, seed, stage),
-        )
-        for name in suite.detectors
-        for seed in suite.seeds
-        for stage in suite.stages
-    )
+    cells = []
+    for name, detector in suite.detectors.items():
+        own = {
+            "parts": {role: part.identity() for role, part in parts[name].items()},
+            "input": detector.input.model_dump(),
+            "weights": _weights(detector, _inside(manifest, ("detectors", name))),
+            "train": detector.train.model_dump(exclude={"workers", "log_every"}),
+        }
+        for seed in suite.seeds:
+            for stage in suite.stages:
+                measured = _stage_identity(suite, meters, stage)
+                identity = {"harness": __version__, "data": data, "seed": seed, **own, **measured}
+                cells.append(Cell(name, seed, stage, digest(identity)))
+    return tuple(cells)
 
 
-def _fingerprint(
-    suite: Suite,
-    parts: Mapping[str, Part],
-    meters: Sequence[MeterPart],
-    weights: list[str | None],
-    data: str,
-    name: str,
-    seed: int,
-    stage: Stage,
-) -> str:
-    detector = suite.detectors[name]
-    identity: dict[str, Any] = {
-        "harness": __version__,
-        "parts": {role: part.identity() for role, part in parts.items()},
-        "input": detector.input.model_dump(),
-        "weights": weights,
-        "train": detector.train.model_dump(exclude={"workers", "log_every"}),
-        "seed": seed,
-        "data": data,
+def _stage_identity(suite: Suite, meters: Sequence[MeterPart], stage: Stage) -> dict[str, Any]:
+    """What of a stage determines its numbers, whatever the detector."""
+    return {
         "stage": stage,
         "meters": [m.part.identity() for m in meters if m.stage == stage],
         "protocol": _protocol(suite, stage),
     }
-    return digest(identity)
 
 
 def resolved(plan: Plan) -> dict[str, Any]:

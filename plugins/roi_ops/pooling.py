@@ -1,5 +1,6 @@
 """Pools every proposal from its map of a pyramid."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
@@ -15,7 +16,7 @@ from harness_plugins.roi_ops.levels import (
 )
 
 
-class PyramidPooling(nn.Module):
+class PyramidPooling(nn.Module, ABC):
     """Base of the RoI ops: a subclass pools the RoIs of one map.
 
     Args:
@@ -69,6 +70,6 @@ class PyramidPooling(nn.Module):
         place = torch.empty_like(order).scatter_(0, order, torch.arange(len(order)))
         return torch.cat([zeros, *pooled]).index_select(0, place)
 
+    @abstractmethod
     def pool(self, features: Tensor, rois: Tensor, scale: float) -> Tensor:
         """Pool (N, 5) RoIs from one map; a RoI with batch index -1 gives zeros."""
-        raise NotImplementedError
