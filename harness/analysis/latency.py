@@ -1,0 +1,200 @@
+"""Latencies with their uncertainty: intervals of percentiles, and whether two differ.
+
+Times taken one after another are not independent: clocks drift, and other work comes in bursts.
+Where neighbours resemble each other, n samples are worth fewer, and every interval and p-value
+here is widened to what they are worth. What no samples of one process show is how the next
+process would differ; that is what a smallest effect that matters is for.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from harness.analysis.autocorrelation import effective_fraction
+
+SMALLEST_EFFECT = 0.02
+SIGNIFICANT = 0.05
+Floats = NDArray[np.float64]
+Interval = tuple[float, float]
+NO_INTERVAL: Interval = (math.nan, math.nan)
+
+
+@dataclass(frozen=True)
+class LatencyDifference:
+    """How a median compares with another.
+
+    Attributes:
+        base, other: the medians, in the unit of the samples.
+        ratio: other / base; under 1 is faster.
+        low, high: 95 % interval of the ratio, NaN with too few samples for one.
+        p: two-sided, of the rank test; NaN with too few samples.
+        effective: how many independent samples those of base and other are worth.
+        smallest_effect: relative difference that is too small to matter.
+        outside: p is under 0.05 and the whole interval lies beyond the smallest effect.
+    """
+
+    base: float
+    other: float
+    ratio: float
+    low: float
+    high: float
+    p: float
+    effective: tuple[float, float]
+    smallest_effect: float
+    outside: bool
+
+
+def percentile(samples: Sequence[float], percent: float) -> float:
+    """As recorded: linear between samples; NaN without any."""
+    return float(np.percentile(samples, percent)) if len(samples) else math.nan
+
+
+def percentile_interval(
+    samples: Sequence[float], percent: float, level: float = 0.95
+) -> tuple[float, float]:
+    """Interval of a percentile between two order statistics, whatever the distribution.
+
+    How many of n independent samples lie under the percentile is binomial, which gives the ranks
+    (Conover, Practical Nonparametric Statistics, section 3.2). Their distance from the expected
+    rank is stretched by the root of how much autocorrelation widens that count.
+
+    Args:
+        samples: in the order in which they were taken.
+
+    Returns:
+        NaN twice where the samples, or what they are worth, are too few for this percentile;
+        `samples_needed` says how many independent ones it takes.
+    """
+    p, times = _share(percent), np.asarray(samples, dtype=np.float64)
+    count = len(times)
+    if count < samples_needed(percent, level):
+        return NO_INTERVAL
+    fraction = _fraction(times, percent)
+    low, high = _ranks(count, p, level, fraction)
+    if low < 1 or high > count or count * fraction < samples_needed(50, level):
+        return NO_INTERVAL
+    ordered = np.sort(times)
+    return float(ordered[low - 1]), float(ordered[high - 1])
+
+
+def samples_needed(percent: float, level: float = 0.95) -> int:
+    """Fewest independent samples that bound a percentile on both sides.
+
+    6 for p50, 36 for p90, 368 for p99.
+    """
+    p = _share(percent)
+    return math.ceil(math.log((1 - level) / 2) / math.log(max(p, 1 - p)))
+
+
+def compare_latency(
+    base: Sequence[float], other: Sequence[float], smallest_effect: float = SMALLEST_EFFECT
+) -> LatencyDifference:
+    """Compare two series of samples by their medians.
+
+    The interval of the ratio puts the two medians' intervals together on the log scale (MOVER:
+    Zou and Donner, Statistics in Medicine 27, 2008), so swapping base and other inverts it
+    exactly and nothing is drawn at random. The p-value is that of the Mann-Whitney rank test
+    with its variance widened by the autocorrelation of both series.
+
+    Args:
+        base, other: positive times in one unit, in the order in which they were taken. Several
+            runs may follow one another: steps between them count as autocorrelation.
+        smallest_effect: 0.02 is 2 %.
+
+    Raises:
+        ValueError: an empty series, or a time that is not positive.
+    """
+    one, two = _checked(base), _checked(other)
+    shares = effective_fraction(stats.rankdata(one)), effective_fraction(stats.rankdata(two))
+    effective = len(one) * shares[0], len(two) * shares[1]
+    medians = float(np.median(one)), float(np.median(two))
+    low, high = _ratio_interval(one, two)
+    p = _rank_test(one, two, effective)
+    beyond = low > 1 + smallest_effect or high < 1 / (1 + smallest_effect)
+    return LatencyDifference(
+        base=medians[0],
+        other=medians[1],
+        ratio=medians[1] / medians[0],
+        low=low,
+        high=high,
+        p=p,
+        effective=effective,
+        smallest_effect=smallest_effect,
+        outside=bool(p < SIGNIFICANT and beyond),
+    )
+
+
+def _share(percent: float) -> float:
+    if not 0 < percent < 100:
+        raise ValueError(f"a percentile lies between 0 and 100, not at {percent}")
+    return percent / 100
+
+
+def _fraction(times: Floats, percent: float) -> float:
+    """Bursts show in which samples exceed the percentile, slow drifts in the ranks of all."""
+    above = (times > np.percentile(times, percent)).astype(np.float64)
+    return min(effective_fraction(above), effective_fraction(stats.rankdata(times)))
+
+
+def _ranks(count: int, p: float, level: float, fraction: float) -> tuple[int, int]:
+    """Ranks from 1 of the lower and the upper bound; they may lie outside the samples."""
+    tail = (1 - level) / 2
+    # largest low with P(B < low) <= tail, smallest high with P(B >= high) <= tail
+    low = int(stats.binom.ppf(tail, count, p))
+    if stats.binom.cdf(low, count, p) <= tail:
+        low += 1
+    high = int(stats.binom.isf(tail, count, p)) + 1
+    middle, effective = count * p, max(2.0, count * fraction)
+    stretch = 1.0
+    if fraction < 1:
+        # the variance is estimated from few: Student's quantile in place of the normal one
+        wider = stats.t.isf(tail, effective - 1) / stats.norm.isf(tail)
+        stretch = float(wider / math.sqrt(fraction))
+    return (
+        math.floor(middle - (middle - low) * stretch),
+        math.ceil(middle + (high - middle) * stretch),
+    )
+
+
+def _ratio_interval(base: Floats, other: Floats) -> Interval:
+    logs = [
+        np.log(np.array([*_median_interval(times), np.median(times)])) for times in (base, other)
+    ]
+    (low_1, high_1, middle_1), (low_2, high_2, middle_2) = logs
+    middle = middle_2 - middle_1
+    down = math.hypot(middle_2 - low_2, high_1 - middle_1)
+    up = math.hypot(high_2 - middle_2, middle_1 - low_1)
+    return math.exp(middle - down), math.exp(middle + up)
+
+
+def _median_interval(times: Floats) -> Interval:
+    return percentile_interval(times.tolist(), 50)
+
+
+def _rank_test(base: Floats, other: Floats, effective: tuple[float, float]) -> float:
+    """Two-sided p of Mann and Whitney's U; equal to scipy's where samples are independent."""
+    n, m = len(base), len(other)
+    if min(effective) < samples_needed(50):
+        return math.nan
+    ranks = stats.rankdata(np.concatenate([base, other]))
+    if np.ptp(ranks) == 0:
+        return 1.0
+    shift = ranks[:n].sum() - n * ranks.mean()
+    # of a sum of n ranks drawn without putting back; right with ties, too
+    deviation = math.sqrt(n * m / (n + m) * ranks.var(ddof=1))
+    inflation = (1 / effective[0] + 1 / effective[1]) / (1 / n + 1 / m)
+    score = abs(shift) / deviation / math.sqrt(inflation)
+    return float(2 * stats.t.sf(score, max(1.0, sum(effective) - 2)))
+
+
+def _checked(samples: Sequence[float]) -> Floats:
+    times = np.asarray(samples, dtype=np.float64)
+    if not len(times):
+        raise ValueError("there are no samples to compare")
+    if not (np.isfinite(times).all() and (times > 0).all()):
+        raise ValueError("times are positive numbers")
+    return times
