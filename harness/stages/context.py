@@ -26,12 +26,26 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 
 
 def with_place(measured: Iterable[Measurement], detector: Detector) -> list[Measurement]:
-    """The measurements with device, ops, and how the detector takes images and picks boxes."""
+    """The measurements with device, ops, and how the detector takes images and picks boxes.
+
+    What a meter itself says of its measurement stands before what is said here.
+    """
     device = detector.device
     place = {
         "device_type": device.type,
         "ops": implementation(device),
+        "precision": precision(detector),
+        "classes": len(detector.classes),
         "input": dict(detector.resize.describe()),
         **detector.selection,
     }
-    return [replace(m, conditions={**m.conditions, **place}) for m in measured]
+    return [replace(m, conditions={**place, **m.conditions}) for m in measured]
+
+
+def precision(detector: Detector) -> str:
+    """Dtype of the weights; on a GPU also whether float32 products may run as TF32."""
+    name = str(next(detector.parameters()).dtype).removeprefix("torch.")
+    if detector.device.type == "cuda" and name == "float32":
+        tf32 = torch.backends.cudnn.allow_tf32 or torch.backends.cuda.matmul.allow_tf32
+        return "float32, TF32 allowed" if tf32 else name
+    return name

@@ -23,6 +23,7 @@ from harness.model.detector import Detector
 from harness.model.types import Detections
 from harness.records.environment import cpu_model
 from harness.records.measurement import Measurement
+from harness.stages.context import precision
 from harness.stages.inputs import LatencyInput, OnProgress
 from harness_plugins.meters import LATENCY_KINDS
 from harness_plugins.meters.device_state import Watch
@@ -169,15 +170,6 @@ def device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return cpu_model()
-
-
-def precision(detector: Detector) -> str:
-    """Dtype of the weights; on a GPU also whether float32 products may run as TF32."""
-    name = str(next(detector.parameters()).dtype).removeprefix("torch.")
-    if detector.device.type == "cuda" and name == "float32":
-        tf32 = torch.backends.cudnn.allow_tf32 or torch.backends.cuda.matmul.allow_tf32
-        return "float32, TF32 allowed" if tf32 else name
-    return name
 
 
 @contextmanager
