@@ -1,0 +1,46 @@
+"""The whole command under torchrun: two processes on the CPU make one run."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tiny_suite import PLUGIN, environment, write_manifest
+
+from harness import load_results
+from harness.records.store import read_records
+
+
+def torchrun(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    command = [*launch, "-m", "harness", "run", "m.yaml", "-p", PLUGIN, "--device", "cpu"]
+    return subprocess.run(
+        [*map(str, command), *map(str, arguments)],
+        cwd=folder, env=environment(folder), capture_output=True, text=True, timeout=240,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def together(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Path:
+    folder = tmp_path_factory.mktemp("together")
+    write_manifest(folder / "m.yaml", data)
+    done = torchrun(folder, "--run-id", "two")
+    assert done.returncode == 0, done.stderr
+    (folder / "stdout.txt").write_text(done.stdout)
+    return folder
+
+
+def test_two_processes_leave_one_run(together: Path):
+    [run] = (together / "results" / "tiny").iterdir()
+    ends = [r for r in read_records(run / "records.jsonl") if r.kind == "cell"]
+    assert [(r.stage, r.status) for r in ends] == [
+        (stage, "ok") for stage in ("train", "evaluate", "cost", "latency")
+    ]
+    assert (run / "report.html").is_file()
+    assert (together / "stdout.txt").read_text().count("report: ") == 1
+
+
+def test_every_image_is_evaluated_once(together: Path):
+    frame = load_results(together / "results" / "tiny" / "two")
+    row = frame[(frame["metric"] == "ap") & (frame["scope"] == "")].iloc[0]
+    assert row["count"] == 4
