@@ -1,0 +1,143 @@
+"""Objects and detections of one data set as flat arrays, in the orders of COCO's evaluation."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.data.scaling import network_scale
+from harness.stages.inputs import EvaluationInput, GroundTruth
+
+MAX_DETECTIONS = 100  # of a class in an image, as in COCO's figures
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Objects:
+    """Ground truth, sorted by image and class; within those in the order of the file.
+
+    Attributes:
+        image: (g,) index into the ascending image ids.
+        category: (g,) index into the categories.
+        box: (g, 4) xywh.
+        area: (g,) the field of that name, in square pixels of the original.
+        crowd: (g,) whether it is a crowd region.
+    """
+
+    image: Ints
+    category: Ints
+    box: Floats
+    area: Floats
+    crowd: Bools
+
+
+@dataclass(frozen=True, eq=False)
+class Detections:
+    """The best 100 of each class in each image, sorted by class, score (highest first), image.
+
+    Attributes:
+        image, category, box, area: (n,), as of `Objects`; the area is that of the box.
+        rank: (n,) place by score within its image and class, from 0.
+    """
+
+    image: Ints
+    category: Ints
+    box: Floats
+    area: Floats
+    rank: Ints
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """All that there is to match.
+
+    Attributes:
+        images: how many.
+        categories: how many.
+        shrink: (images,) network pixels per pixel of the original, by area; None if unknown.
+    """
+
+    images: int
+    categories: int
+    objects: Objects
+    detections: Detections
+    shrink: Floats | None
+
+
+def build_scene(given: EvaluationInput, resize: Mapping[str, Any] | None = None) -> Scene:
+    """Arrays of an input, whatever the order of its images.
+
+    Args:
+        resize: how images come into the network (`Resize.describe`).
+    """
+    truth = given.ground_truth
+    ids = sorted(truth.image_ids)
+    images = {image: index for index, image in enumerate(ids)}
+    categories = {category: index for index, category in enumerate(truth.categories)}
+    return Scene(
+        len(ids),
+        len(categories),
+        _objects(truth, images, categories),
+        _detections(given.detections, images, categories),
+        _shrink(truth, images, resize),
+    )
+
+
+def _objects(
+    truth: GroundTruth, images: Mapping[int, int], categories: Mapping[int, int]
+) -> Objects:
+    image, category, box = _columns(truth.annotations, images, categories)
+    area = np.array([a["area"] for a in truth.annotations], float)
+    crowd = np.array([a["iscrowd"] for a in truth.annotations], bool)
+    order = np.lexsort((category, image))
+    return Objects(image[order], category[order], box[order], area[order], crowd[order])
+
+
+def _detections(
+    found: Iterable[Mapping[str, Any]], images: Mapping[int, int], categories: Mapping[int, int]
+) -> Detections:
+    found = tuple(found)
+    image, category, box = _columns(found, images, categories)
+    score = np.array([d["score"] for d in found], float)
+    # stable sorts throughout: equal scores keep the order of the file, as in pycocotools
+    within = np.lexsort((-score, category, image))
+    rank = np.empty(len(found), np.int64)
+    rank[within] = _count_within(image[within] * max(len(categories), 1) + category[within])
+    order = np.lexsort((image, -score, category))
+    order = order[rank[order] < MAX_DETECTIONS]
+    area = box[:, 2] * box[:, 3]
+    return Detections(image[order], category[order], box[order], area[order], rank[order])
+
+
+def _columns(
+    entries: Iterable[Mapping[str, Any]],
+    images: Mapping[int, int],
+    categories: Mapping[int, int],
+) -> tuple[Ints, Ints, Floats]:
+    entries = tuple(entries)
+    image = np.array([images[e["image_id"]] for e in entries], np.int64)
+    category = np.array([categories[e["category_id"]] for e in entries], np.int64)
+    return image, category, np.array([e["bbox"] for e in entries], float).reshape(-1, 4)
+
+
+def _count_within(keys: Ints) -> Ints:
+    """0, 1, 2, ... within each stretch of equal keys."""
+    starts = np.flatnonzero(np.diff(keys, prepend=-1))
+    return np.arange(len(keys)) - np.repeat(starts, np.diff(starts, append=len(keys)))
+
+
+def _shrink(
+    truth: GroundTruth, images: Mapping[int, int], resize: Mapping[str, Any] | None
+) -> Floats | None:
+    if resize is None or not truth.image_sizes:
+        return None
+    shrink = np.empty(len(images))
+    for image, (height, width) in zip(truth.image_ids, truth.image_sizes, strict=True):
+        y, x = network_scale(resize, height, width)
+        shrink[images[image]] = y * x
+    return shrink
