@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from harness.analysis.families import family_of
 from harness.data.scaling import describe_input
 
 NOT_RECORDED = "not recorded"
@@ -164,12 +165,6 @@ def protocol_of(metric: str, *conditions: Conditions) -> Protocol:
     keys = sorted({key for each in conditions for key in each if not key.startswith(OBSERVED)})
     own = {key: in_words(key) for key in keys if key in AP.own or key in LATENCY.own}
     return Protocol({key: in_words(key) for key in keys if key not in own}, own)
-
-
-def family_of(metric: str) -> str:
-    """ "ap" of "ap50" and "ap_small", "latency" of "latency_network_p50" and so on."""
-    first = metric.split("_")[0]
-    return first.rstrip("0123456789") if first.startswith(("ap", "ar")) else first
 
 
 def in_words(condition: str) -> str:

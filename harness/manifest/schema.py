@@ -160,16 +160,66 @@ class Detector(Section):
 PART_KINDS = ("backbone", "neck", "rpn", "roi_op", "box_head")
 
 
+class PublishedConditions(Section):
+    """What a published figure holds for; what is left out is not known.
+
+    A verdict rests on these alone. Data count as the same when `annotations_sha256` agrees, or
+    `images`, `boxes` and `classes` all do. Costs need `classes`, `input` and, where a detector has
+    proposals, `proposals`; latencies need `device`, `precision`, `mode`, `batch_size` and `input`.
+
+    Attributes:
+        classes: that the detector tells apart, background not counted.
+        annotations_sha256: of the annotation file.
+        images: in the split.
+        boxes: ground-truth boxes in the split, crowds not counted.
+        input: size of the network's input as reports write it: "320x320" (height x width), or
+            "shortest side 320, longest at most 640".
+        proposals: that the count was made with.
+        device, precision, mode, batch_size, threads: of a latency.
+    """
+
+    classes: Positive | None = None
+    annotations_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    images: Positive | None = None
+    boxes: Positive | None = None
+    input: str | None = None
+    proposals: Positive | None = None
+    device: str | None = None
+    precision: str | None = None
+    mode: str | None = None
+    batch_size: Positive | None = None
+    threads: Positive | None = None
+
+
 class Published(Section):
-    """A figure that somebody published; never shown in a measured column."""
+    """A figure that somebody published; never shown in a measured column.
+
+    Attributes:
+        value: in `unit`; AP as 0..1.
+        unit: as published.
+        split: the data in words, for readers.
+        source: where it stands.
+        note: what a reader must know of it.
+        conditions: what decides whether it compares with a measurement.
+        factor: one published unit in the units that the harness measures in (a GFLOP of
+            multiply-adds is 1000 MMACs; where two operations make a multiply-add, 500). Only
+            where the source says what its unit means.
+        decimals: of the published value, where zeros at its end would be lost. AP counts as
+            given to 0.001 at least, as papers do.
+        tolerance: in `unit`; a measured value this far off still reproduces the figure.
+    """
 
     detector: Name
     metric: Name
-    value: float
+    value: Annotated[float, Field(allow_inf_nan=False)]
     unit: str
     split: str
     source: str
     note: str = ""
+    conditions: PublishedConditions = PublishedConditions()
+    factor: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    decimals: Annotated[int, Field(ge=0, le=12)] | None = None
+    tolerance: NotNegative = 0.0
 
 
 class Suite(Section):

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.analysis.families import family_of
 from harness.compare.protocol import (
     AP,
     LATENCY,
     NOT_RECORDED,
     Mismatch,
-    family_of,
     mismatches,
     notes,
     show_value,
