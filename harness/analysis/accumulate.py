@@ -1,15 +1,16 @@
 """Precision and recall with weighted images: the figures of many resamples from one matching.
 
-Definition: COCOeval.accumulate of pycocotools. A weight of 2 counts an image twice, as if its copy
-stood next to it. Along the detections of a class in order of score, three things are needed, and only
-at the true positives: the recall, the precision, and how many of the 101 recall points lie
-between one true positive and the next. Detections that are neither true positives nor ignored are
-the same at all IoU thresholds but for the few that matched something; they are summed once.
+Definition: COCOeval.accumulate of pycocotools. A weight of 2 counts an image twice, as if its
+copy stood next to it. Along the detections of a class in order of score, three things are needed,
+and only at the true positives: recall, precision, and how many of the 101 recall points lie between
+one true positive and the next. Which detections count is the same at all IoU thresholds but for the
+few that may match something; the others are summed once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ _EPS = np.spacing(1.0)  # pycocotools adds it to the denominator
 _CELLS = 400_000  # of a (resamples, detections) array that is worked on at a time
 
 Weights = NDArray[np.int32]
+Reach = Callable[[NDArray[np.int32]], NDArray[np.int8]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,8 +97,8 @@ def measure_recall(
     total = _by_image(scene, found.detection, hits)
     objects = count_objects(scene, found, weights)
     sums = _weigh(weights, total)
-    with np.errstate(invalid="ignore"):
-        return sums / (len(IOU_THRESHOLDS) * np.where(objects > 0, objects, np.nan))
+    recall: Floats = sums / (len(IOU_THRESHOLDS) * np.where(objects > 0, objects, np.nan))
+    return recall
 
 
 def count_objects(scene: Scene, found: Matches, weights: Weights) -> Ints:
@@ -108,16 +110,20 @@ def count_objects(scene: Scene, found: Matches, weights: Weights) -> Ints:
 
 
 def precision_table(scene: Scene, found: Matches) -> Floats:
-    """(10, 101, categories) precision at the recall points, every image once; NaN without objects."""
+    """Precision at the recall points with every image once; NaN without objects.
+
+    Returns:
+        (10, 101, categories).
+    """
     ones = np.ones((1, scene.images), np.int32)
     counts = count_objects(scene, found, ones)
     table = np.full((len(IOU_THRESHOLDS), len(RECALL_POINTS), scene.categories), np.nan)
     for category in np.flatnonzero(counts[0]):
         part = _select(scene, found, int(category))
-        reached = _PointsReached(counts[:, category])
+        reached, base = _tabulate(counts[:, category]), _count_base(part, ones)
         for threshold in range(len(IOU_THRESHOLDS)):
-            envelope, points = _envelope(part, threshold, _count_base(part, ones), ones, reached)
-            steps = np.diff(points[0], prepend=0)
+            true, envelope = _envelope(part, threshold, base, ones)
+            steps = np.diff(reached.at(true, slice(None))[0], prepend=0)
             row = np.repeat(envelope[0], steps)
             table[threshold, :, category] = np.pad(row, (0, len(RECALL_POINTS) - len(row)))
     return table
@@ -128,30 +134,31 @@ def mean_over_classes(values: Floats) -> Floats:
     there = ~np.isnan(values)
     number = there.sum(axis=-1)
     total = np.where(there, values, 0.0).sum(axis=-1)
-    return np.divide(total, number, out=np.full(total.shape, np.nan), where=number > 0)
+    mean: Floats = np.divide(total, number, out=np.full(total.shape, np.nan), where=number > 0)
+    return mean
 
 
 def _class_ap(part: _Class, objects: Ints, weights: Weights) -> Floats:
     """(AP, AP50, AP75) x resamples of one class in one range."""
     result = np.empty((3, len(weights)))
-    reached = _PointsReached(objects)
+    reached = _tabulate(objects)
     rows = max(1, _CELLS // max(len(part.base), len(part.image), 1))
     for start in range(0, len(weights), rows):
         chosen = slice(start, start + rows)
-        aps = _thresholds_ap(part, weights[chosen], reached.of(chosen))
+        aps = _thresholds_ap(part, weights[chosen], partial(reached.at, rows=chosen))
         result[:, chosen] = aps.mean(axis=0), aps[IOU_50], aps[IOU_75]
     result[:, objects == 0] = np.nan
     return result
 
 
-def _thresholds_ap(part: _Class, weights: Weights, reached: "_PointsReached") -> Floats:
+def _thresholds_ap(part: _Class, weights: Weights, reach: Reach) -> Floats:
     """(10, resamples) AP at each IoU threshold."""
     base = _count_base(part, weights)
     result = np.zeros((len(part.hit), len(weights)))
     for threshold, hit in enumerate(part.hit):
         if hit.any():
-            envelope, points = _envelope(part, threshold, base, weights, reached)
-            steps = np.diff(points, axis=1, prepend=np.int8(0)).astype(float)
+            true, envelope = _envelope(part, threshold, base, weights)
+            steps = np.diff(reach(true), axis=1, prepend=np.int8(0)).astype(float)
             result[threshold] = np.einsum("rk,rk->r", envelope, steps) / len(RECALL_POINTS)
     return result
 
@@ -164,13 +171,9 @@ def _count_base(part: _Class, weights: Weights) -> NDArray[np.int32]:
 
 
 def _envelope(
-    part: _Class,
-    threshold: int,
-    base: NDArray[np.int32],
-    weights: Weights,
-    reached: "_PointsReached",
-) -> tuple[Floats, NDArray[np.int8]]:
-    """At each true positive: the highest precision from there on, and the recall points reached."""
+    part: _Class, threshold: int, base: NDArray[np.int32], weights: Weights
+) -> tuple[NDArray[np.int32], Floats]:
+    """(resamples, k) each: true positives so far and the highest precision from there on."""
     hits = np.flatnonzero(part.hit[threshold])
     true = _cumulate(weights, part.image[hits])
     counted = base.take(hits, axis=1)
@@ -183,35 +186,36 @@ def _envelope(
     precision = true / (counted + _EPS)
     backwards = precision[:, ::-1]
     np.maximum.accumulate(backwards, axis=1, out=backwards)
-    return precision, reached.at(true)
+    return true, precision
 
 
 def _cumulate(weights: Weights, images: Ints) -> NDArray[np.int32]:
     return np.cumsum(weights.take(images, axis=1), axis=1, dtype=np.int32)
 
 
+@dataclass(frozen=True, eq=False)
 class _PointsReached:
     """How many recall points r fulfil r <= true positives / objects, by numpy's own comparison.
 
-    A table over the numbers of true positives, one row for each number of objects that occurs.
+    Attributes:
+        table: (numbers of objects that occur, true positives), flat.
+        row: (resamples,) where the row of each resample starts in it.
     """
 
-    def __init__(self, objects: Ints) -> None:
-        numbers, self._row = np.unique(np.maximum(objects, 1), return_inverse=True)
-        self._width = int(numbers[-1]) + 1
-        recall = np.arange(self._width) / numbers[:, None]
-        self._table = np.searchsorted(RECALL_POINTS, recall, side="right").astype(np.int8).ravel()
+    table: NDArray[np.int8]
+    row: Ints
 
-    def of(self, rows: slice) -> "_PointsReached":
-        """The same for some of the resamples."""
-        part = object.__new__(_PointsReached)
-        part._row, part._width, part._table = self._row[rows], self._width, self._table
-        return part
+    def at(self, true: NDArray[np.int32], rows: slice) -> NDArray[np.int8]:
+        """(resamples, k) for as many true positives of some of the resamples."""
+        return self.table.take(true + self.row[rows, None])
 
-    def at(self, true: NDArray[np.int32]) -> NDArray[np.int8]:
-        """(resamples, k) for as many true positives."""
-        places = true + (self._row * self._width)[:, None]
-        return self._table.take(places)
+
+def _tabulate(objects: Ints) -> _PointsReached:
+    numbers, row = np.unique(np.maximum(objects, 1), return_inverse=True)
+    width = int(numbers[-1]) + 1
+    recall = np.arange(width) / numbers[:, None]
+    table = np.searchsorted(RECALL_POINTS, recall, side="right").astype(np.int8)
+    return _PointsReached(table.ravel(), row * width)
 
 
 def _select(scene: Scene, found: Matches, category: int) -> _Class:

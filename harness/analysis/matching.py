@@ -6,8 +6,8 @@ still free; objects outside the area range and crowds are taken only when nothin
 what takes them is ignored. A crowd can be taken many times.
 
 Only pairs with an IoU of at least 0.5 can match. They are sorted in the order of preference of
-their detection, which is the same at all thresholds: the match is the first pair that is high enough
-and free. All images and classes go on together, rank by rank.
+their detection, which is the same at all thresholds: the match is the first pair that is high
+enough and free. All images and classes go on together, rank by rank.
 """
 
 from collections.abc import Iterator
@@ -121,7 +121,9 @@ def _blocks(scene: Scene) -> Iterator[tuple[Ints, Ints, Ints]]:
         yield block, first[block], count[block]
 
 
-def _overlapping(scene: Scene, detection: Ints, first: Ints, count: Ints) -> tuple[Ints, Ints, Floats]:
+def _overlapping(
+    scene: Scene, detection: Ints, first: Ints, count: Ints
+) -> tuple[Ints, Ints, Floats]:
     """Pairs of these detections with their objects that overlap enough."""
     ends = np.cumsum(count)
     item = np.arange(ends[-1]) - np.repeat(ends - count - first, count)
