@@ -76,9 +76,8 @@ def over_seeds(analyses: Sequence[CellAnalysis], metric: str) -> Seeds:
         float(values.min()),
         float(values.max()),
         len(values),
-        *_within_0_and_1(
-            find_interval(mean, _replicates(analyses, metric), _images(analyses[0], metric))
-        ),
+        float(low),
+        float(high),
     )
 
 
@@ -114,7 +113,8 @@ def _check(analyses: Sequence[CellAnalysis], metric: str) -> None:
 
 def _replicates(analyses: Sequence[CellAnalysis], metric: str) -> Floats:
     """(resamples,) mean over seeds."""
-    return np.mean([analysis.replicates[metric] for analysis in analyses], axis=0)
+    mean: Floats = np.mean([analysis.replicates[metric] for analysis in analyses], axis=0)
+    return mean
 
 
 def _images(analysis: CellAnalysis, metric: str) -> int:
@@ -126,8 +126,3 @@ def _overlap(base: Seeds, other: Seeds) -> bool | None:
     if min(base.number, other.number) < 2:
         return None
     return base.lowest <= other.highest and other.lowest <= base.highest
-
-
-def _within_0_and_1(interval: tuple[float, float]) -> tuple[float, float]:
-    low, high = np.clip(interval, 0, 1)
-    return float(low), float(high)

@@ -1,4 +1,4 @@
-"""Simulated validation sets: images of varying difficulty, objects of varying size, imperfect detectors."""
+"""Simulated validation sets: images that differ in difficulty, detectors that err."""
 
 from dataclasses import dataclass
 
@@ -42,7 +42,7 @@ class Process:
         counts = rng.negative_binomial(shape, shape / (shape + self.objects), images)
         counts = np.minimum(counts, (SIDE // CELL) ** 2)
         image = np.repeat(np.arange(images), counts)
-        box, place = self._draw_boxes(rng, counts)
+        box = self._draw_boxes(rng, counts)
         category = rng.integers(0, self.classes, len(image))
         hard = rng.normal(0, self.difficulty, images)
         truth = GroundTruth(
@@ -66,14 +66,14 @@ class Process:
             for n in range(detectors)
         ]
 
-    def _draw_boxes(self, rng: np.random.Generator, counts: NDArray) -> tuple[NDArray, NDArray]:
+    def _draw_boxes(self, rng: np.random.Generator, counts: NDArray) -> NDArray:
         cells = rng.permuted(np.tile(np.arange((SIDE // CELL) ** 2), (len(counts), 1)), axis=1)
         place = cells[np.arange(cells.shape[1]) < counts[:, None]]
         corner = np.stack([place % (SIDE // CELL), place // (SIDE // CELL)], axis=1) * CELL
         side = np.exp(rng.uniform(np.log(12), np.log(120), (len(place), 1)))
         sides = side * np.exp(rng.normal(0, 0.2, (len(place), 2)))
         sides = np.minimum(sides, CELL - 8)
-        return np.concatenate([corner + rng.uniform(0, CELL - sides), sides], axis=1), place
+        return np.concatenate([corner + rng.uniform(0, CELL - sides), sides], axis=1)
 
     def _detect(
         self,
@@ -96,7 +96,7 @@ class Process:
         seen = np.where(mistaken, rng.integers(0, self.classes, len(moved)), category[found])
         alarms = rng.poisson(self.false_alarms * np.exp(0.5 * hard - 0.125 * self.difficulty**2))
         where = np.repeat(np.arange(len(hard)), alarms)
-        stray, _ = self._draw_boxes(rng, np.minimum(alarms, 16))
+        stray = self._draw_boxes(rng, np.minimum(alarms, 16))
         where = np.repeat(np.arange(len(hard)), np.minimum(alarms, 16))
         columns = (
             np.concatenate([image[found], where]),
