@@ -7,9 +7,9 @@ Which interval: AP is biased upwards in small sets, since the interpolated preci
 and in a resample, with fewer different images, more so. The percentile interval thus stands too
 high by about the bias of the resamples, most for few small objects; the basic interval (mirrored)
 and the bias-corrected one miss the truth more often there. Taken here: the percentile interval
-moved down by the estimated bias, so that it lies round the figure itself. It is widened for few images as
-Student's t is wider than the normal distribution (Hesterberg 2015, https://arxiv.org/abs/1411.5279,
-section 4.4). tests/analysis/test_coverage.py measures how often it holds the truth.
+moved down by the estimated bias, so that it lies round the figure itself. It is widened for few
+images as Student's t is wider than the normal distribution (Hesterberg 2015,
+https://arxiv.org/abs/1411.5279: "expanded percentile interval"). tests/analysis/test_coverage.py measures how often it holds the truth.
 """
 
 import numpy as np

@@ -70,6 +70,8 @@ def over_seeds(analyses: Sequence[CellAnalysis], metric: str) -> Seeds:
     _check(analyses, metric)
     values = np.array([analysis.metrics[metric].value for analysis in analyses])
     mean = float(values.mean())
+    interval = find_interval(mean, _replicates(analyses, metric), _images(analyses[0], metric))
+    low, high = np.clip(interval, 0, 1)
     return Seeds(
         mean,
         float(values.std(ddof=1)) if len(values) > 1 else np.nan,
