@@ -1,131 +1,79 @@
-"""report.html: one plain, self-contained page of a run."""
+"""report.html: one self-contained page of a run, made from its folder alone."""
 
-import json
-import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import jinja2
-import pandas as pd
-
+from harness import __version__
+from harness.analysis.run import Run
 from harness.files import write_text
-from harness.plan.cells import Plan
-from harness.plan.planner import resolved
-from harness.records.environment import Environment
-from harness.records.frame import to_frame, wide
-from harness.records.record import Record
-from harness.report.cells import TITLES, Column, columns_of, notes_of
+from harness.report.sections.answer import COSTS, QUESTIONS, find_answer
+from harness.report.sections.claims import list_claims
+from harness.report.sections.main_table import DEFAULT, lay_out_table
+from harness.report.sections.matrix import compare_all
+from harness.report.sections.measured import make_board
+from harness.report.sections.notes import collect_notes
+from harness.report.sections.provenance import trace
+from harness.report.sections.state import describe_state, show_time
+from harness.report.swatches import swatches
+from harness.report.templating import template
 
-SIZE_METRICS = ["ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large", "ar_100"]
-LATENCY_METRICS = [
-    f"latency_{kind}_{statistic}"
-    for kind in ("network", "postprocessed", "end_to_end")
-    for statistic in ("p50", "p99")
-]
+CONTENTS = {
+    "answer": "Which one?",
+    "run": "What ran",
+    "results": "Results",
+    "pairs": "All pairs",
+    "figures": "Figures",
+    "claims": "Published claims",
+    "gallery": "Images",
+    "notes": "What to believe",
+    "provenance": "Provenance",
+}
 
 
-@dataclass(frozen=True)
-class Grid:
-    """A table of the page: rows of (name, shown cells with a mark for the best)."""
-
-    title: str
-    corner: str
-    columns: list[Column]
-    rows: list[tuple[str, list[tuple[str, bool]]]]
-
-
-def write_page(path: Path, records: list[Record], plan: Plan, environment: Environment) -> None:
+def write_page(path: Path, run: Run) -> None:
     """Write the page whole; it needs nothing but itself.
 
     Raises:
         UserError: the folder is read-only or the disk full.
     """
-    write_text(path, render_page(records, plan, environment))
+    write_text(path, render_page(run))
 
 
-def render_page(records: list[Record], plan: Plan, environment: Environment) -> str:
-    """The page as text; every number on it stands in the records."""
-    frame = to_frame(records)
-    metrics = list(plan.suite.columns)
-    loader = jinja2.PackageLoader("harness.report")
-    page = jinja2.Environment(loader=loader, autoescape=True).get_template("page.html")
-    return page.render(
-        suite=plan.suite.suite,
-        profile=plan.suite.profile,
-        data=plan.source.name,
-        classes=plan.classes,
-        run=records[0].run if records else "",
-        main=main_grid(frame, metrics),
-        notes=notes_of(frame, metrics),
-        details=list(_details(frame)),
-        published=[_claim(frame, claim) for claim in plan.suite.published],
-        environment=environment.to_dict(),
-        plan=json.dumps(resolved(plan), indent=2, default=str),
+def render_page(run: Run, now: datetime | None = None) -> str:
+    """The page as text; every number on it comes from the run's folder.
+
+    Args:
+        now: when the page says that it was written.
+    """
+    shown = sections(run)
+    optional = {"pairs": "matrices", "figures": "figures", "claims": "claims", "gallery": "gallery"}
+    contents = [(id, words) for id, words in CONTENTS.items() if shown.get(optional.get(id, id), 1)]
+    return template("run.html").render(
+        suite=run.plan["suite"],
+        profile=run.plan["profile"],
+        run_id=run.run_id,
+        contents=contents,
+        written=show_time((now or datetime.now(UTC)).timestamp()),
+        version=__version__,
+        swatches=swatches(run.detectors),
+        plotly="",
+        **shown,
     )
 
 
-def main_grid(frame: pd.DataFrame, metrics: list[str]) -> Grid:
-    """One row per detector, as the terminal shows it."""
-    return _grid("Results", "detector", columns_of(frame, metrics), wide(frame, metrics))
-
-
-def _details(frame: pd.DataFrame) -> Iterable[Grid]:
-    for title, metrics in (("AP by object size", SIZE_METRICS), ("Latency", LATENCY_METRICS)):
-        present = [m for m in metrics if m in set(frame["metric"])]
-        if present:
-            yield _grid(title, "detector", columns_of(frame, present), wide(frame, present))
-    for metric, prefix, title in (
-        ("macs_paper", "role/", "Multiply-adds by role"),
-        ("parameters", "role/", "Parameters by role"),
-        ("ap", "class/", "AP by class"),
-    ):
-        grid = _by_scope(frame, metric, prefix, title)
-        if grid is not None:
-            yield grid
-
-
-def _by_scope(frame: pd.DataFrame, metric: str, prefix: str, title: str) -> Grid | None:
-    rows = frame[(frame["metric"] == metric) & frame["scope"].str.startswith(prefix)]
-    if rows.empty:
-        return None
-    table = rows.pivot_table(
-        index="scope", columns="detector", values="value", aggfunc="mean", sort=False, dropna=False
-    )
-    table = table.rename(index=lambda scope: scope.removeprefix(prefix))
-    base = columns_of(frame, [metric])[0]
-    columns = [
-        Column(str(name), str(name), base.unit, base.scale, base.digits, None)
-        for name in table.columns
-    ]
-    return _grid(title, prefix.rstrip("/"), columns, table)
-
-
-def _grid(title: str, corner: str, columns: list[Column], values: pd.DataFrame) -> Grid:
-    def best(column: Column) -> float:
-        if column.higher_is_better is None or values[column.metric].count() < 2:
-            return math.nan
-        series = values[column.metric]
-        return float(series.max() if column.higher_is_better else series.min())
-
-    bests = {column.metric: best(column) for column in columns}
-    rows = [
-        (str(name), [(c.show(row[c.metric]), row[c.metric] == bests[c.metric]) for c in columns])
-        for name, row in values.iterrows()
-    ]
-    return Grid(title, corner, columns, rows)
-
-
-def _claim(frame: pd.DataFrame, claim: Any) -> dict[str, str]:
-    """A published figure as published, beside nothing that was measured here."""
-    is_ap = claim.unit == "AP"
-    value = f"{claim.value * 100:.1f} %" if is_ap else f"{claim.value:g} {claim.unit}"
-    title = TITLES.get(claim.metric, claim.metric)
+def sections(run: Run) -> dict[str, Any]:
+    """What each section shows, by its name in the templates."""
+    metrics = tuple(run.plan.get("columns", DEFAULT))
+    board = make_board(run, tuple(dict.fromkeys([*metrics, *QUESTIONS, *COSTS])))
     return {
-        "detector": claim.detector,
-        "metric": title,
-        "value": value,
-        "split": claim.split,
-        "source": claim.source + (f" ({claim.note})" if claim.note else ""),
+        "answer": find_answer(board),
+        "state": describe_state(run),
+        "table": lay_out_table(board, metrics),
+        "matrices": compare_all(board),
+        "figures": (),
+        "claims": list_claims(run),
+        "gallery": None,
+        "notes": collect_notes(run, board, metrics),
+        "provenance": trace(run),
     }

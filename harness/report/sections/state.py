@@ -1,0 +1,142 @@
+"""What ran, how far it is, and how to run it again."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from harness.analysis.run import Run
+from harness.records.record import Record
+
+
+@dataclass(frozen=True)
+class StageState:
+    """The cells of a detector's stage; `seeds` are those planned."""
+
+    done: int
+    failed: int
+    seeds: int
+
+    @property
+    def word(self) -> str:
+        """ "done", "failed", "partly", "to do", or "" where the stage is not planned."""
+        if not self.seeds:
+            return ""
+        if self.failed:
+            return "failed"
+        return "done" if self.done == self.seeds else "partly" if self.done else "to do"
+
+
+@dataclass(frozen=True)
+class State:
+    """A run from outside.
+
+    Attributes:
+        facts: (what, in words).
+        commands: command lines that the run was made with, the last last.
+        rows: detector -> one state a stage.
+        errors: how cells failed, one line each.
+        as_of: time of the last record, "" without any.
+    """
+
+    facts: tuple[tuple[str, str], ...]
+    commands: tuple[str, ...]
+    stages: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[StageState, ...]], ...]
+    done: int
+    failed: int
+    planned: int
+    errors: tuple[str, ...]
+    as_of: str
+
+    @property
+    def summary(self) -> str:
+        """For the top of the page."""
+        if self.done == self.planned:
+            return f"complete: {self.planned} cells"
+        failed = f", {self.failed} failed" if self.failed else ""
+        return f"{self.done} of {self.planned} cells done{failed}"
+
+
+def describe_state(run: Run) -> State:
+    """From plan.json and how each planned cell ended."""
+    cells = run.plan["cells"]
+    ends = _ends(run)
+    stages = tuple(dict.fromkeys(cell["stage"] for cell in cells))
+    last = [ends[_place(cell)] for cell in cells if _place(cell) in ends]
+    rows = tuple(
+        (name, tuple(_stage(cells, ends, name, stage) for stage in stages))
+        for name in run.detectors
+    )
+    times = [record.time for record in run.records]
+    return State(
+        facts=tuple(_facts(run)),
+        commands=tuple(dict.fromkeys(e.get("command", "") for e in run.environments.values())),
+        stages=stages,
+        rows=rows,
+        done=sum(end.status == "ok" for end in last),
+        failed=sum(end.status != "ok" for end in last),
+        planned=len(cells),
+        errors=tuple(_error(end) for end in last if end.status != "ok"),
+        as_of=show_time(max(times)) if times else "",
+    )
+
+
+def show_time(seconds: float) -> str:
+    """2026-01-31 18:05 UTC."""
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def _place(cell: Mapping[str, Any] | Record) -> tuple[str, int, str, str]:
+    """A cell of another plan has another fingerprint, and does not count for this one."""
+    given = vars(cell) if isinstance(cell, Record) else cell
+    return given["detector"], given["seed"], given["stage"], given["fingerprint"]
+
+
+def _ends(run: Run) -> dict[tuple[str, int, str, str], Record]:
+    """How each cell ended last."""
+    return {_place(record): record for record in run.records if record.kind == "cell"}
+
+
+def _stage(
+    cells: list[Mapping[str, Any]],
+    ends: Mapping[tuple[str, int, str, str], Record],
+    name: str,
+    stage: str,
+) -> StageState:
+    planned = [c for c in cells if (c["detector"], c["stage"]) == (name, stage)]
+    ended = [ends[_place(cell)].status for cell in planned if _place(cell) in ends]
+    done = ended.count("ok")
+    return StageState(done, len(ended) - done, len(planned))
+
+
+def _error(end: Record) -> str:
+    return f"{end.detector} seed {end.seed}, {end.stage} {end.status}: {end.error}"
+
+
+def _facts(run: Run) -> list[tuple[str, str]]:
+    plan = run.plan
+    data = dict(plan["data"])
+    where = data.get("root")
+    seeds = list(dict.fromkeys(str(cell["seed"]) for cell in plan["cells"]))
+    facts = [
+        ("suite", f"{plan['suite']}, profile {plan['profile']}"),
+        ("data", f"{data['use']}, {where}" if where else str(data["use"])),
+        ("classes", _few(plan["classes"])),
+        ("images", f"{len(run.truth.image_ids):,} for validation" if run.truth else "not known"),
+        ("seeds", ", ".join(seeds)),
+        ("detectors", ", ".join(run.detectors)),
+    ]
+    commits = dict.fromkeys(_commit(env) for env in run.environments.values())
+    return [*facts, ("commit", ", ".join(filter(None, commits)) or "not known")]
+
+
+def _few(names: list[str], most: int = 6) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"{len(names)}: {', '.join(names[:most])}{more}"
+
+
+def _commit(environment: Mapping[str, Any]) -> str:
+    git = environment.get("project_git") or {}
+    dirty = ", with changes" if git.get("dirty") else ""
+    return f"{git['commit'][:12]}{dirty}" if git.get("commit") else ""

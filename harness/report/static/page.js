@@ -1,0 +1,147 @@
+"use strict";
+(() => {
+  const all = (selector, inside = document) => [...inside.querySelectorAll(selector)];
+  const root = document.documentElement;
+
+  // theme
+  const button = document.getElementById("theme");
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const isDark = () => (root.dataset.theme ? root.dataset.theme === "dark" : dark.matches);
+  const tell = () => button.setAttribute("aria-pressed", String(isDark()));
+  button.addEventListener("click", () => {
+    root.dataset.theme = isDark() ? "light" : "dark";
+    try {
+      localStorage.setItem("harness-theme", root.dataset.theme);
+    } catch (error) {
+      root.dataset.themeKept = "no"; // holds for this visit only
+    }
+    tell();
+  });
+  dark.addEventListener("change", tell);
+  tell();
+
+  // sorting: the best first, then the other way round
+  const key = (row, index) => row.cells[index].dataset.sort ?? row.cells[index].textContent.trim();
+  const compare = (a, b) => {
+    if (a === "" || b === "") return Number(a === "") - Number(b === "");
+    const [x, y] = [Number(a), Number(b)];
+    return Number.isNaN(x) || Number.isNaN(y) ? a.localeCompare(b) : x - y;
+  };
+  const sort = (table, head) => {
+    const index = head.cellIndex;
+    const first = head.dataset.better === "higher" ? "descending" : "ascending";
+    const other = first === "ascending" ? "descending" : "ascending";
+    const way = head.getAttribute("aria-sort") === first ? other : first;
+    all("th[aria-sort]", table).forEach((th) => th.removeAttribute("aria-sort"));
+    head.setAttribute("aria-sort", way);
+    const sign = way === "ascending" ? 1 : -1;
+    const body = table.tBodies[0];
+    const rows = [...body.rows].sort((one, two) => {
+      const [a, b] = [key(one, index), key(two, index)];
+      // rows without a number stay at the end either way
+      return compare(a, b) * (a === "" || b === "" ? 1 : sign);
+    });
+    body.append(...rows);
+  };
+  for (const table of all("table.sortable"))
+    for (const head of all("thead th", table))
+      head.querySelector("button")?.addEventListener("click", () => sort(table, head));
+
+  // filter
+  const told = document.getElementById("told");
+  for (const input of all("input[data-table]")) {
+    const rows = [...document.getElementById(input.dataset.table).tBodies[0].rows];
+    input.addEventListener("input", () => {
+      const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
+      for (const row of rows) {
+        const name = row.cells[0].textContent.toLowerCase();
+        row.hidden = !words.every((word) => name.includes(word));
+      }
+      told.textContent = `${rows.filter((row) => !row.hidden).length} of ${rows.length} shown`;
+    });
+  }
+
+  // copying: what is shown, in the order shown, with both errors in columns of their own
+  const columns = (table) =>
+    all("thead th", table).map((head, index) => {
+      const cells = [...table.tBodies[0].rows].map((row) => row.cells[index]);
+      const parts = [["value", ""], ["low", " low"], ["high", " high"], ["spread", " sd over seeds"]];
+      return parts
+        .filter(([part]) => part === "value" || cells.some((cell) => cell.dataset[part]))
+        .map(([part, words]) => ({ index, part, title: head.dataset.title + words }));
+    }).flat();
+  const grid = (table) => {
+    const wanted = columns(table);
+    const rows = [...table.tBodies[0].rows].filter((row) => !row.hidden);
+    const cell = (row, { index, part }) => {
+      const text = row.cells[index].dataset[part] ?? "";
+      return text === "–" ? "" : index ? text.replaceAll(",", "") : text;
+    };
+    return [wanted.map((c) => c.title), ...rows.map((row) => wanted.map((c) => cell(row, c)))];
+  };
+  const quoted = (text) => (/[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+  const forms = {
+    csv: (lines) => lines.map((line) => line.map(quoted).join(",")).join("\n") + "\n",
+    markdown: ([head, ...rows]) => {
+      const line = (cells) => `| ${cells.map((c) => c.replaceAll("|", "\\|")).join(" | ")} |`;
+      const rule = head.map((_, index) => (index ? "---:" : "---"));
+      return [head, rule, ...rows].map(line).join("\n") + "\n";
+    },
+  };
+  const copyByHand = (text) => {
+    const area = document.createElement("textarea");
+    area.value = text;
+    area.className = "hidden";
+    area.setAttribute("aria-hidden", "true");
+    document.body.append(area);
+    area.select();
+    const done = document.execCommand("copy");
+    area.remove();
+    return done;
+  };
+  const copy = async (text) => {
+    try {
+      await navigator.clipboard.writeText(text);
+      return true;
+    } catch (error) {
+      return copyByHand(text); // no clipboard for pages from disk, or not permitted
+    }
+  };
+  const answer = (from, done) => {
+    const before = from.dataset.label ?? from.textContent;
+    from.dataset.label = before;
+    from.textContent = done ? "Copied" : "Not permitted";
+    setTimeout(() => (from.textContent = before), 1600);
+  };
+  for (const from of all("[data-copy]"))
+    from.addEventListener("click", async () => answer(from, await copy(from.dataset.copy)));
+  for (const from of all("[data-copy-table]"))
+    from.addEventListener("click", async () => {
+      const lines = grid(document.getElementById(from.dataset.copyTable));
+      const done = await copy(forms[from.dataset.form](lines));
+      answer(from, done);
+      if (told) told.textContent = done ? `${lines.length - 1} rows copied` : "";
+    });
+
+  // where in the page the reader is
+  const links = new Map(all(".contents a").map((a) => [a.getAttribute("href").slice(1), a]));
+  const seen = new IntersectionObserver(
+    (entries) => {
+      for (const entry of entries) {
+        if (!entry.isIntersecting) continue;
+        links.forEach((a) => a.removeAttribute("aria-current"));
+        links.get(entry.target.id)?.setAttribute("aria-current", "true");
+      }
+    },
+    { rootMargin: "-10% 0px -75% 0px" },
+  );
+  all("main > section[id]").forEach((section) => seen.observe(section));
+
+  // on paper everything is open, and afterwards as it was
+  let closed = [];
+  addEventListener("beforeprint", () => {
+    closed = all("details:not([open]):not(.screen-only)");
+    closed.forEach((details) => (details.open = true));
+  });
+  addEventListener("afterprint", () => closed.forEach((details) => (details.open = false)));
+})();
