@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 from pydantic import ValidationError
 
 from harness.analysis.claim_conditions import conditions_here, find_obstacle
 from harness.analysis.families import needs_data
+from harness.analysis.paired import over_seeds
 from harness.analysis.types import CellAnalysis
 from harness.errors import UserError
 from harness.manifest.schema import Published
@@ -42,7 +42,8 @@ class ClaimVerdict:
         measured: mean over seeds, None where nothing was measured here.
         unit: of `expected` and `measured`.
         low, high: 95 % interval of the measured value over images, NaN where there is none.
-        seeds: behind the measured value.
+        seeds: how many stand behind the measured value.
+        deviation: standard deviation of the measured value over seeds, NaN for a single one.
         reason: of the verdict, in words.
     """
 
@@ -53,6 +54,7 @@ class ClaimVerdict:
     low: float
     high: float
     seeds: int
+    deviation: float
     verdict: Outcome
     reason: str
 
@@ -88,7 +90,7 @@ def _judge(
     whole = frame[(frame["detector"] == claim.detector) & (frame["scope"] == "")]
     rows = whole[(whole["metric"] == claim.metric) & whole["value"].notna()]
     if rows.empty:
-        nothing = (math.nan, None, "", *NO_INTERVAL, 0)
+        nothing = (math.nan, None, "", *NO_INTERVAL, 0, math.nan)
         return ClaimVerdict(claim, *nothing, "not comparable", "not measured here")
     unit, measured = str(rows["unit"].iloc[0]), float(rows["value"].mean())
     factor = _factor(claim, unit)
@@ -102,7 +104,15 @@ def _judge(
         margin = margin_of(claim) * factor
         verdict, reason = _decide(claim, expected, measured, interval, margin)
     return ClaimVerdict(
-        claim, expected, measured, unit, *interval, len(rows), verdict=verdict, reason=reason
+        claim,
+        expected,
+        measured,
+        unit,
+        *interval,
+        seeds=len(rows),
+        deviation=float(rows["value"].std()),
+        verdict=verdict,
+        reason=reason,
     )
 
 
@@ -154,17 +164,12 @@ def _decide(
 
 
 def _interval(claim: Published, seeds: Sequence[int], analyses: Analyses) -> Interval:
-    """Over images, of the mean over seeds; resamples of several seeds must pair."""
+    """Over images, of the mean over seeds; all of them must be analysed on the same images."""
     found = [analyses[place] for seed in seeds if (place := (claim.detector, seed)) in analyses]
     estimates = [a.metrics[claim.metric] for a in found if claim.metric in a.metrics]
-    if len(estimates) != len(seeds):
+    if len(estimates) != len(seeds) or len({a.pairing for a in found}) > 1:
         return NO_INTERVAL
     if len(estimates) == 1:
         return estimates[0].low, estimates[0].high
-    if len({a.pairing for a in found}) > 1:
-        return NO_INTERVAL
-    means = np.mean([a.replicates[claim.metric] for a in found], axis=0)
-    if np.isnan(means).any():
-        return NO_INTERVAL
-    low, high = np.percentile(means, [2.5, 97.5])
-    return float(low), float(high)
+    mean = over_seeds(found, claim.metric)
+    return mean.low, mean.high

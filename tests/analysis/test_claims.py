@@ -116,6 +116,7 @@ def test_a_published_ap_within_the_interval_is_reproduced() -> None:
     )
     assert (found.measured, found.low, found.high, found.seeds) == (0.3, 0.29, 0.31, 1)
     assert (found.expected, found.unit) == (0.303, "AP")
+    assert math.isnan(found.deviation)
     assert found.claim.source == "a paper"
 
 
@@ -215,6 +216,7 @@ def test_several_seeds_are_judged_by_the_interval_of_their_mean() -> None:
     records = [record(0.25), record(0.35, seed=1)]
     found = judge(CLAIM, *records, analyses={("one", 0): one, ("one", 1): two})
     assert (found.measured, found.seeds) == (pytest.approx(0.3), 2)
+    assert found.deviation == pytest.approx(0.1 / math.sqrt(2))
     # one rises as the other falls: their mean is 0.3 in every resample
     assert (found.low, found.high) == (pytest.approx(0.3), pytest.approx(0.3))
     assert found.verdict == "not reproduced"
