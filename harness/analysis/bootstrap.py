@@ -8,8 +8,9 @@ and in a resample, with fewer different images, more so. The percentile interval
 high by about the bias of the resamples, most for few small objects; the basic interval (mirrored)
 and the bias-corrected one miss the truth more often there. Taken here: the percentile interval
 moved down by the estimated bias, so that it lies round the figure itself. It is widened for few
-images as Student's t is wider than the normal distribution (Hesterberg 2015,
-https://arxiv.org/abs/1411.5279: "expanded percentile interval"). tests/analysis/test_coverage.py measures how often it holds the truth.
+images as Student's t is wider than the normal distribution (the "expanded percentile interval" of
+Hesterberg 2015, https://arxiv.org/abs/1411.5279). tests/analysis/test_coverage.py measures how
+often it holds the truth.
 """
 
 import numpy as np
