@@ -1,0 +1,143 @@
+"""The page as text: whole, safe, and honest about what is missing."""
+
+import json
+import re
+from dataclasses import replace
+from datetime import UTC, datetime
+from html import unescape
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from making_runs import make_run
+
+from harness.analysis.run import Run
+from harness.records.frame import to_frame
+from harness.report.page import render_page, write_page
+from harness.report.templating import embed_json
+
+HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\"'&"
+NOW = datetime(2026, 1, 31, 18, 5, tzinfo=UTC)
+MOST_BYTES = 6_000_000
+
+
+def text_of(page: str) -> str:
+    """What stands between the tags."""
+    bare = re.sub(r"<(script|style)\b.*?</\1>", " ", page, flags=re.S)
+    return " ".join(unescape(re.sub(r"<[^>]*>", " ", bare)).split())
+
+
+def test_page_is_whole_and_asks_nobody(made: Run, tmp_path: Path) -> None:
+    write_page(tmp_path / "report.html", made)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert len(page.encode()) < MOST_BYTES
+    markup = re.sub(r"<script\b.*?</script>", "", page, flags=re.S)
+    assert not re.search(r"""(src|href|action)\s*=\s*["']?\s*(https?:)?//""", markup)
+    assert "@import" not in markup
+    assert not re.search(r"url\(\s*['\"]?(?!data:|#)", markup)
+
+
+def test_same_run_gives_the_same_page(made: Run) -> None:
+    assert render_page(made, NOW) == render_page(made, NOW)
+    assert "2026-01-31 18:05 UTC" in render_page(made, NOW)
+
+
+def test_every_section_is_named_in_the_contents(made: Run) -> None:
+    page = render_page(made)
+    linked = set(re.findall(r'<li><a href="#([a-z]+)">', page))
+    assert linked == set(re.findall(r'<section id="([a-z]+)"', page))
+    assert {"answer", "run", "results", "pairs", "claims", "notes", "provenance"} <= linked
+
+
+def test_main_table_shows_value_interval_and_spread(made: Run) -> None:
+    row = re.search(
+        r'<tr>\s*<th scope="row" data-sort="tinydet_l".*?</tr>', render_page(made), re.S
+    )
+    assert row is not None
+    cell = re.search(r'<td class="[^"]*best[^"]*".*?</td>', row[0], re.S)
+    assert cell is not None
+    # 0.345 and 0.349: mean 0.347, standard deviation 0.0028
+    assert re.search(r"34\.7 .*\[3\d\.\d, 3\d\.\d\] ± 0\.3", text_of(cell[0]))
+
+
+def test_hostile_names_stay_text(tmp_path: Path) -> None:
+    claim = {
+        "detector": "tinydet_s",
+        "metric": "ap",
+        "value": 0.2,
+        "unit": "AP",
+        "split": HOSTILE,
+        "source": HOSTILE,
+    }
+    run = make_run(
+        tmp_path / "hostile",
+        classes=("fine", HOSTILE),
+        published=[claim],
+        suite=HOSTILE,
+        profile=HOSTILE,
+    )
+    environments = {HOSTILE: {"command": HOSTILE, "os": HOSTILE}}
+    page = render_page(replace(run, environments=environments, notes=(HOSTILE,)))
+    assert "alert(1)</script>" not in page
+    assert "<img src=x" not in page
+    assert HOSTILE in text_of(page)
+
+
+@given(st.recursive(st.text() | st.integers(), lambda inner: st.lists(inner)))
+def test_embedded_json_reads_back_and_ends_no_script(value: object) -> None:
+    text = str(embed_json([value, HOSTILE, "\u2028<!--"]))
+    assert json.loads(text) == [value, HOSTILE, "\u2028<!--"]
+    assert not re.search(r"[<>&\u2028\u2029]", text)
+
+
+def test_nan_in_embedded_json_is_an_error() -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        embed_json([float("nan")])
+
+
+def test_old_run_without_the_newer_keys(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "old", analysed=False)
+    plan = {
+        k: v for k, v in run.plan.items() if k not in ("columns", "published", "report", "splits")
+    }
+    text = text_of(render_page(replace(run, plan=plan, truth=None, images=None)))
+    assert "the annotation file has changed since" in text
+    assert "AP-small" in text
+
+
+def test_run_that_has_just_begun(made: Run) -> None:
+    begun = replace(made, records=(), frame=to_frame([]), analyses={}, training={}, notes=())
+    text = text_of(render_page(begun))
+    assert "0 of 32 cells done" in text
+    assert "Nothing that can be believed has been measured yet." in text
+
+
+def test_failures_are_told(made: Run) -> None:
+    records = tuple(
+        replace(r, status="failed", error=f"out of {HOSTILE}")
+        if (r.kind, r.detector, r.seed, r.stage) == ("cell", "tinydet_m", 1, "latency")
+        else r
+        for r in made.records
+    )
+    text = text_of(render_page(replace(made, records=records, frame=to_frame(list(records)))))
+    assert "31 of 32 cells done, 1 failed" in text
+    assert f"tinydet_m seed 1, latency failed: out of {HOSTILE}" in text
+
+
+def test_what_was_not_measured_never_stands_as_measured(tmp_path: Path) -> None:
+    claim = {
+        "detector": "tinydet_s",
+        "metric": "ap75",
+        "value": 0.777,
+        "unit": "AP",
+        "split": "COCO val2017",
+        "source": "a paper",
+    }
+    page = render_page(make_run(tmp_path / "claimed", published=[claim]))
+    row = re.search(r'<table class="claims">.*?<tbody>\s*(<tr>.*?</tr>)', page, re.S)
+    assert row is not None
+    cells = [text_of(cell) for cell in re.findall(r"<td\b.*?</td>", row[1], re.S)]
+    assert cells[1] == "77.7 %"
+    assert cells[3] == "–"
+    assert "not comparable" in cells[4]
