@@ -10,6 +10,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from harness import __version__
+from harness.analysis.cell import analyse_cell
 from harness.analysis.store import load_or_make
 from harness.analysis.truth import Validation, find_validation
 from harness.analysis.types import CellAnalysis
@@ -149,8 +150,6 @@ def _analyse(
     key = digest([*inputs, settings.model_dump(exclude={"gallery"})])
 
     def make() -> CellAnalysis:
-        from harness.analysis.cell import analyse_cell
-
         given = restrict(EvaluationInput(truth, read_detections(path, truth)), chosen)
         return analyse_cell(given, resize, settings)
 

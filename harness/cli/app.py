@@ -11,6 +11,7 @@ from harness.cli.doctor import doctor
 from harness.cli.listing import describe, list_
 from harness.cli.plan import plan
 from harness.cli.predict import predict
+from harness.cli.report import report
 from harness.cli.run import run as run_command
 from harness.cli.score import score
 from harness.errors import ExitCode, Interrupted, UserError
@@ -57,6 +58,7 @@ _COMMANDS: dict[str, Callable[..., int | None]] = {
     "plan": plan,
     "list": list_,
     "describe": describe,
+    "report": report,
     "score": score,
     "predict": predict,
     "doctor": doctor,

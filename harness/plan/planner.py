@@ -190,6 +190,7 @@ def resolved(plan: Plan) -> dict[str, Any]:
         "profile": plan.suite.profile,
         "fingerprint": plan.fingerprint,
         "data": {"use": plan.suite.data.use, **plan.suite.data.params},
+        "data_name": plan.source.name,
         "data_fingerprint": plan.data_fingerprint,
         "classes": list(plan.classes),
         "detectors": {

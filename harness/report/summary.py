@@ -1,32 +1,29 @@
 """What a run prints when it ends: table, notes, where everything lies."""
 
-from pathlib import Path
-
 from rich.console import Console
 from rich.text import Text
 
-from harness.plan.cells import Plan
-from harness.records.frame import to_frame
-from harness.records.record import Record
+from harness.analysis.run import Run
 from harness.report.cells import conditions_of, notes_of
-from harness.report.table import results_table
+from harness.report.table import half_widths, results_table
 
 NOTES = 6
+INTERVALS = "±: half the 95 % interval over images, by bootstrap; other images would give other APs"
 
 
-def print_summary(records: list[Record], plan: Plan, folder: Path, console: Console) -> None:
+def print_summary(run: Run, console: Console) -> None:
     """Print the table of a run to `console`."""
-    frame = to_frame(records)
-    metrics = list(plan.suite.columns)
-    data = plan.source.name
-    title = f"{plan.suite.suite}, profile {plan.suite.profile}, data {data}"
+    metrics = list(run.plan["columns"])
+    data = run.plan["data_name"]
+    title = f"{run.plan['suite']}, profile {run.plan['profile']}, data {data}"
+    halves = half_widths(run, metrics)
     console.print()
-    console.print(results_table(frame, metrics, title))
-    for line in conditions_of(frame):
+    console.print(results_table(run.frame, metrics, title, halves))
+    for line in [*conditions_of(run.frame), *([INTERVALS] if halves else [])]:
         console.print(Text(line, style="dim"))
-    notes = notes_of(frame, metrics)
+    notes = [*run.notes, *notes_of(run.frame, metrics)]
     for note in notes[:NOTES]:
         console.print(Text(f"! {note}", style="yellow"))
     if len(notes) > NOTES:
         console.print(Text(f"! and {len(notes) - NOTES} more notes in the report", style="yellow"))
-    console.print(f"report: {folder / 'report.html'}", highlight=False, soft_wrap=True)
+    console.print(f"report: {run.folder / 'report.html'}", highlight=False, soft_wrap=True)

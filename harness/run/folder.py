@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.analysis.run import cell_folder
 from harness.errors import UserError
 from harness.files import write_text
 from harness.records.store import RecordStore
@@ -37,7 +38,7 @@ class RunFolder:
 
     def cell(self, detector: str, seed: int) -> Path:
         """Folder of a detector's files under one seed: checkpoint, training log, detections."""
-        return self.path / "cells" / detector / f"seed{seed}"
+        return cell_folder(self.path, detector, seed)
 
     def write_json(self, name: str, value: Any) -> None:
         write_text(self.path / name, json.dumps(value, indent=2, default=str) + "\n")

@@ -13,12 +13,13 @@ from typing import Any
 
 from rich.console import Console
 
+from harness.analysis.run import read_run
 from harness.errors import CellError, ExitCode, Interrupted, UserError
 from harness.files import write_text
 from harness.plan.cells import Cell, Plan
 from harness.plan.planner import resolved
 from harness.records.environment import Environment, describe_environment
-from harness.records.frame import latest, to_frame
+from harness.records.frame import latest
 from harness.records.measurement import Measurement
 from harness.records.record import Record
 from harness.report.page import write_page
@@ -60,7 +61,7 @@ def run_plan(plan: Plan, *, device: str, run_id: str | None, resume: bool, resul
             raise Interrupted(_signal_of(stop), f"interrupted; {continued}") from stop
     session.write_reports()
     if launch.is_main:
-        print_summary(session.folder.records.read(), plan, session.folder.path, Console())
+        print_summary(read_run(session.folder.path), Console())
     return int(ExitCode.CELL_FAILED if session.failed else ExitCode.OK)
 
 
@@ -205,9 +206,9 @@ class Session:
         """results.csv and report.html, anew from all records."""
         if not self.launch.is_main:
             return
-        records = self.folder.records.read()
-        write_text(self.folder.table, to_frame(records).to_csv(index=False))
-        write_page(self.folder.page, records, self.plan, self.environment)
+        run = read_run(self.folder.path)
+        write_text(self.folder.table, run.frame.to_csv(index=False))
+        write_page(self.folder.page, run)
 
 
 def _open(plan: Plan, launch: Launch, run_id: str | None, resume: bool, results: Path) -> RunFolder:
