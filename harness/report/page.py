@@ -15,6 +15,7 @@ from harness.report.sections.measured import make_board
 from harness.report.sections.notes import collect_notes
 from harness.report.sections.provenance import trace
 from harness.report.sections.state import describe_state, show_time
+from harness.report.sections.training import unequal_training
 from harness.report.swatches import swatches
 from harness.report.templating import template
 
@@ -76,4 +77,5 @@ def sections(run: Run) -> dict[str, Any]:
         "gallery": None,
         "notes": collect_notes(run, board, metrics),
         "provenance": trace(run),
+        "training": unequal_training(run),
     }

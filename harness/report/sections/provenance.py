@@ -8,6 +8,9 @@ from typing import Any
 from harness.analysis.run import Run
 
 
+ABOVE = ("id", "command")  # stand elsewhere on the page
+
+
 @dataclass(frozen=True)
 class Environment:
     """A machine and its software as (what, in words)."""
@@ -42,7 +45,7 @@ def trace(run: Run) -> Provenance:
 def _environment(run: Run, key: str, content: Mapping[str, Any]) -> Environment:
     users = dict.fromkeys(r.detector for r in run.records if r.environment == key)
     facts = [(name.replace("_", " "), in_words(value)) for name, value in content.items()]
-    shown = tuple((name, words) for name, words in facts if name != "id" and words)
+    shown = tuple((name, words) for name, words in facts if name not in ABOVE and words)
     return Environment(key, ", ".join(users), shown)
 
 

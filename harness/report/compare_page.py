@@ -1,0 +1,181 @@
+"""The page of `harness compare --html`: each side against the first, on one self-contained page."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+
+from harness import __version__
+from harness.compare.types import Change, Comparison, GateResult, Row
+from harness.files import write_text
+from harness.report.cells import Column, columns_of
+from harness.report.sections.differences import show_p
+from harness.report.sections.measured import show_signed
+from harness.report.sections.state import show_time
+from harness.report.swatches import swatches
+from harness.report.templating import template
+
+CONTENTS = {"summary": "In short", "gates": "Gates", "table": "All numbers", "notes": "Notes"}
+SIGNS = {
+    "better": "▲",
+    "worse": "▼",
+    "changed": "◆",
+    "equal": "=",
+    "noise": "≈",
+    "unknown": "?",
+    "refused": "✕",
+    "missing": "",
+}
+WORDS = {
+    "better": "better",
+    "worse": "worse",
+    "changed": "changed",
+    "equal": "equal",
+    "noise": "inside the noise",
+    "unknown": "noise unknown",
+    "refused": "not comparable",
+    "missing": "not measured",
+}
+
+
+@dataclass(frozen=True)
+class ShownChange:
+    """A side's cell of a row: its value, and how it differs from the base."""
+
+    side: str
+    value: str
+    is_best: bool
+    verdict: str
+    sign: str
+    words: str
+    difference: str
+    interval: str
+    ratio: str
+    p: str
+    why: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ShownRow:
+    """A metric of a detector; `detector` is "" where each side is another one."""
+
+    detector: str
+    metric: str
+    unit: str
+    base: str
+    base_is_best: bool
+    changes: tuple[ShownChange, ...]
+
+
+@dataclass(frozen=True)
+class Tally:
+    """One side against the base: (verdict, in words, how many), and what is really different."""
+
+    side: str
+    counts: tuple[tuple[str, str, int], ...]
+    real: tuple[tuple[str, str], ...]
+
+
+def write_compare_page(path: Path, comparison: Comparison) -> None:
+    """Write the page whole.
+
+    Raises:
+        UserError: the folder is read-only or the disk full.
+    """
+    write_text(path, render_comparison(comparison))
+
+
+def render_comparison(comparison: Comparison, now: datetime | None = None) -> str:
+    """The page as text.
+
+    Args:
+        now: when the page says that it was written.
+    """
+    rows = [_row(comparison.sides, row) for row in comparison.rows]
+    there = {"gates": comparison.gates, "notes": comparison.notes}
+    return template("compare.html").render(
+        contents=[(id, words) for id, words in CONTENTS.items() if there.get(id, True)],
+        sides=list(zip(comparison.sides, comparison.paths, strict=True)),
+        others=comparison.sides[1:],
+        tallies=[_tally(name, i, rows) for i, name in enumerate(comparison.sides[1:])],
+        rows=rows,
+        gates=[(gate, _mark(gate)) for gate in comparison.gates],
+        notes=comparison.notes,
+        swatches=swatches(list(dict.fromkeys(row.detector for row in rows if row.detector))),
+        written=show_time((now or datetime.now(UTC)).timestamp()),
+        version=__version__,
+    )
+
+
+def _row(sides: tuple[str, ...], row: Row) -> ShownRow:
+    column = _column(row)
+    changes = tuple(
+        _change(column, side, value, i + 1 in row.best, change)
+        for i, (side, value, change) in enumerate(
+            zip(sides[1:], row.values[1:], row.changes, strict=True)
+        )
+    )
+    base = column.show(row.values[0])
+    return ShownRow(row.detector, column.title, column.unit, base, 0 in row.best, changes)
+
+
+def _column(row: Row) -> Column:
+    """Title, unit and digits as in every other table."""
+    place = {"metric": row.metric, "scope": "", "unit": row.unit}
+    frame = pd.DataFrame([{**place, "higher_is_better": row.higher_is_better}])
+    return columns_of(frame, [row.metric])[0]
+
+
+def _change(column: Column, side: str, value: float, is_best: bool, change: Change) -> ShownChange:
+    refused = change.verdict in ("refused", "missing")
+    low, high = (_signed(column, end) for end in (change.low, change.high))
+    return ShownChange(
+        side=side,
+        value=column.show(value),
+        is_best=is_best,
+        verdict=change.verdict,
+        sign=SIGNS[change.verdict],
+        words=WORDS[change.verdict],
+        difference="" if refused else _signed(column, change.value),
+        interval="" if refused or math.isnan(change.low) else f"[{low}, {high}]",
+        ratio="" if refused or math.isnan(change.ratio) else f"{change.ratio:.3f}x",
+        p="" if refused else show_p(change.p),
+        why=tuple(_reasons(change)),
+    )
+
+
+def _reasons(change: Change) -> Iterator[str]:
+    for mismatch in change.mismatches:
+        yield f"{mismatch}" if change.verdict == "refused" else f"allowed: {mismatch}"
+    if change.note:
+        yield change.note
+
+
+def _signed(column: Column, value: float) -> str:
+    return "" if math.isnan(value) else show_signed(value * column.scale, column.digits)
+
+
+def _tally(side: str, place: int, rows: list[ShownRow]) -> Tally:
+    changes = [(row, row.changes[place]) for row in rows]
+    counts = [
+        (verdict, words, sum(change.verdict == verdict for _, change in changes))
+        for verdict, words in WORDS.items()
+    ]
+    real = [
+        (change.verdict, f"{row.detector} {row.metric} {change.difference} {_spoken(row)}".strip())
+        for row, change in changes
+        if change.verdict in ("better", "worse")
+    ]
+    return Tally(side, tuple(count for count in counts if count[2]), tuple(real))
+
+
+def _spoken(row: ShownRow) -> str:
+    """A difference of percents is in points."""
+    return "points" if row.unit == "%" else row.unit
+
+
+def _mark(gate: GateResult) -> str:
+    return {"passed": "better", "missed": "worse", "not evaluable": "noise"}[gate.verdict]
