@@ -1,0 +1,97 @@
+"""`harness compare`: runs and files beside each other, with gates."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from harness.compare.types import Comparison
+
+
+def compare(
+    base: Annotated[
+        str,
+        typer.Argument(
+            metavar="BASE",
+            help="Run folder, results.csv, records.jsonl or pytest-benchmark JSON; "
+            "PATH:DETECTOR picks one detector.",
+        ),
+    ],
+    others: Annotated[list[str], typer.Argument(metavar="OTHER...", help="As BASE.")],
+    metrics: Annotated[
+        str, typer.Option(help="Metrics, by commas; 'all'. [default: the main table's]")
+    ] = "",
+    only: Annotated[str, typer.Option(metavar="DETECTORS", help="By commas.")] = "",
+    gate: Annotated[
+        list[str] | None,
+        typer.Option(help='A limit on differences: "ap_small >= -0.5", "latency <= 1.05x".'),
+    ] = None,
+    allow_mismatch: Annotated[
+        bool, typer.Option(help="Compare what was not measured alike, too, and mark it.")
+    ] = False,
+    smallest_effect: Annotated[
+        float, typer.Option(min=0, help="Relative difference of times too small to matter.")
+    ] = 0.02,
+    resamples: Annotated[
+        int | None, typer.Option(min=100, help="Bootstrap resamples. [default: the runs']")
+    ] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write a CSV.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a page.")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Write Markdown.")] = None,
+) -> int:
+    """Compare runs or detectors. Exit 3: a gate was missed; 4: nothing could be compared."""
+    from rich.console import Console
+
+    from harness.compare.comparison import Rules, compare_sides
+    from harness.compare.gates import parse_gate
+    from harness.compare.sources import read_sides
+    from harness.report.comparison import print_comparison, print_gates
+
+    gates = [parse_gate(text) for text in gate or ()]
+    sides = read_sides([base, *others], resamples)
+    rules = Rules(allow_mismatch, smallest_effect)
+    comparison = compare_sides(sides, _names(metrics), _names(only), rules, gates)
+    console = Console(highlight=False)
+    print_comparison(comparison, console)
+    print_gates(comparison.gates, console)
+    _write(comparison, csv, html, markdown)
+    return exit_code(comparison)
+
+
+def exit_code(comparison: "Comparison") -> int:
+    """3 if a gate was missed, 4 if one met nothing or there is nothing to compare, else 0."""
+    import sys
+
+    from harness.compare.gates import unmet
+    from harness.errors import ExitCode
+
+    if any(result.verdict == "missed" for result in comparison.gates):
+        return ExitCode.GATE_MISSED
+    idle = unmet(comparison.gates)
+    if not comparison.comparable:
+        print("harness: nothing could be compared", file=sys.stderr)
+    elif idle:
+        print(f"harness: nothing to evaluate for: {', '.join(idle)}", file=sys.stderr)
+    else:
+        return ExitCode.OK
+    return ExitCode.NOTHING_TO_COMPARE
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _write(
+    comparison: "Comparison", csv: Path | None, html: Path | None, markdown: Path | None
+) -> None:
+    from harness.report.comparison_files import write_csv, write_markdown
+
+    if csv is not None:
+        write_csv(csv, comparison)
+    if markdown is not None:
+        write_markdown(markdown, comparison)
+    if html is not None:
+        from harness.report.compare_page import write_compare_page
+
+        write_compare_page(html, comparison)

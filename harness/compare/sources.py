@@ -1,0 +1,176 @@
+"""What can be compared: run folders, records, CSVs, pytest-benchmark's JSON."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from harness.analysis.families import family_of, needs_data
+from harness.analysis.run import Run, read_run
+from harness.analysis.types import CellAnalysis
+from harness.analysis.validity import samples_behind
+from harness.compare.benchmarks import read_benchmarks
+from harness.compare.table_files import read_table
+from harness.compare.types import Figure, Side
+from harness.errors import UserError, near_names
+from harness.records.frame import latest
+from harness.records.record import Record
+from harness.records.store import read_records
+
+KINDS = "a run folder, a results.csv, a records.jsonl or a pytest-benchmark JSON file"
+
+
+def read_sides(given: Sequence[str], resamples: int | None = None) -> tuple[Side, ...]:
+    """Read what a command line names, each as PATH or PATH:DETECTOR.
+
+    With a detector picked on any side, every side is one detector.
+
+    Args:
+        resamples: of the bootstrap, in place of the runs' own.
+
+    Raises:
+        UserError: nothing is there, it cannot be read, or the detector is not in it.
+    """
+    split = [split_detector(text) for text in given]
+    read = {path: read_side(path, resamples) for path, _ in split}
+    sides = [_pick(read[path], detector) for path, detector in split]
+    if any(detector for _, detector in split):
+        sides = [_only(side) for side in sides]
+    return tuple(
+        replace(side, name=name) for side, name in zip(sides, _short_names(sides), strict=True)
+    )
+
+
+def split_detector(text: str) -> tuple[Path, str | None]:
+    """PATH:DETECTOR, unless a file is called so."""
+    path, colon, detector = text.rpartition(":")
+    if not colon or not path or Path(text).exists():
+        return Path(text), None
+    return Path(path), detector or None
+
+
+def read_side(path: Path, resamples: int | None = None) -> Side:
+    """Read one run or file.
+
+    Raises:
+        UserError: it is nothing that can be compared.
+    """
+    if path.name == "records.jsonl" and (path.parent / "plan.json").is_file():
+        path = path.parent
+    if path.is_dir():
+        return _read_folder(path, resamples)
+    if not path.exists():
+        raise UserError("does not exist", where=path, mend=f"give {KINDS}")
+    if path.suffix == ".csv":
+        return read_table(path)
+    if path.suffix == ".json":
+        return read_benchmarks(path)
+    return make_side(path, read_records(path))
+
+
+def make_side(path: Path, records: Sequence[Record], run: Run | None = None) -> Side:
+    """A side of records and, where there is a run, of what its detections say."""
+    measured = [r for r in latest(list(records)) if r.kind == "measurement" and not r.scope]
+    figures: dict[str, dict[str, Figure]] = {}
+    for detector in dict.fromkeys(r.detector for r in measured):
+        own = [r for r in measured if r.detector == detector]
+        figures[detector] = _figures(own, tuple(run.analyses_of(detector)) if run else ())
+    folder = path.parent if path.name == "records.jsonl" else path
+    return Side(
+        name=folder.name or str(folder.resolve().name),
+        path=str(path),
+        figures=figures,
+        columns=tuple(run.plan.get("columns", ())) if run else (),
+        notes=run.notes if run else (f"{path}: detections are not beside it: no intervals of AP",),
+        time=min((r.time for r in measured), default=float("nan")),
+        commit=_commit(run, measured) if run else "",
+    )
+
+
+def _read_folder(path: Path, resamples: int | None) -> Side:
+    records = path / "records.jsonl"
+    if not records.is_file():
+        inside = sorted(p.parent.name for p in path.glob("*/records.jsonl"))
+        mend = f"in it are the runs {', '.join(inside)}" if inside else f"give {KINDS}"
+        raise UserError("holds no records.jsonl", where=path, mend=mend)
+    if not (path / "plan.json").is_file():
+        return make_side(records, read_records(records))
+    run = read_run(path, resamples=resamples)
+    return make_side(path, run.records, run)
+
+
+def _figures(records: Sequence[Record], analyses: tuple[CellAnalysis, ...]) -> dict[str, Figure]:
+    """Of one detector, by metric; size ranges of the manifest, too, that no record has."""
+    figures = {}
+    for metric in dict.fromkeys(r.metric for r in records):
+        figures[metric] = _figure([r for r in records if r.metric == metric], records, analyses)
+    if "ap" in figures and analyses and len(analyses) == len(figures["ap"].seeds):
+        for metric in analyses[0].metrics:
+            if metric not in figures and all(metric in a.metrics for a in analyses):
+                values = tuple(a.metrics[metric].value for a in analyses)
+                figures[metric] = replace(figures["ap"], metric=metric, seeds=values)
+    return figures
+
+
+def _figure(
+    chosen: Sequence[Record], records: Sequence[Record], analyses: tuple[CellAnalysis, ...]
+) -> Figure:
+    """Records of one detector and metric, in the order of seeds."""
+    chosen = sorted(chosen, key=lambda r: r.seed)
+    first = chosen[0]
+    samples: tuple[float, ...] = ()
+    if family_of(first.metric) == "latency":
+        samples = tuple(x for r in chosen for x in samples_behind(r, records))
+    whole = needs_data(first.metric) and len(analyses) == len(chosen)
+    return Figure(
+        metric=first.metric,
+        unit=first.unit,
+        higher_is_better=first.higher_is_better,
+        seeds=tuple(r.value for r in chosen),
+        samples=samples,
+        conditions=first.conditions,
+        analyses=analyses if whole else (),
+    )
+
+
+def _pick(side: Side, detector: str | None) -> Side:
+    if detector is None:
+        return side
+    if detector not in side.figures:
+        mend = near_names(detector, list(side.figures))
+        raise UserError(f"has no detector '{detector}'", where=side.path, mend=mend)
+    return replace(side, picked=detector, name=f"{side.name}:{detector}")
+
+
+def _only(side: Side) -> Side:
+    """The side as one detector."""
+    if side.picked is not None:
+        return side
+    if len(side.figures) != 1:
+        names = ", ".join(side.figures) or "none"
+        raise UserError(
+            "which of its detectors is meant?", where=side.path, mend=f"PATH:DETECTOR, of: {names}"
+        )
+    return _pick(side, next(iter(side.figures)))
+
+
+def _short_names(sides: Sequence[Side]) -> list[str]:
+    """Names that differ: where two runs are called alike, with their folder or a number."""
+    names = [side.name for side in sides]
+    if len({side.path for side in sides}) == 1 and all(side.picked for side in sides):
+        names = [str(side.picked) for side in sides]  # one run: its name says nothing
+    if len(set(names)) < len(names):
+        parents = [Path(side.path).resolve().parent.name for side in sides]
+        longer = [f"{p}/{n}" for p, n in zip(parents, names, strict=True)]
+        names = longer if len(set(longer)) == len(longer) else names
+    return [
+        f"{name} ({names[:i].count(name) + 1})" if name in names[:i] else name
+        for i, name in enumerate(names)
+    ]
+
+
+def _commit(run: Run, records: Sequence[Record]) -> str:
+    for record in records:
+        state = run.environments.get(record.environment, {}).get("project_git") or {}
+        if state.get("commit"):
+            return str(state["commit"])[:9] + "+" * bool(state.get("dirty"))
+    return ""

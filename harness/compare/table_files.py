@@ -1,0 +1,94 @@
+"""Results in a CSV: a run's results.csv, or a shorter table with detector, metric and value."""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from harness.analysis.families import family_of
+from harness.compare.types import Figure, Side
+from harness.errors import UserError
+
+NEEDED = ("detector", "metric", "value")
+# Where a table does not say which way is better.
+BETTER: Mapping[str, bool] = {
+    "ap": True,
+    "ar": True,
+    "throughput": True,
+    "latency": False,
+    "macs": False,
+    "activations": False,
+    "parameters": False,
+}
+
+
+def read_table(path: Path) -> Side:
+    """Read a CSV; columns that it lacks are unknown.
+
+    Raises:
+        UserError: it cannot be read, lacks one of `NEEDED`, or a value is no number.
+    """
+    try:
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot be read ({error})", where=path) from error
+    absent = [name for name in NEEDED if name not in frame.columns]
+    if absent:
+        mend = f"a table of results has the columns {', '.join(NEEDED)}"
+        raise UserError(f"has no column '{absent[0]}'", where=path, mend=mend)
+    rows = [
+        (number, {str(key): str(value) for key, value in row.items()})
+        for number, row in enumerate(frame.to_dict("records"), 2)
+    ]
+    figures: dict[str, dict[str, Figure]] = {}
+    for number, row in rows:
+        if row["metric"] and not row.get("scope"):
+            _add(figures.setdefault(row["detector"], {}), row, f"{path}:{number}")
+    notes = [f"{path}: a CSV keeps neither samples nor detections, so the noise is unknown"]
+    if "conditions" not in frame.columns:
+        notes.append(f"{path}: it does not say under which conditions its numbers were measured")
+    return Side(name=path.stem, path=str(path), figures=figures, notes=tuple(notes))
+
+
+def _add(figures: dict[str, Figure], row: Mapping[str, str], where: str) -> None:
+    metric, value = row["metric"], _number(row["value"], where)
+    before = figures.get(metric)
+    if before is not None and before.unit != row.get("unit", ""):
+        raise UserError(f"{metric} has two units", where=where)
+    figures[metric] = Figure(
+        metric=metric,
+        unit=row.get("unit", ""),
+        higher_is_better=_better(metric, row.get("higher_is_better", "")),
+        seeds=(*(before.seeds if before else ()), value),
+        conditions=before.conditions if before else _conditions(row.get("conditions"), where),
+    )
+
+
+def _number(text: str, where: str) -> float:
+    try:
+        return float(text) if text else math.nan
+    except ValueError as error:
+        raise UserError(f"has '{text}' for a value", where=where) from error
+
+
+def _better(metric: str, text: str) -> bool | None:
+    if text in ("True", "False"):
+        return text == "True"
+    if metric == "train_images_per_second":
+        return True
+    return BETTER.get(family_of(metric))
+
+
+def _conditions(text: str | None, where: str) -> Mapping[str, Any]:
+    if not text:
+        return {}
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise UserError(f"has conditions that are not JSON ({error})", where=where) from error
+    if not isinstance(found, dict):
+        raise UserError("has conditions that are no mapping", where=where)
+    return found

@@ -1,0 +1,127 @@
+"""A comparison as a table in the terminal."""
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
+
+from harness.compare.types import Change, Comparison, GateResult, Row, Verdict
+from harness.report.changes import (
+    Detail,
+    column_of,
+    legend,
+    reasons,
+    seeds_line,
+    show_change,
+)
+
+STYLES: dict[Verdict, str] = {
+    "better": "green",
+    "worse": "red",
+    "changed": "yellow",
+    "equal": "dim",
+    "noise": "bright_black",
+    "unknown": "",
+    "refused": "magenta",
+    "missing": "dim",
+}
+# From the widest to the narrowest: how much of a difference, and whether detectors have a column.
+LAYOUTS: tuple[tuple[Detail, bool], ...] = (
+    ("interval", True),
+    ("interval", False),
+    ("half", False),
+    ("bare", False),
+)
+INTERVALS = (
+    "AP: points, 95 % intervals over images by paired bootstrap; all else: percent of the base, "
+    "times with 95 % intervals of the medians or percentiles"
+)
+GATE_STYLES = {"passed": "green", "missed": "bold red", "not evaluable": "magenta"}
+
+
+def print_comparison(comparison: Comparison, console: Console) -> None:
+    """Print the table, what its marks mean, and why rows were refused."""
+    console.print(fitting_table(comparison, console))
+    if comparison.comparable:
+        _say(console, INTERVALS, "dim")
+    for line in (legend(comparison), seeds_line(comparison)):
+        if line:
+            _say(console, line, "dim")
+    for reason in reasons(comparison):
+        _say(console, reason, "magenta" if reason.count("✗") else "")
+    for note in comparison.notes:
+        _say(console, f"! {note}", "yellow")
+
+
+def print_gates(results: tuple[GateResult, ...], console: Console) -> None:
+    """One line a gate and row."""
+    for result in results:
+        _say(console, result.line, GATE_STYLES[result.verdict])
+
+
+def fitting_table(comparison: Comparison, console: Console) -> Table:
+    """The table with as much detail as the console is wide."""
+    for detail, with_detectors in LAYOUTS:
+        table = comparison_table(comparison, detail, with_detectors)
+        # without a limit, or the measure would be cut to the console's width
+        if Measurement.get(console, console.options.update(width=10_000), table).maximum <= (
+            console.width
+        ):
+            break
+    return table
+
+
+def comparison_table(
+    comparison: Comparison, detail: Detail = "interval", with_detectors: bool = True
+) -> Table:
+    """One row a metric, one column a side and one for its difference.
+
+    Args:
+        with_detectors: as a column of their own, else as headings between the rows.
+    """
+    table = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False)
+    several = any(row.detector for row in comparison.rows)
+    if several and with_detectors:
+        table.add_column("detector", no_wrap=True)
+    table.add_column("metric", no_wrap=True)
+    for number, side in enumerate(comparison.sides):
+        table.add_column(Text(side), justify="right", overflow="fold")
+        if number:
+            table.add_column("change", no_wrap=True)
+    before = ""
+    for row in comparison.rows:
+        heading = row.detector if row.detector != before else ""
+        if heading and before:
+            table.add_section()
+        before = row.detector
+        if heading and not with_detectors:
+            table.add_row(Text(heading, style="bold", overflow="fold", no_wrap=False))
+        first = [Text(heading)] if several and with_detectors else []
+        table.add_row(*first, _title(row), *_cells(row, detail))
+    return table
+
+
+def _title(row: Row) -> Text:
+    column = column_of(row)
+    return Text.assemble(column.title, (f" {column.unit}" if column.unit else "", "dim"))
+
+
+def _cells(row: Row, detail: Detail) -> list[Text]:
+    column = column_of(row)
+    cells = []
+    for number, value in enumerate(row.values):
+        style = "bold green" if number in row.best else ""
+        # the best is starred, too, for those who see no colour
+        cells.append(Text(f"{column.show(value)}{'*' if number in row.best else ' '}", style=style))
+        if number:
+            cells.append(_change(row, row.changes[number - 1], detail))
+    return cells
+
+
+def _change(row: Row, change: Change, detail: Detail) -> Text:
+    return Text(show_change(row, change, detail), style=STYLES[change.verdict])
+
+
+def _say(console: Console, line: str, style: str) -> None:
+    console.print(Text(line, style=style), soft_wrap=not console.is_terminal)
