@@ -15,6 +15,7 @@ from scipy import stats
 
 from harness.analysis.autocorrelation import effective_fraction
 from harness.analysis.percentiles import (
+    NO_INTERVAL,
     Floats,
     Interval,
     percentile,
@@ -41,11 +42,13 @@ class LatencyDifference:
     Attributes:
         base, other: the medians, in the unit of the samples.
         ratio: other / base; under 1 is faster.
-        low, high: 95 % interval of the ratio, NaN with too few samples for one.
-        p: two-sided, of the rank test; NaN with too few samples.
+        low, high: 95 % interval of the ratio, NaN with fewer than six samples on a side. Where
+            `p` is NaN, what was seen and as much again.
+        p: two-sided, of the rank test; NaN where the samples are worth too few for one.
         effective: how many independent samples those of base and other are worth.
         smallest_effect: relative difference that is too small to matter.
-        outside: p is under 0.05 and the whole interval lies beyond the smallest effect.
+        outside: p is under 0.05, where there is one, and the whole interval lies beyond the
+            smallest effect.
     """
 
     base: float
@@ -69,6 +72,10 @@ def compare_latency(
     exactly and nothing is drawn at random. The p-value is that of the Mann-Whitney rank test
     with its variance widened by the autocorrelation of both series.
 
+    Where a drift, or steps between runs, leave so few effective samples that there is neither,
+    the interval is twice as wide as the ranges of the samples make it: ten milliseconds that
+    become eleven are still told from twenty.
+
     Args:
         base, other: positive times in one unit, in the order in which they were taken. Several
             runs may follow one another: steps between them count as autocorrelation.
@@ -83,6 +90,8 @@ def compare_latency(
     medians = float(np.median(one)), float(np.median(two))
     low, high = _ratio_interval(one, two)
     p = _rank_test(one, two, effective)
+    if math.isnan(p) or math.isnan(low):
+        (low, high), p = _seen_interval(one, two), math.nan
     beyond = low > 1 + smallest_effect or high < 1 / (1 + smallest_effect)
     return LatencyDifference(
         base=medians[0],
@@ -93,7 +102,7 @@ def compare_latency(
         p=p,
         effective=effective,
         smallest_effect=smallest_effect,
-        outside=bool(p < SIGNIFICANT and beyond),
+        outside=bool(beyond and not p >= SIGNIFICANT),
     )
 
 
@@ -106,6 +115,15 @@ def _ratio_interval(base: Floats, other: Floats) -> Interval:
     down = math.hypot(middle_2 - low_2, high_1 - middle_1)
     up = math.hypot(high_2 - middle_2, middle_1 - low_1)
     return math.exp(middle - down), math.exp(middle + up)
+
+
+def _seen_interval(base: Floats, other: Floats) -> Interval:
+    """Ratios between any sample of one and any of the other, and as far again on both sides."""
+    if min(len(base), len(other)) < samples_needed(50):
+        return NO_INTERVAL
+    middle = math.log(np.median(other) / np.median(base))
+    low, high = math.log(other.min() / base.max()), math.log(other.max() / base.min())
+    return math.exp(2 * low - middle), math.exp(2 * high - middle)
 
 
 def _median_interval(times: Floats) -> Interval:
