@@ -5,6 +5,9 @@ copy stood next to it. Along the detections of a class in order of score, three 
 and only at the true positives: recall, precision, and how many of the 101 recall points lie between
 one true positive and the next. Which detections count is the same at all IoU thresholds but for the
 few that may match something; the others are summed once.
+
+Equal scores within an image and class stay in their order, all copies of one before the next; a
+set with real copies interleaves them, and its figures may differ in the fourth digit.
 """
 
 from collections.abc import Callable, Sequence

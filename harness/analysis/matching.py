@@ -78,8 +78,10 @@ def match(scene: Scene, pairs: Pairs, area: AreaRange) -> Matches:
     wanted = ~objects.crowd & area.holds(objects.area, objects.image, scene)
     inside = area.holds(detections.area, detections.image, scene)
     chosen = _choose(pairs, objects, wanted)
-    candidates = np.unique(pairs.detection)
-    matched = chosen[:, candidates] if len(candidates) else np.zeros((len(_LIMITS), 0), np.int64)
+    paired = np.zeros(chosen.shape[1], bool)
+    paired[pairs.detection] = True
+    candidates = np.flatnonzero(paired)
+    matched = chosen[:, candidates]
     counts = np.append(wanted, False)[matched]  # -1 finds the last
     return Matches(candidates, counts, (matched >= 0) & ~counts, inside, wanted)
 

@@ -139,7 +139,7 @@ def _metrics(
 
 def _estimate(scene: Scene, values: Floats, wanted: Bools) -> Estimate:
     """Of values under all weights, those of 1 first."""
-    images = len(np.unique(scene.objects.image[wanted]))
+    images = np.count_nonzero(np.diff(scene.objects.image[wanted], prepend=-1))  # they ascend
     low, high = find_interval(float(values[0]), values[1:], images)
     low, high = float(np.clip(low, 0, 1)), float(np.clip(high, 0, 1))
     return Estimate(float(values[0]), low, high, int(wanted.sum()))
