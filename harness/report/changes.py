@@ -123,4 +123,4 @@ def _scale(row: Row) -> tuple[float, str]:
 
 def _signed(value: float, row: Row) -> str:
     small = row.unit != "AP" and 0 < abs(value) < 0.05
-    return f"{value:+.2g}" if small else f"{value:+,.1f}"
+    return f"{value:+.2g}" if small else f"{round(value, 1) + 0.0:+,.1f}"  # no "-0.0"

@@ -1,0 +1,121 @@
+"""A metric over the runs of a suite, in the order in which they were measured."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.analysis.families import family_of
+from harness.analysis.paired import over_seeds
+from harness.analysis.percentiles import percentile_interval
+from harness.analysis.validity_rules import percent_of
+from harness.compare.changes import find_change
+from harness.compare.rows import choose_detectors, full_name, known_metrics
+from harness.compare.sources import read_side
+from harness.compare.types import Change, Figure, Side
+from harness.errors import UserError
+
+
+@dataclass(frozen=True)
+class Point:
+    """A metric of a detector in one run.
+
+    Attributes:
+        time: seconds since 1970 of the run's first record.
+        commit: of the harness, "+" behind it if its sources were changed; "" where unknown.
+        low, high: 95 % interval, NaN where unknown.
+        change: to the run before that has this detector, None for the first.
+    """
+
+    run: str
+    time: float
+    commit: str
+    value: float
+    low: float
+    high: float
+    seeds: int
+    change: Change | None
+
+
+@dataclass(frozen=True)
+class Line:
+    """One detector over runs, oldest first."""
+
+    detector: str
+    metric: str
+    unit: str
+    higher_is_better: bool | None
+    points: tuple[Point, ...]
+
+
+def read_history(folder: Path, resamples: int | None = None) -> list[Side]:
+    """The runs in a suite's folder, or in a folder of suites, oldest first.
+
+    Raises:
+        UserError: there are none, or one cannot be read.
+    """
+    found = [folder / "records.jsonl", *folder.glob("*/records.jsonl")]
+    found += folder.glob("*/*/records.jsonl")
+    files = [path for path in found if path.is_file()]
+    if not files:
+        mend = "give a suite's folder of runs, such as results/tinydet"
+        raise UserError("holds no runs", where=folder, mend=mend)
+    sides = [read_side(path, resamples) for path in files]
+    return sorted((side for side in sides if side.figures), key=lambda side: (side.time, side.name))
+
+
+def trace_metric(sides: Sequence[Side], metric: str, only: Sequence[str] = ()) -> Iterator[Line]:
+    """One line a detector that has the metric.
+
+    Args:
+        metric: its name or short name.
+        only: detectors; none for all.
+
+    Raises:
+        UserError: no run has the metric or a detector.
+    """
+    metric = full_name(metric, known_metrics(sides))
+    for detector in choose_detectors(sides, only):
+        chosen = [
+            (side, side.figures[detector][metric])
+            for side in sides
+            if metric in side.figures.get(detector, {})
+        ]
+        if chosen:
+            first = chosen[0][1]
+            yield Line(detector, metric, first.unit, first.higher_is_better, _points(chosen))
+
+
+def _points(chosen: Sequence[tuple[Side, Figure]]) -> tuple[Point, ...]:
+    points = []
+    before: Figure | None = None
+    for side, figure in chosen:
+        change = None if before is None else find_change(before, figure, same_detector=True)
+        low, high = find_bounds(figure)
+        points.append(
+            Point(
+                side.name,
+                side.time,
+                side.commit,
+                figure.value,
+                low,
+                high,
+                len(figure.seeds),
+                change,
+            )
+        )
+        before = figure
+    return tuple(points)
+
+
+def find_bounds(figure: Figure) -> tuple[float, float]:
+    """95 % interval of one figure: over images by bootstrap, or of a percentile of samples."""
+    if figure.analyses and all(figure.metric in a.metrics for a in figure.analyses):
+        seeds = over_seeds(figure.analyses, figure.metric)
+        return seeds.low, seeds.high
+    percent = 50.0 if figure.metric == "time" else percent_of(figure.metric)
+    if figure.samples and percent is not None:
+        return percentile_interval(figure.samples, percent)
+    if family_of(figure.metric) in ("macs", "activations", "parameters"):
+        return figure.value, figure.value
+    return math.nan, math.nan
