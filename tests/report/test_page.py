@@ -15,6 +15,7 @@ from making_runs import make_run
 from harness.analysis.run import Run
 from harness.records.frame import to_frame
 from harness.report.page import render_page, write_page
+from harness.report.sections.training import unequal_training
 from harness.report.templating import embed_json
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\"'&"
@@ -141,3 +142,21 @@ def test_what_was_not_measured_never_stands_as_measured(tmp_path: Path) -> None:
     assert cells[1] == "77.7 %"
     assert cells[3] == "–"
     assert "not comparable" in cells[4]
+
+
+def test_unequal_training_is_told_at_the_top(made: Run) -> None:
+    trains = {"tinydet_s": (700, None, 4, 1), "tinydet_m": (None, 3, 2, 2)}
+    keys = ("steps", "epochs", "batch_size", "accumulate")
+    plan = {
+        **made.plan,
+        "detectors": {
+            name: {**detector, "train": dict(zip(keys, trains[name], strict=True))}
+            for name, detector in made.plan["detectors"].items()
+            if name in trains
+        },
+    }
+    words = unequal_training(replace(made, plan=plan))
+    assert "tinydet_s: 700 steps of 4 images; tinydet_m: 3 epochs of 4 images" in words
+    assert words in text_of(render_page(replace(made, plan=plan)))
+    plan["detectors"]["tinydet_s"]["train"] = plan["detectors"]["tinydet_m"]["train"]
+    assert unequal_training(replace(made, plan=plan)) == ""

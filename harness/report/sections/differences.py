@@ -79,7 +79,7 @@ def _sign(found: Difference) -> Sign:
 def _verdict(found: Difference, images: int) -> str:
     if found.outside:
         word = "better" if found.value > 0 else "worse"
-        return f"really {word}: chance does not explain it"
+        return f"really {word}, not by chance"
     if math.isnan(found.low):
         return "the noise is not known"
     if found.low > 0 or found.high < 0:

@@ -7,7 +7,6 @@ from typing import Any
 
 from harness.analysis.run import Run
 
-
 ABOVE = ("id", "command")  # stand elsewhere on the page
 
 

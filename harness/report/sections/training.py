@@ -29,4 +29,4 @@ def _in_words(detector: Mapping[str, Any]) -> str:
     batch = train["batch_size"] * train.get("accumulate", 1)
     weights = {"checkpoint": "a checkpoint", "backbone_checkpoint": "a backbone's checkpoint"}
     begun = [words for key, words in weights.items() if detector.get(key)]
-    return f"{length} of {batch}" + "".join(f" from {words}" for words in begun)
+    return f"{length} of {batch} images" + "".join(f" from {words}" for words in begun)
