@@ -139,7 +139,8 @@ def _metrics(
 
 def _estimate(scene: Scene, values: Floats, wanted: Bools) -> Estimate:
     """Of values under all weights, those of 1 first."""
-    images = np.count_nonzero(np.diff(scene.objects.image[wanted], prepend=-1))  # they ascend
+    # objects stand in the order of images
+    images = int(np.count_nonzero(np.diff(scene.objects.image[wanted], prepend=-1)))
     low, high = find_interval(float(values[0]), values[1:], images)
     low, high = float(np.clip(low, 0, 1)), float(np.clip(high, 0, 1))
     return Estimate(float(values[0]), low, high, int(wanted.sum()))
