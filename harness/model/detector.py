@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from harness.data.batch import Inputs, Targets
 from harness.data.resize import Resize, collate_images
-from harness.model.types import Detections
+from harness.model.types import AnchorLevel, Detections
 
 
 class Detector(nn.Module, ABC):
@@ -48,6 +48,15 @@ class Detector(nn.Module, ABC):
     @abstractmethod
     def losses(self, inputs: Inputs, targets: Targets) -> dict[str, Tensor]:
         """Named scalar losses whose sum is minimised; normalised inputs, targets in image px."""
+
+    def anchor_levels(self, size: tuple[int, int]) -> list[AnchorLevel]:
+        """Anchors for a network input of (height, width), as padded; empty without anchors."""
+        return []
+
+    @property
+    def positive_iou(self) -> float | None:
+        """IoU from which an anchor learns an object, None where there is no such limit."""
+        return None
 
     @property
     def device(self) -> torch.device:

@@ -28,6 +28,8 @@ class Neck(Protocol):
 
 
 class Rpn(Protocol):
+    """May also offer `anchor_levels(size)` and `positive_iou`, as `Detector` has them."""
+
     def __call__(self, features: list[Tensor]) -> Any:
         """Raw outputs of the network, whatever `propose` and `losses` need."""
         ...

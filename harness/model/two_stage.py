@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from harness.data.batch import Inputs, Targets
 from harness.data.resize import Resize
 from harness.model.detector import Detector
-from harness.model.types import Detections, Proposals
+from harness.model.types import AnchorLevel, Detections, Proposals
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,16 @@ class TwoStageDetector(Detector):
     @property
     def box_head(self) -> Any:
         return self.bbox_head
+
+    def anchor_levels(self, size: tuple[int, int]) -> list[AnchorLevel]:
+        lay = getattr(self.rpn, "anchor_levels", None)
+        levels: list[AnchorLevel] = [] if lay is None else lay(size)
+        return levels
+
+    @property
+    def positive_iou(self) -> float | None:
+        limit: float | None = getattr(self.rpn, "positive_iou", None)
+        return limit
 
     def normalize(self, pixels: Tensor) -> Tensor:
         return (pixels.to(self.mean.dtype) - self.mean) / self.std  # type: ignore[operator, arg-type]

@@ -26,6 +26,19 @@ class Detections(TensorStruct):
 
 
 @dataclass(frozen=True)
+class AnchorLevel:
+    """The anchors (default boxes) of one feature map.
+
+    Attributes:
+        stride: network pixels from one cell to the next; where rows and columns differ, of rows.
+        boxes: (N, 4) xyxy with exclusive corners in network pixels, not clipped.
+    """
+
+    stride: float
+    boxes: Tensor
+
+
+@dataclass(frozen=True)
 class Proposals(TensorStruct):
     """Candidate regions in network pixels. Rows from `counts[b]` on are padding (zeros).
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from harness.data.batch import Targets
 from harness.errors import UserError
 from harness.model.features import FeatureSpec
-from harness.model.types import Proposals
+from harness.model.types import AnchorLevel, Proposals
 from harness.ops import nms_padded
 from harness_plugins.tinydet.anchors import anchors_inside, base_anchors, grid_anchors
 from harness_plugins.tinydet.boxes import clip_boxes, decode_boxes, encode_boxes, pairwise_ious
@@ -87,6 +87,7 @@ class TinyRpn(nn.Module):
             for f in in_features
         ]
         self.level_sizes = [len(level) for level in levels]
+        self.strides = [f.stride for f in in_features]
         anchors = torch.cat(levels)
         # derived from the parameters, so no part of a checkpoint
         self.register_buffer("anchors", anchors, persistent=False)
@@ -98,6 +99,21 @@ class TinyRpn(nn.Module):
         return RpnOutputs(
             tuple(self.rpn_cls(x) for x in hidden), tuple(self.rpn_reg(x) for x in hidden)
         )
+
+    @property
+    def positive_iou(self) -> float:
+        return self.params.positive_iou
+
+    def anchor_levels(self, size: tuple[int, int]) -> list[AnchorLevel]:
+        """Anchors of each map, also those that reach out of the image and are not trained on.
+
+        Raises:
+            ValueError: the anchors are for another size.
+        """
+        if tuple(size) != tuple(self.image_size):
+            raise ValueError(f"anchors are for images of {self.image_size}, not {size}")
+        levels = self.anchors.split(self.level_sizes)
+        return [AnchorLevel(s, boxes) for s, boxes in zip(self.strides, levels, strict=True)]
 
     @torch.no_grad()
     def propose(self, outputs: RpnOutputs) -> Proposals:

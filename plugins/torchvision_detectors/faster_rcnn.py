@@ -66,6 +66,10 @@ class FasterRcnn(TorchvisionDetector):
     def selector(self) -> Any:
         return self.model.roi_heads
 
+    @property
+    def anchor_module(self) -> Any:
+        return self.model.rpn
+
     def network(self, inputs: Inputs) -> RcnnOutputs:
         """Images of one padded size go through together, others by themselves.
 

@@ -5,12 +5,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torchvision.models.detection.image_list import ImageList
 
 from harness.data.batch import Inputs, Targets
 from harness.data.resize import Resize
 from harness.model.detector import Detector
 from harness.model.frame import BoxFrame
-from harness.model.types import Detections
+from harness.model.types import AnchorLevel, Detections
 
 
 class TorchvisionDetector(Detector):
@@ -50,6 +51,35 @@ class TorchvisionDetector(Detector):
             "nms": f"NMS, IoU {self.selector.nms_thresh:g}",
             "detections_per_image": self.detections_per_image,
         }
+
+    @property
+    def anchor_module(self) -> Any:
+        """The module whose `anchor_generator` and `proposal_matcher` lay and match anchors."""
+        return self.model
+
+    @property
+    def positive_iou(self) -> float:
+        limit: float = self.anchor_module.proposal_matcher.high_threshold
+        return limit
+
+    @torch.no_grad()
+    def anchor_levels(self, size: tuple[int, int]) -> list[AnchorLevel]:
+        maps = self._maps_of(size)
+        generator = self.anchor_module.anchor_generator
+        image = ImageList(torch.zeros(1, 3, *size, device=self.device), [size])
+        (anchors,) = generator(image, maps)
+        cells = [m.shape[-2] * m.shape[-1] for m in maps]
+        each = generator.num_anchors_per_location()
+        levels = anchors.split([n * k for n, k in zip(cells, each, strict=True)])
+        strides = [size[0] / m.shape[-2] for m in maps]
+        return [AnchorLevel(s, boxes) for s, boxes in zip(strides, levels, strict=True)]
+
+    def _maps_of(self, size: tuple[int, int]) -> list[Tensor]:
+        """Maps of a grey image, without a trace in the running statistics of batch norm."""
+        mode = self.training
+        maps = self.eval().model.backbone(torch.zeros(1, 3, *size, device=self.device))
+        self.train(mode)
+        return list(maps.values())
 
     def normalize(self, pixels: Tensor) -> Tensor:
         return (pixels.to(self.mean.dtype) / 255 - self.mean) / self.std

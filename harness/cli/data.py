@@ -1,0 +1,112 @@
+"""`harness data`: what the detectors of a suite can hope for on a data set, before any training."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from harness.cli import options as o
+
+if TYPE_CHECKING:
+    from harness.analysis.anchors import AnchorGrid
+    from harness.data.annotations import Annotations
+    from harness.data.source import SplitName
+    from harness.model.detector import Detector
+    from harness.plan.cells import Plan
+    from harness.report.prospects import Prospect
+
+
+def data(
+    root: Annotated[str, typer.Argument(metavar="ROOT", help="A COCO-format folder.")],
+    split: Annotated[str, typer.Option(help="val or train.")] = "val",
+    suite: Annotated[
+        Path, typer.Option(metavar="SUITE.yaml", help="The detectors are this suite's.")
+    ] = Path("suites/tinydet.yaml"),
+    only: o.Only = [],  # noqa: B006
+    csv: Annotated[Path | None, typer.Option(help="Write the numbers to this file, too.")] = None,
+    plugins: o.Plugins = [],  # noqa: B006
+) -> None:
+    """Show object sizes at each detector's input, and what its anchors and strides make of them."""
+    from rich.console import Console
+
+    from harness.analysis.objects import count_data, original_sizes
+    from harness.data.annotations import read_annotations
+    from harness.data.folder import CocoFolder
+    from harness.report.prospects import (
+        NOTES,
+        data_table,
+        overview_table,
+        sizes_table,
+        write_prospects,
+    )
+
+    folder = CocoFolder(root)
+    annotations = read_annotations(folder.split(_split_name(split)).annotations)
+    plan = _plan(suite, root, annotations, only, plugins)
+    edges = plan.suite.report.size_bins
+    prospects = list(_prospects(plan, annotations))
+    console, originals = Console(), original_sizes(annotations)
+    console.print(data_table(folder.name, split, count_data(annotations)))
+    console.print()
+    console.print(overview_table(originals, prospects))
+    for one in prospects:
+        console.print(sizes_table(one, edges))
+    for note in NOTES:
+        console.print(note, style="dim", highlight=False)
+    if csv is not None:
+        write_prospects(csv, originals, prospects, edges)
+
+
+def _split_name(name: str) -> "SplitName":
+    from harness.data.folder import SPLITS
+    from harness.errors import UserError, near_names
+
+    for known in SPLITS:
+        if name == known:
+            return known
+    raise UserError(
+        f"there is no split '{name}'", where="--split", mend=near_names(name, list(SPLITS))
+    )
+
+
+def _plan(
+    suite: Path, root: str, annotations: "Annotations", only: list[str], plugins: list[str]
+) -> "Plan":
+    from harness.cli.options import split_commas
+    from harness.cli.planning import load_registry
+    from harness.manifest.suite import load_manifest
+    from harness.plan.planner import make_plan
+
+    return make_plan(
+        load_manifest(suite),
+        load_registry(plugins),
+        only=split_commas(only),
+        data_root=root,
+        classes=annotations.classes,
+    )
+
+
+def _prospects(plan: "Plan", annotations: "Annotations") -> "Iterator[Prospect]":
+    """Builds the detectors one after the other; their weights do not matter."""
+    from harness.analysis.objects import measure_prospects
+    from harness.data.scaling import describe_input
+    from harness.model.assemble import assemble
+    from harness.report.prospects import Prospect
+
+    for name, spec in plan.suite.detectors.items():
+        detector = assemble(spec, plan.parts[name], plan.classes, where=f"detectors.{name}")
+        resize = detector.resize.describe()
+        found = measure_prospects(annotations, resize, _anchors_of(detector), detector.positive_iou)
+        yield Prospect(name, describe_input(resize), found)
+
+
+def _anchors_of(detector: "Detector") -> "Callable[[tuple[int, int]], list[AnchorGrid]]":
+    """Without torch from there on."""
+    from harness.analysis.anchors import AnchorGrid
+
+    def lay(size: tuple[int, int]) -> "list[AnchorGrid]":
+        levels = detector.anchor_levels(size)
+        return [AnchorGrid(level.stride, level.boxes.double().numpy()) for level in levels]
+
+    return lay
