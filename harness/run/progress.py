@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -29,6 +30,8 @@ class Reporter(Protocol):
     def advance(self, done: int, total: int, note: str = "") -> None: ...
 
     def finish(self, cell: str, status: str) -> None: ...
+
+    def note(self, line: str) -> None: ...
 
 
 class Bars:
@@ -67,6 +70,9 @@ class Bars:
         self.progress.advance(self.run)
         self.progress.refresh()
 
+    def note(self, line: str) -> None:
+        self.progress.console.print(f"[yellow]note[/] {escape(line)}", highlight=False)
+
 
 class Lines:
     """A line now and then, where the output is no terminal (CI logs, files)."""
@@ -88,6 +94,9 @@ class Lines:
         self.done += 1
         self._print(f"[{self.done}/{self.cells}] {cell}: {status}")
 
+    def note(self, line: str) -> None:
+        self._print(f"note: {line}")
+
     def _print(self, line: str) -> None:
         self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
@@ -100,6 +109,8 @@ class Silence:
     def advance(self, done: int, total: int, note: str = "") -> None: ...
 
     def finish(self, cell: str, status: str) -> None: ...
+
+    def note(self, line: str) -> None: ...
 
 
 @contextmanager

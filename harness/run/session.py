@@ -112,7 +112,7 @@ class Session:
                     report.finish(str(cell), "kept")
                     continue
                 weighted = self._run_cell(cell, weighted, report)
-                self.write_reports()
+                self._refresh_reports(report)
             except KeyboardInterrupt:
                 self._record_end(cell, "interrupted", "by a signal; --resume continues")
                 raise
@@ -201,6 +201,16 @@ class Session:
             "environment": self.environment.id,
             "weights": weights,
         }
+
+    def _refresh_reports(self, report: Reporter) -> None:
+        """What was measured stands in the records: a page that cannot be made harms no cell.
+
+        At the end of the run the same mistake is raised.
+        """
+        try:
+            self.write_reports()
+        except Exception as error:
+            report.note(f"the report is not written: {type(error).__name__}: {error}")
 
     def write_reports(self) -> None:
         """results.csv and report.html, anew from all records."""

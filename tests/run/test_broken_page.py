@@ -1,0 +1,25 @@
+"""A page that cannot be made costs no measurement."""
+
+from pathlib import Path
+
+import pytest
+from tiny_suite import write_manifest
+
+from harness import load_results
+from harness.records.store import read_records
+
+
+def test_a_page_that_cannot_be_made_harms_no_cell(
+    cli, tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def fail(path: Path, run: object) -> None:
+        raise ZeroDivisionError("in a template")
+
+    monkeypatch.setattr("harness.run.session.write_page", fail)
+    write_manifest(tmp_path / "m.yaml", data)
+    with pytest.raises(ZeroDivisionError):
+        cli("run", "m.yaml", "--stages", "evaluate,cost", "--run-id", "r")
+    run = tmp_path / "results" / "tiny" / "r"
+    ends = [r for r in read_records(run / "records.jsonl") if r.kind == "cell"]
+    assert [(r.stage, r.status) for r in ends] == [("evaluate", "ok"), ("cost", "ok")]
+    assert len(load_results(run / "results.csv"))
