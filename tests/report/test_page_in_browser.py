@@ -95,6 +95,24 @@ def test_filters(browser: "sync_api.Browser", made_page: Path) -> None:
         assert page.evaluate(NAMES) == SUITE
 
 
+def test_hidden_columns_are_neither_seen_nor_copied(
+    browser: "sync_api.Browser", made_page: Path
+) -> None:
+    with opened(browser, made_page) as (page, _):
+        page.evaluate(CATCH)
+        page.locator("summary", has_text="Columns").click()
+        page.get_by_role("checkbox", name="AP-small").uncheck()
+        assert page.locator("th[data-title='AP (%)']").is_visible()
+        assert not page.locator("th[data-title='AP-small (%)']").is_visible()
+        page.keyboard.press("Escape")
+        assert not page.get_by_role("checkbox", name="AP-small").is_visible()
+        page.get_by_role("button", name="Copy CSV").click()
+        page.wait_for_function("pasted.length === 1")
+        header = page.evaluate("pasted[0]").splitlines()[0]
+        assert "AP (%)" in header
+        assert "AP-small" not in header
+
+
 @pytest.mark.parametrize("way", [CATCH, FORBID], ids=["clipboard", "forbidden"])
 def test_copies_what_is_shown(browser: "sync_api.Browser", made_page: Path, way: str) -> None:
     with opened(browser, made_page) as (page, complaints):

@@ -15,6 +15,7 @@ class Matrix:
 
     Attributes:
         told, pairs: how many of the pairs differ by more than noise.
+        left_out: detectors for which there is no room.
     """
 
     metric: str
@@ -23,17 +24,19 @@ class Matrix:
     rows: tuple[tuple[str, tuple[Gap | None, ...]], ...]
     told: int
     pairs: int
+    left_out: tuple[str, ...]
 
 
 def compare_all(board: Board) -> tuple[Matrix, ...]:
     """A square for AP and one for AP-small, of the detectors whose detections could be read."""
-    names = [name for name in board.detectors if board.run.analyses_of(name)][:MOST]
+    names = [name for name in board.detectors if board.run.analyses_of(name)]
     if len(names) < 2:
         return ()
     return tuple(_matrix(board, names, metric) for metric in METRICS if board.has(metric))
 
 
-def _matrix(board: Board, names: list[str], metric: str) -> Matrix:
+def _matrix(board: Board, analysed: list[str], metric: str) -> Matrix:
+    names, left_out = analysed[:MOST], tuple(analysed[MOST:])
     rows = tuple(
         (
             ahead,
@@ -46,4 +49,4 @@ def _matrix(board: Board, names: list[str], metric: str) -> Matrix:
     )
     told = sum(gap is not None and gap.sign == "better" for _, gaps in rows for gap in gaps)
     pairs = len(names) * (len(names) - 1) // 2
-    return Matrix(metric, board.columns[metric].title, tuple(names), rows, told, pairs)
+    return Matrix(metric, board.columns[metric].title, tuple(names), rows, told, pairs, left_out)

@@ -61,9 +61,23 @@
     });
   }
 
+  // columns
+  for (const box of all("input[data-column]"))
+    box.addEventListener("change", () => {
+      for (const row of document.getElementById(box.dataset.tableColumns).rows)
+        row.cells[box.dataset.column].classList.toggle("gone", !box.checked);
+    });
+  for (const menu of all("details.columns"))
+    menu.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape") return;
+      menu.open = false;
+      menu.querySelector("summary").focus();
+    });
+
   // copying: what is shown, in the order shown, with both errors in columns of their own
   const columns = (table) =>
     all("thead th", table).map((head, index) => {
+      if (head.classList.contains("gone")) return [];
       const cells = [...table.tBodies[0].rows].map((row) => row.cells[index]);
       const parts = [["value", ""], ["low", " low"], ["high", " high"], ["spread", " sd over seeds"]];
       return parts
@@ -142,6 +156,7 @@
   addEventListener("beforeprint", () => {
     closed = all("details:not([open]):not(.screen-only)");
     closed.forEach((details) => (details.open = true));
+    window.harnessFigures?.drawAll();
   });
   addEventListener("afterprint", () => closed.forEach((details) => (details.open = false)));
 })();
