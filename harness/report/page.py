@@ -7,6 +7,8 @@ from typing import Any
 from harness import __version__
 from harness.analysis.run import Run
 from harness.files import write_text
+from harness.report.figures import figures
+from harness.report.plotly_bundle import plotly_script
 from harness.report.sections.answer import COSTS, QUESTIONS, find_answer
 from harness.report.sections.claims import list_claims
 from harness.report.sections.main_table import DEFAULT, lay_out_table
@@ -58,7 +60,7 @@ def render_page(run: Run, now: datetime | None = None) -> str:
         written=show_time((now or datetime.now(UTC)).timestamp()),
         version=__version__,
         swatches=swatches(run.detectors),
-        plotly="",
+        plotly=plotly_script(),
         **shown,
     )
 
@@ -72,7 +74,7 @@ def sections(run: Run) -> dict[str, Any]:
         "state": describe_state(run),
         "table": lay_out_table(board, metrics),
         "matrices": compare_all(board),
-        "figures": (),
+        "figures": figures(run),
         "claims": list_claims(run),
         "gallery": None,
         "notes": collect_notes(run, board, metrics),

@@ -156,7 +156,6 @@
   addEventListener("beforeprint", () => {
     closed = all("details:not([open]):not(.screen-only)");
     closed.forEach((details) => (details.open = true));
-    window.harnessFigures?.drawAll();
   });
   addEventListener("afterprint", () => closed.forEach((details) => (details.open = false)));
 })();
