@@ -51,7 +51,7 @@ def precision_recall(run: Run) -> Figure | None:
     panels = [
         Panel(
             {"title": {"text": f"recall (%), {LEVELS[level]}"}, "range": [0, 100]},
-            {"range": [0, 102], **({"title": {"text": "precision (%)"}} if number == 0 else {})},
+            {"range": [0, 102], "title": {"text": "precision (%)"}},
             number,
         )
         for number, level in enumerate(levels)

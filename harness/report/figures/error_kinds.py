@@ -35,9 +35,9 @@ def error_costs(run: Run) -> Figure | None:
             traces.append(_bar(name, costs, style[name], place, number))
             rows.append((size, name, *(f"{show(100 * c)} ({n:.0f})" for n, c in costs.values())))
     kinds = [kind.name for kind in next(iter(cells.values()))[0].errors]
-    plot = lay_out(
-        traces, _panels(sizes), columns=min(2, len(sizes)), height=320, bargap=0.2
-    )  # fmt: skip
+    height = 110 + 6 * (14 + 7 * len(cells))
+    columns = min(2, len(sizes))
+    plot = lay_out(traces, _panels(sizes), columns=columns, height=height, bargap=0.25)
     heads = ("objects", "detector", *(f"{kind}: AP50 (errors)" for kind in kinds))
     return Figure("errors", "Kinds of errors", NOTE, plot, Table(heads, tuple(rows)))
 
@@ -52,12 +52,13 @@ def _costs(found: Sequence[CellAnalysis], size: str) -> Costs:
 
 
 def _bar(name: str, costs: Costs, mark: Mark, place: int, number: int) -> Any:
-    pattern = {"shape": PATTERNS[place % len(PATTERNS)], "solidity": 0.25, "size": 6}
+    pattern = {"shape": PATTERNS[place % len(PATTERNS)], "fillmode": "overlay", "size": 6}
     return go.Bar(
-        x=list(costs),
-        y=hundredths([cost for _, cost in costs.values()]),
+        x=hundredths([cost for _, cost in costs.values()]),
+        y=list(costs),
+        orientation="h",
         marker={"color": mark.color, "pattern": pattern},
-        hovertemplate="%{x}: %{y:.1f}",
+        hovertemplate="%{y}: %{x:.1f}",
         **named(name, number),
     )
 
@@ -65,8 +66,8 @@ def _bar(name: str, costs: Costs, mark: Mark, place: int, number: int) -> Any:
 def _panels(sizes: Sequence[str]) -> list[Panel]:
     return [
         Panel(
-            {"title": {"text": size if size == ALL else f"{size} objects"}, "type": "category"},
-            {"title": {"text": "AP50 gained"}} if number % 2 == 0 else {},
+            {"title": {"text": f"AP50 gained, {size if size == ALL else f'{size} objects'}"}},
+            {"type": "category", "autorange": "reversed"},
             number,
         )
         for number, size in enumerate(sizes)

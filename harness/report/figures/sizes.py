@@ -82,7 +82,7 @@ def _panels(edges: Sequence[float], title: str, cell: int) -> list[Panel]:
         "ticktext": [f"{edge:g}" if math.isfinite(edge) else "∞" for edge in edges],
         "range": [-0.6, len(edges) - 1.4],
     }
-    ap, count = ({"title": {"text": text}} if cell == 0 else {} for text in ("AP", "objects"))
+    ap, count = ({"title": {"text": text}} for text in ("AP", "objects"))
     return [
         Panel({**ticks, "showticklabels": False}, {**ap, "rangemode": "tozero"}, cell, (0.3, 1.0)),
         Panel({**ticks, "title": {"text": title}}, {**count, "nticks": 4}, cell, (0.0, 0.22)),
@@ -113,7 +113,14 @@ def _trace(
         yield go.Bar(
             x=middle,
             y=[e.count for e in estimates],
-            marker={"color": color, "pattern": {"shape": "" if once else _pattern(name, style)}},
+            marker={
+                "color": color,
+                "pattern": {
+                    "shape": "" if once else _pattern(name, style),
+                    "fillmode": "overlay",
+                    "size": 5,
+                },
+            },
             hovertemplate="%{y} objects",
             **{**named(name, number), "showlegend": False, **axis_names(number + 1)},
         )

@@ -102,7 +102,7 @@ def _stack(name: str, title: str, note: str, panels: Mapping[str, Shares]) -> Fi
 
 
 def _bar(part: str, place: int, shares: Shares, number: int) -> Any:
-    pattern = {"shape": PATTERNS[place % len(PATTERNS)], "solidity": 0.25, "size": 7}
+    pattern = {"shape": PATTERNS[place % len(PATTERNS)], "fillmode": "overlay", "size": 7}
     return go.Bar(
         x=[rounded(found[part]) if part in found else None for found in shares.values()],
         y=[plain(name) for name in shares],

@@ -64,7 +64,7 @@ def _draw(run: Run, metric: str, name: str, title: str) -> Figure | None:
     traces = [t for n, cost in enumerate(costs) for t in _trace_panel(board, metric, cost, n)]
     y = _title(board.columns[metric], unit=False)
     panels = [
-        Panel(_cost_axis(board, metric, cost), {"title": {"text": y}} if n == 0 else {}, n)
+        Panel(_cost_axis(board, metric, cost), {"title": {"text": y}}, n)
         for n, cost in enumerate(costs)
     ]
     plot = lay_out([*traces, *published], panels, columns=len(costs), height=340)

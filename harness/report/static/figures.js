@@ -40,13 +40,23 @@ window.harnessFigures = (() => {
   };
 
   const suffix = (index) => (index ? String(index + 1) : "");
+  // what the panel to the left says already is not said again
+  const share = (layout, index, panel, column, columns) => {
+    if (!column) return;
+    const beside = layout.meta.panels.findIndex(
+      (other) => other.cell === panel.cell - (panel.cell % columns) && other.share[0] === panel.share[0],
+    );
+    const [own, first] = [index, beside].map((at) => layout[`yaxis${suffix(at)}`]);
+    if (own.title && own.title.text === first.title?.text) own.title.text = "";
+    if (own.type === "category") own.showticklabels = false;
+  };
   // cells side by side where there is room, below one another where there is none; as drawing.lay_out
   const arrange = (layout, width) => {
     const { panels, columns: wanted, cellHeight } = layout.meta;
     const cells = Math.max(...panels.map((panel) => panel.cell)) + 1;
     const columns = width < NARROW ? 1 : width < 900 ? Math.min(2, wanted) : wanted;
     const rows = Math.ceil(cells / columns);
-    const gap = width < 900 ? 0.13 : 0.08;
+    const gap = width < 900 ? 0.14 : 0.1;
     const wide = (1 - gap * (columns - 1)) / columns;
     // room for ticks and title of the axis below each row
     const plotted = rows * cellHeight - 70;
@@ -57,6 +67,7 @@ window.harnessFigures = (() => {
       const top = 1 - Math.floor(panel.cell / columns) * (high + below);
       const left = column * (wide + gap);
       layout[`xaxis${suffix(index)}`].domain = [left, Math.min(1, left + wide)];
+      share(layout, index, panel, column, columns);
       const [low, up] = panel.share.map((part) => top - high * (1 - part));
       layout[`yaxis${suffix(index)}`].domain = [Math.max(0, low), Math.min(1, up)];
     });

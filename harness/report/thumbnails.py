@@ -1,0 +1,74 @@
+"""Small copies of images that together stay within what a page may weigh."""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image, ImageOps
+
+BUDGET = 1_200_000  # characters of all data URIs together
+STEPS = (
+    (480, 70),
+    (480, 60),
+    (400, 60),
+    (400, 50),
+    (320, 50),
+    (240, 45),
+    (160, 40),
+)  # side, quality
+
+
+@dataclass(frozen=True)
+class Thumbnail:
+    """A data URI, or why there is none."""
+
+    source: str
+    problem: str = ""
+
+
+def shrink_images(
+    paths: Sequence[Path], sizes: Sequence[Size], budget: int = BUDGET
+) -> list[Thumbnail]:
+    """JPEG copies, all of them smaller or coarser where they would weigh too much.
+
+    Args:
+        sizes: annotated (height, width), which say how an EXIF rotation is meant, as in
+            `harness.data.images.read_image`.
+        budget: characters of all together. The smallest copies are given back even if they
+            weigh more: some 5,000 characters each.
+    """
+    largest = [_open(path, size) for path, size in zip(paths, sizes, strict=True)]
+    shown: list[Thumbnail] = []
+    for side, quality in STEPS:
+        shown = [_encode(image, side, quality) for image in largest]
+        if sum(len(thumbnail.source) for thumbnail in shown) <= budget:
+            break
+    return shown
+
+
+def _open(path: Path, size: Size) -> Image.Image | str:
+    """The image at most so large, or why it cannot be opened."""
+    side = STEPS[0][0]
+    try:
+        with Image.open(path) as image:
+            fits = image.size == size[::-1]
+            image.draft("RGB", (side, side))
+            upright = (image if fits else ImageOps.exif_transpose(image)).convert("RGB")
+    except FileNotFoundError:
+        return "the image is not there"
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        return f"the image cannot be read ({type(error).__name__})"
+    upright.thumbnail((side, side))
+    return upright
+
+
+def _encode(image: Image.Image | str, side: int, quality: int) -> Thumbnail:
+    if isinstance(image, str):
+        return Thumbnail("", image)
+    copy = image.copy()
+    copy.thumbnail((side, side))
+    out = BytesIO()
+    copy.save(out, "JPEG", quality=quality, optimize=True)
+    return Thumbnail("data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode("ascii"))
