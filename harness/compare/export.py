@@ -189,7 +189,10 @@ def _truth(value: object) -> bool | None:
     """Of a truth value, its name, or SQLite's 0 and 1."""
     if value is None or value is pd.NA or value != value:
         return None
-    return {"True": True, "False": False, "1": True, "0": False}[str(value)]
+    known = {"True": True, "False": False, "1": True, "0": False}
+    if str(value) not in known:
+        raise ValueError(f"{value!r} is no truth value")
+    return known[str(value)]
 
 
 def _sqlite(tables: Mapping[str, Table]) -> bytes:
@@ -215,6 +218,9 @@ def _plain_rows(table: Table) -> list[tuple[object, ...]]:
 def _from_sqlite(path: Path, name: str) -> Table:
     connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
     try:
-        return pd.read_sql_query(f'SELECT * FROM "{name}"', connection, dtype=object)
+        cursor = connection.execute(f'SELECT * FROM "{name}"')
+        columns = [str(column[0]) for column in cursor.description]
+        # as it is: pandas would make floats of whole numbers with gaps
+        return pd.DataFrame(cursor.fetchall(), columns=columns, dtype=object)
     finally:
         connection.close()

@@ -54,7 +54,7 @@ def read_side(path: Path, resamples: int | None = None) -> Side:
     Raises:
         UserError: it is nothing that can be compared.
     """
-    if path.name == "records.jsonl" and (path.parent / "plan.json").is_file():
+    if path.name == "records.jsonl" and path.is_file():
         path = path.parent
     if path.is_dir():
         return _read_folder(path, resamples)
@@ -74,9 +74,8 @@ def make_side(path: Path, records: Sequence[Record], run: Run | None = None) -> 
     for detector in dict.fromkeys(r.detector for r in measured):
         own = [r for r in measured if r.detector == detector]
         figures[detector] = _figures(own, tuple(run.analyses_of(detector)) if run else ())
-    folder = path.parent if path.name == "records.jsonl" else path
     return Side(
-        name=folder.name or str(folder.resolve().name),
+        name=path.resolve().name,
         path=str(path),
         figures=figures,
         columns=tuple(run.plan.get("columns", ())) if run else (),
@@ -93,7 +92,7 @@ def _read_folder(path: Path, resamples: int | None) -> Side:
         mend = f"in it are the runs {', '.join(inside)}" if inside else f"give {KINDS}"
         raise UserError("holds no records.jsonl", where=path, mend=mend)
     if not (path / "plan.json").is_file():
-        return make_side(records, read_records(records))
+        return make_side(path, read_records(records))
     run = read_run(path, resamples=resamples)
     return make_side(path, run.records, run)
 

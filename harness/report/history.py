@@ -163,7 +163,7 @@ def _change(line: Line, number: int, narrow: bool) -> Text:
 def _date(time: float, narrow: bool) -> str:
     if math.isnan(time):
         return "–"
-    return datetime.fromtimestamp(time, UTC).strftime("%m-%d %H:%M" if narrow else "%Y-%m-%d %H:%M")
+    return datetime.fromtimestamp(time, UTC).strftime("%m-%d" if narrow else "%Y-%m-%d %H:%M")
 
 
 def _number(value: float) -> str:

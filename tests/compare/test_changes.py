@@ -1,0 +1,143 @@
+"""Verdicts on two figures."""
+
+import math
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from making_sides import analysis, ap, exact, latency
+
+from harness.compare.changes import find_change
+from harness.compare.types import Figure
+
+
+def change(base: Figure | None, other: Figure | None, **how: object):
+    return find_change(base, other, **{"same_detector": True, **how})
+
+
+def test_a_gain_beyond_the_noise_is_better_and_swapped_it_is_worse():
+    low, high = ap(0.30, 0.002), ap(0.35, 0.002, seed=1)
+    assert change(low, high).verdict == "better"
+    assert change(high, low).verdict == "worse"
+    found = change(low, high)
+    assert found.value == pytest.approx(0.05)
+    assert found.low < 0.05 < found.high
+    assert found.real
+
+
+def test_a_gain_within_the_noise_is_noise():
+    found = change(ap(0.30, 0.1), ap(0.32, 0.1, seed=1))
+    assert found.verdict == "noise"
+    assert found.low < 0 < found.high
+
+
+def test_ap_without_detections_has_unknown_noise_however_large_the_gain():
+    found = change(ap(0.1), ap(0.9, 0.01))
+    assert found.verdict == "unknown"
+    assert math.isnan(found.low)
+    assert found.value == pytest.approx(0.8)
+    assert "detections" in found.note
+
+
+def test_analyses_of_other_images_are_not_paired():
+    other = replace(ap(0.5), analyses=(analysis(0.5, 0.01, pairing="other"),))
+    found = change(ap(0.3, 0.01), other)
+    assert found.verdict == "unknown"
+    assert "same images" in found.note
+
+
+def test_other_annotations_are_refused_by_name_and_marked_when_allowed():
+    base, other = ap(0.3, 0.01), ap(0.5, 0.01, annotations_sha256="b" * 64)
+    refused = change(base, other)
+    assert refused.verdict == "refused"
+    assert [m.name for m in refused.mismatches] == ["annotations"]
+    allowed = change(base, other, allow_mismatch=True)
+    assert allowed.verdict == "better"
+    assert allowed.mismatches == refused.mismatches
+
+
+def test_units_are_never_mixed():
+    found = change(exact(1.0), exact(1.0, unit="GMACs"), allow_mismatch=True)
+    assert found.verdict == "refused"
+    assert found.note == "units differ: MMACs against GMACs"
+
+
+def test_counts_have_no_noise():
+    assert change(exact(479.3), exact(479.3)).verdict == "equal"
+    assert change(exact(479.3), exact(479.2)).verdict == "better"
+    assert change(exact(479.3), exact(479.4)).verdict == "worse"
+
+
+def test_a_slower_latency_is_worse_with_the_ratio_and_its_interval():
+    found = change(latency(10.0), latency(11.0, seed=1))
+    assert found.verdict == "worse"
+    assert found.ratio == pytest.approx(1.1)
+    assert found.low < 1.0 < found.high
+    assert found.value == pytest.approx(1.0)
+
+
+def test_a_difference_smaller_than_what_matters_is_noise():
+    base, other = latency(10.0), latency(10.3, seed=1)
+    assert change(base, other, smallest_effect=0.05).verdict == "noise"
+    assert change(base, other, smallest_effect=0.005).verdict == "worse"
+
+
+@pytest.mark.parametrize("count", [0, 3])
+def test_too_few_samples_leave_the_noise_unknown(count: int):
+    found = change(latency(10.0, count), latency(20.0, count))
+    assert found.verdict == "unknown"
+    assert found.ratio == pytest.approx(2.0)
+
+
+def test_a_p90_is_compared_on_the_same_samples():
+    base, other = (
+        replace(f, metric="latency_end_to_end_p90") for f in (latency(10, 200), latency(20, 200))
+    )
+    found = change(base, other)
+    assert found.verdict == "worse"
+    assert found.ratio == pytest.approx(2.0)
+    few = replace(other, samples=other.samples[:10])
+    assert change(base, few).verdict == "unknown"
+
+
+def test_another_device_refuses_a_latency():
+    found = change(latency(10.0), latency(10.0, device="cuda"))
+    assert [str(m) for m in found.mismatches] == ["device: cpu against cuda"]
+
+
+@pytest.mark.parametrize("missing", [None, exact(math.nan)])
+def test_no_number_is_no_difference(missing: Figure | None):
+    assert change(exact(1.0), missing).verdict == "missing"
+    assert change(missing, exact(1.0)).verdict == "missing"
+
+
+def test_the_mean_leaves_out_seeds_without_a_number():
+    assert Figure("ap", "AP", True, (0.2, math.nan, 0.4)).value == pytest.approx(0.3)
+    assert math.isnan(Figure("ap", "AP", True, (math.nan,)).value)
+
+
+def test_overlapping_seeds_are_noise_though_the_images_agree():
+    base = replace(
+        ap(0.3), seeds=(0.28, 0.34), analyses=(analysis(0.28, 1e-3), analysis(0.34, 1e-3, 1))
+    )
+    other = replace(
+        ap(0.3), seeds=(0.32, 0.36), analyses=(analysis(0.32, 1e-3, 2), analysis(0.36, 1e-3, 3))
+    )
+    found = change(base, other)
+    assert found.verdict == "noise"
+    assert found.low > 0
+    assert found.note == "the seeds' ranges overlap"
+
+
+@given(st.floats(0.1, 1e6), st.floats(0.1, 1e6))
+def test_swapping_exact_numbers_swaps_the_verdict(one: float, two: float):
+    there, back = change(exact(one), exact(two)), change(exact(two), exact(one))
+    swapped = {"better": "worse", "worse": "better", "equal": "equal"}
+    assert back.verdict == swapped[there.verdict]
+    assert back.value == -there.value or there.verdict == "equal"
+
+
+def test_a_figure_against_itself_is_never_a_difference():
+    for figure in (ap(0.3, 0.01), latency(10.0), exact(5.0)):
+        assert not change(figure, figure).real

@@ -1,0 +1,119 @@
+"""What a side may be."""
+
+import json
+from pathlib import Path
+
+import pytest
+from making_sides import LATENCY, counted, timed, write_records
+
+from harness.compare.comparison import compare_sides
+from harness.compare.sources import read_side, read_sides
+from harness.errors import UserError
+from harness.records.frame import load_results
+from harness.records.measurement import Measurement
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    return write_records(tmp_path / "one", {"a": [timed(10), counted(5)], "b": [timed(12)]})
+
+
+def test_a_folder_and_its_records_are_the_same(run: Path):
+    for path in (run, run / "records.jsonl"):
+        read = read_side(path)
+        assert read.name == "one"
+        assert list(read.figures) == ["a", "b"]
+        assert read.figures["a"]["macs_paper"].value == 5
+        assert len(read.figures["a"][LATENCY].samples) == 60
+
+
+def test_other_percentiles_get_the_samples_of_the_median(tmp_path: Path):
+    p90 = Measurement("latency_end_to_end_p90", 11.0, "ms", False)
+    read = read_side(write_records(tmp_path / "one", {"a": [timed(10), p90]}))
+    assert len(read.figures["a"]["latency_end_to_end_p90"].samples) == 60
+
+
+def test_a_csv_has_the_numbers_and_no_samples(run: Path):
+    frame = load_results(run)
+    frame.to_csv(run / "results.csv", index=False)
+    read = read_side(run / "results.csv")
+    assert read.figures["a"][LATENCY].value == 10
+    assert read.figures["a"][LATENCY].samples == ()
+    assert read.figures["a"][LATENCY].conditions == {"device": "cpu"}
+    assert read.figures["a"][LATENCY].higher_is_better is False
+    assert "noise is unknown" in read.notes[0]
+
+
+def test_a_short_table_will_do_and_a_table_without_values_will_not(tmp_path: Path):
+    table = tmp_path / "table.csv"
+    table.write_text("detector,seed,metric,value\nNA,0,ap,0.2\nNA,1,ap,0.4\nNA,1,ap50,\n")
+    read = read_side(table)
+    assert read.figures["NA"]["ap"].seeds == (0.2, 0.4)
+    assert read.figures["NA"]["ap"].higher_is_better is True
+    assert "conditions" in read.notes[1]
+    table.write_text("detector,metric\na,ap\n")
+    with pytest.raises(UserError, match="has no column 'value'"):
+        read_side(table)
+    table.write_text("detector,metric,value\na,ap,good\n")
+    with pytest.raises(UserError, match=r"table\.csv:2: has 'good' for a value"):
+        read_side(table)
+
+
+@pytest.mark.parametrize("name", ["quick.csv", "bccd.csv", "coco80.csv"])
+def test_the_committed_tables_can_be_read(name: str):
+    read = read_side(Path(__file__).parents[2] / "results" / name)
+    assert read.figures["tinydet_s"]["ap"].unit == "AP"
+
+
+def test_a_detector_is_picked_by_a_colon(run: Path):
+    sides = read_sides([f"{run}:a", f"{run}:b"])
+    assert [s.name for s in sides] == ["a", "b"]
+    (row,) = compare_sides(sides, ["latency"]).rows
+    assert row.detector == ""
+    assert row.values == (10, 12)
+    with pytest.raises(UserError, match="has no detector 'c'"):
+        read_sides([f"{run}:c"])
+    with pytest.raises(UserError, match="which of its detectors"):
+        read_sides([str(run), f"{run}:a"])
+
+
+def test_a_file_with_a_colon_is_a_file(tmp_path: Path):
+    table = tmp_path / "a:b.csv"
+    table.write_text("detector,metric,value\nd,ap,0.5\n")
+    (read,) = read_sides([str(table)])
+    assert list(read.figures) == ["d"]
+
+
+def test_runs_of_one_name_get_different_ones(tmp_path: Path):
+    paths = [write_records(tmp_path / s / "run", {"a": [counted(1)]}) for s in ("x", "y")]
+    assert [s.name for s in read_sides([*map(str, paths)])] == ["x/run", "y/run"]
+    assert [s.name for s in read_sides([str(paths[0])] * 2)] == ["run", "run (2)"]
+
+
+def test_what_is_no_side_is_the_users_mistake(run: Path, tmp_path: Path):
+    with pytest.raises(UserError, match="does not exist"):
+        read_side(tmp_path / "none")
+    with pytest.raises(UserError, match="in it are the runs one"):
+        read_side(tmp_path)
+    (tmp_path / "x.json").write_text(json.dumps({"some": "thing"}))
+    with pytest.raises(UserError, match="no file of pytest-benchmark"):
+        read_side(tmp_path / "x.json")
+    (tmp_path / "x.json").write_text("{")
+    with pytest.raises(UserError, match="cannot be read"):
+        read_side(tmp_path / "x.json")
+
+
+def test_a_run_has_the_analyses_of_its_detections(finished: Path):
+    read = read_side(finished / "results" / "tiny" / "done")
+    assert len(read.figures["tiny"]["ap"].analyses) == 1
+    assert read.figures["tiny"]["parameters"].analyses == ()
+    assert read.columns == ("ap", "parameters", LATENCY)
+    assert read.time > 1.7e9
+
+
+def test_a_run_against_itself_shows_no_difference(finished: Path):
+    folder = str(finished / "results" / "tiny" / "done")
+    found = compare_sides(read_sides([folder, folder]), ["all"])
+    assert len(found.rows) > 5
+    assert not any(change.real for row in found.rows for change in row.changes)
+    assert not any(row.best for row in found.rows)
