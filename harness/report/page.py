@@ -8,6 +8,7 @@ from harness import __version__
 from harness.analysis.run import Run
 from harness.files import write_text
 from harness.report.figures import figures
+from harness.report.gallery import gallery
 from harness.report.plotly_bundle import plotly_script
 from harness.report.sections.answer import COSTS, QUESTIONS, find_answer
 from harness.report.sections.claims import list_claims
@@ -76,7 +77,7 @@ def sections(run: Run) -> dict[str, Any]:
         "matrices": compare_all(board),
         "figures": figures(run),
         "claims": list_claims(run),
-        "gallery": None,
+        "gallery": gallery(run),
         "notes": collect_notes(run, board, metrics),
         "provenance": trace(run),
         "training": unequal_training(run),

@@ -10,7 +10,7 @@ from typing import Any
 from playwright.sync_api import Browser, ConsoleMessage, Page, Route
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-DRAW_ALL = "async () => { if (window.harnessFigures) await window.harnessFigures.drawAll(); }"
+DRAW_ALL = "async () => { await window.harnessFigures.drawAll(); }"
 # Text that a reader sees: boxes of text, cut to the scrolled areas and to what is shown.
 OVERLAPS = """
 () => {
@@ -63,9 +63,15 @@ def find_browser() -> str | None:
 
 @contextmanager
 def opened(
-    browser: Browser, path: Path, *, width: int = 1000, dark: bool = False, script: bool = True
+    browser: Browser,
+    path: Path,
+    *,
+    width: int = 1000,
+    dark: bool = False,
+    script: bool = True,
+    draw: bool = False,
 ) -> Iterator[tuple[Page, list[str]]]:
-    """The page with every figure drawn, and what the browser complains about as it goes on."""
+    """The page, with every figure drawn if `draw`, and what the browser complains of meanwhile."""
     context = browser.new_context(
         viewport={"width": width, "height": 900},
         color_scheme="dark" if dark else "light",
@@ -90,7 +96,7 @@ def opened(
     page.on("console", tell)
     page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
     page.goto(path.as_uri())
-    if script:
+    if draw:
         page.evaluate(DRAW_ALL)
     try:
         yield page, complaints

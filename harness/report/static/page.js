@@ -154,8 +154,12 @@
   // on paper everything is open, and afterwards as it was
   let closed = [];
   addEventListener("beforeprint", () => {
-    closed = all("details:not([open]):not(.screen-only)");
+    // it may come twice before the end
+    closed.push(...all("details:not([open]):not(.screen-only)"));
     closed.forEach((details) => (details.open = true));
   });
-  addEventListener("afterprint", () => closed.forEach((details) => (details.open = false)));
+  addEventListener("afterprint", () => {
+    closed.forEach((details) => (details.open = false));
+    closed = [];
+  });
 })();
