@@ -16,9 +16,8 @@ from harness.report.comparison_files import HEADER, render_markdown, write_csv
 @pytest.fixture
 def comparison() -> Comparison:
     base = side("base", small=[ap(0.30, 0.002), latency(10), exact(5)], gone=[exact(1)])
-    other = side(
-        "other", small=[ap(0.35, 0.002, 1), latency(9, device="cuda"), exact(5)], **{"a|b": [exact(2)]}
-    )  # fmt: skip
+    small = [ap(0.35, 0.002, 1), latency(9, device="cuda"), exact(5)]
+    other = side("other", small=small, **{"a|b": [exact(2)]})
     return compare_sides([base, other])
 
 
@@ -50,7 +49,7 @@ def test_a_refused_row_is_shown_with_its_reason_below(comparison: Comparison):
 
 
 @pytest.mark.parametrize(
-    ("width", "shown"), [(120, "▲ +5.0 ["), (56, "▲ +5.0 ["), (46, "▲ +5.0 ±"), (40, "▲ +5.0")]
+    ("width", "shown"), [(120, "▲ +5.0 ["), (60, "▲ +5.0 ["), (50, "▲ +5.0 ±"), (45, "▲ +5.0 ")]
 )
 def test_what_a_narrow_terminal_cannot_hold_is_left_out(
     comparison: Comparison, width: int, shown: str

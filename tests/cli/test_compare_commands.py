@@ -1,0 +1,138 @@
+"""compare, history and export as commands: what they say and their exit codes."""
+
+import csv
+from pathlib import Path
+
+import pytest
+from conftest import Cli
+
+from harness.compare.export import read_table
+from harness.records.measurement import Measurement
+from harness.records.record import Record
+from harness.records.store import RecordStore
+
+
+def make_run(folder: Path, detector: str = "tiny", time: float = 1e9, **values: float) -> Path:
+    """A run folder of exact numbers, MMACs, and of an AP without detections."""
+    folder.mkdir()
+    cell = {
+        "run": folder.name,
+        "detector": detector,
+        "seed": 0,
+        "stage": "cost",
+        "fingerprint": "f",
+        "time": time,
+        "environment": "e",
+    }
+    measured = [
+        Measurement(name, value, "AP" if name == "ap" else "MMACs", name == "ap")
+        for name, value in values.items()
+    ]
+    lines = [*(Record.of(m, **cell) for m in measured), Record(kind="cell", **cell)]
+    RecordStore(folder / "records.jsonl").append(lines)
+    return folder
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> tuple[Path, Path]:
+    """The second costs 10 % more and has 2 points less AP."""
+    return (
+        make_run(tmp_path / "old", macs_paper=100.0, ap=0.40),
+        make_run(tmp_path / "new", macs_paper=110.0, ap=0.38, time=1e9 + 60),
+    )
+
+
+def test_two_runs_make_a_table(cli: Cli, pair: tuple[Path, Path]):
+    done = cli("compare", *pair)
+    assert done.code == 0, done.err
+    assert "▼ +10.0 %" in done.out
+    assert "? -2.0" in done.out
+
+
+@pytest.mark.parametrize(
+    ("gates", "code", "said"),
+    [
+        (["macs <= 1.2x"], 0, "passed: 1.100x"),
+        (["macs <= 1.05x"], 3, "missed: 1.100x"),
+        (["macs <= 1.2x", "ap >= -1"], 3, "missed: -2.00 points, the noise is unknown"),
+        (["none:ap >= -1"], 4, "not evaluable"),
+        (["none:ap >= -1", "macs <= 1x"], 3, "missed"),
+    ],
+)
+def test_gates_decide_the_exit_code(
+    cli: Cli, pair: tuple[Path, Path], gates: list[str], code: int, said: str
+):
+    done = cli("compare", *pair, *(a for gate in gates for a in ("--gate", gate)))
+    assert done.code == code, done.err
+    assert said in done.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--gate", "ap > 1"], "--gate 'ap »> 1': expected '>=' or '<='"),
+        (["--gate", "app >= 1"], "did you mean 'ap'?"),
+        (["--metrics", "ap,macs_papr"], "did you mean 'macs_paper'?"),
+        (["--only", "tinny"], "did you mean 'tiny'?"),
+    ],
+)
+def test_a_mistake_is_one_line(cli: Cli, pair: tuple[Path, Path], arguments: list[str], said: str):
+    done = cli("compare", *pair, *arguments)
+    assert done.code == 2
+    assert said in done.mistake
+
+
+def test_nothing_in_common_is_exit_4(cli: Cli, pair: tuple[Path, Path], tmp_path: Path):
+    other = make_run(tmp_path / "other", detector="another", macs_paper=1.0)
+    done = cli("compare", pair[0], other)
+    assert done.code == 4
+    assert done.mistake == "nothing could be compared"
+
+
+def test_detectors_are_compared_with_each_other(cli: Cli, pair: tuple[Path, Path], tmp_path: Path):
+    other = make_run(tmp_path / "other", detector="another", macs_paper=50.0)
+    done = cli("compare", f"{pair[0]}:tiny", f"{other}:another", "--metrics", "macs")
+    assert done.code == 0
+    assert "▲ -50.0 %" in done.out
+
+
+def test_everything_is_written(cli: Cli, pair: tuple[Path, Path], tmp_path: Path):
+    files = [tmp_path / "out" / f"c.{ending}" for ending in ("csv", "html", "markdown")]
+    options = [part for file in files for part in (f"--{file.suffix[1:]}", file)]
+    done = cli("compare", *pair, *options)
+    assert done.code == 0, done.err
+    with files[0].open() as file:
+        assert len(list(csv.DictReader(file))) == 2
+    assert "<html" in files[1].read_text()
+    assert files[2].read_text().startswith("| detector | metric |")
+
+
+def test_a_metric_is_followed_over_runs(cli: Cli, pair: tuple[Path, Path], tmp_path: Path):
+    done = cli("history", tmp_path, "--metric", "macs", "--csv", tmp_path / "h.csv")
+    assert done.code == 0, done.err
+    assert done.out.index("old") < done.out.index("new")
+    assert "▁█" in done.out
+    assert len((tmp_path / "h.csv").read_text().splitlines()) == 3
+    assert cli("history", tmp_path / "out").code == 2
+
+
+@pytest.mark.parametrize("ending", ["parquet", "csv", "sqlite"])
+def test_a_run_is_exported(cli: Cli, pair: tuple[Path, Path], tmp_path: Path, ending: str):
+    file = tmp_path / f"e.{ending}"
+    done = cli("export", pair[0], "--to", file)
+    assert done.code == 0, done.err
+    assert read_table(file)["value"].tolist() == [100.0, 0.4]
+
+
+def test_samples_need_a_file_of_their_own_but_in_sqlite(
+    cli: Cli, pair: tuple[Path, Path], tmp_path: Path
+):
+    both = tmp_path / "e.sqlite"
+    assert cli("export", pair[0], "--to", both, "--samples", both).code == 0
+    assert len(read_table(both, "samples")) == 0
+    one = tmp_path / "e.csv"
+    done = cli("export", pair[0], "--to", one, "--samples", one)
+    assert done.code == 2
+    assert "one file cannot hold both" in done.mistake
+    assert not one.exists()
+    assert cli("export", pair[0], "--to", tmp_path / "e.xlsx").code == 2
