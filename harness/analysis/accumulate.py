@@ -24,7 +24,7 @@ from harness.analysis.matching import IOU_THRESHOLDS, Matches
 RECALL_POINTS = np.linspace(0.0, 1.0, 101)
 IOU_50, IOU_75 = 0, 5
 _EPS = np.spacing(1.0)  # pycocotools adds it to the denominator
-_CELLS = 400_000  # of a (resamples, detections) array that is worked on at a time
+_CELLS = 100_000  # of a (resamples, detections) array in work at a time: fits the cache
 
 Weights = NDArray[np.int32]
 Reach = Callable[[NDArray[np.int32]], NDArray[np.int8]]
@@ -84,10 +84,9 @@ def measure_ap(
                 part = _select(scene, found, category)
                 figures[number, :, :, category] = _class_ap(part, counts, weights)
 
-    with ThreadPoolExecutor(workers) as pool:
-        # the largest first, so that no thread is left alone with it; list() lets errors through
-        sizes = np.bincount(scene.detections.category, minlength=scene.categories)
-        list(pool.map(measure, np.argsort(-sizes).tolist()))
+    # the largest first, so that no thread is left alone with it at the end
+    sizes = np.bincount(scene.detections.category, minlength=scene.categories)
+    _call_each(measure, np.argsort(-sizes).tolist(), workers)
     return [ClassFigures(*part) for part in figures]
 
 
@@ -139,6 +138,15 @@ def mean_over_classes(values: Floats) -> Floats:
     total = np.where(there, values, 0.0).sum(axis=-1)
     mean: Floats = np.divide(total, number, out=np.full(total.shape, np.nan), where=number > 0)
     return mean
+
+
+def _call_each(function: Callable[[int], None], arguments: list[int], workers: int) -> None:
+    if workers == 1:
+        for argument in arguments:
+            function(argument)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(function, arguments))  # a list, so that errors come through
 
 
 def _class_ap(part: _Class, objects: Ints, weights: Weights) -> Floats:
