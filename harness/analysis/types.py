@@ -54,7 +54,9 @@ class ErrorKind:
 
 @dataclass(frozen=True)
 class Misses:
-    """Objects of one image that no detection of their class covers with IoU 0.5.
+    """Objects of one image that no detection of their class, scored 0.3 or more, covers.
+
+    Covering means an IoU of 0.5 or more; a detection covers one object.
 
     Attributes:
         small: of them, those of an area under 32 squared.

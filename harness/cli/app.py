@@ -7,7 +7,11 @@ from typing import Any
 
 import typer
 
+from harness.cli.compare import compare
+from harness.cli.data import data
 from harness.cli.doctor import doctor
+from harness.cli.export import export
+from harness.cli.history import history
 from harness.cli.listing import describe, list_
 from harness.cli.plan import plan
 from harness.cli.predict import predict
@@ -59,6 +63,10 @@ _COMMANDS: dict[str, Callable[..., int | None]] = {
     "list": list_,
     "describe": describe,
     "report": report,
+    "compare": compare,
+    "history": history,
+    "export": export,
+    "data": data,
     "score": score,
     "predict": predict,
     "doctor": doctor,

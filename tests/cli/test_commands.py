@@ -10,7 +10,10 @@ from PIL import Image
 from tiny_suite import PLUGIN, make_coco, write_manifest
 from tiny_suite import harness as harness_process
 
-COMMANDS = ["run", "plan", "list", "describe", "score", "predict", "doctor"]
+COMMANDS = [
+    "run", "plan", "list", "describe", "report", "compare", "history", "export", "data", "score",
+    "predict", "doctor",
+]  # fmt: skip
 
 
 def test_help_names_every_command_and_the_module_runs_like_the_script(tmp_path: Path):
