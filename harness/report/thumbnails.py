@@ -9,15 +9,9 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 BUDGET = 1_200_000  # characters of all data URIs together
-STEPS = (
-    (480, 70),
-    (480, 60),
-    (400, 60),
-    (400, 50),
-    (320, 50),
-    (240, 45),
-    (160, 40),
-)  # side, quality
+# side, quality
+STEPS = ((480, 70), (480, 60), (400, 60), (400, 50), (320, 50), (240, 45), (160, 40))
+Size = tuple[int, int]
 
 
 @dataclass(frozen=True)

@@ -99,14 +99,14 @@ def plain(text: str) -> str:
 
 def hundredths(values: Values) -> list[float]:
     """AP as papers show it."""
-    return [rounded(100 * value, 3) for value in values]
+    return [rounded(100 * value) for value in values]
 
 
 def rounded(value: float, digits: int = 4) -> float:
     """A number of so many significant digits; the file stays small."""
     if not math.isfinite(value) or value == 0:
         return value
-    return round(value, digits + 1 - math.ceil(math.log10(abs(value))))
+    return round(value, digits - math.ceil(math.log10(abs(value))))
 
 
 def spread_log(values: Values) -> bool:

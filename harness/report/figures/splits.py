@@ -67,9 +67,10 @@ def _roles(run: Run, metric: str) -> dict[str, dict[str, float]]:
     rows = frame[(frame["metric"] == metric) & frame["scope"].str.startswith("role/")]
     means = rows.groupby(["detector", "scope"], sort=False)["value"].mean()
     found: dict[str, dict[str, float]] = {}
-    for (detector, scope), value in means.items():
-        if value == value:  # NaN where a counter could not tell
-            found.setdefault(str(detector), {})[str(scope).removeprefix("role/")] = float(value)
+    # NaN where a counter could not tell
+    for row in means.dropna().reset_index().to_dict("records"):
+        role = str(row["scope"]).removeprefix("role/")
+        found.setdefault(str(row["detector"]), {})[role] = float(row["value"])
     return {name: found[name] for name in run.detectors if name in found}
 
 

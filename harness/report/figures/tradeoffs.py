@@ -168,7 +168,8 @@ def _published(run: Run, board: Board, metric: str, costs: Sequence[str]) -> lis
         factor = claim.get("factor") or (1.0 if claim["unit"] == unit else None)
         if factor is not None:
             claims[claim["detector"], claim["metric"]] = claim["value"] * factor
-    style, traces = marks(board.detectors), []
+    style = marks(board.detectors)
+    traces: list[Any] = []
     for number, cost in enumerate(costs):
         for name in dict.fromkeys(name for name, _ in claims):
             if (name, metric) not in claims or (name, cost) not in claims:
