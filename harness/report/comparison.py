@@ -68,8 +68,8 @@ def fitting_table(comparison: Comparison, console: Console) -> Table:
         if Measurement.get(console, console.options.update(width=10_000), table).maximum <= (
             console.width
         ):
-            break
-    return table
+            return table
+    return stacked_table(comparison)
 
 
 def comparison_table(
@@ -100,6 +100,31 @@ def comparison_table(
         first = [Text(heading)] if several and with_detectors else []
         table.add_row(*first, _title(row), *_cells(row, detail))
     return table
+
+
+def stacked_table(comparison: Comparison) -> Table:
+    """One row a metric and side, where the sides do not fit beside each other."""
+    table = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False)
+    table.add_column("metric", no_wrap=True)
+    table.add_column("of", overflow="fold")
+    table.add_column("value", justify="right", no_wrap=True)
+    table.add_column("change", no_wrap=True)
+    before = ""
+    for row in comparison.rows:
+        if row.detector != before:
+            table.add_row(Text(row.detector, style="bold"))
+        before = row.detector
+        first, *cells = _cells(row, "bare")
+        table.add_row(_title(row), Text(comparison.sides[0]), first)
+        for side, value, change in zip(comparison.sides[1:], *_halves(cells), strict=True):
+            table.add_row("", Text(side), value, change)
+        table.add_section()
+    return table
+
+
+def _halves(cells: list[Text]) -> tuple[list[Text], list[Text]]:
+    """Values and changes, which alternate."""
+    return cells[::2], cells[1::2]
 
 
 def _title(row: Row) -> Text:

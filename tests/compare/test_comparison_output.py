@@ -60,6 +60,13 @@ def test_what_a_narrow_terminal_cannot_hold_is_left_out(
     assert all(len(line) <= width for line in table)
 
 
+def test_many_sides_stand_below_each_other_where_it_is_narrow():
+    sides = [side(f"a_long_name_{n}", d=[exact(1000.0 + n)]) for n in range(6)]
+    lines = printed(compare_sides(sides), 60)
+    assert sum("a_long_name_" in line for line in lines) == 6
+    assert any("a_long_name_5" in line and "▼ +0.5 %" in line for line in lines)
+
+
 def test_allowed_mismatches_stay_marked():
     sides = [side("a", d=[latency(10)]), side("b", d=[latency(20, device="cuda")])]
     lines = printed(compare_sides(sides, rules=Rules(allow_mismatch=True)), 120)
