@@ -61,9 +61,15 @@ def test_overlap_would_be_found(browser: "sync_api.Browser", made_page: Path) ->
 
 @pytest.mark.parametrize(("width", "dark"), [(400, True), (1600, False)])
 def test_accessible(browser: "sync_api.Browser", made_page: Path, width: int, dark: bool) -> None:
-    with opened(browser, made_page, width=width, dark=dark, draw=True) as (page, _):
+    with opened(browser, made_page, width=width, dark=dark) as (page, _):
         page.evaluate("document.querySelectorAll('details').forEach((d) => (d.open = true))")
         assert faults(page) == []
+
+
+def test_a_fault_would_be_found(browser: "sync_api.Browser", made_page: Path) -> None:
+    with opened(browser, made_page) as (page, _):
+        page.evaluate("document.querySelector('#notes p').style.color = 'var(--line)'")
+        assert any(fault.startswith("color-contrast") for fault in faults(page))
 
 
 def test_sorts_by_click_and_by_keyboard(browser: "sync_api.Browser", made_page: Path) -> None:
