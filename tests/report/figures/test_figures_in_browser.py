@@ -41,7 +41,7 @@ def bare_page(made: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_figure_has_marks_and_no_text_is_cut(made: Run, bare_page: Path, width: int) -> None:
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-        with opened(browser, bare_page, width=width) as (page, complaints):
+        with opened(browser, bare_page, width=width, draw=True) as (page, complaints):
             drawn = page.evaluate(MARKS)
             assert set(drawn) == {figure.name for figure in figures(made)}
             assert min(drawn.values()) > 0, drawn
@@ -55,7 +55,7 @@ def test_every_figure_has_marks_and_no_text_is_cut(made: Run, bare_page: Path, w
 def test_theme_is_followed_and_svg_saved(bare_page: Path, tmp_path: Path) -> None:
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-        with opened(browser, bare_page) as (page, complaints):
+        with opened(browser, bare_page, draw=True) as (page, complaints):
             paper = "document.querySelector('.plot')._fullLayout.paper_bgcolor"
             assert page.evaluate(paper) == "#fff"
             page.evaluate("document.documentElement.dataset.theme = 'dark'")
