@@ -14,8 +14,7 @@ often it holds the truth.
 """
 
 import numpy as np
-from scipy.stats import norm
-from scipy.stats import t as student
+from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 from harness.analysis.accumulate import Weights
 from harness.analysis.boxes import Floats
@@ -46,7 +45,7 @@ def find_interval(value: float, replicates: Floats, images: int) -> tuple[float,
     centred = _centre(value, replicates)
     if images < 2 or not len(centred):
         return np.nan, np.nan
-    tail = norm.cdf(_spread(images) * student.ppf((1 - CONFIDENCE) / 2, images - 1))
+    tail = ndtr(_spread(images) * stdtrit(images - 1, (1 - CONFIDENCE) / 2))
     low, high = np.quantile(centred, [tail, 1 - tail])
     return float(low), float(high)
 
@@ -65,7 +64,7 @@ def find_p(value: float, replicates: Floats, images: int) -> float:
     share = (rarer + 1) / (len(centred) + 1)
     if share >= 0.5:
         return 1.0
-    return float(2 * student.cdf(norm.ppf(share) / _spread(images), images - 1))
+    return float(2 * stdtr(images - 1, ndtri(share) / _spread(images)))
 
 
 def _centre(value: float, replicates: Floats) -> Floats:

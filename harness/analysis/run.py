@@ -10,6 +10,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from harness import __version__
+from harness.analysis.boxes import MAX_DETECTIONS
 from harness.analysis.cell import analyse_cell
 from harness.analysis.store import load_or_make
 from harness.analysis.truth import Validation, find_validation
@@ -144,6 +145,9 @@ def _analyse(
         return "no intervals: the annotation file has changed since"
     if not path.is_file():
         return "no intervals: its detections are not there"
+    limit = record.conditions.get("max_detections", MAX_DETECTIONS)
+    if limit != MAX_DETECTIONS:
+        return f"no intervals: they are of {MAX_DETECTIONS} detections an image, this AP of {limit}"
     chosen = truth.image_ids[: plan["evaluate"]["max_images"]]
     resize = record.conditions.get("input") or _old_resize(plan["detectors"][place[0]])
     inputs = [hash_file(path), truth.sha256, len(chosen), resize, __version__]

@@ -19,7 +19,7 @@ from harness.analysis.matching import find_pairs, match
 from harness.analysis.ranges import COCO_RANGES
 from harness.stages.inputs import EvaluationInput
 
-SETS, IMAGES, RESAMPLES = 1_000, 250, 300
+SETS, IMAGES, RESAMPLES = 1_000, 250, 200
 METRICS = ("ap", "ap50", "ap_small")
 PROCESS = Process()
 

@@ -171,3 +171,13 @@ def test_images_left_out_of_the_evaluation_are_left_out_of_the_analysis(cli, cop
     assert done.code == 0
     run = read_run(copied)
     assert run.analyses["tiny", 0].images == 2
+
+
+def test_another_limit_on_detections_gives_no_intervals(cli, copied: Path):
+    meters = "meters=[{use: coco_ap, params: {max_detections: 50}}, parameters, latency]"
+    done = cli("run", "m.yaml", "--resume", "--stages", "evaluate", "--set", meters)
+    assert done.code == 0
+    run = read_run(copied)
+    assert run.analyses == {}
+    [note] = run.notes
+    assert "they are of 100 detections an image, this AP of 50" in note
