@@ -81,6 +81,7 @@ def _panels(edges: Sequence[float], title: str, cell: int) -> list[Panel]:
         "tickvals": [i - 0.5 for i in range(len(edges))],
         "ticktext": [f"{edge:g}" if math.isfinite(edge) else "∞" for edge in edges],
         "range": [-0.6, len(edges) - 1.4],
+        "tickfont": {"size": 10},
     }
     ap, count = ({"title": {"text": text}} for text in ("AP", "objects"))
     return [
