@@ -42,6 +42,7 @@ class Run:
         training: lines of each train_log.jsonl.
         truth: ground truth of the validation images, None where it is gone or has changed.
         images: folder of the validation images, None where it is gone.
+        annotations: the file that `truth` was read from.
         notes: what could not be derived, and why, one line each.
     """
 
@@ -54,6 +55,7 @@ class Run:
     training: Mapping[Place, tuple[Json, ...]]
     truth: GroundTruth | None
     images: Path | None
+    annotations: Path | None
     notes: tuple[str, ...]
 
     @property
@@ -107,6 +109,7 @@ def read_run(folder: Path, *, data_root: str | None = None, resamples: int | Non
         training=_training(folder),
         truth=validation.truth,
         images=validation.images,
+        annotations=validation.annotations,
         notes=tuple(dict.fromkeys(notes)),
     )
 

@@ -19,6 +19,7 @@ class Validation:
 
     truth: GroundTruth | None
     images: Path | None
+    annotations: Path | None
     notes: tuple[str, ...]
 
 
@@ -34,15 +35,17 @@ def find_validation(plan: Mapping[str, Any], data_root: str | None = None) -> Va
     """
     if data_root is not None:
         split = CocoFolder(data_root).split("val")
-        return Validation(read_ground_truth(split.annotations), split.images, ())
+        truth = read_ground_truth(split.annotations)
+        return Validation(truth, split.images, split.annotations, ())
     try:
         images, annotations = _paths(plan)
         truth = read_ground_truth(annotations)
     except UserError as error:
-        return Validation(None, None, (f"the validation data cannot be read: {error}",))
+        return Validation(None, None, None, (f"the validation data cannot be read: {error}",))
     if not images.is_dir():
-        return Validation(truth, None, (f"the validation images are not at {images}",))
-    return Validation(truth, images, ())
+        missing = f"the validation images are not at {images}"
+        return Validation(truth, None, annotations, (missing,))
+    return Validation(truth, images, annotations, ())
 
 
 def _paths(plan: Mapping[str, Any]) -> tuple[Path, Path]:

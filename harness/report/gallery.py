@@ -3,8 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,13 +14,9 @@ from harness.analysis.mending import match_once
 from harness.analysis.misses import SCORE_THRESHOLD, SMALL_AREA
 from harness.analysis.run import Run
 from harness.data.annotations import read_annotations
-from harness.data.source import DataSource
-from harness.errors import UserError
-from harness.files import hash_file
-from harness.plugin.manager import load_plugins
 from harness.report.thumbnails import shrink_images
 from harness.stages.inputs import EvaluationInput, GroundTruth
-from harness.stages.scoring import read_detections, restrict
+from harness.stages.scoring import restrict
 
 DEFAULT = 12
 KINDS = {
@@ -135,10 +130,11 @@ def _draw(
     run: Run, truth: GroundTruth, detector: str, seed: int, chosen: Sequence[int]
 ) -> list[Overlay]:
     """Overlays of one detector; boxes are matched as `find_misses` matches them."""
-    detections = read_detections(run.detections_file(detector, seed), truth)
-    part = restrict(EvaluationInput(truth, detections), chosen)
-    kept = tuple(d for d in part.detections if d["score"] >= SCORE_THRESHOLD)
-    scene = build_scene(replace(part, detections=kept))
+    # the analysis has checked every entry of this file
+    found_here = json.loads(run.detections_file(detector, seed).read_bytes())
+    wanted = frozenset(chosen)
+    kept = tuple(d for d in found_here if d["image_id"] in wanted and d["score"] >= SCORE_THRESHOLD)
+    scene = build_scene(restrict(EvaluationInput(truth, kept), chosen))
     objects, drawn = scene.objects, scene.detections
     matched = match_once(scene, find_pairs(scene), ~objects.crowd)
     found = np.zeros(len(objects.image), bool)
@@ -179,21 +175,7 @@ def _describe(truth: GroundTruth, image: int, file_name: str) -> str:
 
 
 def _file_names(run: Run) -> dict[int, str]:
-    """Image id -> file name; empty where the annotation file is gone or another."""
-    try:
-        path = _annotations(run)
-        if run.truth is None or not run.truth.sha256.startswith(hash_file(path)):
-            return {}
-        return {image.id: image.file_name for image in read_annotations(path).images}
-    except (UserError, OSError):
-        return {}  # run.notes say that the data are not there
-
-
-def _annotations(run: Run) -> Path:
-    if "splits" in run.plan:
-        return Path(run.plan["splits"]["val"]["annotations"])
-    # runs of harness 0.1 kept no paths
-    params = json.loads(json.dumps(run.plan["data"]))
-    entry = load_plugins().get("dataset", params.pop("use"), where="plan.json data")
-    source: DataSource = entry.declaration.load()(**params)
-    return source.split("val").annotations
+    """Image id -> file name; empty where the data are gone, which `run.notes` tell."""
+    if run.annotations is None:
+        return {}
+    return {image.id: image.file_name for image in read_annotations(run.annotations).images}

@@ -74,6 +74,7 @@ def make_run(
         training={(name, seed): tuple(_training(seed)) for name in detectors for seed in seeds},
         truth=truth,
         images=folder / "data" / "val",
+        annotations=folder / "data" / "instances_val.json",
         notes=() if analysed else ("no intervals: the annotation file has changed since",),
     )
 
