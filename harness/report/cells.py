@@ -25,6 +25,8 @@ TITLES = {
     **{f"latency_postprocessed_{p}": f"network + NMS {p}" for p in ("p50", "p90", "p99")},
 }
 
+DIGITS = {"AP": 1, "M": 2, "ms": 1, "MMACs": 1}  # by unit, of others 2
+
 CONDITIONS = {
     "ap": "AP: COCO's, by {evaluator}, at most {max_detections} detections an image, {images} "
     "images; size bins by {area} area",
@@ -63,27 +65,44 @@ def _column(frame: pd.DataFrame, metric: str) -> Column:
     rows = frame[(frame["metric"] == metric) & (frame["scope"] == "")]
     unit = str(rows["unit"].iloc[0]) if len(rows) else ""
     better = rows["higher_is_better"].iloc[0] if len(rows) else None
-    title = TITLES.get(metric, metric.replace("_", " "))
+    return column_of(metric, unit, None if better is None or pd.isna(better) else bool(better))
+
+
+def column_of(metric: str, unit: str, higher_is_better: bool | None) -> Column:
+    """A metric with the title, scale and digits that it has everywhere.
+
+    Args:
+        unit: as recorded.
+    """
     is_ap = unit == "AP"
-    digits = {"AP": 1, "M": 2, "ms": 1, "MMACs": 1}.get(unit, 2)
     return Column(
         metric,
-        title,
+        TITLES.get(metric, metric.replace("_", " ")),
         "%" if is_ap else unit,
         100.0 if is_ap else 1.0,
-        digits,
-        None if better is None or pd.isna(better) else bool(better),
+        DIGITS.get(unit, 2),
+        higher_is_better,
     )
 
 
 def notes_of(frame: pd.DataFrame, metrics: list[str]) -> list[str]:
     """What a reader must know: failures, then warnings of the shown numbers, each once."""
+    return [*failures_of(frame), *warnings_of(frame, metrics)]
+
+
+def failures_of(frame: pd.DataFrame) -> list[str]:
+    """How cells failed, a line each."""
     failed = frame[frame["status"] != "ok"]
-    notes = [
+    return [
         f"{row.detector} seed {row.seed}: {row.stage} {row.status}: {row.error}"
         for row in failed.itertuples()
     ]
+
+
+def warnings_of(frame: pd.DataFrame, metrics: list[str]) -> list[str]:
+    """Warnings of these metrics, each once with all that it is of."""
     shown = frame[frame["metric"].isin(metrics) & (frame["warnings"] != "")]
+    notes = []
     for warning, rows in shown.groupby("warnings", sort=False):
         who = ", ".join(dict.fromkeys(rows["detector"]))
         what = ", ".join(dict.fromkeys(TITLES.get(m, m) for m in rows["metric"]))

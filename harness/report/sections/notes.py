@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from harness.analysis.run import Run
 from harness.analysis.validity import LEVELS
-from harness.report.cells import TITLES, conditions_of, notes_of
+from harness.report.cells import TITLES, conditions_of, warnings_of
 from harness.report.sections.measured import Board
 
 
@@ -55,7 +55,7 @@ def collect_notes(run: Run, board: Board, metrics: tuple[str, ...]) -> Notes:
         tuple(conditions_of(run.frame)),
         _doubts(board, doubtful),
         len(there) - len(doubtful),
-        tuple(notes_of(run.frame, list(metrics))),
+        tuple(warnings_of(run.frame, list(metrics))),
         run.notes,
     )
 
