@@ -65,10 +65,10 @@ def _column(frame: pd.DataFrame, metric: str) -> Column:
     rows = frame[(frame["metric"] == metric) & (frame["scope"] == "")]
     unit = str(rows["unit"].iloc[0]) if len(rows) else ""
     better = rows["higher_is_better"].iloc[0] if len(rows) else None
-    return column_of(metric, unit, None if better is None or pd.isna(better) else bool(better))
+    return make_column(metric, unit, None if better is None or pd.isna(better) else bool(better))
 
 
-def column_of(metric: str, unit: str, higher_is_better: bool | None) -> Column:
+def make_column(metric: str, unit: str, higher_is_better: bool | None) -> Column:
     """A metric with the title, scale and digits that it has everywhere.
 
     Args:

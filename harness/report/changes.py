@@ -1,11 +1,11 @@
 """How values and differences of a comparison are written, the same everywhere."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Literal
 
-from harness.compare.types import Change, Comparison, Row, Verdict
-from harness.report.cells import TITLES, Column
+from harness.compare.types import NOT_COMPARED, Change, Comparison, Row, Verdict
+from harness.report.cells import Column, make_column
 
 Detail = Literal["interval", "half", "bare"]
 
@@ -18,6 +18,7 @@ MARKS: Mapping[Verdict, str] = {
     "noise": "≈",
     "unknown": "?",
     "refused": "✗",
+    "invalid": "⊘",
     "missing": "–",
 }
 MEANINGS: Mapping[Verdict, str] = {
@@ -28,22 +29,34 @@ MEANINGS: Mapping[Verdict, str] = {
     "noise": "inside the noise",
     "unknown": "the noise is unknown",
     "refused": "not compared: not measured alike",
+    "invalid": "not compared: a number says nothing of its detector",
     "missing": "no number",
 }
-ALLOWED = "!"  # behind a difference between what was not measured alike
+ALLOWED = "≠"  # behind a difference between what was not measured alike
+BEST = "*"  # behind a value
+DOUBTFUL = "!"
 
 
 def column_of(row: Row) -> Column:
     """Title, unit and digits of a row's metric."""
-    is_ap = row.unit == "AP"
-    return Column(
-        row.metric,
-        TITLES.get(row.metric, row.metric.replace("_", " ")),
-        "%" if is_ap else row.unit,
-        100.0 if is_ap else 1.0,
-        {"AP": 1, "M": 2, "ms": 1, "MMACs": 1}.get(row.unit, 2),
-        row.higher_is_better,
-    )
+    return make_column(row.metric, row.unit, row.higher_is_better)
+
+
+def best_side(row: Row) -> int | None:
+    """The side with the best value, unless another is shown the same and is not really worse."""
+    if len(row.best) != 1:
+        return None
+    (best,) = row.best
+    show = column_of(row).show
+    level = any(show(row.values[side]) == show(row.values[best]) for side in row.rivals)
+    return None if level else best
+
+
+def value_mark(row: Row, side: int) -> str:
+    """What casts doubt on a side's value: "!", "⊘" or ""."""
+    marks = {"valid": "", "doubtful": DOUBTFUL, "invalid": MARKS["invalid"]}
+    there = row.levels and not math.isnan(row.values[side])
+    return marks[row.levels[side]] if there else ""
 
 
 def show_change(row: Row, change: Change, detail: Detail = "interval") -> str:
@@ -51,8 +64,8 @@ def show_change(row: Row, change: Change, detail: Detail = "interval") -> str:
     mark = MARKS[change.verdict]
     if change.verdict == "missing":
         return mark
-    if change.verdict == "refused":
-        return f"{mark} refused"
+    if change.verdict in ("refused", "invalid"):
+        return f"{mark} {change.verdict}"
     if change.verdict == "equal":
         return f"{mark} same"
     scale, unit = _scale(row)
@@ -69,42 +82,90 @@ def show_change(row: Row, change: Change, detail: Detail = "interval") -> str:
 
 def legend(comparison: Comparison) -> str:
     """What the marks that occur mean."""
-    found = {change.verdict for row in comparison.rows for change in row.changes}
+    rows = comparison.common_rows
+    found = {change.verdict for row in rows for change in row.changes}
     said = [f"{MARKS[v]} {meaning}" for v, meaning in MEANINGS.items() if v in found]
-    if any(c.mismatches and c.verdict != "refused" for r in comparison.rows for c in r.changes):
+    if any(c.mismatches and c.verdict not in NOT_COMPARED for r in rows for c in r.changes):
         said.append(f"{ALLOWED} compared though not measured alike")
+    if any(best_side(row) is not None for row in rows):
+        said.append(f"{BEST} best of its row")
+    if any(value_mark(row, i) == DOUBTFUL for row in rows for i in range(len(row.values))):
+        said.append(f"{DOUBTFUL} doubtful")
     return "; ".join(said)
 
 
 def reasons(comparison: Comparison) -> Iterator[str]:
     """Why rows are refused or marked and what else is to be known of them, each reason once."""
-    found: dict[str, list[str]] = {}
-    for row in comparison.rows:
-        for side, change in zip(comparison.sides[1:], row.changes, strict=True):
-            who = f"{row.detector} {column_of(row).title}".strip()
-            for reason in _reasons(change):
-                found.setdefault(f"{reason} ({side})", []).append(who)
-    for reason, rows in found.items():
-        yield f"{_shorten(rows)}: {reason}"
+    yield from _collect(comparison, _change_reasons)
+    yield from doubts(comparison)
+
+
+def doubts(comparison: Comparison) -> Iterator[str]:
+    """What speaks against values, each reason once."""
+    yield from _collect(comparison, _value_doubts)
+
+
+def lone_lines(comparison: Comparison) -> Iterator[str]:
+    """Which detectors stand on some sides only and are not compared."""
+    found: dict[tuple[str, ...], list[str]] = {}
+    for detector, sides in comparison.lone:
+        found.setdefault(sides, []).append(detector)
+    for sides, detectors in found.items():
+        yield f"only in {' and '.join(sides)}: {', '.join(detectors)}"
+
+
+def units_line(comparison: Comparison) -> str:
+    """What the changes that occur are counted in, and what their intervals are."""
+    rows = [r for r in comparison.common_rows if any(not math.isnan(c.value) for c in r.changes)]
+    others = [row for row in rows if row.unit != "AP"]
+    timed = any(c.low < c.high for row in others for c in row.changes)
+    said = ["AP in points, 95 % intervals over images by paired bootstrap"]
+    said = said if len(others) < len(rows) else []
+    if others:
+        percent = "percent of the base" if not said else "all else in percent of the base"
+        said.append(percent + ", times with 95 % intervals of medians or percentiles" * timed)
+    return f"changes: {'; '.join(said)}" if said else ""
 
 
 def seeds_line(comparison: Comparison) -> str:
     """How many seeds stand behind the values, "" if one everywhere."""
-    numbers = {number for row in comparison.rows for number in row.seeds if number}
+    numbers = {number for row in comparison.common_rows for number in row.seeds if number}
     if numbers <= {1}:
         return ""
     said = str(max(numbers)) if len(numbers) == 1 else f"{min(numbers)} to {max(numbers)}"
     return f"values are means over {said} seeds"
 
 
-def _reasons(change: Change) -> Iterator[str]:
+def _collect(comparison: Comparison, reasons_of: Callable[[Row, int], Iterator[str]]) -> list[str]:
+    """Each reason once, with its rows before and its sides behind it."""
+    found: dict[str, list[str]] = {}
+    for row in comparison.common_rows:
+        by_reason: dict[str, list[str]] = {}
+        for number, side in enumerate(comparison.sides):
+            for reason in reasons_of(row, number):
+                by_reason.setdefault(reason, []).append(side)
+        who = f"{row.detector} {column_of(row).title}".strip()
+        for reason, sides in by_reason.items():
+            found.setdefault(f"{reason} ({', '.join(sides)})", []).append(who)
+    return [f"{_shorten(rows)}: {reason}" for reason, rows in found.items()]
+
+
+def _value_doubts(row: Row, side: int) -> Iterator[str]:
+    if mark := value_mark(row, side):
+        yield from (f"{mark} {doubt}" for doubt in row.doubts[side])
+
+
+def _change_reasons(row: Row, side: int) -> Iterator[str]:
+    if not side:
+        return
+    change = row.changes[side - 1]
     said = "; ".join(map(str, change.mismatches))
     if change.verdict == "refused":
         yield f"{MARKS['refused']} not measured alike: {said or change.note}"
         return
     if said:
         yield f"{ALLOWED} not measured alike: {said}"
-    if change.note:
+    if change.note and change.verdict != "invalid":  # that is said of the value
         yield f"{MARKS[change.verdict]} {change.note}"
 
 

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import pandas as pd
-
 from harness import __version__
-from harness.compare.types import Change, Comparison, GateResult, Row
+from harness.compare.types import NOT_COMPARED, Change, Comparison, GateResult, Row
 from harness.files import write_text
-from harness.report.cells import Column, columns_of
+from harness.report.cells import Column
+from harness.report.changes import best_side, column_of, doubts, lone_lines, value_mark
 from harness.report.sections.differences import show_p
 from harness.report.sections.measured import show_signed
 from harness.report.sections.state import show_time
@@ -27,6 +26,7 @@ SIGNS = {
     "noise": "≈",
     "unknown": "?",
     "refused": "✕",
+    "invalid": "⊘",
     "missing": "",
 }
 WORDS = {
@@ -37,17 +37,27 @@ WORDS = {
     "noise": "inside the noise",
     "unknown": "noise unknown",
     "refused": "not comparable",
+    "invalid": "invalid",
     "missing": "not measured",
 }
 
 
 @dataclass(frozen=True)
+class ShownValue:
+    """A side's value; `mark` is "" unless it is in doubt, for the reasons in `doubts`."""
+
+    text: str
+    is_best: bool
+    mark: str
+    doubts: str
+
+
+@dataclass(frozen=True)
 class ShownChange:
-    """A side's cell of a row: its value, and how it differs from the base."""
+    """A side's cells of a row: its value, and how it differs from the base."""
 
     side: str
-    value: str
-    is_best: bool
+    value: ShownValue
     verdict: str
     sign: str
     words: str
@@ -65,8 +75,7 @@ class ShownRow:
     detector: str
     metric: str
     unit: str
-    base: str
-    base_is_best: bool
+    base: ShownValue
     changes: tuple[ShownChange, ...]
 
 
@@ -94,8 +103,9 @@ def render_comparison(comparison: Comparison, now: datetime | None = None) -> st
     Args:
         now: when the page says that it was written.
     """
-    rows = [_row(comparison.sides, row) for row in comparison.rows]
-    there = {"gates": comparison.gates, "notes": comparison.notes}
+    rows = [_row(comparison.sides, row) for row in comparison.common_rows]
+    notes = [*lone_lines(comparison), *doubts(comparison), *comparison.notes]
+    there = {"gates": comparison.gates, "notes": notes}
     return template("compare.html").render(
         contents=[(id, words) for id, words in CONTENTS.items() if there.get(id, True)],
         sides=list(zip(comparison.sides, comparison.paths, strict=True)),
@@ -103,7 +113,7 @@ def render_comparison(comparison: Comparison, now: datetime | None = None) -> st
         tallies=[_tally(name, i, rows) for i, name in enumerate(comparison.sides[1:])],
         rows=rows,
         gates=[(gate, _mark(gate)) for gate in comparison.gates],
-        notes=comparison.notes,
+        notes=notes,
         swatches=swatches(list(dict.fromkeys(row.detector for row in rows if row.detector))),
         written=show_time((now or datetime.now(UTC)).timestamp()),
         version=__version__,
@@ -111,31 +121,27 @@ def render_comparison(comparison: Comparison, now: datetime | None = None) -> st
 
 
 def _row(sides: tuple[str, ...], row: Row) -> ShownRow:
-    column = _column(row)
+    column = column_of(row)
+    base, *values = [_value(column, row, number) for number in range(len(sides))]
     changes = tuple(
-        _change(column, side, value, i + 1 in row.best, change)
-        for i, (side, value, change) in enumerate(
-            zip(sides[1:], row.values[1:], row.changes, strict=True)
-        )
+        _change(column, side, value, change)
+        for side, value, change in zip(sides[1:], values, row.changes, strict=True)
     )
-    base = column.show(row.values[0])
-    return ShownRow(row.detector, column.title, column.unit, base, 0 in row.best, changes)
+    return ShownRow(row.detector, column.title, column.unit, base, changes)
 
 
-def _column(row: Row) -> Column:
-    """Title, unit and digits as in every other table."""
-    place = {"metric": row.metric, "scope": "", "unit": row.unit}
-    frame = pd.DataFrame([{**place, "higher_is_better": row.higher_is_better}])
-    return columns_of(frame, [row.metric])[0]
+def _value(column: Column, row: Row, side: int) -> ShownValue:
+    mark = value_mark(row, side)
+    why = "; ".join(row.doubts[side]) if mark else ""
+    return ShownValue(column.show(row.values[side]), side == best_side(row), mark, why)
 
 
-def _change(column: Column, side: str, value: float, is_best: bool, change: Change) -> ShownChange:
-    refused = change.verdict in ("refused", "missing")
+def _change(column: Column, side: str, value: ShownValue, change: Change) -> ShownChange:
+    refused = change.verdict in NOT_COMPARED
     low, high = (_signed(column, end) for end in (change.low, change.high))
     return ShownChange(
         side=side,
-        value=column.show(value),
-        is_best=is_best,
+        value=value,
         verdict=change.verdict,
         sign=SIGNS[change.verdict],
         words=WORDS[change.verdict],

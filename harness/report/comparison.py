@@ -1,5 +1,7 @@
 """A comparison as a table in the terminal."""
 
+import re
+
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.measure import Measurement
@@ -8,12 +10,18 @@ from rich.text import Text
 
 from harness.compare.types import Change, Comparison, GateResult, Row, Verdict
 from harness.report.changes import (
+    BEST,
+    MARKS,
     Detail,
+    best_side,
     column_of,
     legend,
+    lone_lines,
     reasons,
     seeds_line,
     show_change,
+    units_line,
+    value_mark,
 )
 
 STYLES: dict[Verdict, str] = {
@@ -24,6 +32,7 @@ STYLES: dict[Verdict, str] = {
     "noise": "bright_black",
     "unknown": "",
     "refused": "magenta",
+    "invalid": "magenta",
     "missing": "dim",
 }
 # From the widest to the narrowest: how much of a difference, and whether detectors have a column.
@@ -33,23 +42,21 @@ LAYOUTS: tuple[tuple[Detail, bool], ...] = (
     ("half", False),
     ("bare", False),
 )
-INTERVALS = (
-    "AP: points, 95 % intervals over images by paired bootstrap; all else: percent of the base, "
-    "times with 95 % intervals of the medians or percentiles"
-)
+REFUSED = MARKS["refused"] + MARKS["invalid"]
 GATE_STYLES = {"passed": "green", "missed": "bold red", "not evaluable": "magenta"}
 
 
 def print_comparison(comparison: Comparison, console: Console) -> None:
     """Print the table, what its marks mean, and why rows were refused."""
-    console.print(fitting_table(comparison, console))
-    if comparison.comparable:
-        _say(console, INTERVALS, "dim")
-    for line in (legend(comparison), seeds_line(comparison)):
+    if comparison.common_rows:
+        console.print(fitting_table(comparison, console))
+    for line in lone_lines(comparison):
+        _say(console, line)
+    for line in (units_line(comparison), legend(comparison), seeds_line(comparison)):
         if line:
             _say(console, line, "dim")
     for reason in reasons(comparison):
-        _say(console, reason, "magenta" if reason.count("✗") else "")
+        _say(console, reason, "magenta" if re.search(f": [{REFUSED}]", reason) else "")
     for note in comparison.notes:
         _say(console, f"! {note}", "yellow")
 
@@ -81,7 +88,8 @@ def comparison_table(
         with_detectors: as a column of their own, else as headings between the rows.
     """
     table = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False)
-    several = any(row.detector for row in comparison.rows)
+    several = any(row.detector for row in comparison.common_rows)
+    marks = any(value_mark(row, i) for row in comparison.rows for i in range(len(row.values)))
     if several and with_detectors:
         table.add_column("detector", no_wrap=True)
     table.add_column("metric", no_wrap=True)
@@ -90,7 +98,7 @@ def comparison_table(
         if number:
             table.add_column("change", no_wrap=True)
     before = ""
-    for row in comparison.rows:
+    for row in comparison.common_rows:
         heading = row.detector if row.detector != before else ""
         if heading and before:
             table.add_section()
@@ -98,7 +106,7 @@ def comparison_table(
         if heading and not with_detectors:
             table.add_row(Text(heading, style="bold", overflow="fold", no_wrap=False))
         first = [Text(heading)] if several and with_detectors else []
-        table.add_row(*first, _title(row), *_cells(row, detail))
+        table.add_row(*first, _title(row), *_cells(row, detail, 1 + marks))
     return table
 
 
@@ -110,11 +118,11 @@ def stacked_table(comparison: Comparison) -> Table:
     table.add_column("value", justify="right", no_wrap=True)
     table.add_column("change", no_wrap=True)
     before = ""
-    for row in comparison.rows:
+    for row in comparison.common_rows:
         if row.detector != before:
             table.add_row(Text(row.detector, style="bold"))
         before = row.detector
-        first, *cells = _cells(row, "bare")
+        first, *cells = _cells(row, "bare", 2)
         table.add_row(_title(row), Text(comparison.sides[0]), first)
         for side, value, change in zip(comparison.sides[1:], *_halves(cells), strict=True):
             table.add_row("", Text(side), value, change)
@@ -132,13 +140,19 @@ def _title(row: Row) -> Text:
     return Text.assemble(column.title, (f" {column.unit}" if column.unit else "", "dim"))
 
 
-def _cells(row: Row, detail: Detail) -> list[Text]:
-    column = column_of(row)
+def _cells(row: Row, detail: Detail, room: int) -> list[Text]:
+    """Values and changes.
+
+    Args:
+        room: for the marks behind a value, so that digits stand below each other.
+    """
+    column, best = column_of(row), best_side(row)
     cells = []
     for number, value in enumerate(row.values):
-        style = "bold green" if number in row.best else ""
         # the best is starred, too, for those who see no colour
-        cells.append(Text(f"{column.show(value)}{'*' if number in row.best else ' '}", style=style))
+        marks = BEST * (number == best) + value_mark(row, number)
+        style = "bold green" if number == best else ""
+        cells.append(Text(f"{column.show(value)}{marks:{room}}", style=style))
         if number:
             cells.append(_change(row, row.changes[number - 1], detail))
     return cells
@@ -148,5 +162,5 @@ def _change(row: Row, change: Change, detail: Detail) -> Text:
     return Text(show_change(row, change, detail), style=STYLES[change.verdict])
 
 
-def _say(console: Console, line: str, style: str) -> None:
+def _say(console: Console, line: str, style: str = "") -> None:
     console.print(Text(line, style=style), soft_wrap=not console.is_terminal)

@@ -7,7 +7,17 @@ from pathlib import Path
 
 from harness.compare.types import Comparison, Row
 from harness.files import write_text
-from harness.report.changes import column_of, legend, reasons, seeds_line, show_change
+from harness.report.changes import (
+    best_side,
+    column_of,
+    legend,
+    lone_lines,
+    reasons,
+    seeds_line,
+    show_change,
+    units_line,
+    value_mark,
+)
 
 # The header of the CSV. Values are as recorded: AP 0..1; low and high bound the difference.
 HEADER = (
@@ -29,6 +39,9 @@ HEADER = (
     "verdict",
     "mismatches",
     "note",
+    "base_validity",
+    "other_validity",
+    "doubts",
 )
 
 
@@ -43,19 +56,19 @@ def write_markdown(path: Path, comparison: Comparison) -> None:
 
 def render_markdown(comparison: Comparison) -> str:
     """A table for a pull request; the best of a row in bold."""
-    several = any(row.detector for row in comparison.rows)
+    rows = comparison.common_rows
+    several = any(row.detector for row in rows)
     head = ["detector"] * several + ["metric", "unit", comparison.sides[0]]
     align = ["---"] * several + ["---", "---", "---:"]
     for side in comparison.sides[1:]:
         head += [side, "change"]
         align += ["---:", "---"]
     lines = [_line(head), "|" + "|".join(align) + "|"]
-    lines += [_line([row.detector] * several + _cells(row)) for row in comparison.rows]
+    lines += [_line([row.detector] * several + _cells(row)) for row in rows]
     lines.append("")
-    said = (legend(comparison), seeds_line(comparison))
-    lines += [
-        f"* {_escape(line)}" for line in (*said, *reasons(comparison), *comparison.notes) if line
-    ]
+    said = (*lone_lines(comparison), legend(comparison).replace("* best", "bold: best"))
+    more = (units_line(comparison), seeds_line(comparison), *reasons(comparison), *comparison.notes)
+    lines += [f"* {_escape(line)}" for line in (*said, *more) if line]
     lines += [f"* {_escape(gate.line)}" for gate in comparison.gates]
     return "\n".join(lines) + "\n"
 
@@ -95,17 +108,27 @@ def _lines(row: Row, sides: tuple[str, ...]) -> list[list[str]]:
                 change.verdict,
                 "; ".join(map(str, change.mismatches)),
                 change.note,
+                *_validity(row, number),
             ]
         )
     return lines
 
 
+def _validity(row: Row, side: int) -> list[str]:
+    """Of base and side, "" where there is no number, and what speaks against either."""
+    levels = [
+        row.levels[i] if row.levels and not math.isnan(row.values[i]) else "" for i in (0, side)
+    ]
+    found = dict.fromkeys(r for i in (0, side) for r in (row.doubts[i] if row.doubts else ()))
+    return [*levels, "; ".join(found)]
+
+
 def _cells(row: Row) -> list[str]:
-    column = column_of(row)
+    column, best = column_of(row), best_side(row)
     cells = [column.title, column.unit]
     for number, value in enumerate(row.values):
-        shown = column.show(value)
-        cells.append(f"**{shown}**" if number in row.best else shown)
+        shown, mark = column.show(value), value_mark(row, number)
+        cells.append((f"**{shown}**" if number == best else shown) + f" {mark}".rstrip())
         if number:
             cells.append(show_change(row, row.changes[number - 1]))
     return cells

@@ -15,7 +15,7 @@ from rich.text import Text
 from harness.compare.history import Line, Point
 from harness.compare.types import Change, Comparison, Row
 from harness.files import write_text
-from harness.report.changes import column_of, legend, reasons, show_change
+from harness.report.changes import column_of, legend, reasons, show_change, value_mark
 from harness.report.comparison import STYLES
 
 BLOCKS = "▁▂▃▄▅▆▇█"
@@ -36,6 +36,8 @@ HEADER = (
     "difference_high",
     "verdict",
     "mismatches",
+    "validity",
+    "doubts",
 )
 
 
@@ -121,6 +123,8 @@ def write_history(path: Path, lines: Sequence[Line]) -> None:
                     *map(_number, (change.value, change.low, change.high)),
                     change.verdict if point.change else "",
                     "; ".join(map(str, change.mismatches)),
+                    "" if math.isnan(point.value) else point.level,
+                    "; ".join(point.doubts),
                 ]
             )
     write_text(path, text.getvalue())
@@ -140,12 +144,16 @@ def _row(line: Line, before: Point, point: Point | None = None) -> Row:
     values = (before.value, point.value) if point is not None else (before.value,)
     name = f"{line.detector} {point.run}" if point is not None else line.detector
     seeds = (1,) * len(values)
-    return Row(name, line.metric, line.unit, line.higher_is_better, values, seeds, changes, ())
+    points = (before, point) if point is not None else (before,)
+    return Row(
+        name, line.metric, line.unit, line.higher_is_better, values, seeds, changes, best=(),
+        levels=tuple(p.level for p in points), doubts=tuple(p.doubts for p in points),
+    )  # fmt: skip
 
 
 def _value(line: Line, point: Point) -> Text:
     column = column_of(_row(line, point))
-    text = Text(column.show(point.value))
+    text = Text(column.show(point.value) + value_mark(_row(line, point), 0))
     if not math.isnan(point.low) and point.low != point.high:
         text.append(f" [{column.show(point.low)}, {column.show(point.high)}]", style="dim")
     return text

@@ -5,7 +5,7 @@ from rich.text import Text
 
 from harness.analysis.run import Run
 from harness.report.cells import conditions_of, notes_of
-from harness.report.table import half_widths, results_table
+from harness.report.table import fitting_table, half_widths
 
 NOTES = 6
 INTERVALS = "±: half the 95 % interval over images, by bootstrap; other images would give other APs"
@@ -18,7 +18,7 @@ def print_summary(run: Run, console: Console) -> None:
     title = f"{run.plan['suite']}, profile {run.plan['profile']}, data {data}"
     halves = half_widths(run, metrics)
     console.print()
-    console.print(results_table(run.frame, metrics, title, halves))
+    console.print(fitting_table(run.frame, metrics, title, halves, console))
     for line in [*conditions_of(run.frame), *([INTERVALS] if halves else [])]:
         console.print(Text(line, style="dim"))
     notes = [*run.notes, *notes_of(run.frame, metrics)]

@@ -160,6 +160,7 @@ def _plan(
         "profile": "quick",
         "fingerprint": "00112233445566aa",
         "data": {"use": "coco", "root": str(data)},
+        "data_name": "made",
         "data_fingerprint": "cc" * 32,
         "classes": list(classes),
         "detectors": {name: {"input": size, "parts": {"backbone": {}}} for name in detectors},
