@@ -31,6 +31,6 @@ def make_rois(boxes: Tensor, inclusive: bool) -> Tensor:
         inclusive: a box spans from its first to its last pixel, one less than its width.
     """
     images = torch.arange(len(boxes), device=boxes.device, dtype=boxes.dtype)
-    low, high = boxes.split(2, -1)
+    low, high = boxes[..., :2], boxes[..., 2:]
     spans = [images[:, None, None].expand(-1, boxes.shape[1], 1), low]
     return torch.cat([*spans, high - 1 if inclusive else high], -1).flatten(0, 1)
