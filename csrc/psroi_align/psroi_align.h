@@ -4,6 +4,7 @@
 // (arXiv 2304.03428) reads the cell bilinearly on a grid of points and keeps the maximum.
 #pragma once
 
+#include "../common/boxes.h"
 #include "../common/host_device.h"
 
 #include <cmath>
@@ -67,15 +68,21 @@ struct Cell {
   Axis<T> y, x;
 };
 
+template <typename T>
+HARNESS_HOST_DEVICE bool make_axes(
+    const Box<T>& box, T scale, int64_t row, int64_t column, const Shape& shape, Cell<T>& cell) {
+  const int64_t ratio = shape.sampling_ratio;
+  return make_axis(box.y1, box.y2, scale, row, shape.pooled_height, ratio, shape.height, cell.y) &&
+      make_axis(box.x1, box.x2, scale, column, shape.pooled_width, ratio, shape.width, cell.x);
+}
+
 // `roi` is batch index, x1, y1, x2, y2. False where the RoI pools to zero and gets no gradient.
 template <typename T>
 HARNESS_HOST_DEVICE bool make_cell(
     const T* roi, T scale, int64_t row, int64_t column, const Shape& shape, Cell<T>& cell) {
   if (!(roi[0] >= T(0) && roi[0] < static_cast<T>(shape.batch))) return false;
   cell.batch = static_cast<int64_t>(roi[0]);
-  const int64_t ratio = shape.sampling_ratio;
-  return make_axis(roi[2], roi[4], scale, row, shape.pooled_height, ratio, shape.height, cell.y) &&
-      make_axis(roi[1], roi[3], scale, column, shape.pooled_width, ratio, shape.width, cell.x);
+  return make_axes({roi[1], roi[2], roi[3], roi[4]}, scale, row, column, shape, cell);
 }
 
 // Where a point reads along one axis: two neighbours and their weights.
@@ -95,6 +102,20 @@ HARNESS_HOST_DEVICE Read<T> make_read(T coordinate, int64_t extent) {
   const T high_weight = coordinate - static_cast<T>(low);
   return {true, low, low + 1, T(1) - high_weight, high_weight};
 }
+
+// The reads of one cell, found when they are asked for. A kernel that asks often keeps a table.
+template <typename T>
+struct CellReads {
+  const Cell<T>& cell;
+  const Shape& shape;
+
+  HARNESS_HOST_DEVICE Read<T> y(int64_t index) const {
+    return make_read(cell.y.at(index), shape.height);
+  }
+  HARNESS_HOST_DEVICE Read<T> x(int64_t index) const {
+    return make_read(cell.x.at(index), shape.width);
+  }
+};
 
 // Channels of one image that share a cell, in whatever memory format they have.
 template <typename Scalar>
@@ -163,18 +184,18 @@ HARNESS_HOST_DEVICE void take_outside(Maximum<T>* best, int64_t count) {
 }
 
 // `best` holds one maximum a plane.
-template <typename T, typename Scalar>
+template <typename T, typename Scalar, typename Reads>
 HARNESS_HOST_DEVICE void cell_maxima(
-    const Planes<Scalar>& planes, const Cell<T>& cell, const Shape& shape, Maximum<T>* best) {
+    const Planes<Scalar>& planes, const Cell<T>& cell, const Reads& reads, Maximum<T>* best) {
   // Skipped points read zero. The first of them competes in its place in the order of the grid.
   const Axis<T>&ys = cell.y, &xs = cell.x;
   for (int64_t c = 0; c < planes.count; ++c) best[c].start();
   if (ys.first > 0 || xs.first > 0) take_outside(best, planes.count);
   int64_t index = 0;
   for (int64_t iy = ys.first; iy < ys.last; ++iy) {
-    const Read<T> y = make_read(ys.at(iy), shape.height);
+    const Read<T> y = reads.y(iy);
     for (int64_t ix = xs.first; ix < xs.last; ++ix, ++index) {
-      const Point<T> point(planes, y, make_read(xs.at(ix), shape.width));
+      const Point<T> point(planes, y, reads.x(ix));
       for (int64_t c = 0; c < planes.count; ++c) {
         best[c].take(point(planes.data + c * planes.channel_stride), index);
       }
@@ -185,13 +206,13 @@ HARNESS_HOST_DEVICE void cell_maxima(
 }
 
 // The means go where maxima go, without an index.
-template <typename T, typename Scalar>
+template <typename T, typename Scalar, typename Reads>
 HARNESS_HOST_DEVICE void cell_means(
-    const Planes<Scalar>& planes, const Cell<T>& cell, const Shape& shape, Maximum<T>* mean) {
+    const Planes<Scalar>& planes, const Cell<T>& cell, const Reads& reads, Maximum<T>* mean) {
   for (int64_t iy = cell.y.first; iy < cell.y.last; ++iy) {
-    const Read<T> y = make_read(cell.y.at(iy), shape.height);
+    const Read<T> y = reads.y(iy);
     for (int64_t ix = cell.x.first; ix < cell.x.last; ++ix) {
-      const Point<T> point(planes, y, make_read(cell.x.at(ix), shape.width));
+      const Point<T> point(planes, y, reads.x(ix));
       for (int64_t c = 0; c < planes.count; ++c) {
         mean[c].value += point(planes.data + c * planes.channel_stride);
       }
@@ -202,11 +223,12 @@ HARNESS_HOST_DEVICE void cell_means(
   }
 }
 
-template <typename T, typename Scalar>
+template <typename T, typename Scalar, typename Reads>
 HARNESS_HOST_DEVICE void pool(
-    const Planes<Scalar>& planes, const Cell<T>& cell, const Shape& shape, Maximum<T>* pooled) {
-  if (shape.mean) cell_means(planes, cell, shape, pooled);
-  else cell_maxima(planes, cell, shape, pooled);
+    const Planes<Scalar>& planes, const Cell<T>& cell, const Reads& reads, bool mean,
+    Maximum<T>* pooled) {
+  if (mean) cell_means(planes, cell, reads, pooled);
+  else cell_maxima(planes, cell, reads, pooled);
 }
 
 // add(row, column, gradient) for the four neighbours of a point.
@@ -220,24 +242,23 @@ HARNESS_HOST_DEVICE void scatter_point(
   add(y.high, x.high, y.high_weight * x.high_weight * gradient);
 }
 
-template <typename T, typename Add>
+template <typename T, typename Reads, typename Add>
 HARNESS_HOST_DEVICE void scatter_maximum(
-    const Cell<T>& cell, const Shape& shape, int64_t index, T gradient, const Add& add) {
+    const Cell<T>& cell, const Reads& reads, int64_t index, T gradient, const Add& add) {
   if (index < 0 || index >= cell.y.count() * cell.x.count()) return;
   const int64_t iy = cell.y.first + index / cell.x.count();
   const int64_t ix = cell.x.first + index % cell.x.count();
-  scatter_point(
-      make_read(cell.y.at(iy), shape.height), make_read(cell.x.at(ix), shape.width), gradient, add);
+  scatter_point(reads.y(iy), reads.x(ix), gradient, add);
 }
 
-template <typename T, typename Add>
+template <typename T, typename Reads, typename Add>
 HARNESS_HOST_DEVICE void scatter_mean(
-    const Cell<T>& cell, const Shape& shape, T gradient, const Add& add) {
+    const Cell<T>& cell, const Reads& reads, T gradient, const Add& add) {
   const T share = gradient / static_cast<T>(cell.y.grid) / static_cast<T>(cell.x.grid);
   for (int64_t iy = cell.y.first; iy < cell.y.last; ++iy) {
-    const Read<T> y = make_read(cell.y.at(iy), shape.height);
+    const Read<T> y = reads.y(iy);
     for (int64_t ix = cell.x.first; ix < cell.x.last; ++ix) {
-      scatter_point(y, make_read(cell.x.at(ix), shape.width), share, add);
+      scatter_point(y, reads.x(ix), share, add);
     }
   }
 }

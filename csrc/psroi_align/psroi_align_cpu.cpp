@@ -40,7 +40,8 @@ void forward(
         Maximum<T> pooled[kBlock];
         if (usable) {
           const Scalar* plane = values + cell.batch * strides[0] + channel * strides[1];
-          pool<T, Scalar>({plane, block, cells * strides[1], strides[2], strides[3]}, cell, shape, pooled);
+          const Planes<Scalar> planes{plane, block, cells * strides[1], strides[2], strides[3]};
+          pool(planes, cell, CellReads<T>{cell, shape}, shape.mean, pooled);
         }
         for (int64_t b = 0; b < block; ++b) {
           const int64_t at = n * shape.channels + channel + b * cells;
@@ -78,8 +79,9 @@ void backward(
         };
         const int64_t at = n * shape.channels + channel;
         const T gradient = static_cast<T>(gradients[at]);
-        if (shape.mean) scatter_mean(cell, shape, gradient, add);
-        else scatter_maximum(cell, shape, indices[at], gradient, add);
+        const CellReads<T> reads{cell, shape};
+        if (shape.mean) scatter_mean(cell, reads, gradient, add);
+        else scatter_maximum(cell, reads, indices[at], gradient, add);
       }
     }
   });

@@ -30,7 +30,8 @@ __global__ void forward(
     if (make_cell(rois + element.roi * 5, scale, element.row, element.column, shape, cell)) {
       const Scalar* plane =
           features + cell.batch * strides.batch + element.input_channel * strides.channel;
-      pool<T, Scalar>({plane, 1, 0, strides.row, strides.column}, cell, shape, &pooled);
+      const Planes<Scalar> planes{plane, 1, 0, strides.row, strides.column};
+      pool(planes, cell, CellReads<T>{cell, shape}, shape.mean, &pooled);
     }
     output[i] = static_cast<Scalar>(pooled.value);
     if (argmax) argmax[i] = pooled.index;
@@ -53,8 +54,9 @@ __global__ void backward(
       atomicAdd(plane + row * shape.width + column, gradient);
     };
     const T gradient = static_cast<T>(grad_output[i]);
-    if (argmax) scatter_maximum(cell, shape, argmax[i], gradient, add);
-    else scatter_mean(cell, shape, gradient, add);
+    const CellReads<T> reads{cell, shape};
+    if (argmax) scatter_maximum(cell, reads, argmax[i], gradient, add);
+    else scatter_mean(cell, reads, gradient, add);
   }
 }
 

@@ -28,7 +28,8 @@ def _warn(name: str, device: str) -> None:
 def _announced(name: str, reference: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(reference)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        tensor = args[0]
+        first = args[0]
+        tensor = first[0] if isinstance(first, list | tuple) else first
         assert isinstance(tensor, torch.Tensor)
         _warn(name, tensor.device.type)
         return reference(*args, **kwargs)

@@ -16,14 +16,14 @@ class LevelParams(Params):
     """Which maps are pooled, and which of them a box is pooled from.
 
     Attributes:
-        strides: of the maps, finest first.
+        strides: of the maps, finest first, 8 at most.
         finest_scale: side in pixels of the boxes that the finest map is made for; each doubling
             goes one map up.
         sampling_ratio: points a side of a cell; 0: as many as pixels.
         inclusive: a box spans from its first to its last pixel, one less than its width.
     """
 
-    strides: Annotated[tuple[Count, ...], Field(min_length=1)]
+    strides: Annotated[tuple[Count, ...], Field(min_length=1, max_length=8)]
     finest_scale: Annotated[float, Field(gt=0)]
     sampling_ratio: Annotated[int, Field(ge=0)] = 2
     inclusive: bool = True

@@ -1,32 +1,10 @@
-"""Which map of a pyramid a box is pooled from."""
+"""Which maps of a neck are pooled."""
 
 from collections.abc import Sequence
 from itertools import pairwise
 
-import torch
-from torch import Tensor
-
 from harness.errors import UserError
 from harness.model.features import FeatureSpec
-
-
-def assign_levels(boxes: Tensor, finest: float, count: int) -> Tensor:
-    """(..., 4) xyxy -> (...) int64 index of the map, 0 to `count` - 1; -1 for boxes without area.
-
-    The rule of FPN (https://arxiv.org/abs/1612.03144, equation 1): boxes of side `finest` and
-    less go to map 0, each doubling of the side goes one map up. Padding has no area.
-    """
-    areas = (boxes[..., 2:] - boxes[..., :2]).clamp(min=0).prod(-1)
-    levels = torch.floor(torch.log2(areas.sqrt() / finest + 1e-6)).clamp(0, count - 1)
-    return torch.where(areas > 0, levels, -1).long()
-
-
-def make_rois(boxes: Tensor, inclusive: bool) -> Tensor:
-    """(B, P, 4) -> (B * P, 5): index of the image and span of each box."""
-    images = torch.arange(len(boxes), device=boxes.device, dtype=boxes.dtype)
-    low, high = boxes.split(2, -1)
-    spans = [images[:, None, None].expand(-1, boxes.shape[1], 1), low]
-    return torch.cat([*spans, high - 1 if inclusive else high], -1).flatten(0, 1)
 
 
 def find_strides(part: str, features: Sequence[FeatureSpec], strides: Sequence[int]) -> list[int]:

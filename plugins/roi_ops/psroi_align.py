@@ -7,7 +7,7 @@ from torch import Tensor
 
 from harness.errors import UserError
 from harness.model.features import FeatureSpec, RoiSpec
-from harness.ops import psroi_align
+from harness.ops import psroi_align_multilevel
 from harness_plugins.roi_ops import PsRoiAlignParams
 from harness_plugins.roi_ops.pooling import PyramidPooling
 
@@ -41,9 +41,19 @@ class PsRoiAlign(PyramidPooling):
                     mend=f"it takes maps of {wanted} channels",
                 )
 
-    def pool(self, features: Tensor, rois: Tensor, scale: float) -> Tensor:
+    def pool(self, maps: list[Tensor], boxes: Tensor) -> Tensor:
         p = self.params
-        return psroi_align(features, rois, scale, p.size, p.channels, p.sampling_ratio, self.reduce)
+        return psroi_align_multilevel(
+            maps,
+            boxes,
+            p.strides,
+            p.finest_scale,
+            p.size,
+            p.channels,
+            p.sampling_ratio,
+            self.reduce,
+            p.inclusive,
+        )
 
 
 def psroi_align_max(in_features: Sequence[FeatureSpec], **params: Any) -> PsRoiAlign:

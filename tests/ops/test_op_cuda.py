@@ -4,8 +4,15 @@ import pytest
 import torch
 from op_cases import random_boxes, random_features, random_rois
 
-from harness.ops import implementation, nms_padded, psroi_align, soft_nms_padded
+from harness.ops import (
+    implementation,
+    nms_padded,
+    psroi_align,
+    psroi_align_multilevel,
+    soft_nms_padded,
+)
 from harness.ops.nms import nms_padded_reference
+from harness.ops.psroi_multilevel_reference import psroi_align_multilevel_reference
 from harness.ops.psroi_reference import accumulate_dtype, psroi_align_reference
 from harness.ops.soft_nms import soft_nms_padded_reference
 
@@ -43,6 +50,50 @@ def test_psroi_align(dtype, layout, reduce, ratio):
     torch.testing.assert_close(gradient, wanted_gradient, atol=1e-2, rtol=1e-2)
     if dtype in (torch.float32, torch.float64):
         torch.testing.assert_close(gradient, wanted_gradient, atol=1e-4, rtol=1e-4)
+
+
+def pyramid(dtype=torch.float32):
+    """Maps, and boxes of which each fourth has no area and some cannot be pooled."""
+    maps = [random_features(s, (2, 245, 80 // s, 92 // s)).to(dtype) for s in (1, 2, 4)]
+    boxes = random_rois(1, 200, 2, 320, accumulate_dtype(dtype))[:, 1:].view(2, 100, 4)
+    boxes[..., 2:] = boxes[..., :2] + (boxes[..., 2:] - boxes[..., :2]).abs() / 2
+    boxes[:, ::4], boxes[0, 1, 2], boxes[1, 1, 3] = 0, float("nan"), 1e30
+    return maps, boxes
+
+
+@DTYPES
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("reduce", ["max", "mean"])
+@pytest.mark.parametrize("ratio", [0, 2])
+def test_psroi_align_multilevel(dtype, layout, reduce, ratio):
+    maps, boxes = pyramid(dtype)
+    boxes = boxes.cuda()
+    results = []
+    for forward in (torch.ops.harness.psroi_align_multilevel, psroi_align_multilevel_reference):
+        leaves = [x.cuda().to(memory_format=layout).requires_grad_() for x in maps]
+        output, argmax = forward(leaves, boxes, [4, 8, 16], 22.4, True, 7, 7, 5, ratio, reduce)
+        (output.float() * torch.arange(7, device="cuda").cos()).sum().backward()
+        results.append((output.detach(), argmax, [x.grad for x in leaves]))
+    (output, argmax, gradients), (wanted, wanted_argmax, wanted_gradients) = results
+    torch.testing.assert_close(output, wanted)
+    assert torch.equal(argmax, wanted_argmax)
+    torch.testing.assert_close(gradients, wanted_gradients, atol=1e-2, rtol=1e-2)
+    if dtype in (torch.float32, torch.float64):
+        torch.testing.assert_close(gradients, wanted_gradients, atol=1e-4, rtol=1e-4)
+
+
+def test_psroi_align_multilevel_agrees_with_the_cpu_and_stops_for_nothing():
+    maps, boxes = pyramid()
+    rule = ((4, 8, 16), 22.4, 7, 5)
+    on_cpu = psroi_align_multilevel(maps, boxes, *rule)
+    moved, moved_boxes = [x.cuda().requires_grad_() for x in maps], boxes.cuda()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        on_gpu = psroi_align_multilevel(moved, moved_boxes, *rule)
+        on_gpu.sum().backward()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    torch.testing.assert_close(on_gpu.detach().cpu(), on_cpu)
 
 
 def test_psroi_align_agrees_with_the_cpu():
@@ -103,10 +154,13 @@ def test_ops_run_inside_a_cuda_graph():
     boxes, scores = random_boxes(0, 4, 50).cuda(), torch.rand(4, 50).cuda()
     valid = scores > 0.2
     features, rois = random_features(0, (1, 245, 20, 20)).cuda(), random_rois(1, 20, 1, 160).cuda()
+    maps, regions = pyramid()
+    maps, regions = [x.cuda() for x in maps], regions.cuda()
 
     def run():
         pooled = psroi_align(features, rois, 1 / 8, 7, 5)
-        return pooled, nms_padded(boxes, valid, 0.5), soft_nms_padded(boxes, scores)
+        level_pooled = psroi_align_multilevel(maps, regions, (4, 8, 16), 22.4, 7, 5)
+        return pooled, level_pooled, nms_padded(boxes, valid, 0.5), soft_nms_padded(boxes, scores)
 
     wanted = run()
     graph = torch.cuda.CUDAGraph()

@@ -9,7 +9,7 @@ import sys
 import pytest
 import torch
 
-from harness.ops import implementation, library, nms, psroi, soft_nms, status
+from harness.ops import implementation, library, nms, psroi, psroi_multilevel, soft_nms, status
 
 
 def test_status_names_the_library_or_the_reason():
@@ -32,7 +32,15 @@ def test_implementation_by_device():
 
 
 @pytest.mark.parametrize(
-    "schema", [psroi.SCHEMA, psroi.BACKWARD_SCHEMA, nms.SCHEMA, soft_nms.SCHEMA]
+    "schema",
+    [
+        psroi.SCHEMA,
+        psroi.BACKWARD_SCHEMA,
+        psroi_multilevel.SCHEMA,
+        psroi_multilevel.BACKWARD_SCHEMA,
+        nms.SCHEMA,
+        soft_nms.SCHEMA,
+    ],
 )
 def test_python_and_cpp_declare_the_same(schema):
     name = schema.partition("(")[0]
@@ -53,11 +61,13 @@ with warnings.catch_warnings(record=True) as seen:
         ops.psroi_align(features, rois, 1.0, 2, 2).sum().backward()
         assert features.grad.abs().sum() > 0
         boxes = torch.tensor([[[0.0, 0, 4, 4], [0, 0, 4, 4]]])
+        ops.psroi_align_multilevel([features], boxes, [1], 8, 2, 2).sum().backward()
         assert ops.nms_padded(boxes, torch.tensor([2]), 0.5).tolist() == [[True, False]]
         assert ops.soft_nms_padded(boxes, torch.tensor([[0.5, 0.25]])).tolist() == [[0.5, 0.0]]
 names = sorted(str(warning.message).split()[0] for warning in seen)
 assert names == ["harness.ops." + name for name in
-    ("nms_padded", "psroi_align", "psroi_align_backward", "soft_nms_padded")], names
+    ("nms_padded", "psroi_align", "psroi_align_backward", "psroi_align_multilevel",
+     "psroi_align_multilevel_backward", "soft_nms_padded")], names
 args = (torch.rand(1, 8, 5, 5, requires_grad=True), rois, 1.0, 2, 2, 2, 2, "max")
 torch.library.opcheck(torch.ops.harness.psroi_align, args)
 print("served")

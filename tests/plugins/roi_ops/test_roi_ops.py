@@ -13,8 +13,8 @@ from torchvision.ops import roi_align as torchvision_roi_align
 from harness.errors import UserError
 from harness.model.features import FeatureSpec, RoiSpec
 from harness.ops import psroi_align
+from harness.ops.levels import assign_levels, make_rois
 from harness_plugins import roi_ops
-from harness_plugins.roi_ops.levels import assign_levels, make_rois
 from harness_plugins.roi_ops.psroi_align import psroi_align_max, psroi_align_mean
 from harness_plugins.roi_ops.roi_align import roi_align
 
@@ -97,9 +97,8 @@ def test_pooling_is_independent_of_the_batch_and_differentiable(
     assert features[3].grad is None
 
 
-@pytest.mark.parametrize("factory", [psroi_align_max, roi_align])
-def test_masked_and_counted_pooling_agree(factory: Callable[..., torch.nn.Module]) -> None:
-    op = factory(FEATURES, strides=(4, 8, 16), finest_scale=12)
+def test_masked_and_counted_pooling_agree() -> None:
+    op = roi_align(FEATURES, strides=(4, 8, 16), finest_scale=12)
     used = [m.requires_grad_() for m in maps(2)[:3]]
     regions = boxes(2, 8)
     regions[1, 3] = 0
@@ -111,6 +110,19 @@ def test_masked_and_counted_pooling_agree(factory: Callable[..., torch.nn.Module
     for masked, counted in zip(*results, strict=True):
         torch.testing.assert_close(masked, counted)
     assert not results[0][0][11].any()
+
+
+@pytest.mark.parametrize("factory", [psroi_align_max, psroi_align_mean])
+def test_a_psroi_pooler_compiles_whole(factory: Callable[..., torch.nn.Module]) -> None:
+    op = factory(FEATURES, strides=(4, 8, 16), finest_scale=12)
+    compiled = torch.compile(op, backend="aot_eager", fullgraph=True)
+    for batch in (1, 3):
+        features, regions = [m.requires_grad_() for m in maps(batch)], boxes(batch, 8)
+        found, wanted = compiled(features, regions), op(features, regions)
+        assert torch.equal(found, wanted)
+        pair = [torch.autograd.grad(x.square().sum(), features[:3]) for x in (found, wanted)]
+        assert all(torch.equal(a, b) for a, b in zip(*pair, strict=True))
+        assert any(gradient.any() for gradient in pair[1])
 
 
 def test_padding_and_empty_lists_pool_to_something_finite() -> None:
