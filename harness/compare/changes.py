@@ -33,6 +33,8 @@ def find_change(
     """
     if base is None or other is None or math.isnan(base.value) or math.isnan(other.value):
         return Change("missing")
+    if invalid := _why_invalid(base, other):
+        return Change("invalid", note=invalid)
     differing = mismatches(
         base.metric, base.conditions, other.conditions, same_detector=same_detector
     )
@@ -43,6 +45,16 @@ def find_change(
         return Change("refused", mismatches=differing)
     change = _compare(base, other, smallest_effect)
     return Change(**{**vars(change), "mismatches": differing})
+
+
+def _why_invalid(base: Figure, other: Figure) -> str:
+    """Which of the two says nothing of its detector, and why; "" if both can be used."""
+    sides = {"base": base, "other": other}
+    return "; ".join(
+        f"{name}: {', '.join(figure.doubts)}"
+        for name, figure in sides.items()
+        if figure.level == "invalid"
+    )
 
 
 def _compare(base: Figure, other: Figure, smallest_effect: float) -> Change:
@@ -87,11 +99,10 @@ def _timed(base: Figure, other: Figure, smallest_effect: float) -> Change:
     if percent is not None and percent != 50:
         return _percentiles(base, other, percent, smallest_effect)
     found = compare_latency(base.samples, other.samples, smallest_effect)
-    if math.isnan(found.low) or math.isnan(found.p):
+    if math.isnan(found.low):
         return _unknown(base, other, TOO_FEW)
-    verdict = _direction(base, found.ratio > 1) if found.outside else "noise"
-    ratios = (found.ratio, found.low, found.high)
-    return _change(verdict, base, *(base.value * r for r in ratios), p=found.p)
+    pooled = (found.ratio, found.low, found.high)
+    return _scaled(base, other, pooled, smallest_effect, found.outside, found.p)
 
 
 def _percentiles(base: Figure, other: Figure, percent: float, smallest_effect: float) -> Change:
@@ -103,9 +114,38 @@ def _percentiles(base: Figure, other: Figure, percent: float, smallest_effect: f
     middle = middle_2 - middle_1
     low = math.exp(middle - math.hypot(middle_2 - low_2, high_1 - middle_1))
     high = math.exp(middle + math.hypot(high_2 - middle_2, middle_1 - low_1))
-    outside = low > 1 + smallest_effect or high < 1 / (1 + smallest_effect)
-    verdict = _direction(base, middle > 0) if outside else "noise"
-    return _change(verdict, base, *(base.value * r for r in (math.exp(middle), low, high)))
+    pooled = (math.exp(middle), low, high)
+    return _scaled(base, other, pooled, smallest_effect, _beyond(low, high, smallest_effect))
+
+
+def _scaled(
+    base: Figure,
+    other: Figure,
+    pooled: tuple[float, float, float],
+    smallest_effect: float,
+    outside: bool,
+    p: float = math.nan,
+) -> Change:
+    """Around the ratio of the values shown, which are means over seeds of each seed's percentile.
+
+    The interval is that of all seeds' samples taken together, where steps between seeds count
+    as autocorrelation and widen it; it is moved onto that ratio by a factor, which is 1 for a
+    single seed. A difference is real only if both say so, and the same way.
+
+    Args:
+        pooled: ratio of the percentiles of all samples, and its interval.
+        outside: whether those are outside the noise.
+    """
+    shown = other.value / base.value
+    factor = shown / pooled[0]
+    low, high = factor * pooled[1], factor * pooled[2]
+    agreed = (shown > 1) == (pooled[0] > 1) and _beyond(low, high, smallest_effect)
+    verdict = _direction(base, shown > 1) if outside and agreed else "noise"
+    return _change(verdict, base, other.value, base.value * low, base.value * high, p=p)
+
+
+def _beyond(low: float, high: float, smallest_effect: float) -> bool:
+    return low > 1 + smallest_effect or high < 1 / (1 + smallest_effect)
 
 
 def _log_interval(samples: Sequence[float], percent: float) -> tuple[float, float, float]:

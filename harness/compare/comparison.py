@@ -1,14 +1,20 @@
 """All sides against the base, row by row."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from harness.analysis.latency import SMALLEST_EFFECT
 from harness.compare.changes import find_change
 from harness.compare.gates import Gate, evaluate
-from harness.compare.rows import align, choose_metrics, full_name, known_metrics
-from harness.compare.types import Comparison, Figure, Row, Side
+from harness.compare.rows import (
+    align,
+    choose_detectors,
+    choose_metrics,
+    full_name,
+    known_metrics,
+)
+from harness.compare.types import NOT_COMPARED, Change, Comparison, Figure, Row, Side
 
 
 @dataclass(frozen=True)
@@ -54,16 +60,26 @@ def compare_sides(
         rows=rows,
         notes=tuple(dict.fromkeys(note for side in sides for note in side.notes)),
         gates=tuple(result for gate in gates for result in evaluate(gate, gated, names)),
+        lone=tuple(_lone(sides, only)),
     )
+
+
+def _lone(sides: Sequence[Side], only: Sequence[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Detectors that the base lacks, or has alone, with the sides that have them."""
+    if sides[0].picked is not None:
+        return
+    for detector in choose_detectors(sides, only):
+        having = tuple(side.name for side in sides if detector in side.figures)
+        if detector not in sides[0].figures or len(having) == 1:
+            yield detector, having
 
 
 def _rows(
     sides: Sequence[Side], metrics: Sequence[str], only: Sequence[str], rules: Rules
 ) -> tuple[Row, ...]:
-    picked = [side.picked for side in sides]
-    same = [name == picked[0] for name in picked]
+    picked = [side.picked or "" for side in sides]
     return tuple(
-        make_row(detector, metric, figures, same, rules)
+        make_row(detector, metric, figures, picked, rules)
         for detector, metric, figures in align(sides, metrics, only)
     )
 
@@ -72,27 +88,30 @@ def make_row(
     detector: str,
     metric: str,
     figures: Sequence[Figure | None],
-    same_detector: Sequence[bool],
+    picked: Sequence[str],
     rules: Rules,
 ) -> Row:
     """One metric over all sides.
 
     Args:
-        same_detector: of each side, whether its detector has the name of the base's.
+        picked: of each side, its one detector; "" where all of them are compared.
     """
     some = next(figure for figure in figures if figure is not None)
-    changes = tuple(
-        find_change(
-            figures[0],
-            other,
-            same_detector=same,
+
+    def change_of(one: int, other: int) -> Change:
+        return find_change(
+            figures[one],
+            figures[other],
+            same_detector=picked[one] == picked[other],
             allow_mismatch=rules.allow_mismatch,
             smallest_effect=rules.smallest_effect,
         )
-        for other, same in zip(figures[1:], same_detector[1:], strict=True)
-    )
+
+    changes = tuple(change_of(0, other) for other in range(1, len(figures)))
     values = tuple(math.nan if figure is None else figure.value for figure in figures)
-    in_play = [0, *(i for i, c in enumerate(changes, 1) if c.verdict not in ("refused", "missing"))]
+    in_play = [0, *(i for i, c in enumerate(changes, 1) if c.verdict not in NOT_COMPARED)]
+    best = _best(values, in_play, some.higher_is_better)
+    level = [i for i in in_play if best and i != best[0] and not change_of(best[0], i).real]
     return Row(
         detector=detector,
         metric=metric,
@@ -101,7 +120,10 @@ def make_row(
         values=values,
         seeds=tuple(0 if figure is None else len(figure.seeds) for figure in figures),
         changes=changes,
-        best=_best(values, in_play, some.higher_is_better),
+        best=best,
+        rivals=tuple(level),
+        levels=tuple("valid" if figure is None else figure.level for figure in figures),
+        doubts=tuple(() if figure is None else figure.doubts for figure in figures),
     )
 
 

@@ -6,7 +6,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.compare.types import Change, GateResult, GateVerdict, Row, shown_scale
+from harness.compare.types import (
+    NOT_COMPARED,
+    Change,
+    GateResult,
+    GateVerdict,
+    Row,
+    shown_scale,
+)
 from harness.errors import UserError
 
 Kind = Literal["", "x", "%"]
@@ -66,17 +73,37 @@ def parse_gate(text: str) -> Gate:
 
 
 def evaluate(gate: Gate, rows: Sequence[Row], sides: Sequence[str]) -> Iterator[GateResult]:
-    """The gate at every row of its metric, against every side but the base."""
-    met = False
+    """The gate at every row of its metric, against every side but the base.
+
+    Rows without a number share one result for each reason.
+    """
+    absent: dict[str, list[str]] = {}
+    places = list(_places(gate, rows, sides))
+    for row, number in places:
+        side = sides[number]
+        if row.changes[number - 1].verdict == "missing":
+            lacking = sides[0] if math.isnan(row.values[0]) else side
+            absent.setdefault(f"no number in {lacking}", []).append(row.detector or side)
+        else:
+            yield _judge(gate, row, number, side)
+    for why, names in absent.items():
+        yield _without_verdict(gate, f"{', '.join(dict.fromkeys(names))}: not evaluable: {why}")
+    if not places:
+        yield _without_verdict(gate, "not evaluable: there is no such row")
+
+
+def _places(gate: Gate, rows: Sequence[Row], sides: Sequence[str]) -> Iterator[tuple[Row, int]]:
+    """Rows and sides that the gate is for."""
     for row in rows:
         if row.metric == gate.metric and _is_meant(gate, row, sides):
-            for side, change in zip(sides[1:], row.changes, strict=True):
+            for number, side in enumerate(sides[1:], 1):
                 if row.detector or not gate.detector or _picks(side, gate.detector):
-                    met = True
-                    yield _judge(gate, row, side, change)
-    if not met:
-        line = f"gate {gate.text}: not evaluable: there is no such row"
-        yield GateResult(gate.text, "not evaluable", line, noise_known=False)
+                    yield row, number
+
+
+def _without_verdict(gate: Gate, said: str) -> GateResult:
+    line = f"gate {gate.text}: {said}"
+    return GateResult(gate.text, "not evaluable", line, noise_known=False)
 
 
 def _is_meant(gate: Gate, row: Row, sides: Sequence[str]) -> bool:
@@ -90,19 +117,20 @@ def _picks(side: str, detector: str) -> bool:
     return side == detector or side.endswith(f":{detector}")
 
 
-def _judge(gate: Gate, row: Row, side: str, change: Change) -> GateResult:
+def _judge(gate: Gate, row: Row, number: int, side: str) -> GateResult:
+    change = row.changes[number - 1]
     where = f"{row.detector}, {side}" if row.detector else side
     start = f"gate {gate.text}: {where}:"
     found = _quantity(gate, row, change)
-    if change.verdict in ("refused", "missing") or math.isnan(found):
-        line = f"{start} not evaluable: {_why(change)}"
-        return GateResult(gate.text, "not evaluable", line, noise_known=False)
+    if change.verdict in NOT_COMPARED or math.isnan(found):
+        return _without_verdict(gate, f"{where}: not evaluable: {_why(change)}")
     beyond = found > gate.limit + NEARLY if gate.upper else found < gate.limit - NEARLY
     unknown = change.verdict == "unknown"
     missed = beyond and (change.real or unknown)
     verdict: GateVerdict = "missed" if missed else "passed"
     said = f"{start} {verdict}: {_show(gate, row, found)}{_interval(gate, row, change)}"
-    return GateResult(gate.text, verdict, f"{said}{_noise(change, beyond)}", not unknown)
+    said += _noise(change, beyond) + _doubts(row, number)
+    return GateResult(gate.text, verdict, said, not unknown)
 
 
 def _noise(change: Change, beyond: bool) -> str:
@@ -112,6 +140,12 @@ def _noise(change: Change, beyond: bool) -> str:
     if change.mismatches:
         said += f", not measured alike ({'; '.join(map(str, change.mismatches))})"
     return said
+
+
+def _doubts(row: Row, side: int) -> str:
+    """What speaks against the base's number or the side's."""
+    found = dict.fromkeys(r for i in (0, side) for r in (row.doubts[i] if row.doubts else ()))
+    return f", doubtful ({'; '.join(found)})" if found else ""
 
 
 def _quantity(gate: Gate, row: Row, change: Change) -> float:
@@ -149,7 +183,7 @@ def _why(change: Change) -> str:
     if change.verdict == "refused":
         said = "; ".join(map(str, change.mismatches)) or change.note
         return f"not measured alike ({said})"
-    return "a side has no number" if change.verdict == "missing" else "the base is 0"
+    return f"invalid ({change.note})" if change.verdict == "invalid" else "the base is 0"
 
 
 def unmet(results: Sequence[GateResult]) -> list[str]:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from harness.analysis.families import family_of
 from harness.analysis.paired import over_seeds
-from harness.analysis.percentiles import percentile_interval
-from harness.analysis.validity_rules import percent_of
+from harness.analysis.percentiles import percentile, percentile_interval
+from harness.analysis.validity_rules import Level, percent_of
 from harness.compare.changes import find_change
 from harness.compare.rows import choose_detectors, full_name, known_metrics
 from harness.compare.sources import read_side
@@ -25,6 +25,7 @@ class Point:
         commit: of the harness, "+" behind it if its sources were changed; "" where unknown.
         low, high: 95 % interval, NaN where unknown.
         change: to the run before that has this detector, None for the first.
+        level, doubts: how far the value can be believed, and why not.
     """
 
     run: str
@@ -35,6 +36,8 @@ class Point:
     high: float
     seeds: int
     change: Change | None
+    level: Level = "valid"
+    doubts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,8 @@ def _points(chosen: Sequence[tuple[Side, Figure]]) -> tuple[Point, ...]:
                 high,
                 len(figure.seeds),
                 change,
+                figure.level,
+                figure.doubts,
             )
         )
         before = figure
@@ -109,13 +114,19 @@ def _points(chosen: Sequence[tuple[Side, Figure]]) -> tuple[Point, ...]:
 
 
 def find_bounds(figure: Figure) -> tuple[float, float]:
-    """95 % interval of one figure: over images by bootstrap, or of a percentile of samples."""
+    """95 % interval of one figure: over images by bootstrap, or of a percentile of samples.
+
+    Of several seeds' samples the interval is moved onto the mean of the seeds' percentiles, as
+    in `harness.compare.changes`.
+    """
     if figure.analyses and all(figure.metric in a.metrics for a in figure.analyses):
         seeds = over_seeds(figure.analyses, figure.metric)
         return seeds.low, seeds.high
     percent = 50.0 if figure.metric == "time" else percent_of(figure.metric)
     if figure.samples and percent is not None:
-        return percentile_interval(figure.samples, percent)
+        factor = figure.value / percentile(figure.samples, percent)
+        low, high = percentile_interval(figure.samples, percent)
+        return factor * low, factor * high
     if family_of(figure.metric) in ("macs", "activations", "parameters"):
         return figure.value, figure.value
     return math.nan, math.nan

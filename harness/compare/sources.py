@@ -4,11 +4,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from harness.analysis.families import family_of, needs_data
 from harness.analysis.run import Run, read_run
-from harness.analysis.types import CellAnalysis
-from harness.analysis.validity import samples_behind
 from harness.compare.benchmarks import read_benchmarks
+from harness.compare.figures import make_figures
 from harness.compare.table_files import read_table
 from harness.compare.types import Figure, Side
 from harness.errors import UserError, near_names
@@ -73,7 +71,7 @@ def make_side(path: Path, records: Sequence[Record], run: Run | None = None) -> 
     figures: dict[str, dict[str, Figure]] = {}
     for detector in dict.fromkeys(r.detector for r in measured):
         own = [r for r in measured if r.detector == detector]
-        figures[detector] = _figures(own, tuple(run.analyses_of(detector)) if run else ())
+        figures[detector] = make_figures(own, tuple(run.analyses_of(detector)) if run else ())
     return Side(
         name=path.resolve().name,
         path=str(path),
@@ -95,40 +93,6 @@ def _read_folder(path: Path, resamples: int | None) -> Side:
         return make_side(path, read_records(records))
     run = read_run(path, resamples=resamples)
     return make_side(path, run.records, run)
-
-
-def _figures(records: Sequence[Record], analyses: tuple[CellAnalysis, ...]) -> dict[str, Figure]:
-    """Of one detector, by metric; size ranges of the manifest, too, that no record has."""
-    figures = {}
-    for metric in dict.fromkeys(r.metric for r in records):
-        figures[metric] = _figure([r for r in records if r.metric == metric], records, analyses)
-    if "ap" in figures and analyses and len(analyses) == len(figures["ap"].seeds):
-        for metric in analyses[0].metrics:
-            if metric not in figures and all(metric in a.metrics for a in analyses):
-                values = tuple(a.metrics[metric].value for a in analyses)
-                figures[metric] = replace(figures["ap"], metric=metric, seeds=values)
-    return figures
-
-
-def _figure(
-    chosen: Sequence[Record], records: Sequence[Record], analyses: tuple[CellAnalysis, ...]
-) -> Figure:
-    """Records of one detector and metric, in the order of seeds."""
-    chosen = sorted(chosen, key=lambda r: r.seed)
-    first = chosen[0]
-    samples: tuple[float, ...] = ()
-    if family_of(first.metric) == "latency":
-        samples = tuple(x for r in chosen for x in samples_behind(r, records))
-    whole = needs_data(first.metric) and len(analyses) == len(chosen)
-    return Figure(
-        metric=first.metric,
-        unit=first.unit,
-        higher_is_better=first.higher_is_better,
-        seeds=tuple(r.value for r in chosen),
-        samples=samples,
-        conditions=first.conditions,
-        analyses=analyses if whole else (),
-    )
 
 
 def _pick(side: Side, detector: str | None) -> Side:

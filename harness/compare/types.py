@@ -6,12 +6,14 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from harness.analysis.types import CellAnalysis
+from harness.analysis.validity_rules import Level
 from harness.compare.protocol import Mismatch
 
 Verdict = Literal[
-    "better", "worse", "changed", "equal", "noise", "unknown", "refused", "missing"
+    "better", "worse", "changed", "equal", "noise", "unknown", "refused", "invalid", "missing"
 ]  # fmt: skip
 REAL: tuple[Verdict, ...] = ("better", "worse", "changed")
+NOT_COMPARED: tuple[Verdict, ...] = ("refused", "invalid", "missing")
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +26,9 @@ class Figure:
         conditions: as recorded with the first seed.
         analyses: of the detections, one a seed; empty for what is no AP or AR, and where the
             detections could not be read again.
+        level: how far its numbers can be believed (`harness.analysis.validity`), of the seeds'
+            the worst; "valid" where there are no records to judge.
+        doubts: why it is not valid.
     """
 
     metric: str
@@ -33,6 +38,8 @@ class Figure:
     samples: tuple[float, ...] = ()
     conditions: Mapping[str, Any] = field(default_factory=dict)
     analyses: tuple[CellAnalysis, ...] = ()
+    level: Level = "valid"
+    doubts: tuple[str, ...] = ()
 
     @property
     def value(self) -> float:
@@ -76,7 +83,8 @@ class Change:
         p: two-sided, of no difference; NaN where it is unknown.
         verdict: "better", "worse" and "changed" (neither good nor bad) are outside the noise;
             "equal": exact numbers that are the same; "noise": inside it; "unknown": how much
-            noise there is, is not known; "refused": not measured alike; "missing": no number.
+            noise there is, is not known; "refused": not measured alike; "invalid": one of the
+            numbers says nothing of its detector; "missing": no number.
         mismatches: conditions that differ; with a verdict other than "refused" they were allowed.
         note: what a reader should know of this very difference, or "".
     """
@@ -106,6 +114,8 @@ class Row:
         seeds: how many seeds stand behind each value.
         changes: one a side but the base.
         best: sides with the best value among those that may be compared; empty if all are equal.
+        rivals: sides whose difference to the best is not outside the noise.
+        levels, doubts: of each side's figure; empty where nothing is in doubt.
     """
 
     detector: str
@@ -116,6 +126,9 @@ class Row:
     seeds: tuple[int, ...]
     changes: tuple[Change, ...]
     best: tuple[int, ...]
+    rivals: tuple[int, ...] = ()
+    levels: tuple[Level, ...] = ()
+    doubts: tuple[tuple[str, ...], ...] = ()
 
 
 GateVerdict = Literal["passed", "missed", "not evaluable"]
@@ -143,6 +156,8 @@ class Comparison:
         sides: names, the base first.
         paths: of the sides, as given.
         rows: grouped by detector.
+        lone: detectors that have nobody to be compared with, and the sides that have them: not
+            the base, or the base alone.
         notes: what could not be known and why.
         gates: results of the gates, in the order given.
     """
@@ -152,15 +167,20 @@ class Comparison:
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
     gates: tuple[GateResult, ...] = ()
+    lone: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     @property
     def comparable(self) -> bool:
         """Whether anything could be compared at all."""
         return any(
-            change.verdict not in ("refused", "missing")
-            for row in self.rows
-            for change in row.changes
+            change.verdict not in NOT_COMPARED for row in self.rows for change in row.changes
         )
+
+    @property
+    def common_rows(self) -> tuple[Row, ...]:
+        """Rows without those of detectors that have nobody to be compared with."""
+        lone = {detector for detector, _ in self.lone}
+        return tuple(row for row in self.rows if row.detector not in lone)
 
 
 def shown_scale(unit: str) -> float:

@@ -12,7 +12,9 @@ from harness.records.record import Record
 from harness.records.store import RecordStore
 
 
-def make_run(folder: Path, detector: str = "tiny", time: float = 1e9, **values: float) -> Path:
+def make_run(
+    folder: Path, detector: str = "tiny", time: float = 1e9, weights: str = "w", **values: float
+) -> Path:
     """A run folder of exact numbers, MMACs, and of an AP without detections."""
     folder.mkdir()
     cell = {
@@ -23,6 +25,7 @@ def make_run(folder: Path, detector: str = "tiny", time: float = 1e9, **values: 
         "fingerprint": "f",
         "time": time,
         "environment": "e",
+        "weights": weights,
     }
     measured = [
         Measurement(name, value, "AP" if name == "ap" else "MMACs", name == "ap")
@@ -65,6 +68,17 @@ def test_gates_decide_the_exit_code(
     done = cli("compare", *pair, *(a for gate in gates for a in ("--gate", gate)))
     assert done.code == code, done.err
     assert said in done.out
+
+
+def test_random_weights_win_nothing_and_pass_no_gate(
+    cli: Cli, pair: tuple[Path, Path], tmp_path: Path
+):
+    lucky = make_run(tmp_path / "lucky", weights="", ap=0.99)
+    done = cli("compare", pair[0], lucky, "--metrics", "ap", "--gate", "ap >= -1")
+    assert done.code == 4
+    assert "⊘ invalid" in done.out
+    assert "*" not in done.out
+    assert "not evaluable: invalid (other: the weights are random" in done.out
 
 
 @pytest.mark.parametrize(

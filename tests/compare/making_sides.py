@@ -71,6 +71,7 @@ def write_records(
             "fingerprint": "f",
             "time": time,
             "environment": "e",
+            "weights": "w",
         }
         lines += [Record.of(m, **cell) for m in measurements]
         lines.append(Record(kind="cell", **cell))

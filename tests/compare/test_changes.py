@@ -90,6 +90,64 @@ def test_too_few_samples_leave_the_noise_unknown(count: int):
     assert found.ratio == pytest.approx(2.0)
 
 
+def test_samples_that_drift_are_compared_by_all_that_was_seen():
+    base, other = (
+        Figure(
+            "latency_end_to_end_p50", "ms", False, (m,), tuple(m + i / 60 for i in range(-30, 30))
+        )
+        for m in (10.0, 20.0)
+    )
+    found = change(base, other)
+    assert math.isnan(found.p)
+    assert found.verdict == "worse"
+    assert found.low < 10 < found.high
+
+
+def over_seeds(*medians: float) -> Figure:
+    parts = [latency(median, 100, seed) for seed, median in enumerate(medians)]
+    samples = tuple(s for part in parts for s in part.samples)
+    return replace(parts[0], seeds=medians, samples=samples)
+
+
+def test_of_several_seeds_the_change_is_that_of_the_values_shown():
+    base, other = over_seeds(10.0, 10.0, 16.0), over_seeds(10.0, 16.0, 16.0)
+    found = change(base, other)
+    # the median of all samples goes from 10 to 16, the mean of the medians from 12 to 14
+    assert found.ratio == pytest.approx(14 / 12)
+    assert found.value == pytest.approx(2)
+    assert found.low < 2 < found.high
+    assert found.verdict == "noise"
+    real = change(base, over_seeds(30.0, 30.0, 48.0))
+    assert real.ratio == pytest.approx(3)
+    assert real.verdict == "worse"
+
+
+def test_so_is_that_of_a_p90():
+    base, other = (
+        replace(over_seeds(*seeds), metric="latency_end_to_end_p90")
+        for seeds in ((10.0, 10.001), (20.0, 20.002))
+    )
+    found = change(base, other)
+    assert found.value == pytest.approx(other.value - base.value)
+    assert found.low < found.value < found.high
+    assert found.verdict == "worse"
+
+
+def test_an_invalid_number_is_never_better_and_says_why():
+    random = replace(ap(0.9, 0.001), level="invalid", doubts=("the weights are random",))
+    for base, other, who in ((ap(0.3, 0.001), random, "other"), (random, ap(0.3, 0.001), "base")):
+        found = change(base, other, allow_mismatch=True)
+        assert found.verdict == "invalid"
+        assert not found.real
+        assert found.note == f"{who}: the weights are random"
+    assert change(ap(math.nan), random).verdict == "missing"
+
+
+def test_a_doubtful_number_is_still_compared():
+    few = replace(ap(0.9, 0.001), level="doubtful", doubts=("on only 9 images",))
+    assert change(ap(0.3, 0.001), few).verdict == "better"
+
+
 def test_a_p90_is_compared_on_the_same_samples():
     base, other = (
         replace(f, metric="latency_end_to_end_p90") for f in (latency(10, 200), latency(20, 200))

@@ -1,5 +1,7 @@
 """Limits: how they are written, and on which side of them and of the noise a difference lies."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -109,6 +111,32 @@ def test_a_refused_row_cannot_be_judged():
     assert result.verdict == "not evaluable"
     assert "images: 50 against 9" in result.line
     assert unmet([result]) == ["ap >= -0.5"]
+
+
+def test_an_invalid_number_decides_no_gate():
+    random = replace(ap(0.9, 0.01), level="invalid", doubts=("the weights are random",))
+    result = judge("ap >= -0.5", ap(0.4, 0.01), random)
+    assert result.verdict == "not evaluable"
+    assert result.line.endswith("not evaluable: invalid (other: the weights are random)")
+    assert unmet([result]) == ["ap >= -0.5"]
+
+
+def test_a_doubtful_number_decides_and_is_marked():
+    few = replace(ap(0.2, 0.001), level="doubtful", doubts=("on only 9 images",))
+    result = judge("ap >= -0.5", ap(0.4, 0.001), few)
+    assert result.verdict == "missed"
+    assert result.line.endswith("doubtful (on only 9 images)")
+
+
+def test_detectors_of_one_side_share_a_line():
+    base = side("base", a=[exact(1)], b=[exact(1)], c=[exact(1)])
+    new = side("new", a=[exact(1)], d=[exact(1)])
+    results = compare_sides([base, new], gates=[parse_gate("macs <= 1x")]).gates
+    assert [result.line.split(": ", 1)[1] for result in results] == [
+        "a, new: passed: 1.000x",
+        "b, c: not evaluable: no number in new",
+        "d: not evaluable: no number in base",
+    ]
 
 
 def test_a_ratio_to_nothing_cannot_be_judged():

@@ -1,16 +1,22 @@
 """What a side may be."""
 
 import json
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from making_sides import LATENCY, counted, timed, write_records
+from making_sides import AP_CONDITIONS, LATENCY, analysis, counted, timed, write_records
 
+from harness.analysis.types import Estimate
 from harness.compare.comparison import compare_sides
+from harness.compare.figures import make_figures
 from harness.compare.sources import read_side, read_sides
 from harness.errors import UserError
 from harness.records.frame import load_results
 from harness.records.measurement import Measurement
+from harness.records.record import Record
+from harness.records.store import RecordStore
 
 
 @pytest.fixture
@@ -101,6 +107,60 @@ def test_what_is_no_side_is_the_users_mistake(run: Path, tmp_path: Path):
     (tmp_path / "x.json").write_text("{")
     with pytest.raises(UserError, match="cannot be read"):
         read_side(tmp_path / "x.json")
+
+
+def write_seeds(folder: Path, measured: dict[int, Measurement], weights: str) -> Path:
+    """A run folder of one detector "a" with a measurement under each seed."""
+    lines = []
+    for seed, measurement in measured.items():
+        cell = {
+            "run": folder.name,
+            "detector": "a",
+            "seed": seed,
+            "stage": "evaluate",
+            "fingerprint": "f",
+            "time": 1e9,
+            "environment": "e",
+            "weights": weights,
+        }
+        lines += [Record.of(measurement, **cell), Record(kind="cell", **cell)]
+    folder.mkdir()
+    RecordStore(folder / "records.jsonl").append(lines)
+    return folder
+
+
+def test_numbers_are_judged_by_their_records(tmp_path: Path):
+    plenty, few = {"images": 500, "boxes": 900}, {"images": 500, "boxes": 3}
+    ap, scarce = (Measurement("ap", 0.4, "AP", True, conditions=c) for c in (plenty, few))
+
+    def judged(name: str, *seeds: Measurement, weights: str = "w") -> tuple[str, tuple[str, ...]]:
+        read = read_side(write_seeds(tmp_path / name, dict(enumerate(seeds)), weights))
+        figure = read.figures["a"]["ap"]
+        return figure.level, figure.doubts
+
+    assert judged("good", ap, ap) == ("valid", ())
+    assert judged("few", ap, scarce) == ("doubtful", ("only 3 objects stand behind it",))
+    level, doubts = judged("random", scarce, scarce, weights="")
+    assert level == "invalid"
+    assert doubts[0].startswith("the weights are random")
+    none = Measurement("ap", math.nan, "AP", True, conditions=plenty)
+    assert judged("gap", ap, none) == ("doubtful", ("seed 1 has no number",))
+    assert judged("none", none)[0] == "invalid"
+
+
+def test_a_size_range_of_the_manifest_is_judged_by_its_own_objects():
+    conditions = {**AP_CONDITIONS, "images": 500, "boxes": 900}
+    cell = {"run": "r", "detector": "a", "seed": 0, "stage": "evaluate", "fingerprint": "f"}
+    record = Record.of(
+        Measurement("ap", 0.4, "AP", True, conditions=conditions),
+        **cell, time=1e9, environment="e", weights="w",
+    )  # fmt: skip
+    found = analysis(0.4, 0.01)
+    metrics = {**found.metrics, "ap_tiny": Estimate(0.1, 0.0, 0.2, 4)}
+    figures = make_figures([record], (replace(found, metrics=metrics),))
+    assert figures["ap"].level == "valid"
+    assert figures["ap_tiny"].doubts == ("only 4 objects stand behind it",)
+    assert figures["ap_tiny"].value == 0.1
 
 
 def test_a_run_has_the_analyses_of_its_detections(finished: Path):
