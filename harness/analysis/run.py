@@ -1,8 +1,8 @@
 """A run as it lies on disk, with everything derived from it. No model, no GPU."""
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,8 @@ class Run:
     Attributes:
         plan: its plan.json.
         environments: environment id -> content of its file.
-        records: every line of records.jsonl, with raw samples.
+        records: every line of records.jsonl, with raw samples; after each AP that was analysed,
+            that of the manifest's own area ranges.
         frame: `harness.records.frame.to_frame` of them.
         analyses: of every cell whose detections could be read and scored again.
         training: lines of each train_log.jsonl.
@@ -99,6 +100,7 @@ def read_run(folder: Path, *, data_root: str | None = None, resamples: int | Non
             continue
         analyses[place], problem = made
         notes += [f"{place[0]} seed {place[1]}: {problem}"] if problem else []
+    records = with_ranges(records, analyses, settings)
     return Run(
         folder=folder,
         plan=plan,
@@ -112,6 +114,28 @@ def read_run(folder: Path, *, data_root: str | None = None, resamples: int | Non
         annotations=validation.annotations,
         notes=tuple(dict.fromkeys(notes)),
     )
+
+
+def with_ranges(
+    records: Sequence[Record], analyses: Mapping[Place, CellAnalysis], settings: Report
+) -> list[Record]:
+    """The records and, beside each AP, `ap_<name>` of every area range of the manifest."""
+    of_ap = {id(record): place for place, record in _evaluated(list(records)).items()}
+    result = []
+    for record in records:
+        result.append(record)
+        analysis = analyses.get(of_ap.get(id(record), ("", -1)))
+        if analysis is not None:
+            result += [_of_range(record, analysis, *item) for item in settings.area_ranges.items()]
+    return result
+
+
+def _of_range(
+    record: Record, analysis: CellAnalysis, name: str, bounds: tuple[float, float]
+) -> Record:
+    found = analysis.metrics[f"ap_{name}"]
+    conditions = {**record.conditions, "area_range": list(bounds), "boxes": found.count}
+    return replace(record, metric=f"ap_{name}", value=found.value, conditions=conditions)
 
 
 def cell_folder(folder: Path, detector: str, seed: int) -> Path:

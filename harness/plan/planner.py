@@ -114,6 +114,7 @@ def _inside(manifest: Manifest, outer: KeyPath) -> Place:
 
 def _check_metrics(manifest: Manifest, suite: Suite, meters: Sequence[MeterPart]) -> None:
     known = [metric for m in meters for metric in m.meter.metrics]
+    known += [f"ap_{name}" for name in suite.report.area_ranges if "ap" in known]
     for i, column in enumerate(suite.columns):
         if column not in known:
             raise UserError(

@@ -77,12 +77,19 @@ def make_column(metric: str, unit: str, higher_is_better: bool | None) -> Column
     is_ap = unit == "AP"
     return Column(
         metric,
-        TITLES.get(metric, metric.replace("_", " ")),
+        title_of(metric),
         "%" if is_ap else unit,
         100.0 if is_ap else 1.0,
         DIGITS.get(unit, 2),
         higher_is_better,
     )
+
+
+def title_of(metric: str) -> str:
+    """What a metric is called: "AP-tiny" for "ap_tiny", an area range of a manifest."""
+    if metric not in TITLES and metric.startswith("ap_"):
+        return f"AP-{metric.removeprefix('ap_')}"
+    return TITLES.get(metric, metric.replace("_", " "))
 
 
 def notes_of(frame: pd.DataFrame, metrics: list[str]) -> list[str]:
@@ -105,7 +112,7 @@ def warnings_of(frame: pd.DataFrame, metrics: list[str]) -> list[str]:
     notes = []
     for warning, rows in shown.groupby("warnings", sort=False):
         who = ", ".join(dict.fromkeys(rows["detector"]))
-        what = ", ".join(dict.fromkeys(TITLES.get(m, m) for m in rows["metric"]))
+        what = ", ".join(dict.fromkeys(title_of(m) for m in rows["metric"]))
         notes.append(f"{what} of {who}: {warning}")
     return notes
 

@@ -181,3 +181,20 @@ def test_another_limit_on_detections_gives_no_intervals(cli, copied: Path):
     assert run.analyses == {}
     [note] = run.notes
     assert "they are of 100 detections an image, this AP of 50" in note
+
+
+def test_area_ranges_of_the_manifest_become_metrics(cli, copied: Path):
+    ranges = "report={area_ranges: {tiny: [0, 200]}}"
+    columns = "columns=[ap, ap_tiny, parameters]"
+    done = cli(
+        "run", "m.yaml", "--resume", "--run-id", "done", "--stages", "evaluate",
+        "--set", ranges, "--set", columns,
+    )  # fmt: skip
+    assert done.code == 0
+    assert "AP-tiny" in done.out
+    run = read_run(copied)
+    [row] = [r for r in run.frame.itertuples() if r.metric == "ap_tiny"]
+    assert row.value == pytest.approx(run.analyses["tiny", 0].metrics["ap_tiny"].value)
+    assert json.loads(row.conditions)["boxes"] == 4
+    assert "ap_tiny" in (copied / "results.csv").read_text()
+    assert "ap_tiny" not in (copied / "records.jsonl").read_text()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from harness.analysis.claims import ClaimVerdict, judge_claims
 from harness.analysis.run import Run
-from harness.report.cells import TITLES
+from harness.report.cells import title_of
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def _shown(judged: ClaimVerdict) -> Claim:
     low, high = show_amount(judged.low, judged.unit), show_amount(judged.high, judged.unit)
     return Claim(
         detector=claim.detector,
-        metric=TITLES.get(claim.metric, claim.metric.replace("_", " ")),
+        metric=title_of(claim.metric),
         published=show_amount(claim.value, claim.unit, claim.decimals),
         split=claim.split,
         source=claim.source,

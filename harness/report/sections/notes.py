@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from harness.analysis.run import Run
 from harness.analysis.validity import LEVELS
-from harness.report.cells import TITLES, conditions_of, warnings_of
+from harness.report.cells import conditions_of, title_of, warnings_of
 from harness.report.sections.measured import Board
 
 
@@ -74,7 +74,7 @@ def _doubts(board: Board, places: list[tuple[str, str]]) -> tuple[Doubt, ...]:
 
 
 def _titles(metrics: list[str]) -> str:
-    return _names([TITLES.get(metric, metric.replace("_", " ")) for metric in metrics])
+    return _names([title_of(metric) for metric in metrics])
 
 
 def _names(names: list[str]) -> str:
