@@ -60,6 +60,7 @@ AP = Protocol(
         "iou_thresholds": "IoU thresholds",
         "max_detections": "detections counted an image",
         "area": "area that decides the size",
+        "area_range": "area range",
     },
     own={"input": "input", **SELECTION, "precision": "precision"},
 )
