@@ -9,7 +9,6 @@ from typing import Any
 import pandas as pd
 from pydantic import ValidationError
 
-from harness import __version__
 from harness.analysis.boxes import MAX_DETECTIONS
 from harness.analysis.cell import analyse_cell
 from harness.analysis.store import load_or_make
@@ -24,6 +23,9 @@ from harness.records.record import Record
 from harness.records.store import read_records
 from harness.stages.inputs import EvaluationInput, GroundTruth
 from harness.stages.scoring import read_detections, restrict
+
+VERSION = 2  # of the analyses: another one makes those that were kept anew
+PLANNED = {"suite", "profile", "detectors", "data", "data_fingerprint", "evaluate", "cells"}
 
 Place = tuple[str, int]  # detector, seed
 Json = Mapping[str, Any]
@@ -87,7 +89,7 @@ def read_run(folder: Path, *, data_root: str | None = None, resamples: int | Non
     Raises:
         UserError: the folder holds no run, or its files cannot be read.
     """
-    plan = _read_json(folder / "plan.json", "a run folder has one")
+    plan = _read_plan(folder / "plan.json")
     records = read_records(folder / "records.jsonl") if _has_records(folder) else []
     validation = find_validation(plan, data_root)
     settings = _settings(plan, folder / "plan.json", resamples)
@@ -101,6 +103,12 @@ def read_run(folder: Path, *, data_root: str | None = None, resamples: int | Non
         analyses[place], problem = made
         notes += [f"{place[0]} seed {place[1]}: {problem}"] if problem else []
     records = with_ranges(records, analyses, settings)
+    training = {}
+    for place, path in _logs(folder).items():
+        try:
+            training[place] = tuple(_whole_lines(path))
+        except ValueError as error:
+            notes.append(f"{place[0]} seed {place[1]}: {path.name} cannot be read ({error})")
     return Run(
         folder=folder,
         plan=plan,
@@ -108,7 +116,7 @@ def read_run(folder: Path, *, data_root: str | None = None, resamples: int | Non
         records=tuple(records),
         frame=to_frame(records),
         analyses=analyses,
-        training=_training(folder),
+        training=training,
         truth=validation.truth,
         images=validation.images,
         annotations=validation.annotations,
@@ -177,14 +185,17 @@ def _analyse(
         return f"no intervals: they are of {MAX_DETECTIONS} detections an image, this AP of {limit}"
     chosen = truth.image_ids[: plan["evaluate"]["max_images"]]
     resize = record.conditions.get("input") or _old_resize(plan["detectors"][place[0]])
-    inputs = [hash_file(path), truth.sha256, len(chosen), resize, __version__]
+    inputs = [hash_file(path), truth.sha256, len(chosen), resize, VERSION]
     key = digest([*inputs, settings.model_dump(exclude={"gallery"})])
 
     def make() -> CellAnalysis:
         given = restrict(EvaluationInput(truth, read_detections(path, truth)), chosen)
         return analyse_cell(given, resize, settings)
 
-    return load_or_make(path.with_name("analysis.json"), key, make)
+    try:
+        return load_or_make(path.with_name("analysis.json"), key, make)
+    except UserError as error:
+        return f"no intervals: {error}"
 
 
 def _old_resize(detector: Json) -> Json | None:
@@ -208,11 +219,12 @@ def _environments(folder: Path) -> dict[str, Json]:
     return {path.stem: _read_json(path, "") for path in files}
 
 
-def _training(folder: Path) -> dict[Place, tuple[Json, ...]]:
+def _logs(folder: Path) -> dict[Place, Path]:
     found = {}
     for path in sorted(folder.glob("cells/*/seed*/train_log.jsonl")):
-        place = (path.parent.parent.name, int(path.parent.name.removeprefix("seed")))
-        found[place] = tuple(_whole_lines(path))
+        seed = path.parent.name.removeprefix("seed")
+        if seed.isdecimal():
+            found[path.parent.parent.name, int(seed)] = path
     return found
 
 
@@ -221,6 +233,14 @@ def _whole_lines(path: Path) -> Iterator[Json]:
     text = path.read_text()
     for line in text[: text.rfind("\n") + 1].splitlines():
         yield json.loads(line)
+
+
+def _read_plan(path: Path) -> Json:
+    plan = _read_json(path, "a run folder has one")
+    missing = PLANNED - set(plan) if isinstance(plan, dict) else PLANNED
+    if missing:
+        raise UserError(f"is no run's plan: it lacks {', '.join(sorted(missing))}", where=path)
+    return plan
 
 
 def _read_json(path: Path, mend: str) -> Json:

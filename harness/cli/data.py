@@ -28,6 +28,11 @@ def data(
     plugins: o.Plugins = [],  # noqa: B006
 ) -> None:
     """Show object sizes at each detector's input, and what its anchors and strides make of them."""
+    from harness.errors import UserError
+
+    if not suite.is_file():
+        mend = "name the manifest of your detectors with --suite"
+        raise UserError("no such file", where=suite, mend=mend)
     from rich.console import Console
 
     from harness.analysis.objects import count_data, original_sizes

@@ -22,8 +22,11 @@ def report(
     import sys
 
     from harness.analysis.run import read_run
+    from harness.errors import UserError
     from harness.report.page import write_page
 
+    if out is not None and out.is_dir():
+        raise UserError(f"'{out}' is a folder", where="--out", mend="the name of a file")
     read = read_run(run, data_root=data, resamples=resamples)
     for note in read.notes:
         print(f"harness: note: {note}", file=sys.stderr)

@@ -1,9 +1,10 @@
 """A whole run: from a plan to records, a table and a page."""
 
 import signal
+import sys
 import time
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -56,7 +57,7 @@ def run_plan(plan: Plan, *, device: str, run_id: str | None, resume: bool, resul
                 for (name, seed), cells in groupby(plan.cells, lambda c: (c.detector, c.seed)):
                     session.run_detector(name, seed, list(cells), report)
         except KeyboardInterrupt as stop:
-            session.write_reports()
+            session.refresh_reports(lambda line: print(f"harness: note: {line}", file=sys.stderr))
             continued = f"--resume --run-id {session.folder.run_id} continues"
             raise Interrupted(_signal_of(stop), f"interrupted; {continued}") from stop
     session.write_reports()
@@ -112,7 +113,6 @@ class Session:
                     report.finish(str(cell), "kept")
                     continue
                 weighted = self._run_cell(cell, weighted, report)
-                self._refresh_reports(report)
             except KeyboardInterrupt:
                 self._record_end(cell, "interrupted", "by a signal; --resume continues")
                 raise
@@ -124,6 +124,8 @@ class Session:
                     raise  # the other processes wait for this one: torchrun must end them all
                 if cell.stage == "train" or weighted is None:
                     return self._skip(cells[cells.index(cell) + 1 :], report)
+            else:
+                self.refresh_reports(report.note)  # an interruption from here on is no cell's
         return None
 
     def _explain(self, cell: Cell, error: BaseException) -> str:
@@ -202,15 +204,15 @@ class Session:
             "weights": weights,
         }
 
-    def _refresh_reports(self, report: Reporter) -> None:
+    def refresh_reports(self, note: Callable[[str], None]) -> None:
         """What was measured stands in the records: a page that cannot be made harms no cell.
 
-        At the end of the run the same mistake is raised.
+        At the end of a whole run the same mistake is raised.
         """
         try:
             self.write_reports()
         except Exception as error:
-            report.note(f"the report is not written: {type(error).__name__}: {error}")
+            note(f"the report is not written: {type(error).__name__}: {error}")
 
     def write_reports(self) -> None:
         """results.csv and report.html, anew from all records."""

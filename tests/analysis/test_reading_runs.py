@@ -151,7 +151,7 @@ def test_a_plan_of_an_older_harness(copied: Path):
     assert ("tiny", 0) in run.analyses
 
 
-@pytest.mark.parametrize("content", [None, "{", "[1"])
+@pytest.mark.parametrize("content", [None, "{", "[1", "{}", "[]", "3"])
 def test_a_folder_without_a_plan_is_no_run(tmp_path: Path, content: str | None):
     if content is not None:
         (tmp_path / "plan.json").write_text(content)
@@ -198,3 +198,25 @@ def test_area_ranges_of_the_manifest_become_metrics(cli, copied: Path):
     assert json.loads(row.conditions)["boxes"] == 4
     assert "ap_tiny" in (copied / "results.csv").read_text()
     assert "ap_tiny" not in (copied / "records.jsonl").read_text()
+
+
+@pytest.mark.parametrize("content", ["[{]", "{}", '[{"image_id": 999}]'])
+def test_spoilt_detections_are_their_cells_note(copied: Path, content: str):
+    (copied / "cells" / "tiny" / "seed0" / "detections.json").write_text(content)
+    run = read_run(copied)
+    assert run.analyses == {}
+    [note] = run.notes
+    assert note.startswith("tiny seed 0: no intervals: ")
+    assert "detections.json" in note
+    assert len(run.frame)
+
+
+def test_a_spoilt_training_log_is_a_note(copied: Path):
+    (copied / "cells" / "tiny" / "seed0" / "train_log.jsonl").write_text("{\n")
+    other = copied / "cells" / "tiny" / "seedling"
+    other.mkdir()
+    (other / "train_log.jsonl").write_text("{\n")
+    run = read_run(copied)
+    assert run.training == {}
+    [note] = run.notes
+    assert note.startswith("tiny seed 0: train_log.jsonl cannot be read")

@@ -23,3 +23,26 @@ def test_a_page_that_cannot_be_made_harms_no_cell(
     ends = [r for r in read_records(run / "records.jsonl") if r.kind == "cell"]
     assert [(r.stage, r.status) for r in ends] == [("evaluate", "ok"), ("cost", "ok")]
     assert len(load_results(run / "results.csv"))
+
+
+def test_an_interruption_of_the_page_is_not_the_cells(
+    cli, tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+):
+    written: list[Path] = []
+
+    def interrupt_once(path: Path, run: object) -> None:
+        written.append(path)
+        if len(written) == 1:
+            raise KeyboardInterrupt
+
+    write_manifest(tmp_path / "m.yaml", data)
+    monkeypatch.setattr("harness.run.session.write_page", interrupt_once)
+    done = cli("run", "m.yaml", "--stages", "evaluate,cost", "--run-id", "r")
+    assert done.code == 130
+    assert len(written) == 2
+    [end] = [
+        r
+        for r in read_records(tmp_path / "results" / "tiny" / "r" / "records.jsonl")
+        if r.kind == "cell"
+    ]
+    assert (end.stage, end.status) == ("evaluate", "ok")
