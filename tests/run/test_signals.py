@@ -71,12 +71,12 @@ def test_interruptions_at_every_stage_lose_nothing(cli, tmp_path: Path, data: Pa
     assert ends(tmp_path) == {"train": "interrupted"}
 
     resumed = ["--resume", *steps]
-    code, err = interrupt(tmp_path, signal.SIGINT, "tiny seed 0 train: ok", *resumed, network=LONG)
+    code, err = interrupt(tmp_path, signal.SIGINT, "] tiny seed 0 evaluate", *resumed, network=LONG)
     assert code == 130, err
     assert ends(tmp_path) == {"train": "ok", "evaluate": "interrupted"}
 
     endless = [*resumed, "--set", "latency.runs=100000000"]
-    code, err = interrupt(tmp_path, signal.SIGTERM, "tiny seed 0 cost: ok", *endless)
+    code, err = interrupt(tmp_path, signal.SIGTERM, "] tiny seed 0 latency", *endless)
     assert code == 143, err
     assert ends(tmp_path) == {
         "train": "ok", "evaluate": "ok", "cost": "ok", "latency": "interrupted",
