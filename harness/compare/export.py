@@ -19,7 +19,7 @@ from harness.analysis.validity import samples_behind
 from harness.analysis.validity_rules import percent_of
 from harness.errors import UserError
 from harness.files import write_atomic
-from harness.records.frame import COLUMNS, latest, load_results, to_frame
+from harness.records.frame import COLUMNS, latest, to_frame
 from harness.records.record import Record
 from harness.records.store import read_records
 
@@ -48,17 +48,20 @@ SAMPLE_TYPES: Mapping[str, str] = {
 SQL = {"string": "TEXT", "Int64": "INTEGER", "Float64": "REAL", "boolean": "INTEGER"}
 SCHEMAS = {"measurements": TYPES, "samples": SAMPLE_TYPES}
 FORMATS = (".parquet", ".csv", ".sqlite")
+NEEDED = ("detector", "metric", "value")  # of a table of measurements
 Table = pd.DataFrame
 
 
 def collect(path: Path) -> tuple[Table, Table]:
-    """Measurements and samples of a run folder, a folder of runs, a records.jsonl or a results.csv.
+    """Measurements and samples of a run folder, a folder of runs, a records.jsonl or a table.
+
+    A table is a results.csv, what `write_table` wrote, or any other that has `NEEDED`.
 
     Raises:
         UserError: there are none, or they cannot be read.
     """
-    if path.suffix == ".csv":
-        return _typed(load_results(path), TYPES), _typed(pd.DataFrame(), SAMPLE_TYPES)
+    if path.suffix in FORMATS:
+        return read_table(path), _typed(pd.DataFrame(), SAMPLE_TYPES)
     tables = [_collect_run(file) for file in _record_files(path)]
     return (
         _typed(pd.concat([t for t, _ in tables], ignore_index=True), TYPES),
@@ -98,19 +101,34 @@ def read_table(path: Path, name: str = "measurements") -> Table:
     check_format(path)
     try:
         if path.suffix == ".sqlite":
-            return _typed(_from_sqlite(path, name), types)
-        if path.suffix == ".parquet":
-            return _typed(pd.read_parquet(path), types)
-        numbers = [column for column, kind in types.items() if kind != "string"]
-        frame = pd.read_csv(
-            path,
-            dtype=dict.fromkeys(types, str),
-            keep_default_na=False,
-            na_values={column: [""] for column in numbers},
-        )
+            frame = _from_sqlite(path, name)
+        elif path.suffix == ".parquet":
+            frame = pd.read_parquet(path)
+        else:
+            frame = _from_csv(path, types)
+        check_columns(frame, path, name)
         return _typed(frame, types)
     except (OSError, ValueError, sqlite3.Error) as error:
         raise UserError(f"cannot be read ({error})", where=path) from error
+
+
+def _from_csv(path: Path, types: Mapping[str, str]) -> Table:
+    numbers = [column for column, kind in types.items() if kind != "string"]
+    return pd.read_csv(
+        path,
+        dtype=dict.fromkeys(types, str),
+        keep_default_na=False,
+        na_values={column: [""] for column in numbers},
+    )
+
+
+def check_columns(frame: Table, path: Path, name: str = "measurements") -> None:
+    """Raises UserError where a column is absent that a table cannot do without."""
+    needed = NEEDED if name == "measurements" else tuple(SAMPLE_TYPES)
+    absent = [column for column in needed if column not in frame.columns]
+    if absent:
+        mend = f"a table of {name} has the columns {', '.join(needed)}"
+        raise UserError(f"has no column '{absent[0]}'", where=path, mend=mend)
 
 
 def check_format(path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from harness.analysis.run import Run, read_run
 from harness.compare.benchmarks import read_benchmarks
+from harness.compare.export import FORMATS
 from harness.compare.figures import make_figures
 from harness.compare.table_files import read_table
 from harness.compare.types import Figure, Side
@@ -14,7 +15,9 @@ from harness.records.frame import latest
 from harness.records.record import Record
 from harness.records.store import read_records
 
-KINDS = "a run folder, a results.csv, a records.jsonl or a pytest-benchmark JSON file"
+KINDS = (
+    "a run folder, a records.jsonl, a table (.csv, .parquet, .sqlite) or a pytest-benchmark JSON"
+)
 
 
 def read_sides(given: Sequence[str], resamples: int | None = None) -> tuple[Side, ...]:
@@ -58,10 +61,12 @@ def read_side(path: Path, resamples: int | None = None) -> Side:
         return _read_folder(path, resamples)
     if not path.exists():
         raise UserError("does not exist", where=path, mend=f"give {KINDS}")
-    if path.suffix == ".csv":
+    if path.suffix in FORMATS:
         return read_table(path)
     if path.suffix == ".json":
         return read_benchmarks(path)
+    if path.suffix != ".jsonl":
+        raise UserError("is nothing that can be compared", where=path, mend=f"give {KINDS}")
     return make_side(path, read_records(path))
 
 

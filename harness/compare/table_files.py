@@ -1,4 +1,4 @@
-"""Results in a CSV: a run's results.csv, or a shorter table with detector, metric and value."""
+"""Results in a table: a run's results.csv, an export, or less, with detector, metric and value."""
 
 import json
 import math
@@ -9,10 +9,10 @@ from typing import Any
 import pandas as pd
 
 from harness.analysis.families import family_of
+from harness.compare import export
 from harness.compare.types import Figure, Side
 from harness.errors import UserError
 
-NEEDED = ("detector", "metric", "value")
 # Where a table does not say which way is better.
 BETTER: Mapping[str, bool] = {
     "ap": True,
@@ -26,19 +26,16 @@ BETTER: Mapping[str, bool] = {
 
 
 def read_table(path: Path) -> Side:
-    """Read a CSV; columns that it lacks are unknown.
+    """Read a CSV, Parquet or SQLite file; columns that it lacks are unknown.
 
     Raises:
-        UserError: it cannot be read, lacks one of `NEEDED`, or a value is no number.
+        UserError: it cannot be read, lacks a column, holds several runs, or a value is no number.
     """
-    try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise UserError(f"cannot be read ({error})", where=path) from error
-    absent = [name for name in NEEDED if name not in frame.columns]
-    if absent:
-        mend = f"a table of results has the columns {', '.join(NEEDED)}"
-        raise UserError(f"has no column '{absent[0]}'", where=path, mend=mend)
+    frame = _as_text(path)
+    runs = dict.fromkeys(filter(None, frame["run"])) if "run" in frame.columns else {}
+    if len(runs) > 1:
+        found = f"holds {len(runs)} runs: {', '.join(runs)}"
+        raise UserError(found, where=path, mend="compare the runs' folders, or export one of them")
     rows = [
         (number, {str(key): str(value) for key, value in row.items()})
         for number, row in enumerate(frame.to_dict("records"), 2)
@@ -47,10 +44,23 @@ def read_table(path: Path) -> Side:
     for number, row in rows:
         if row["metric"] and not row.get("scope"):
             _add(figures.setdefault(row["detector"], {}), row, f"{path}:{number}")
-    notes = [f"{path}: a CSV keeps neither samples nor detections, so the noise is unknown"]
-    if "conditions" not in frame.columns:
+    notes = [f"{path}: a table keeps neither samples nor detections, so the noise is unknown"]
+    if not any(row.get("conditions") for _, row in rows):
         notes.append(f"{path}: it does not say under which conditions its numbers were measured")
     return Side(name=path.stem, path=str(path), figures=figures, notes=tuple(notes))
+
+
+def _as_text(path: Path) -> pd.DataFrame:
+    """Every cell as a CSV has it."""
+    if path.suffix != ".csv":
+        table = export.read_table(path)
+        return table.astype(object).where(table.notna(), "").map(str)
+    try:
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot be read ({error})", where=path) from error
+    export.check_columns(frame, path)
+    return frame
 
 
 def _add(figures: dict[str, Figure], row: Mapping[str, str], where: str) -> None:

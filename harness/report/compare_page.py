@@ -10,7 +10,7 @@ from harness import __version__
 from harness.compare.types import NOT_COMPARED, Change, Comparison, GateResult, Row
 from harness.files import write_text
 from harness.report.cells import Column
-from harness.report.changes import best_side, column_of, doubts, lone_lines, value_mark
+from harness.report.changes import best_side, column_of, lone_lines, reasons, value_mark
 from harness.report.sections.differences import show_p
 from harness.report.sections.measured import show_signed
 from harness.report.sections.state import show_time
@@ -42,6 +42,9 @@ WORDS = {
 }
 
 
+SHOWN_MISMATCHES = 2
+
+
 @dataclass(frozen=True)
 class ShownValue:
     """A side's value; `mark` is "" unless it is in doubt, for the reasons in `doubts`."""
@@ -66,6 +69,7 @@ class ShownChange:
     ratio: str
     p: str
     why: tuple[str, ...]
+    doubted: bool
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,7 @@ def render_comparison(comparison: Comparison, now: datetime | None = None) -> st
         now: when the page says that it was written.
     """
     rows = [_row(comparison.sides, row) for row in comparison.common_rows]
-    notes = [*lone_lines(comparison), *doubts(comparison), *comparison.notes]
+    notes = [*lone_lines(comparison), *reasons(comparison), *comparison.notes]
     there = {"gates": comparison.gates, "notes": notes}
     return template("compare.html").render(
         contents=[(id, words) for id, words in CONTENTS.items() if there.get(id, True)],
@@ -112,7 +116,8 @@ def render_comparison(comparison: Comparison, now: datetime | None = None) -> st
         others=comparison.sides[1:],
         tallies=[_tally(name, i, rows) for i, name in enumerate(comparison.sides[1:])],
         rows=rows,
-        gates=[(gate, _mark(gate)) for gate in comparison.gates],
+        gates=[_gate(gate) for gate in comparison.gates],
+        doubted=any(c.doubted for row in rows for c in row.changes),
         notes=notes,
         swatches=swatches(list(dict.fromkeys(row.detector for row in rows if row.detector))),
         written=show_time((now or datetime.now(UTC)).timestamp()),
@@ -124,7 +129,7 @@ def _row(sides: tuple[str, ...], row: Row) -> ShownRow:
     column = column_of(row)
     base, *values = [_value(column, row, number) for number in range(len(sides))]
     changes = tuple(
-        _change(column, side, value, change)
+        _change(column, side, value, change, doubted=bool(base.mark or value.mark))
         for side, value, change in zip(sides[1:], values, row.changes, strict=True)
     )
     return ShownRow(row.detector, column.title, column.unit, base, changes)
@@ -136,7 +141,9 @@ def _value(column: Column, row: Row, side: int) -> ShownValue:
     return ShownValue(column.show(row.values[side]), side == best_side(row), mark, why)
 
 
-def _change(column: Column, side: str, value: ShownValue, change: Change) -> ShownChange:
+def _change(
+    column: Column, side: str, value: ShownValue, change: Change, *, doubted: bool
+) -> ShownChange:
     refused = change.verdict in NOT_COMPARED
     low, high = (_signed(column, end) for end in (change.low, change.high))
     return ShownChange(
@@ -146,14 +153,23 @@ def _change(column: Column, side: str, value: ShownValue, change: Change) -> Sho
         sign=SIGNS[change.verdict],
         words=WORDS[change.verdict],
         difference="" if refused else _signed(column, change.value),
-        interval="" if refused or math.isnan(change.low) else f"[{low}, {high}]",
-        ratio="" if refused or math.isnan(change.ratio) else f"{change.ratio:.3f}x",
+        interval=f"[{low}, {high}]" if not refused and change.low < change.high else "",
+        ratio=""
+        if refused or change.verdict == "equal" or math.isnan(change.ratio)
+        else f"{change.ratio:.3f}x",
         p="" if refused else show_p(change.p),
         why=tuple(_reasons(change)),
+        doubted=doubted,
     )
 
 
 def _reasons(change: Change) -> Iterator[str]:
+    """As much as a cell can hold; the notes say it all."""
+    if len(change.mismatches) > SHOWN_MISMATCHES:
+        names = [mismatch.name for mismatch in change.mismatches]
+        more = len(names) - SHOWN_MISMATCHES
+        yield f"measured with other {', '.join(names[:SHOWN_MISMATCHES])} and {more} more"
+        return
     for mismatch in change.mismatches:
         yield f"{mismatch}" if change.verdict == "refused" else f"allowed: {mismatch}"
     if change.note:
@@ -171,7 +187,11 @@ def _tally(side: str, place: int, rows: list[ShownRow]) -> Tally:
         for verdict, words in WORDS.items()
     ]
     real = [
-        (change.verdict, f"{row.detector} {row.metric} {change.difference} {_spoken(row)}".strip())
+        (
+            change.verdict,
+            f"{row.detector} {row.metric} {change.difference} {_spoken(row)}".strip()
+            + ", in doubt" * change.doubted,
+        )
         for row, change in changes
         if change.verdict in ("better", "worse")
     ]
@@ -183,5 +203,8 @@ def _spoken(row: ShownRow) -> str:
     return "points" if row.unit == "%" else row.unit
 
 
-def _mark(gate: GateResult) -> str:
-    return {"passed": "better", "missed": "worse", "not evaluable": "noise"}[gate.verdict]
+def _gate(gate: GateResult) -> tuple[GateResult, str, str]:
+    """With its colour and its line less what stands in front of it."""
+    colour = {"passed": "better", "missed": "worse", "not evaluable": "noise"}[gate.verdict]
+    line = gate.line.removeprefix(f"gate {gate.gate}: ")
+    return gate, colour, line.replace(f"{gate.verdict}: ", "", 1)

@@ -9,6 +9,7 @@ import pytest
 from making_sides import LATENCY, counted, timed, write_records
 from pandas.testing import assert_frame_equal
 
+from harness.compare.comparison import compare_sides
 from harness.compare.export import (
     FORMATS,
     SAMPLE_TYPES,
@@ -17,6 +18,7 @@ from harness.compare.export import (
     read_table,
     write_table,
 )
+from harness.compare.sources import read_side, read_sides
 from harness.errors import UserError
 from harness.records.frame import COLUMNS, load_results
 from harness.records.measurement import Measurement
@@ -96,6 +98,50 @@ def test_a_csv_can_be_brought_into_another_format(run: Path, tmp_path: Path):
     assert len(measurements) == 3
     assert len(samples) == 0
     assert measurements["detector"].tolist() == ["NA"] * 3
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+def test_an_export_can_be_exported_and_compared_again(run: Path, tmp_path: Path, ending: str):
+    measurements, _ = collect(run)
+    file = tmp_path / f"out{ending}"
+    write_table(file, {"measurements": measurements})
+    assert_frame_equal(collect(file)[0], measurements, check_exact=True)
+    figures = read_side(file).figures["NA"]
+    assert figures[LATENCY].value == 0.1 + 0.2
+    assert figures[LATENCY].conditions == {"device": "cpu"}
+    assert figures[LATENCY].higher_is_better is False
+    found = compare_sides(read_sides([str(run), str(file)]), ["latency", "macs"])
+    assert [row.changes[0].verdict for row in found.rows] == ["unknown", "equal"]
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+def test_an_export_of_two_runs_is_no_side(run: Path, tmp_path: Path, ending: str):
+    write_records(tmp_path / "two", {"b": [counted(6)]})
+    file = tmp_path / f"out{ending}"
+    write_table(file, {"measurements": collect(tmp_path)[0]})
+    with pytest.raises(UserError, match="holds 2 runs: one, two"):
+        read_side(file)
+
+
+@pytest.mark.parametrize("name", ["quick.csv", "bccd.csv", "coco80.csv"])
+def test_the_committed_tables_can_be_exported(name: str, tmp_path: Path):
+    measurements, _ = collect(Path(__file__).parents[2] / "results" / name)
+    assert measurements["value"].notna().any()
+    assert measurements["run"].unique().tolist() == [""]
+    write_table(tmp_path / "m.sqlite", {"measurements": measurements})
+    assert_frame_equal(read_table(tmp_path / "m.sqlite"), measurements, check_exact=True)
+
+
+@pytest.mark.parametrize(("ending", "said"), [(".csv", "no column"), (".sqlite", "no such table")])
+def test_other_tables_are_the_users_mistake(run: Path, tmp_path: Path, ending: str, said: str):
+    file = tmp_path / f"samples{ending}"
+    samples = collect(run)[1]
+    if ending == ".csv":
+        samples = samples.rename(columns={"value": "time"})
+    write_table(file, {"samples": samples})
+    for read in (read_side, collect):
+        with pytest.raises(UserError, match=said):
+            read(file)
 
 
 def test_what_cannot_be_is_the_users_mistake(run: Path, tmp_path: Path):

@@ -101,6 +101,9 @@ def test_what_is_no_side_is_the_users_mistake(run: Path, tmp_path: Path):
         read_side(tmp_path / "none")
     with pytest.raises(UserError, match="in it are the runs one"):
         read_side(tmp_path)
+    (tmp_path / "x.txt").write_text("something")
+    with pytest.raises(UserError, match="give a run folder"):
+        read_side(tmp_path / "x.txt")
     (tmp_path / "x.json").write_text(json.dumps({"some": "thing"}))
     with pytest.raises(UserError, match="no file of pytest-benchmark"):
         read_side(tmp_path / "x.json")

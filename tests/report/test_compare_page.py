@@ -77,6 +77,47 @@ def test_only_real_differences_stand_in_short(comparison: Comparison) -> None:
     assert "1 inside the noise" in short
 
 
+def test_a_value_in_doubt_is_marked_and_its_reason_stands_in_the_notes() -> None:
+    doubt = "only 9 objects stand behind it"
+    doubted = row(
+        "ap", (0.5, 0.6), Change("better", 0.1, 1.2, 0.08, 0.12, 0.01), best=(1,),
+        levels=("valid", "doubtful"), doubts=((), (doubt,)),
+    )  # fmt: skip
+    page = render_comparison(Comparison(("base", "other"), ("a", "b"), (doubted,)))
+    assert page.count(f'title="{doubt}"') == 1
+    assert "tinydet_s AP +10.0 points, in doubt" in page
+    assert f"tinydet_s AP: ! {doubt} (other)" in page[page.index('id="notes"') :]
+
+
+def test_an_invalid_value_is_neither_best_nor_different() -> None:
+    invalid = row(
+        "ap", (0.5, 0.9), Change("invalid", note="other: the weights are random"),
+        levels=("valid", "invalid"), doubts=((), ("the weights are random",)),
+    )  # fmt: skip
+    page = render_comparison(Comparison(("base", "other"), ("a", "b"), (invalid,)))
+    assert cells(page)["tinydet_s AP"] == ["%", "50.0", "90.0", "invalid"]
+    assert "Nothing is really better or worse" in page
+    assert "(best)" not in page
+
+
+def test_detectors_without_an_opposite_stand_in_the_notes_only(comparison: Comparison) -> None:
+    lone = Comparison(
+        comparison.sides, comparison.paths, comparison.rows, lone=(("tinydet_m", ("base",)),)
+    )
+    page = render_comparison(lone)
+    assert "tinydet_m AP" not in cells(page)
+    assert "only in base: tinydet_m" in page
+
+
+def test_many_differing_conditions_are_told_in_the_notes(comparison: Comparison) -> None:
+    names = ("images", "evaluator", "area")
+    refused = Change("refused", mismatches=tuple(Mismatch(n, "1", "2") for n in names))
+    bare = Comparison(comparison.sides, comparison.paths, (row("ap", (0.5, 0.6), refused),))
+    page = render_comparison(bare)
+    assert page.count("measured with other images, evaluator and 1 more") == 1
+    assert page.count("images: 1 against 2; evaluator: 1 against 2; area: 1 against 2") == 1
+
+
 def test_gates_carry_their_verdict(comparison: Comparison) -> None:
     page = render_comparison(comparison)
     assert re.findall(r'class="gain (\w+)">(missed|passed)<', page) == [
@@ -86,7 +127,7 @@ def test_gates_carry_their_verdict(comparison: Comparison) -> None:
 
 
 def test_sections_without_content_are_left_out(comparison: Comparison) -> None:
-    bare = Comparison(comparison.sides, comparison.paths, comparison.rows)
+    bare = Comparison(comparison.sides, comparison.paths, comparison.rows[:2])
     page = render_comparison(bare)
     assert 'id="gates"' not in page
     assert 'href="#notes"' not in page
