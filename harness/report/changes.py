@@ -96,8 +96,13 @@ def legend(comparison: Comparison) -> str:
 
 def reasons(comparison: Comparison) -> Iterator[str]:
     """Why rows are refused or marked and what else is to be known of them, each reason once."""
-    yield from _collect(comparison, _change_reasons)
+    yield from change_reasons(comparison)
     yield from doubts(comparison)
+
+
+def change_reasons(comparison: Comparison) -> Iterator[str]:
+    """Why differences are refused or marked, each reason once."""
+    yield from _collect(comparison, _change_reasons)
 
 
 def doubts(comparison: Comparison) -> Iterator[str]:
@@ -119,7 +124,8 @@ def units_line(comparison: Comparison) -> str:
     rows = [r for r in comparison.common_rows if any(not math.isnan(c.value) for c in r.changes)]
     others = [row for row in rows if row.unit != "AP"]
     timed = any(c.low < c.high for row in others for c in row.changes)
-    said = ["AP in points, 95 % intervals over images by paired bootstrap"]
+    paired = any(c.low <= c.high for r in rows if r.unit == "AP" for c in r.changes)
+    said = ["AP in points" + ", 95 % intervals over images by paired bootstrap" * paired]
     said = said if len(others) < len(rows) else []
     if others:
         percent = "percent of the base" if not said else "all else in percent of the base"

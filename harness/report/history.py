@@ -15,7 +15,14 @@ from rich.text import Text
 from harness.compare.history import Line, Point
 from harness.compare.types import Change, Comparison, Row
 from harness.files import write_text
-from harness.report.changes import column_of, legend, reasons, show_change, value_mark
+from harness.report.changes import (
+    change_reasons,
+    column_of,
+    doubts,
+    legend,
+    show_change,
+    value_mark,
+)
 from harness.report.comparison import STYLES
 
 BLOCKS = "▁▂▃▄▅▆▇█"
@@ -46,9 +53,10 @@ def print_history(lines: Sequence[Line], console: Console) -> None:
     console.print(history_table(lines, narrow=console.width < NARROW))
     for line in lines:
         told = as_comparison(line)
-        for reason in reasons(told):
+        for reason in (*change_reasons(told), *doubts(_values(line))):
             console.print(Text(reason, style="dim"))
-    marks = dict.fromkeys(m for line in lines for m in legend(as_comparison(line)).split("; ") if m)
+    told_all = [told for line in lines for told in (as_comparison(line), _values(line))]
+    marks = dict.fromkeys(mark for told in told_all for mark in legend(told).split("; ") if mark)
     if marks:
         console.print(Text("; ".join(marks), style="dim"))
     width = max(len(line.detector) for line in lines)
@@ -137,6 +145,18 @@ def as_comparison(line: Line) -> Comparison:
         for before, point in zip(line.points, line.points[1:], strict=False)
     )
     return Comparison(sides=("", "to the run before"), paths=("", ""), rows=rows)
+
+
+def _values(line: Line) -> Comparison:
+    """All runs beside each other, for what is in doubt of each."""
+    runs = tuple(point.run for point in line.points)
+    row = Row(
+        line.detector, line.metric, line.unit, line.higher_is_better,
+        values=tuple(p.value for p in line.points), seeds=tuple(p.seeds for p in line.points),
+        changes=(), best=(), levels=tuple(p.level for p in line.points),
+        doubts=tuple(p.doubts for p in line.points),
+    )  # fmt: skip
+    return Comparison(sides=runs, paths=runs, rows=(row,))
 
 
 def _row(line: Line, before: Point, point: Point | None = None) -> Row:

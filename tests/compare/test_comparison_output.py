@@ -9,6 +9,7 @@ from rich.console import Console
 
 from harness.compare.comparison import Rules, compare_sides
 from harness.compare.types import Comparison
+from harness.report.changes import units_line
 from harness.report.comparison import print_comparison
 from harness.report.comparison_files import HEADER, render_markdown, write_csv
 
@@ -101,3 +102,9 @@ def test_the_csv_keeps_values_as_recorded(comparison: Comparison, tmp_path: Path
     assert float(rows[0]["low"]) < 0.05 < float(rows[0]["high"])
     assert rows[2]["mismatches"] == "device: cpu against cuda"
     assert rows[3]["other_value"] == ""
+
+
+def test_intervals_are_spoken_of_where_there_are_some(comparison: Comparison):
+    assert "paired bootstrap" in units_line(comparison)
+    unknown = compare_sides([side("a", d=[ap(0.3)]), side("b", d=[ap(0.4)])])
+    assert units_line(unknown) == "changes: AP in points"

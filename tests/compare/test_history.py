@@ -82,6 +82,19 @@ def test_the_table_fits(suite: Path, width: int):
     assert any("device: cpu against cuda" in line for line in lines)
 
 
+def test_doubts_name_their_runs_even_of_a_single_one(tmp_path: Path):
+    write_records(tmp_path / "r1", {"a": [timed(10, 10)], "b": [timed(10, 10)]})
+    write_records(tmp_path / "r2", {"a": [timed(10, 10)]}, time=2e9)
+    console = Console(width=120, force_terminal=False)
+    with console.capture() as captured:
+        print_history(trace(tmp_path), console)
+    lines = captured.get().splitlines()
+    assert "a latency: ! only 10 samples (r1, r2)" in lines
+    assert "b latency: ! only 10 samples (r1)" in lines
+    assert sum("10.0!" in line for line in lines) == 3
+    assert any("! doubtful" in line for line in lines)
+
+
 def test_blocks_go_from_the_lowest_to_the_highest():
     assert sparkline([0, 7]) == BLOCKS[0] + BLOCKS[7]
     assert sparkline([1, 1, 1]) == BLOCKS[3] * 3
