@@ -14,8 +14,9 @@ from harness.analysis.run import Run
 from harness.records.frame import to_frame
 from harness.report.sections.answer import COSTS, QUESTIONS, Answer, find_answer
 from harness.report.sections.bars import draw_bars
-from harness.report.sections.differences import find_gap, images_needed, show_p
+from harness.report.sections.differences import Gap, find_gap, hold_together, images_needed, show_p
 from harness.report.sections.front import on_front
+from harness.report.sections.matrix import compare_all
 from harness.report.sections.measured import make_board, show_signed
 
 METRICS = ("ap", "ap_small", *COSTS)
@@ -42,7 +43,7 @@ def test_names_the_best_and_says_from_whom_it_can_be_told(made: Run) -> None:
     assert best.interval.startswith("[")
     # 0.5 points ahead of tinydet_m, whose seeds lie among its own; 10.5 ahead of ssdlite320
     assert "Cannot be told from tinydet_m" in best.verdict
-    assert "Really better than tinydet_s and ssdlite320" in best.verdict
+    assert "Better than tinydet_s and ssdlite320 on these images." in best.verdict
     assert best.mood == "unsure"
     assert [gap.behind for gap, _ in best.gaps] == ["tinydet_m", "tinydet_s", "ssdlite320"]
     assert [gap.sign for gap, _ in best.gaps] == ["noise", "better", "better"]
@@ -75,7 +76,7 @@ def test_without_analyses_nothing_is_called_better(tmp_path: Path) -> None:
     best = answer_of(make_run(tmp_path / "old", analysed=False)).accuracy[0]
     assert best.interval == ""
     assert best.mood == "unsure"
-    assert "eally better" not in best.verdict
+    assert "etter than" not in best.verdict
     assert {gap.sign for gap, _ in best.gaps} == {"unknown"}
 
 
@@ -169,3 +170,58 @@ def test_signs(value: float, shown: str) -> None:
 )
 def test_p_values(p: float, shown: str) -> None:
     assert show_p(p) == shown
+
+
+def test_p_at_the_floor_of_the_resamples_is_a_bound(made: Run) -> None:
+    assert show_p(0.002, is_floor=True) == "≤ 0.002"
+    # ten points ahead: no resample of 200 turns that
+    assert find_gap(made, "tinydet_l", "ssdlite320", "ap").p.startswith("≤ 0.0")
+
+
+def gap_of(behind: str, p: float) -> Gap:
+    sign = "better" if p < 0.05 else "noise"
+    return Gap("a", behind, sign, "+1.0", "", "", "", chance=p)  # type: ignore[arg-type]
+
+
+def test_a_winner_has_to_hold_against_all_comparisons() -> None:
+    # Holm: 0.01 * 3 and 0.02 * 2 are under 0.05, 0.04 * 1 too
+    held = hold_together([gap_of("b", 0.04), gap_of("c", 0.01), gap_of("d", 0.02)])
+    assert [gap.sign for gap in held] == ["better"] * 3
+    # 0.012 * 3 is, 0.03 * 2 is not, and then 0.04 is not looked at
+    held = hold_together([gap_of("b", 0.04), gap_of("c", 0.012), gap_of("d", 0.03)])
+    assert [gap.sign for gap in held] == ["noise", "better", "noise"]
+    assert held[0].verdict == "better by itself, but cannot be told among 3 comparisons"
+
+
+def test_one_training_each_is_said(made: Run, tmp_path: Path) -> None:
+    pair = {"one": 0.2, "two": 0.4}
+    single = answer_of(make_run(tmp_path / "single", detectors=pair, seeds=(0,))).accuracy[0]
+    assert single.verdict == "Better than one on these images."
+    assert (single.mood, single.caveat) == (
+        "single",
+        "one training each: another seed may differ",
+    )
+    several = answer_of(make_run(tmp_path / "several", detectors=pair)).accuracy[0]
+    assert (several.mood, several.caveat) == ("sure", "")
+
+
+def test_untrained_detectors_stand_in_no_pair(made: Run) -> None:
+    matrix = compare_all(make_board(with_records(made, weights=""), METRICS))[0]
+    assert "tinydet_l" not in matrix.names
+    assert matrix.invalid == ("tinydet_l",)
+    assert matrix.pairs == 3
+
+
+def test_fastest_is_unsure_where_either_timing_is_doubtful(made: Run) -> None:
+    assert answer_of(made).cost[-1].mood == "sure"
+    records = tuple(
+        replace(r, warnings=("other work on the device",))
+        if r.detector == "tinydet_m" and r.metric == "latency_end_to_end_p50"
+        else r
+        for r in made.records
+    )
+    answer = answer_of(replace(made, records=records, frame=to_frame(list(records))))
+    latency, front = answer.cost[-1], answer.fronts[-1]
+    assert latency.mood == "unsure"
+    assert any(line.startswith("tinydet_m: ") for line in latency.doubts)
+    assert [s.detector for s in front.steps if "other work" in s.doubt] == ["tinydet_m"]

@@ -53,6 +53,20 @@ def test_quiet_and_nothing_overlaps(
         assert complaints == []
 
 
+@pytest.mark.parametrize("width", [400, 1000])
+def test_long_names_do_not_widen_the_page(
+    browser: "sync_api.Browser", tmp_path: Path, width: int
+) -> None:
+    names = {f"a_detector_with_a_long_name{n:02}": 0.2 + 0.01 * n for n in range(12)}
+    assert {len(name) for name in names} == {29}
+    path = tmp_path / "report.html"
+    run = make_run(tmp_path / "long", detectors=names, seeds=(0,))
+    path.write_text(render_page(run), encoding="utf-8")
+    with opened(browser, path, width=width) as (page, _):
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        assert page.evaluate(OVERLAPS) == []
+
+
 def test_overlap_would_be_found(browser: "sync_api.Browser", made_page: Path) -> None:
     with opened(browser, made_page) as (page, _):
         page.evaluate("document.querySelector('h1').style.marginBottom = '-30px'")

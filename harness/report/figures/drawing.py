@@ -15,6 +15,7 @@ NEUTRAL = "#7d8590"  # tells itself from light and from dark paper
 PATTERNS = ("", "/", "x", ".", "\\", "-", "+", "|")
 GAP = 0.11  # between panels, as a share of the width
 LINE = "0.3em"
+MOST_TICKS = 9
 
 Axis = Mapping[str, Any]
 Values = Sequence[float]
@@ -113,6 +114,21 @@ def spread_log(values: Values) -> bool:
     """Whether an axis needs to be logarithmic to show them all."""
     there = [value for value in values if math.isfinite(value)]
     return bool(there) and min(there) > 0 and max(there) / min(there) > 8
+
+
+def log_axis(values: Values) -> dict[str, Any]:
+    """A logarithmic axis ticked at 1, 2 and 5, at every other where those would crowd it.
+
+    Plotly's own ticks crowd a narrow panel, and leave out the zeros of 2 and 5.
+    """
+    there = [value for value in values if math.isfinite(value)]
+    low, high = min(there) / 2, max(there) * 2
+    steps = [m * 10**e for e in range(-4, 9) for m in (1, 2, 5)]
+    near = [step for step in steps if low <= step <= high]
+    if len(near) > MOST_TICKS:
+        near = near[:: math.ceil(len(near) / MOST_TICKS)]
+    ticks = {"tickmode": "array", "tickvals": near, "ticktext": [f"{s:,g}" for s in near]}
+    return {"type": "log", **ticks}
 
 
 def thinned(values: Sequence[Any], most: int = 300) -> list[Any]:

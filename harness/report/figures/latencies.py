@@ -6,7 +6,15 @@ import numpy as np
 import plotly.graph_objects as go
 
 from harness.analysis.run import Run
-from harness.report.figures.drawing import Panel, lay_out, lined, named, rounded, spread_log
+from harness.report.figures.drawing import (
+    Panel,
+    lay_out,
+    lined,
+    log_axis,
+    named,
+    rounded,
+    spread_log,
+)
 from harness.report.figures.figure import Figure, Table
 from harness.report.figures.numbers import show
 from harness.report.palette import Mark, marks
@@ -32,8 +40,9 @@ def latency_distributions(run: Run) -> Figure | None:
     style = marks(run.detectors)
     traces = [t for name, times in samples.items() for t in _trace(name, times, style[name])]
     x: dict[str, Any] = {"title": {"text": "latency (ms)"}, "nticks": 8}
-    if spread_log([float(t) for times in samples.values() for t in times[[0, -1]]]):
-        x = {**x, "type": "log", "dtick": "D2"}
+    ends = [float(t) for times in samples.values() for t in times[[0, -1]]]
+    if spread_log(ends):
+        x = {"title": x["title"], **log_axis(ends)}
     y = {"title": {"text": "repetitions (%)"}, "range": [-2, 102]}
     plot = lay_out(traces, [Panel(x, y, 0)], columns=1, height=360)
     rows = tuple(

@@ -14,6 +14,7 @@ from harness.report.figures.drawing import (
     Panel,
     axis_names,
     lay_out,
+    log_axis,
     named,
     plain,
     rounded,
@@ -21,6 +22,7 @@ from harness.report.figures.drawing import (
 )
 from harness.report.figures.figure import Figure, Table
 from harness.report.palette import marks
+from harness.report.sections.front import on_front
 from harness.report.sections.measured import Board, Measured, make_board
 
 COSTS = ("macs_paper", "latency_end_to_end_p50", "parameters")
@@ -46,15 +48,6 @@ def ap_small_tradeoffs(run: Run) -> Figure | None:
     return _draw(run, "ap_small", "ap-small-cost", "AP of small objects against cost")
 
 
-def find_front(points: Sequence[Point]) -> list[Point]:
-    """Points (cost, value) that none beats, by ascending cost."""
-    front: list[Point] = []
-    for point in sorted(points, key=lambda p: (p[0], -p[1])):
-        if not front or point[1] > front[-1][1]:
-            front.append(point)
-    return front
-
-
 def _draw(run: Run, metric: str, name: str, title: str) -> Figure | None:
     board = make_board(run, (metric, *COSTS))
     costs = [cost for cost in COSTS if _points(board, metric, cost)]
@@ -68,8 +61,17 @@ def _draw(run: Run, metric: str, name: str, title: str) -> Figure | None:
         for n, cost in enumerate(costs)
     ]
     plot = lay_out([*traces, *published], panels, columns=len(costs), height=340)
-    note = NOTE + (PUBLISHED if published else "")
+    note = NOTE + _undrawn(board, metric, costs) + (PUBLISHED if published else "")
     return Figure(name, title, note, plot, _table(board, metric, costs))
+
+
+def _undrawn(board: Board, metric: str, costs: Sequence[str]) -> str:
+    names = [
+        name
+        for name in board.detectors
+        if any(board.of(name, of).level == "invalid" for of in (metric, *costs))
+    ]
+    return f" Not drawn where a number is invalid: {', '.join(names)}." if names else ""
 
 
 def _title(column: Column, unit: bool = True) -> str:
@@ -81,27 +83,23 @@ def _cost_axis(board: Board, metric: str, cost: str) -> dict[str, Any]:
     values = [x for x, _ in _points(board, metric, cost).values()]
     axis: dict[str, Any] = {"title": {"text": _title(column)}}
     if spread_log(values):
-        # plotly's own ticks of a logarithmic axis crowd a narrow panel
-        steps = [m * 10**e for e in range(-4, 9) for m in (1, 2, 5)]
-        near = [s for s in steps if min(values) / 2 <= s <= max(values) * 2]
-        shown = {"tickmode": "array", "tickvals": near, "ticktext": [f"{s:,g}" for s in near]}
-        return {**axis, "type": "log", **shown}
+        return {**axis, **log_axis(values)}
     return {**axis, "rangemode": "tozero"}
 
 
 def _points(board: Board, metric: str, cost: str) -> dict[str, Point]:
-    """Detector -> (cost, value in 0..100) of those that have both."""
+    """Detector -> (cost, value in 0..100) of those that have both, neither invalid."""
     found = {}
     for name in board.detectors:
         x, y = board.of(name, cost), board.of(name, metric)
-        if x.is_there and y.is_there:
+        if x.is_usable and y.is_usable:
             found[name] = (rounded(x.value), rounded(100 * y.value))
     return found
 
 
 def _trace_panel(board: Board, metric: str, cost: str, number: int) -> Iterator[Any]:
     points = _points(board, metric, cost)
-    front = find_front(list(points.values()))
+    front = [points[name] for name in on_front(points)]
     # a step: what the cheaper one reaches holds until the next comes
     corners = [c for a, b in pairwise(front) for c in (a, (b[0], a[1]))] + front[-1:]
     yield go.Scatter(

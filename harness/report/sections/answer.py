@@ -1,12 +1,12 @@
-"""The top of the page: which one, and is it really better?"""
+"""The top of the page: which one, and is it better than the others?"""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.analysis.latency import compare_latency
 from harness.compare.protocol import mismatches
 from harness.report.sections.bars import Bar, draw_bars
-from harness.report.sections.differences import Gap, find_gap
+from harness.report.sections.differences import Gap, find_gap, hold_together
 from harness.report.sections.front import Front, find_fronts
 from harness.report.sections.measured import Board, Measured, show_interval
 
@@ -27,7 +27,9 @@ class Winner:
         title: of the metric.
         value, unit, interval: as shown.
         verdict: whether the others are really behind, in a sentence.
-        mood: "sure", "unsure" or "alone": how sure the verdict is.
+        mood: "sure", "single", "unsure" or "alone": how sure the verdict is; "single" is sure but
+            for the seeds, of which a side has only one.
+        caveat: what the verdict leaves open though it is sure, or "".
         doubts: why its number, or one left out, must be taken with care.
         gaps: to every other detector, the nearest first, each with how it is drawn.
     """
@@ -42,6 +44,7 @@ class Winner:
     mood: str
     doubts: tuple[str, ...] = ()
     gaps: tuple[tuple[Gap, Bar | None], ...] = ()
+    caveat: str = ""
 
 
 @dataclass(frozen=True)
@@ -70,11 +73,7 @@ def find_answer(board: Board) -> Answer:
 
 def ranked(board: Board, metric: str) -> list[str]:
     """Detectors with a number that is not invalid, the best first."""
-    there = [
-        name
-        for name in board.detectors
-        if board.of(name, metric).is_there and board.of(name, metric).level != "invalid"
-    ]
+    there = [name for name in board.detectors if board.of(name, metric).is_usable]
     upwards = board.columns[metric].higher_is_better is True
     return sorted(there, key=lambda name: board.of(name, metric).value * (-1 if upwards else 1))
 
@@ -83,9 +82,12 @@ def _accurate(board: Board, metric: str) -> Winner | None:
     order = ranked(board, metric)
     if not order:
         return None
-    gaps = tuple(find_gap(board.run, order[0], other, metric) for other in order[1:])
+    gaps = hold_together([find_gap(board.run, order[0], other, metric) for other in order[1:]])
     verdict, mood = _sum_up(gaps)
-    return _winner(board, QUESTIONS[metric], metric, order[0], verdict, mood, gaps)
+    caveat = next((gap.caveat for gap in gaps if gap.sign == "better" and gap.caveat), "")
+    mood = "single" if caveat and mood == "sure" else mood
+    winner = _winner(board, QUESTIONS[metric], metric, order[0], verdict, mood, gaps)
+    return replace(winner, caveat=caveat)
 
 
 def _sum_up(gaps: tuple[Gap, ...]) -> tuple[str, str]:
@@ -96,8 +98,8 @@ def _sum_up(gaps: tuple[Gap, ...]) -> tuple[str, str]:
         return "There is nothing to compare it with.", "alone"
     if not open_ and not unknown:
         all_ = "both others" if len(sure) == 2 else "all others" if len(sure) > 2 else sure[0]
-        return f"Really better than {all_}: chance does not explain it.", "sure"
-    parts = [f"Really better than {_list(sure)}."] if sure else []
+        return f"Better than {all_} on these images.", "sure"
+    parts = [f"Better than {_list(sure)} on these images."] if sure else []
     if open_:
         parts.append(f"Cannot be told from {_list(open_)}.")
     if unknown:
@@ -109,10 +111,15 @@ def _cheap(board: Board, metric: str) -> Winner | None:
     order = ranked(board, metric)
     if not order:
         return None
-    verdict, mood = "There is nothing to compare it with.", "alone"
-    if len(order) > 1:
-        verdict, mood = _cost_verdict(board, metric, order)
-    return _winner(board, COSTS[metric], metric, order[0], verdict, mood, ())
+    if len(order) == 1:
+        verdict = "There is nothing to compare it with."
+        return _winner(board, COSTS[metric], metric, order[0], verdict, "alone", ())
+    verdict, mood = _cost_verdict(board, metric, order)
+    rival = board.of(order[1], metric)
+    mood = "unsure" if board.of(order[0], metric).reasons or rival.reasons else mood
+    winner = _winner(board, COSTS[metric], metric, order[0], verdict, mood, ())
+    more = tuple(f"{order[1]}: {reason}" for reason in rival.reasons)
+    return replace(winner, doubts=(*winner.doubts, *more))
 
 
 def _cost_verdict(board: Board, metric: str, order: list[str]) -> tuple[str, str]:

@@ -1,17 +1,23 @@
-"""Is one detector really better than another? The paired difference in words."""
+"""Is one detector better than another? The paired difference in words."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
+
+import numpy as np
+from scipy import stats
 
 from harness.analysis.paired import Difference, paired_difference
 from harness.analysis.run import Run
+from harness.analysis.types import CellAnalysis
 from harness.report.sections.measured import show_signed
 
 POINTS = 100.0  # AP is kept as 0..1 and told in points
 # (normal quantile of 97.5 % + that of 80 %) / that of 97.5 %: see `images_needed`
 POWER = (1.959964 + 0.841621) / 1.959964
 MOST_IMAGES = 1_000_000
+SIGNIFICANT = 0.05
 Sign = Literal["better", "worse", "noise", "unknown"]
 
 
@@ -26,6 +32,8 @@ class Gap:
         p: "0.003", "" where there is none.
         verdict: one plain sentence without the detectors' names.
         value, low, high: in points, NaN where there is none.
+        chance: p as a number, beyond what the resamples can count; NaN where there is none.
+        caveat: what the interval leaves out, "" where both sides have several seeds.
     """
 
     ahead: str
@@ -38,6 +46,8 @@ class Gap:
     value: float = math.nan
     low: float = math.nan
     high: float = math.nan
+    chance: float = math.nan
+    caveat: str = ""
 
 
 def find_gap(run: Run, ahead: str, behind: str, metric: str) -> Gap:
@@ -51,6 +61,7 @@ def find_gap(run: Run, ahead: str, behind: str, metric: str) -> Gap:
     found = paired_difference(theirs, ours, metric)
     if math.isnan(found.value):
         return _unknown(ahead, behind, "nothing to compare: no objects of this kind")
+    beyond = _p_beyond(theirs, ours, found)
     value, low, high = (POINTS * number for number in (found.value, found.low, found.high))
     return Gap(
         ahead,
@@ -58,11 +69,35 @@ def find_gap(run: Run, ahead: str, behind: str, metric: str) -> Gap:
         _sign(found),
         show_signed(value),
         "" if math.isnan(low) else f"[{show_signed(low)}, {show_signed(high)}]",
-        show_p(found.p),
+        show_p(found.p, is_floor=not math.isnan(beyond)),
         _verdict(found, ours[0].images),
         value,
         low,
         high,
+        found.p if math.isnan(beyond) else min(found.p, beyond),
+        _caveat(found),
+    )
+
+
+def hold_together(gaps: Sequence[Gap]) -> tuple[Gap, ...]:
+    """Gaps of one winner, chosen from the same data: those that stand among all the comparisons.
+
+    S. Holm, A simple sequentially rejective multiple test procedure (1979): the smallest p is
+    multiplied by the number of comparisons, the next by one less, until one is above 5 %. A gap
+    that does not stand becomes "noise", and says so.
+    """
+    tested = sorted((gap for gap in gaps if not math.isnan(gap.chance)), key=lambda g: g.chance)
+    stand: set[str] = set()
+    for place, gap in enumerate(tested):
+        if gap.chance * (len(tested) - place) >= SIGNIFICANT:
+            break
+        stand.add(gap.behind)
+    lost = f"better by itself, but cannot be told among {len(tested)} comparisons"
+    return tuple(
+        replace(gap, sign="noise", verdict=lost)
+        if gap.sign == "better" and gap.behind not in stand
+        else gap
+        for gap in gaps
     )
 
 
@@ -79,7 +114,7 @@ def _sign(found: Difference) -> Sign:
 def _verdict(found: Difference, images: int) -> str:
     if found.outside:
         word = "better" if found.value > 0 else "worse"
-        return f"really {word}, not by chance"
+        return f"{word} on these images"
     if math.isnan(found.low):
         return "the noise is not known"
     if found.low > 0 or found.high < 0:
@@ -108,8 +143,47 @@ def images_needed(found: Difference, images: int) -> int | None:
     return math.ceil(round(needed, 1 - math.floor(math.log10(needed))))
 
 
-def show_p(p: float) -> str:
-    """Three digits at most; what a bootstrap cannot resolve is not pretended."""
+def _caveat(found: Difference) -> str:
+    seeds = found.base.number, found.other.number
+    if min(seeds) > 1:
+        return ""
+    who = "one training each" if max(seeds) == 1 else "one training of one of them"
+    return f"{who}: another seed may differ"
+
+
+def _p_beyond(
+    base: Sequence[CellAnalysis], other: Sequence[CellAnalysis], found: Difference
+) -> float:
+    """p where no resample, less its bias, turns the difference: fewer cannot be counted.
+
+    It is that of Student's t on the bootstrap's standard error, which many comparisons need: the
+    smallest p of 1,000 resamples, times their number, would soon pass 5 % whatever the gap.
+
+    Returns:
+        NaN where the resamples do resolve it.
+    """
+    means = [np.mean([a.replicates[found.metric] for a in side], axis=0) for side in (base, other)]
+    drawn = means[1] - means[0]
+    there = drawn[~np.isnan(drawn)]
+    if math.isnan(found.p) or not len(there):
+        return math.nan
+    centred = there - (there.mean() - found.value)
+    if not ((centred > 0).all() or (centred < 0).all()):
+        return math.nan
+    images = min(min(a.images, a.metrics[found.metric].count) for a in (*base, *other))
+    error = float(there.std() * math.sqrt(images / (images - 1)))
+    return float(2 * stats.t.sf(abs(found.value) / error, images - 1)) if error else 0.0
+
+
+def show_p(p: float, *, is_floor: bool = False) -> str:
+    """Three digits at most; what a bootstrap cannot resolve is not pretended.
+
+    Args:
+        is_floor: it is the smallest that so many resamples can show.
+    """
     if math.isnan(p):
         return ""
-    return "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+    if p < 0.001:
+        return "< 0.001"
+    digits = f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+    return f"≤ {digits}" if is_floor else digits

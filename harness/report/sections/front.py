@@ -19,6 +19,7 @@ class Step:
         cost, ap: as shown, with the unit.
         gain: what it brings over the step before, "" for the first.
         sign: of that gain, as `differences.Gap`.
+        doubt: why its cost or AP must be taken with care, "" where they need not be.
     """
 
     detector: str
@@ -26,6 +27,7 @@ class Step:
     ap: str
     gain: str
     sign: str
+    doubt: str = ""
 
 
 @dataclass(frozen=True)
@@ -61,17 +63,12 @@ def _front(board: Board, cost: str, words: str) -> Front:
     points = {
         name: (board.of(name, cost).value, board.of(name, "ap").value)
         for name in board.detectors
-        if _usable(board, name, cost) and _usable(board, name, "ap")
+        if board.of(name, cost).is_usable and board.of(name, "ap").is_usable
     }
     names = on_front(points)
     steps = [_step(board, cost, n, b) for b, n in zip([None, *names], names, strict=False)]
     beaten = [(name, _beaten_by(points, names, name)) for name in points if name not in names]
     return Front(words, tuple(steps), tuple(beaten))
-
-
-def _usable(board: Board, name: str, metric: str) -> bool:
-    measured = board.of(name, metric)
-    return measured.is_there and measured.level != "invalid"
 
 
 def _step(board: Board, cost: str, name: str, before: str | None) -> Step:
@@ -84,6 +81,7 @@ def _step(board: Board, cost: str, name: str, before: str | None) -> Step:
         ap.show(board.of(name, "ap").value),
         "" if gap is None else gap.shown,
         "" if gap is None else gap.sign,
+        "; ".join((*board.of(name, cost).reasons, *board.of(name, "ap").reasons)),
     )
 
 

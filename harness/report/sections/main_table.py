@@ -65,7 +65,7 @@ def best_value(board: Board, metric: str) -> float:
     """Of numbers that are not invalid; NaN where fewer than two can be compared."""
     better = board.columns[metric].higher_is_better
     cells = [board.of(name, metric) for name in board.detectors]
-    values = [cell.value for cell in cells if cell.is_there and cell.level != "invalid"]
+    values = [cell.value for cell in cells if cell.is_usable]
     if better is None or len(values) < 2:
         return math.nan
     return max(values) if better else min(values)

@@ -16,6 +16,7 @@ class Matrix:
     Attributes:
         told, pairs: how many of the pairs differ by more than noise.
         left_out: detectors for which there is no room.
+        invalid: detectors whose number says nothing of them.
     """
 
     metric: str
@@ -25,18 +26,20 @@ class Matrix:
     told: int
     pairs: int
     left_out: tuple[str, ...]
+    invalid: tuple[str, ...]
 
 
 def compare_all(board: Board) -> tuple[Matrix, ...]:
     """A square for AP and one for AP-small, of the detectors whose detections could be read."""
     names = [name for name in board.detectors if board.run.analyses_of(name)]
-    if len(names) < 2:
-        return ()
-    return tuple(_matrix(board, names, metric) for metric in METRICS if board.has(metric))
+    there = (_matrix(board, names, metric) for metric in METRICS if board.has(metric))
+    return tuple(matrix for matrix in there if len(matrix.names) > 1)
 
 
 def _matrix(board: Board, analysed: list[str], metric: str) -> Matrix:
-    names, left_out = analysed[:MOST], tuple(analysed[MOST:])
+    invalid = tuple(n for n in analysed if board.of(n, metric).level == "invalid")
+    usable = [name for name in analysed if name not in invalid]
+    names, left_out = usable[:MOST], tuple(usable[MOST:])
     rows = tuple(
         (
             ahead,
@@ -49,4 +52,5 @@ def _matrix(board: Board, analysed: list[str], metric: str) -> Matrix:
     )
     told = sum(gap is not None and gap.sign == "better" for _, gaps in rows for gap in gaps)
     pairs = len(names) * (len(names) - 1) // 2
-    return Matrix(metric, board.columns[metric].title, tuple(names), rows, told, pairs, left_out)
+    title = board.columns[metric].title
+    return Matrix(metric, title, tuple(names), rows, told, pairs, left_out, invalid)

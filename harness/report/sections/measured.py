@@ -48,6 +48,11 @@ class Measured:
     def is_there(self) -> bool:
         return not math.isnan(self.value)
 
+    @property
+    def is_usable(self) -> bool:
+        """Whether it says something of its detector."""
+        return self.is_there and self.level != "invalid"
+
 
 @dataclass(frozen=True, eq=False)
 class Board:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,9 @@ import pytest
 from making_runs import make_run
 
 from harness.analysis.run import Run
+from harness.records.frame import to_frame
 from harness.report.figures import figures
-from harness.report.figures.drawing import plain, rounded, spread_log, thinned
-from harness.report.figures.tradeoffs import find_front
+from harness.report.figures.drawing import log_axis, plain, rounded, spread_log, thinned
 
 ALL = [
     "ap-cost",
@@ -147,9 +148,21 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
     assert "&lt;b&gt;a&lt;/b&gt;" in by_name(run)["ap-class"].plot["layout"]["yaxis"]["ticktext"]
 
 
-def test_front_keeps_what_nothing_beats() -> None:
-    points = [(3.0, 5.0), (1.0, 2.0), (2.0, 1.0), (1.0, 1.0), (4.0, 5.0)]
-    assert find_front(points) == [(1.0, 2.0), (3.0, 5.0)]
+def test_ticks_of_a_logarithmic_axis_are_whole_numbers() -> None:
+    axis = log_axis([6.0, 900.0])
+    assert axis["ticktext"] == ["5", "10", "20", "50", "100", "200", "500", "1,000"]
+    assert len(log_axis([0.1, 1e5])["ticktext"]) <= 10
+
+
+def test_untrained_detectors_are_not_drawn_against_cost(made: Run) -> None:
+    spoilt = tuple(
+        replace(r, weights="") if (r.detector, r.stage) == ("tinydet_l", "evaluate") else r
+        for r in made.records
+    )
+    run = replace(made, records=spoilt, frame=to_frame(list(spoilt)))
+    figure = by_name(run)["ap-cost"]
+    assert "tinydet_l" not in [trace["name"] for trace in figure.plot["data"]]
+    assert "tinydet_l" in figure.note
 
 
 def test_small_helpers() -> None:
