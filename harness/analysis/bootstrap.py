@@ -20,6 +20,9 @@ from harness.analysis.accumulate import Weights
 from harness.analysis.boxes import Floats
 
 CONFIDENCE = 0.95
+# a resample cannot leave the range of its images: of n, the sign test's smallest two-sided p is
+# 2^(1 - n), and 6 is the first n that brings it below 5 %
+FEWEST_IMAGES = 6
 
 
 def draw_weights(images: int, resamples: int, seed: int) -> Weights:
@@ -36,14 +39,14 @@ def find_interval(value: float, replicates: Floats, images: int) -> tuple[float,
 
     Args:
         replicates: (resamples,) the figure in each; NaN where a resample has no ground truth.
-        images: how many bring something to the figure.
+        images: how many hold objects of the figure.
 
     Returns:
-        (nan, nan) where no interval can be had: there is no figure, only one image brings
-        something to it, or most resamples have no ground truth.
+        (nan, nan) where no interval can be had: there is no figure, fewer than
+        `FEWEST_IMAGES` images hold its objects, or most resamples have no ground truth.
     """
     centred = _centre(value, replicates)
-    if images < 2 or not len(centred):
+    if images < FEWEST_IMAGES or not len(centred):
         return np.nan, np.nan
     tail = ndtr(_spread(images) * stdtrit(images - 1, (1 - CONFIDENCE) / 2))
     low, high = np.quantile(centred, [tail, 1 - tail])
@@ -57,7 +60,7 @@ def find_p(value: float, replicates: Floats, images: int) -> float:
         value, replicates, images: as of `find_interval`.
     """
     centred = _centre(value, replicates)
-    if images < 2 or not len(centred):
+    if images < FEWEST_IMAGES or not len(centred):
         return np.nan
     rarer = min(np.count_nonzero(centred <= 0), np.count_nonzero(centred >= 0))
     # one more in each: as many resamples as there are cannot show a p of 0

@@ -70,7 +70,7 @@ def over_seeds(analyses: Sequence[CellAnalysis], metric: str) -> Seeds:
     _check(analyses, metric)
     values = np.array([analysis.metrics[metric].value for analysis in analyses])
     mean = float(values.mean())
-    interval = find_interval(mean, _replicates(analyses, metric), _images(analyses[0], metric))
+    interval = find_interval(mean, _replicates(analyses, metric), _images(analyses, metric))
     low, high = np.clip(interval, 0, 1)
     return Seeds(
         mean,
@@ -96,7 +96,7 @@ def paired_difference(
     sides = over_seeds(base, metric), over_seeds(other, metric)
     value = sides[1].mean - sides[0].mean
     replicates = _replicates(other, metric) - _replicates(base, metric)
-    images = _images(base[0], metric)
+    images = _images([*base, *other], metric)
     low, high = find_interval(value, replicates, images)
     overlap = _overlap(*sides)
     outside = (low > 0 or high < 0) and not overlap
@@ -119,9 +119,9 @@ def _replicates(analyses: Sequence[CellAnalysis], metric: str) -> Floats:
     return mean
 
 
-def _images(analysis: CellAnalysis, metric: str) -> int:
-    """How many images can bring something to the figure: no more than there are objects."""
-    return min(analysis.images, analysis.metrics[metric].count)
+def _images(analyses: Sequence[CellAnalysis], metric: str) -> int:
+    """How many images hold objects of the figure; a range may be defined otherwise elsewhere."""
+    return min(analysis.metrics[metric].images for analysis in analyses)
 
 
 def _overlap(base: Seeds, other: Seeds) -> bool | None:

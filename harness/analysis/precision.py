@@ -143,7 +143,7 @@ def _estimate(scene: Scene, values: Floats, wanted: Bools) -> Estimate:
     images = int(np.count_nonzero(np.diff(scene.objects.image[wanted], prepend=-1)))
     low, high = find_interval(float(values[0]), values[1:], images)
     low, high = float(np.clip(low, 0, 1)), float(np.clip(high, 0, 1))
-    return Estimate(float(values[0]), low, high, int(wanted.sum()))
+    return Estimate(float(values[0]), low, high, int(wanted.sum()), images)
 
 
 def _classes(scene: Scene, names: list[str], scored: _Scored) -> dict[str, Estimate]:

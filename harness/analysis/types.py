@@ -18,12 +18,15 @@ class Estimate:
         value: AP in 0..1; NaN without ground truth.
         low, high: NaN where no interval can be had.
         count: ground-truth boxes behind it, crowds not counted.
+        images: that hold those boxes; what counts as observations, as objects of one image hang
+            together.
     """
 
     value: float
     low: float
     high: float
     count: int
+    images: int
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ def test_the_bias_of_resamples_is_taken_off():
     assert (low, high) == pytest.approx((10 - 1.96, 10 + 1.96), abs=0.03)
 
 
-@for_any(st.integers(2, 500), st.floats(-1, 1), st.integers(0, 1000))
+@for_any(st.integers(6, 500), st.floats(-1, 1), st.integers(0, 1000))
 def test_few_images_widen_the_interval(images: int, value: float, seed: int):
     replicates = np.random.default_rng(seed).normal(value, 0.1, 300)
     low, high = find_interval(value, replicates, images)
@@ -71,11 +71,22 @@ def test_p_knows_no_side(value: float, seed: int):
         (0.5, np.full(100, np.nan), 50),
         (0.5, np.where(np.arange(100) < 50, np.nan, 0.5), 50),
         (0.5, np.full(100, 0.5), 1),
+        (0.5, np.linspace(0.4, 0.6, 100), 5),
     ],
 )
 def test_no_interval_can_be_had(value: float, replicates: np.ndarray, images: int):
     assert np.isnan(find_interval(value, replicates, images)).all()
     assert np.isnan(find_p(value, replicates, images))
+
+
+def test_an_interval_takes_six_images():
+    """Of five, the sign test's smallest p is 1/16; of six, 1/32."""
+    replicates = np.random.default_rng(0).normal(0.5, 0.1, 1000)
+    assert np.isnan(find_interval(0.5, replicates, 5)).all()
+    assert np.isnan(find_p(0.5, replicates, 5))
+    low, high = find_interval(0.5, replicates, 6)
+    assert low < 0.5 < high
+    assert find_p(0.5, replicates, 6) < 0.05
 
 
 def test_resamples_without_ground_truth_are_left_out():

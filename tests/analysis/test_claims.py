@@ -79,7 +79,7 @@ def frame_of(*records: Record) -> pd.DataFrame:
 def analysis(
     low: float = 0.29, high: float = 0.31, replicates: tuple[float, ...] = (), pairing: str = "p"
 ) -> CellAnalysis:
-    estimate = Estimate((low + high) / 2, low, high, 100)
+    estimate = Estimate((low + high) / 2, low, high, 100, 100)
     names = ("ap", "ap_small")
     return CellAnalysis(
         pairing=pairing,

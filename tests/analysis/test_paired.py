@@ -13,14 +13,20 @@ RNG = np.random.default_rng(0)
 COMMON = RNG.normal(0, 0.05, 1000)  # images that are hard for everybody
 
 
-def analysis(value: float, noise: float = 0.01, pairing: str = "p", seed: int = 0) -> CellAnalysis:
-    """An AP whose replicates share most of their noise with those of others."""
+def analysis(
+    value: float, noise: float = 0.01, pairing: str = "p", seed: int = 0, holding: int = 150
+) -> CellAnalysis:
+    """An AP whose replicates share most of their noise with those of others.
+
+    Args:
+        holding: images that hold objects, of 200.
+    """
     own = np.random.default_rng(seed).normal(0, noise, 1000)
     return CellAnalysis(
         pairing=pairing,
         images=200,
         resamples=1000,
-        metrics={"ap": Estimate(value, value - 0.1, value + 0.1, 900)},
+        metrics={"ap": Estimate(value, value - 0.1, value + 0.1, 900, holding)},
         replicates={"ap": tuple(value + COMMON + own)},
         classes={},
         curves={},
@@ -124,6 +130,39 @@ def test_a_figure_that_is_not_there_differs_by_nothing_known():
     found = paired_difference([nothing], [nothing], "ap")
     assert np.isnan([found.value, found.low, found.high, found.p]).all()
     assert not found.outside
+
+
+def test_objects_of_one_image_are_one_observation():
+    """900 objects, but in too few images for an interval or a test."""
+    base, other = [analysis(0.30, holding=5)], [analysis(0.60, seed=1, holding=5)]
+    found = paired_difference(base, other, "ap")
+    assert found.value == pytest.approx(0.3)
+    assert np.isnan([found.low, found.high, found.p, found.base.low, found.base.high]).all()
+    assert not found.outside
+
+
+def test_fewer_images_that_hold_objects_widen_the_difference():
+    widths = []
+    for holding in (6, 20, 150):
+        sides = [[analysis(0.3, seed=n, holding=holding)] for n in range(2)]
+        found = paired_difference(*sides, "ap")
+        widths.append((found.high - found.low, found.base.high - found.base.low))
+    assert widths == sorted(widths, reverse=True)
+    assert widths[0][0] > 1.2 * widths[2][0]
+
+
+def test_measured_objects_of_one_image_give_no_interval():
+    objects = [make_object([30 * n, 0, 10, 10]) for n in range(10)]
+    objects += [make_object([0, 200, 100, 100], image=n) for n in range(1, 51)]
+    sides = []
+    for share in (5, 10):
+        found = [make_detection(o["bbox"], 0.9) for o in objects[:share]]
+        measured = measure_precision(make_set(objects, found, images=50), None, Report())
+        sides.append([CellAnalysis(**vars(measured), errors=(), misses=())])
+    difference = paired_difference(*sides, "ap_small")
+    assert difference.value > 0.4
+    assert np.isnan([difference.low, difference.p, difference.base.low]).all()
+    assert not difference.outside
 
 
 def test_measured_detectors_pair_image_by_image():

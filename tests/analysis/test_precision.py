@@ -96,14 +96,14 @@ def test_ground_truth_as_detections_is_perfect():
     objects = [make_object([0, 0, 20 * n, 20 * n], image=n) for n in range(1, 9)]
     found = [make_detection(o["bbox"], 0.5, o["image_id"]) for o in objects]
     metrics = measure_precision(make_set(objects, found, images=8), None, FEW).metrics
-    assert metrics["ap"] == Estimate(pytest.approx(1), pytest.approx(1), pytest.approx(1), 8)
+    assert metrics["ap"] == Estimate(pytest.approx(1), pytest.approx(1), pytest.approx(1), 8, 8)
     assert metrics["ar_100"].value == 1
 
 
 def test_no_detections_score_nothing_for_sure():
     objects = [make_object([0, 0, 20, 20], image=n) for n in range(1, 9)]
     found = measure_precision(make_set(objects, [], images=8), None, FEW)
-    assert found.metrics["ap"] == Estimate(0, 0, 0, 8)
+    assert found.metrics["ap"] == Estimate(0, 0, 0, 8, 8)
     assert set(found.precision["0.50:0.95"]) == {0}
 
 
@@ -127,6 +127,19 @@ def test_one_image_gives_a_figure_but_no_interval():
     ap = measure_precision(one_object(), None, FEW).metrics["ap"]
     assert ap.value == pytest.approx(1)
     assert np.isnan([ap.low, ap.high]).all()
+
+
+def test_images_are_those_that_hold_such_objects():
+    """Three small objects in two of nine images, one large one in a third, a crowd in a fourth."""
+    small = [make_object([x, 0, 10, 10], image=n) for x, n in ((0, 1), (50, 1), (0, 2))]
+    others = [make_object([0, 0, 200, 200], image=3), make_object([0, 0, 9, 9], 4, iscrowd=1)]
+    found = measure_precision(make_set([*small, *others], [], images=9), None, FEW)
+    numbers = {name: (e.count, e.images) for name, e in found.metrics.items()}
+    assert numbers["ap_small"] == numbers["ar_small"] == (3, 2)
+    assert numbers["ap_large"] == (1, 1)
+    assert numbers["ap_medium"] == (0, 0)
+    assert numbers["ap"] == (4, 3)
+    assert found.classes["class 1"].images == 3
 
 
 def test_a_crowd_is_not_counted():

@@ -23,7 +23,7 @@ def analysis(value: float, spread: float, seed: int = 0, pairing: str = "same") 
         pairing=pairing,
         images=50,
         resamples=400,
-        metrics={"ap": Estimate(value, value - 2 * spread, value + 2 * spread, 100)},
+        metrics={"ap": Estimate(value, value - 2 * spread, value + 2 * spread, 100, 50)},
         replicates={"ap": tuple(draws.tolist())},
         classes={},
         curves={},

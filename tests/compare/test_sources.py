@@ -159,7 +159,7 @@ def test_a_size_range_of_the_manifest_is_judged_by_its_own_objects():
         **cell, time=1e9, environment="e", weights="w",
     )  # fmt: skip
     found = analysis(0.4, 0.01)
-    metrics = {**found.metrics, "ap_tiny": Estimate(0.1, 0.0, 0.2, 4)}
+    metrics = {**found.metrics, "ap_tiny": Estimate(0.1, 0.0, 0.2, 4, 4)}
     figures = make_figures([record], (replace(found, metrics=metrics),))
     assert figures["ap"].level == "valid"
     assert figures["ap_tiny"].doubts == ("only 4 objects stand behind it",)

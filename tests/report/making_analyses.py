@@ -43,13 +43,20 @@ def make_analysis(
         pairing="made",
         images=len(image_ids),
         resamples=resamples,
-        metrics={name: _estimate(value, noise, 400) for name, value in values.items()},
+        metrics={
+            name: _estimate(value, noise, 400, len(image_ids)) for name, value in values.items()
+        },
         replicates={name: tuple(draw.tolist()) for name, draw in draws.items()},
         classes={
-            name: _estimate(min(0.95, ap * (0.6 + 0.8 * (i + 1) / len(classes))), noise * 2, 40)
+            name: _estimate(
+                min(0.95, ap * (0.6 + 0.8 * (i + 1) / len(classes))), noise * 2, 40, len(image_ids)
+            )
             for i, name in enumerate(classes)
         },
-        curves={"original": _curve(ap, noise, 1.0), "network": _curve(ap, noise, 0.5)},
+        curves={
+            "original": _curve(ap, noise, 1.0, len(image_ids)),
+            "network": _curve(ap, noise, 0.5, len(image_ids)),
+        },
         recall=tuple(recall.tolist()),
         precision={
             name: tuple(np.clip(1.1 * height - recall**3, 0, 1).tolist())
@@ -63,24 +70,28 @@ def make_analysis(
     )
 
 
-def _estimate(value: float, noise: float, count: int) -> Estimate:
-    return Estimate(value, max(0.0, value - 2 * noise), min(1.0, value + 2 * noise), count)
+def _estimate(value: float, noise: float, count: int, images: int) -> Estimate:
+    low, high = max(0.0, value - 2 * noise), min(1.0, value + 2 * noise)
+    return Estimate(value, low, high, count, min(count, images))
 
 
 def _by_size(i: int) -> dict[str, tuple[int, float]]:
     return {"small": (20 - i, 0.1 - 0.01 * i), "medium": (10, 0.03), "large": (5, 0.01)}
 
 
-def _curve(ap: float, noise: float, shrink: float) -> tuple[SizeBin, ...]:
+def _curve(ap: float, noise: float, shrink: float, images: int) -> tuple[SizeBin, ...]:
     """The highest bins are empty: nothing there is that large."""
     bins = []
     for i, (low, high) in enumerate(pairwise(EDGES)):
         if low >= 256 * shrink:
-            nothing = Estimate(math.nan, math.nan, math.nan, 0)
+            nothing = Estimate(math.nan, math.nan, math.nan, 0, 0)
             bins.append(SizeBin(low, high, nothing, nothing))
             continue
         level = min(0.95, ap * (0.2 + 0.15 * i))
         count = max(3, 200 - 20 * abs(i - 4))
-        both = _estimate(level, noise * 2, count), _estimate(min(1, level * 1.5), noise * 2, count)
+        both = (
+            _estimate(level, noise * 2, count, images),
+            _estimate(min(1, level * 1.5), noise * 2, count, images),
+        )
         bins.append(SizeBin(low, high, *both))
     return tuple(bins)

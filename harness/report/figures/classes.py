@@ -96,7 +96,7 @@ def _trace(
 
 
 def _table(ordered: Sequence[str], scores: Scores) -> Table:
-    nothing = Estimate(float("nan"), float("nan"), float("nan"), 0)
+    nothing = Estimate(float("nan"), float("nan"), float("nan"), 0, 0)
     rows = []
     for key in ordered:
         found = [scores[name].get(key, nothing) for name in scores]

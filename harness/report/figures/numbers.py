@@ -22,6 +22,7 @@ def over_seeds(estimates: Sequence[Estimate]) -> Estimate:
         mean([e.low for e in estimates]),
         mean([e.high for e in estimates]),
         max((e.count for e in estimates), default=0),
+        max((e.images for e in estimates), default=0),
     )
 
 
