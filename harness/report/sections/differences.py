@@ -170,7 +170,7 @@ def _p_beyond(
     centred = there - (there.mean() - found.value)
     if not ((centred > 0).all() or (centred < 0).all()):
         return math.nan
-    images = min(min(a.images, a.metrics[found.metric].count) for a in (*base, *other))
+    images = min(a.metrics[found.metric].images for a in (*base, *other))
     error = float(there.std() * math.sqrt(images / (images - 1)))
     return float(2 * stats.t.sf(abs(found.value) / error, images - 1)) if error else 0.0
 
