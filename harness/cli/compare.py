@@ -40,7 +40,7 @@ def compare(
     html: Annotated[Path | None, typer.Option(help="Write a page.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Write Markdown.")] = None,
 ) -> int:
-    """Compare runs or detectors. Exit 3: a gate was missed; 4: nothing could be compared."""
+    """Compare runs or detectors. Exit 3: a gate was missed; 4: something was not compared."""
     from rich.console import Console
 
     from harness.compare.comparison import Rules, compare_sides
@@ -60,7 +60,11 @@ def compare(
 
 
 def exit_code(comparison: "Comparison") -> int:
-    """3 if a gate was missed, 4 if one met nothing or there is nothing to compare, else 0."""
+    """What a comparison means for CI.
+
+    3 if a gate was missed; 4 if one met nothing, or not every number of the base, or there is
+    nothing to compare; else 0.
+    """
     import sys
 
     from harness.compare.gates import unmet
@@ -72,7 +76,10 @@ def exit_code(comparison: "Comparison") -> int:
     if not comparison.comparable:
         print("harness: nothing could be compared", file=sys.stderr)
     elif idle:
-        print(f"harness: nothing to evaluate for: {', '.join(idle)}", file=sys.stderr)
+        met = {result.gate for result in comparison.gates if result.verdict == "passed"}
+        for gate in idle:
+            where = "everywhere that the base has a number" if gate in met else "anywhere"
+            print(f"harness: cannot be evaluated {where}: {gate}", file=sys.stderr)
     else:
         return ExitCode.OK
     return ExitCode.NOTHING_TO_COMPARE

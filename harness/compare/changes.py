@@ -1,14 +1,15 @@
 """Whether one number differs from another by more than its noise."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from harness.analysis.families import family_of, needs_data
 from harness.analysis.latency import SMALLEST_EFFECT, compare_latency
 from harness.analysis.paired import paired_difference
 from harness.analysis.percentiles import percentile, percentile_interval
 from harness.analysis.validity_rules import percent_of
-from harness.compare.protocol import mismatches
+from harness.compare.protocol import Mismatch, mismatches
 from harness.compare.types import Change, Figure, Verdict
 
 # Counted, not measured: counted again they are the same.
@@ -38,6 +39,7 @@ def find_change(
     differing = mismatches(
         base.metric, base.conditions, other.conditions, same_detector=same_detector
     )
+    differing = (*differing, *_mixed(base, "base"), *_mixed(other, "other"))
     if base.unit != other.unit:
         note = f"units differ: {base.unit or 'none'} against {other.unit or 'none'}"
         return Change("refused", mismatches=differing, note=note)
@@ -57,17 +59,30 @@ def _why_invalid(base: Figure, other: Figure) -> str:
     )
 
 
+def _mixed(figure: Figure, who: str) -> Iterator[Mismatch]:
+    for found in figure.mixed:
+        yield replace(found, name=f"{found.name} of {who}'s seeds")
+
+
 def _compare(base: Figure, other: Figure, smallest_effect: float) -> Change:
     family = family_of(base.metric)
     if family in EXACT:
         return _exact(base, other)
     if needs_data(base.metric) and base.analyses and other.analyses:
         return _paired(base, other)
+    if family == "latency" and percent_of(base.metric) is None:
+        return _unknown(base, other, "no test is known of such a number")
     if base.samples and other.samples:
         return _timed(base, other, smallest_effect)
     if needs_data(base.metric):
-        return _unknown(base, other, "the detections of one side cannot be read")
+        return _unknown(base, other, f"the detections of {_unread(base, other)} cannot be read")
     return _unknown(base, other, "no samples")
+
+
+def _unread(base: Figure, other: Figure) -> str:
+    if base.analyses or other.analyses:
+        return "other" if base.analyses else "base"
+    return "both sides"
 
 
 def _exact(base: Figure, other: Figure) -> Change:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from harness.analysis.families import family_of
 from harness.analysis.latency import SMALLEST_EFFECT
 from harness.compare.changes import find_change
 from harness.compare.gates import Gate, evaluate
@@ -11,10 +12,13 @@ from harness.compare.rows import (
     align,
     choose_detectors,
     choose_metrics,
-    full_name,
-    known_metrics,
+    gated_metric,
 )
 from harness.compare.types import NOT_COMPARED, Change, Comparison, Figure, Row, Side
+
+ONE_PROCESS = (
+    "times of one process a side: repeated starts differ by more than the samples within one"
+)
 
 
 @dataclass(frozen=True)
@@ -49,8 +53,7 @@ def compare_sides(
     """
     rules = rules or Rules()
     shown = choose_metrics(sides, list(metrics))
-    known = known_metrics(sides)
-    gates = [replace(gate, metric=full_name(gate.metric, known)) for gate in gates]
+    gates = [replace(gate, metric=gated_metric(gate.metric, sides)) for gate in gates]
     rows = _rows(sides, shown, only, rules)
     gated = _rows(sides, list(dict.fromkeys(gate.metric for gate in gates)), only, rules)
     names = tuple(side.name for side in sides)
@@ -58,10 +61,25 @@ def compare_sides(
         sides=names,
         paths=tuple(side.path for side in sides),
         rows=rows,
-        notes=tuple(dict.fromkeys(note for side in sides for note in side.notes)),
-        gates=tuple(result for gate in gates for result in evaluate(gate, gated, names)),
+        notes=(*dict.fromkeys(note for side in sides for note in side.notes), *_starts(rows)),
+        gates=tuple(r for g in gates for r in evaluate(g, gated, names, g.metric in shown)),
         lone=tuple(_lone(sides, only)),
     )
+
+
+def one_process(metric: str, change: Change, seeds: Sequence[int]) -> bool:
+    """Whether the interval of a time knows nothing of how repeated starts differ."""
+    timed = family_of(metric) in ("latency", "time") and not math.isnan(change.low)
+    return timed and 1 in seeds
+
+
+def _starts(rows: Sequence[Row]) -> Iterator[str]:
+    """What the interval of times leaves out where a side has them of one process only."""
+    for row in rows:
+        for side, change in enumerate(row.changes, 1):
+            if one_process(row.metric, change, (row.seeds[0], row.seeds[side])):
+                yield ONE_PROCESS
+                return
 
 
 def _lone(sides: Sequence[Side], only: Sequence[str]) -> Iterator[tuple[str, tuple[str, ...]]]:

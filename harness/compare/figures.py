@@ -7,7 +7,8 @@ from dataclasses import replace
 from harness.analysis.families import family_of, needs_data
 from harness.analysis.types import CellAnalysis
 from harness.analysis.validity import LEVELS, Verdict, judge, samples_behind
-from harness.analysis.validity_rules import Level
+from harness.analysis.validity_rules import Level, percent_of
+from harness.compare.protocol import find_mixed
 from harness.compare.types import Figure
 from harness.records.record import Record
 
@@ -51,7 +52,7 @@ def _figure(
     chosen = sorted(chosen, key=lambda r: r.seed)
     first = chosen[0]
     samples: tuple[float, ...] = ()
-    if family_of(first.metric) == "latency":
+    if family_of(first.metric) == "latency" and percent_of(first.metric) is not None:
         samples = tuple(x for r in chosen for x in samples_behind(r, records))
     whole = needs_data(first.metric) and len(analyses) == len(chosen)
     level, doubts = _judge(chosen, records)
@@ -65,6 +66,7 @@ def _figure(
         analyses=analyses if whole else (),
         level=level,
         doubts=doubts,
+        mixed=find_mixed(first.metric, [r.conditions for r in chosen if not math.isnan(r.value)]),
     )
 
 

@@ -72,10 +72,15 @@ def parse_gate(text: str) -> Gate:
     return Gate(text.strip(), found["detector"], found["metric"], upper, limit, kind)
 
 
-def evaluate(gate: Gate, rows: Sequence[Row], sides: Sequence[str]) -> Iterator[GateResult]:
+def evaluate(
+    gate: Gate, rows: Sequence[Row], sides: Sequence[str], shown: bool = True
+) -> Iterator[GateResult]:
     """The gate at every row of its metric, against every side but the base.
 
     Rows without a number share one result for each reason.
+
+    Args:
+        shown: whether the rows stand in the table, whose notes tell what is doubtful of them.
     """
     absent: dict[str, list[str]] = {}
     places = list(_places(gate, rows, sides))
@@ -85,11 +90,14 @@ def evaluate(gate: Gate, rows: Sequence[Row], sides: Sequence[str]) -> Iterator[
             lacking = sides[0] if math.isnan(row.values[0]) else side
             absent.setdefault(f"no number in {lacking}", []).append(row.detector or side)
         else:
-            yield _judge(gate, row, number, side)
+            yield _judge(gate, row, number, side, shown)
     for why, names in absent.items():
-        yield _without_verdict(gate, f"{', '.join(dict.fromkeys(names))}: not evaluable: {why}")
+        said = f"{', '.join(dict.fromkeys(names))}: not evaluable: {why}"
+        yield _without_verdict(gate, said, why != f"no number in {sides[0]}")
     if not places:
-        yield _without_verdict(gate, "not evaluable: there is no such row")
+        there = any(row.metric == gate.metric for row in rows)
+        why = "there is no such row" if there else "no side has such a number"
+        yield _without_verdict(gate, f"not evaluable: {why}", unjudged=False)
 
 
 def _places(gate: Gate, rows: Sequence[Row], sides: Sequence[str]) -> Iterator[tuple[Row, int]]:
@@ -101,9 +109,9 @@ def _places(gate: Gate, rows: Sequence[Row], sides: Sequence[str]) -> Iterator[t
                     yield row, number
 
 
-def _without_verdict(gate: Gate, said: str) -> GateResult:
+def _without_verdict(gate: Gate, said: str, unjudged: bool) -> GateResult:
     line = f"gate {gate.text}: {said}"
-    return GateResult(gate.text, "not evaluable", line, noise_known=False)
+    return GateResult(gate.text, "not evaluable", line, noise_known=False, unjudged=unjudged)
 
 
 def _is_meant(gate: Gate, row: Row, sides: Sequence[str]) -> bool:
@@ -117,19 +125,19 @@ def _picks(side: str, detector: str) -> bool:
     return side == detector or side.endswith(f":{detector}")
 
 
-def _judge(gate: Gate, row: Row, number: int, side: str) -> GateResult:
+def _judge(gate: Gate, row: Row, number: int, side: str, shown: bool) -> GateResult:
     change = row.changes[number - 1]
     where = f"{row.detector}, {side}" if row.detector else side
     start = f"gate {gate.text}: {where}:"
     found = _quantity(gate, row, change)
     if change.verdict in NOT_COMPARED or math.isnan(found):
-        return _without_verdict(gate, f"{where}: not evaluable: {_why(change)}")
+        return _without_verdict(gate, f"{where}: not evaluable: {_why(change)}", unjudged=True)
     beyond = found > gate.limit + NEARLY if gate.upper else found < gate.limit - NEARLY
     unknown = change.verdict == "unknown"
     missed = beyond and (change.real or unknown)
     verdict: GateVerdict = "missed" if missed else "passed"
     said = f"{start} {verdict}: {_show(gate, row, found)}{_interval(gate, row, change)}"
-    said += _noise(change, beyond) + _doubts(row, number)
+    said += _noise(change, beyond) + _doubts(row, number, shown)
     return GateResult(gate.text, verdict, said, not unknown)
 
 
@@ -142,10 +150,23 @@ def _noise(change: Change, beyond: bool) -> str:
     return said
 
 
-def _doubts(row: Row, side: int) -> str:
-    """What speaks against the base's number or the side's."""
-    found = dict.fromkeys(r for i in (0, side) for r in (row.doubts[i] if row.doubts else ()))
-    return f", doubtful ({'; '.join(found)})" if found else ""
+def _doubts(row: Row, side: int, shown: bool) -> str:
+    """Whether something speaks against the base's number or the side's; what, if no note does."""
+    found = [
+        reason
+        for i in (0, side)
+        if row.levels and row.levels[i] != "valid"
+        for reason in row.doubts[i]
+    ]
+    if not found:
+        return ""
+    return ", doubtful" if shown else f", doubtful ({first_of(list(dict.fromkeys(found)))})"
+
+
+def first_of(reasons: Sequence[str]) -> str:
+    """The first, which is the worst, and how many more there are."""
+    more = len(reasons) - 1
+    return f"{reasons[0]} and {more} more reason{'s' * (more > 1)}" if more else reasons[0]
 
 
 def _quantity(gate: Gate, row: Row, change: Change) -> float:
@@ -187,6 +208,10 @@ def _why(change: Change) -> str:
 
 
 def unmet(results: Sequence[GateResult]) -> list[str]:
-    """Gates that could be evaluated nowhere."""
+    """Gates that could be evaluated nowhere, or not everywhere that the base has a number.
+
+    A detector that crashed has none, and must not pass for that.
+    """
     met = {result.gate for result in results if result.verdict != "not evaluable"}
+    met -= {result.gate for result in results if result.unjudged}
     return [gate for gate in dict.fromkeys(r.gate for r in results) if gate not in met]

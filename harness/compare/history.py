@@ -54,8 +54,10 @@ class Line:
 def read_history(folder: Path, resamples: int | None = None) -> list[Side]:
     """The runs in a suite's folder, or in a folder of suites, oldest first.
 
+    Runs that are broken or hold no numbers stand at the end, with nothing but their notes.
+
     Raises:
-        UserError: there are none, or one cannot be read.
+        UserError: there are none, or none can be read.
     """
     found = [folder / "records.jsonl", *folder.glob("*/records.jsonl")]
     found += folder.glob("*/*/records.jsonl")
@@ -63,8 +65,21 @@ def read_history(folder: Path, resamples: int | None = None) -> list[Side]:
     if not files:
         mend = "give a suite's folder of runs, such as results/tinydet"
         raise UserError("holds no runs", where=folder, mend=mend)
-    sides = [read_side(path, resamples) for path in files]
-    return sorted((side for side in sides if side.figures), key=lambda side: (side.time, side.name))
+    sides = [_read_or_skip(path, resamples) for path in files]
+    full = sorted((side for side in sides if side.figures), key=lambda s: (s.time, s.name))
+    empty = [side for side in sides if not side.figures]
+    if not full:
+        notes = [note for side in empty for note in side.notes]
+        raise UserError("no run can be read", where=folder, mend="; ".join(notes))
+    return full + empty
+
+
+def _read_or_skip(path: Path, resamples: int | None) -> Side:
+    try:
+        return read_side(path, resamples)
+    except UserError as error:
+        folder = path.parent
+        return Side(folder.name, str(folder), figures={}, notes=(f"skipped: {error}",))
 
 
 def trace_metric(sides: Sequence[Side], metric: str, only: Sequence[str] = ()) -> Iterator[Line]:

@@ -9,7 +9,7 @@ the machine, clocks) decides nothing here; `harness.analysis.validity` judges it
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -147,6 +147,12 @@ def mismatches(
         return (Mismatch("loss terms", "one detector's", "another's"),)
     names = {**protocol.shared, **protocol.own} if same_detector else protocol.shared
     return _differences(names, base, other)
+
+
+def find_mixed(metric: str, seeds: Sequence[Conditions]) -> tuple[Mismatch, ...]:
+    """On what the seeds of one detector differ from the first of them, each difference once."""
+    found = [m for c in seeds[1:] for m in mismatches(metric, seeds[0], c, same_detector=True)]
+    return tuple(dict.fromkeys(found))
 
 
 def notes(

@@ -1,5 +1,6 @@
 """Which metrics of which detectors stand beside each other."""
 
+import re
 from collections.abc import Iterator, Sequence
 
 from harness.compare.types import Figure, Side
@@ -13,6 +14,13 @@ SHORT = {
     "macs": "macs_paper",
     "params": "parameters",
 }
+# What the harness itself can measure (docs/metrics.md), whether or not a run has.
+MEASURABLE = re.compile(
+    r"ap(50|75)?|(ap|ar)_(small|medium|large)|ar_10{0,2}"
+    r"|latency_(network|postprocessed|end_to_end)_(p50|p90|p99|spread)|throughput"
+    r"|macs_(paper|fvcore)|parameters|activations"
+    r"|train_(loss|images_per_second|wall_time|peak_memory|loader_wait)"
+)
 USUAL = (
     "ap",
     "ap50",
@@ -35,6 +43,19 @@ def full_name(metric: str, known: Sequence[str]) -> str:
         if name in known:
             return str(name)
     raise UserError(f"no side has the metric '{metric}'", mend=near_names(metric, list(known)))
+
+
+def gated_metric(metric: str, sides: Sequence[Side]) -> str:
+    """As `full_name`, but it may also be one that is known and that no side has.
+
+    Raises:
+        UserError: nobody knows it.
+    """
+    known, name = known_metrics(sides), SHORT.get(metric, metric)
+    columns = [column for side in sides for column in side.columns]
+    if metric not in known and (name in columns or MEASURABLE.fullmatch(name)):
+        return name
+    return full_name(metric, known)
 
 
 def known_metrics(sides: Sequence[Side]) -> list[str]:

@@ -9,7 +9,7 @@ from harness.compare.benchmarks import read_benchmarks
 from harness.compare.export import FORMATS
 from harness.compare.figures import make_figures
 from harness.compare.table_files import read_table
-from harness.compare.types import Figure, Side
+from harness.compare.types import OF_STAGES, Figure, Side
 from harness.errors import UserError, near_names
 from harness.records.frame import latest
 from harness.records.record import Record
@@ -72,7 +72,11 @@ def read_side(path: Path, resamples: int | None = None) -> Side:
 
 def make_side(path: Path, records: Sequence[Record], run: Run | None = None) -> Side:
     """A side of records and, where there is a run, of what its detections say."""
-    measured = [r for r in latest(list(records)) if r.kind == "measurement" and not r.scope]
+    measured = [
+        r
+        for r in latest(list(records))
+        if r.kind == "measurement" and not r.scope and r.metric not in OF_STAGES
+    ]
     figures: dict[str, dict[str, Figure]] = {}
     for detector in dict.fromkeys(r.detector for r in measured):
         own = [r for r in measured if r.detector == detector]

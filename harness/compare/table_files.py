@@ -8,9 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from harness.analysis.families import family_of
+from harness.analysis.families import family_of, needs_data
 from harness.compare import export
-from harness.compare.types import Figure, Side
+from harness.compare.protocol import find_mixed
+from harness.compare.types import OF_STAGES, Figure, Side
 from harness.errors import UserError
 
 # Where a table does not say which way is better.
@@ -42,7 +43,7 @@ def read_table(path: Path) -> Side:
     ]
     figures: dict[str, dict[str, Figure]] = {}
     for number, row in rows:
-        if row["metric"] and not row.get("scope"):
+        if row["metric"] and row["metric"] not in OF_STAGES and not row.get("scope"):
             _add(figures.setdefault(row["detector"], {}), row, f"{path}:{number}")
     notes = [f"{path}: a table keeps neither samples nor detections, so the noise is unknown"]
     if not any(row.get("conditions") for _, row in rows):
@@ -65,16 +66,33 @@ def _as_text(path: Path) -> pd.DataFrame:
 
 def _add(figures: dict[str, Figure], row: Mapping[str, str], where: str) -> None:
     metric, value = row["metric"], _number(row["value"], where)
-    before = figures.get(metric)
-    if before is not None and before.unit != row.get("unit", ""):
+    before, unit = figures.get(metric), _unit(row, value, where)
+    if before is not None and before.unit != unit:
         raise UserError(f"{metric} has two units", where=where)
+    own = _conditions(row.get("conditions"), where)
+    conditions = before.conditions if before else own
+    mixed = before.mixed if before else ()
+    if not math.isnan(value):
+        mixed = tuple(dict.fromkeys((*mixed, *find_mixed(metric, (conditions, own)))))
     figures[metric] = Figure(
         metric=metric,
-        unit=row.get("unit", ""),
+        unit=unit,
         higher_is_better=_better(metric, row.get("higher_is_better", "")),
         seeds=(*(before.seeds if before else ()), value),
-        conditions=before.conditions if before else _conditions(row.get("conditions"), where),
+        conditions=conditions,
+        mixed=mixed,
     )
+
+
+def _unit(row: Mapping[str, str], value: float, where: str) -> str:
+    """As given; of an AP or AR without one, that of 0 to 1, which gates count in points."""
+    metric, unit = row["metric"], row.get("unit", "")
+    if needs_data(metric):
+        unit = unit or "AP"
+    if unit == "AP" and not math.isnan(value) and not 0 <= value <= 1:
+        mend = "give a hundredth of it, and nothing where there is no number"
+        raise UserError(f"{metric} {value:g} lies outside 0 to 1", where=where, mend=mend)
+    return unit
 
 
 def _number(text: str, where: str) -> float:

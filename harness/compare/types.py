@@ -14,6 +14,8 @@ Verdict = Literal[
 ]  # fmt: skip
 REAL: tuple[Verdict, ...] = ("better", "worse", "changed")
 NOT_COMPARED: tuple[Verdict, ...] = ("refused", "invalid", "missing")
+# Measured in each stage of a detector anew: their mean would be one of training and evaluation.
+OF_STAGES = ("cell_seconds",)
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +26,7 @@ class Figure:
         seeds: value under each seed; NaN where nothing could be measured.
         samples: raw samples behind it, of all seeds one after another; empty where unknown.
         conditions: as recorded with the first seed.
+        mixed: on what the other seeds' protocols differ from the first's.
         analyses: of the detections, one a seed; empty for what is no AP or AR, and where the
             detections could not be read again.
         level: how far its numbers can be believed (`harness.analysis.validity`), of the seeds'
@@ -40,6 +43,7 @@ class Figure:
     analyses: tuple[CellAnalysis, ...] = ()
     level: Level = "valid"
     doubts: tuple[str, ...] = ()
+    mixed: tuple[Mismatch, ...] = ()
 
     @property
     def value(self) -> float:
@@ -140,12 +144,14 @@ class GateResult:
 
     Attributes:
         line: for people: the gate, what was found, the verdict.
+        unjudged: not evaluable although the base has a number there.
     """
 
     gate: str
     verdict: GateVerdict
     line: str
     noise_known: bool = True
+    unjudged: bool = False
 
 
 @dataclass(frozen=True)

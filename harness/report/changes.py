@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Literal
 
+from harness.compare.gates import first_of
 from harness.compare.types import NOT_COMPARED, Change, Comparison, Row, Verdict
 from harness.report.cells import Column, make_column
 
@@ -106,8 +107,15 @@ def change_reasons(comparison: Comparison) -> Iterator[str]:
 
 
 def doubts(comparison: Comparison) -> Iterator[str]:
-    """What speaks against values, each reason once."""
-    yield from _collect(comparison, _value_doubts)
+    """What speaks most against the values of a row and how much more does; alike rows share it.
+
+    The CSV and the page have every reason beside its value.
+    """
+    found: dict[str, list[str]] = {}
+    for row in comparison.common_rows:
+        for said in _worst_doubts(row, comparison.sides):
+            found.setdefault(said, []).append(_who(row))
+    yield from (f"{_shorten(rows)}: {said}" for said, rows in found.items())
 
 
 def lone_lines(comparison: Comparison) -> Iterator[str]:
@@ -150,15 +158,27 @@ def _collect(comparison: Comparison, reasons_of: Callable[[Row, int], Iterator[s
         for number, side in enumerate(comparison.sides):
             for reason in reasons_of(row, number):
                 by_reason.setdefault(reason, []).append(side)
-        who = f"{row.detector} {column_of(row).title}".strip()
         for reason, sides in by_reason.items():
-            found.setdefault(f"{reason} ({', '.join(sides)})", []).append(who)
+            found.setdefault(f"{reason} ({', '.join(sides)})", []).append(_who(row))
     return [f"{_shorten(rows)}: {reason}" for reason, rows in found.items()]
 
 
-def _value_doubts(row: Row, side: int) -> Iterator[str]:
-    if mark := value_mark(row, side):
-        yield from (f"{mark} {doubt}" for doubt in row.doubts[side])
+def _who(row: Row) -> str:
+    return f"{row.detector} {column_of(row).title}".strip()
+
+
+def _worst_doubts(row: Row, sides: Sequence[str]) -> Iterator[str]:
+    """ "! on 9 images (base, other) and 2 more reasons", one for each mark, the graver first."""
+    for mark in (MARKS["invalid"], DOUBTFUL):
+        having: dict[str, list[str]] = {}  # reason -> sides
+        for number, side in enumerate(sides):
+            if value_mark(row, number) == mark:
+                for doubt in row.doubts[number]:
+                    having.setdefault(doubt, []).append(side)
+        if having:
+            first, *more = having
+            where = ", ".join(having[first])
+            yield f"{mark} {first_of([f'{first} ({where})', *more])}"
 
 
 def _change_reasons(row: Row, side: int) -> Iterator[str]:

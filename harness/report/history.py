@@ -3,7 +3,7 @@
 import csv
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from harness.compare.comparison import ONE_PROCESS, one_process
 from harness.compare.history import Line, Point
 from harness.compare.types import Change, Comparison, Row
 from harness.files import write_text
@@ -59,6 +60,8 @@ def print_history(lines: Sequence[Line], console: Console) -> None:
     marks = dict.fromkeys(mark for told in told_all for mark in legend(told).split("; ") if mark)
     if marks:
         console.print(Text("; ".join(marks), style="dim"))
+    if any(one_process(line.metric, *pair) for line in lines for pair in _pairs(line)):
+        console.print(Text(f"! {ONE_PROCESS}", style="yellow"))
     width = max(len(line.detector) for line in lines)
     for line in lines:
         if len(line.points) > 1:
@@ -136,6 +139,13 @@ def write_history(path: Path, lines: Sequence[Line]) -> None:
                 ]
             )
     write_text(path, text.getvalue())
+
+
+def _pairs(line: Line) -> Iterator[tuple[Change, tuple[int, int]]]:
+    """Differences to the run before, with the seeds of both."""
+    for before, point in zip(line.points, line.points[1:], strict=False):
+        if point.change is not None:
+            yield point.change, (before.seeds, point.seeds)
 
 
 def as_comparison(line: Line) -> Comparison:

@@ -1,15 +1,18 @@
 """compare, history and export as commands: what they say and their exit codes."""
 
 import csv
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from conftest import Cli
 
 from harness.compare.export import read_table
 from harness.records.measurement import Measurement
 from harness.records.record import Record
 from harness.records.store import RecordStore
+
+Cli = Callable[..., Any]  # the fixture `cli`, which gives code, out and err
 
 
 def make_run(
@@ -60,6 +63,7 @@ def test_two_runs_make_a_table(cli: Cli, pair: tuple[Path, Path]):
         (["macs <= 1.2x", "ap >= -1"], 3, "missed: -2.00 points, the noise is unknown"),
         (["none:ap >= -1"], 4, "not evaluable"),
         (["none:ap >= -1", "macs <= 1x"], 3, "missed"),
+        (["latency <= 1.1x", "macs <= 1.2x"], 4, "not evaluable: no side has such a number"),
     ],
 )
 def test_gates_decide_the_exit_code(
@@ -128,6 +132,27 @@ def test_a_metric_is_followed_over_runs(cli: Cli, pair: tuple[Path, Path], tmp_p
     assert "▁█" in done.out
     assert len((tmp_path / "h.csv").read_text().splitlines()) == 3
     assert cli("history", tmp_path / "out").code == 2
+
+
+def test_a_broken_run_is_no_end_of_a_history(cli: Cli, pair: tuple[Path, Path], tmp_path: Path):
+    (pair[0] / "records.jsonl").write_text("{}\n")
+    done = cli("history", tmp_path, "--metric", "macs")
+    assert done.code == 0, done.err
+    assert "new" in done.out
+    assert "harness: note: skipped: " in done.err
+    assert "records.jsonl:1" in done.err
+
+
+def test_a_crashed_detector_passes_no_gate(cli: Cli, pair: tuple[Path, Path], tmp_path: Path):
+    records = (make_run(tmp_path / "more", "second", macs_paper=50.0) / "records.jsonl").read_text()
+    with (pair[0] / "records.jsonl").open("a") as file:
+        file.write(records)
+    done = cli("compare", *pair, "--gate", "macs <= 1.2x")
+    assert done.code == 4
+    assert "passed: 1.100x" in done.out
+    mistake = "cannot be evaluated everywhere that the base has a number: macs <= 1.2x"
+    assert done.mistake == mistake
+    assert cli("compare", *pair, "--gate", "macs <= 1.2x", "--only", "tiny").code == 0
 
 
 @pytest.mark.parametrize("ending", ["parquet", "csv", "sqlite"])

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from making_sides import analysis, ap, exact, latency
 
 from harness.compare.changes import find_change
+from harness.compare.protocol import Mismatch
 from harness.compare.types import Figure
 
 
@@ -37,7 +38,8 @@ def test_ap_without_detections_has_unknown_noise_however_large_the_gain():
     assert found.verdict == "unknown"
     assert math.isnan(found.low)
     assert found.value == pytest.approx(0.8)
-    assert "detections" in found.note
+    assert found.note == "the detections of base cannot be read"
+    assert change(ap(0.1), ap(0.9)).note == "the detections of both sides cannot be read"
 
 
 def test_analyses_of_other_images_are_not_paired():
@@ -199,3 +201,26 @@ def test_swapping_exact_numbers_swaps_the_verdict(one: float, two: float):
 def test_a_figure_against_itself_is_never_a_difference():
     for figure in (ap(0.3, 0.01), latency(10.0), exact(5.0)):
         assert not change(figure, figure).real
+
+
+def test_a_spread_is_not_tested_with_the_samples_of_the_median():
+    base, other = (
+        replace(latency(median), metric="latency_end_to_end_spread") for median in (10.0, 20.0)
+    )
+    found = change(base, other)
+    assert found.verdict == "unknown"
+    assert found.note == "no test is known of such a number"
+
+
+def test_seeds_that_were_not_measured_alike_refuse_a_mean():
+    mixed = replace(latency(20.0), mixed=(Mismatch("device", "cpu", "cuda"),))
+    for base, other, said in (
+        (latency(10.0), mixed, "device of other's seeds: cpu against cuda"),
+        (mixed, latency(10.0), "device of base's seeds: cpu against cuda"),
+    ):
+        found = change(base, other)
+        assert found.verdict == "refused"
+        assert [str(m) for m in found.mismatches] == [said]
+        allowed = change(base, other, allow_mismatch=True)
+        assert allowed.real
+        assert allowed.mismatches == found.mismatches

@@ -125,7 +125,7 @@ def test_a_doubtful_number_decides_and_is_marked():
     few = replace(ap(0.2, 0.001), level="doubtful", doubts=("on only 9 images",))
     result = judge("ap >= -0.5", ap(0.4, 0.001), few)
     assert result.verdict == "missed"
-    assert result.line.endswith("doubtful (on only 9 images)")
+    assert result.line.endswith("], doubtful")
 
 
 def test_detectors_of_one_side_share_a_line():
@@ -151,7 +151,7 @@ def test_a_gate_counts_for_each_detector_and_side_or_the_one_named():
     assert [r.verdict for r in results] == ["passed", "missed", "missed", "not evaluable"]
     results = compare_sides(sides, gates=[parse_gate("b:macs <= 1x")]).gates
     assert [r.verdict for r in results] == ["missed", "not evaluable"]
-    assert unmet(results) == []
+    assert unmet(results) == ["b:macs <= 1x"]
     (absent,) = compare_sides(sides, gates=[parse_gate("c:macs <= 1x")]).gates
     assert absent.verdict == "not evaluable"
 
@@ -159,3 +159,54 @@ def test_a_gate_counts_for_each_detector_and_side_or_the_one_named():
 def test_an_unknown_metric_is_the_users_mistake():
     with pytest.raises(UserError, match="did you mean 'ap'"):
         judge("app >= 1", ap(0.4), ap(0.4))
+
+
+def test_a_doubt_that_no_note_tells_stands_in_the_line():
+    few = replace(ap(0.2, 0.001), level="doubtful", doubts=("on only 9 images", "another"))
+    result = judge("ap >= -0.5", ap(0.4, 0.001), few, metrics=["all"])
+    assert result.line.endswith("], doubtful")
+    sides = [side("base", a=[ap(0.4, 0.001), exact(1)]), side("new", a=[few, exact(1)])]
+    (result,) = compare_sides(sides, ["macs"], gates=[parse_gate("ap >= -0.5")]).gates
+    assert result.line.endswith("], doubtful (on only 9 images and 1 more reason)")
+
+
+def test_a_detector_that_vanished_leaves_a_gate_unmet_and_a_new_one_does_not():
+    both = side("both", a=[exact(1)], b=[exact(1)])
+    one = side("one", a=[exact(1)])
+    gates = [parse_gate("macs <= 1x")]
+    assert unmet(compare_sides([both, one], gates=gates).gates) == ["macs <= 1x"]
+    assert unmet(compare_sides([one, both], gates=gates).gates) == []
+    assert unmet(compare_sides([both, one], only=["a"], gates=gates).gates) == []
+    # of three sides one lacks it
+    assert unmet(compare_sides([both, both, one], gates=gates).gates) == ["macs <= 1x"]
+
+
+def test_so_does_a_number_that_became_invalid_or_was_measured_otherwise():
+    good = ap(0.4, 0.01)
+    random = replace(good, level="invalid", doubts=("the weights are random",))
+    for spoilt in (random, ap(0.4, 0.01, images=9)):
+        sides = [side("base", a=[good], b=[good]), side("new", a=[good], b=[spoilt])]
+        found = compare_sides(sides, gates=[parse_gate("ap >= -1")]).gates
+        assert [result.verdict for result in found] == ["passed", "not evaluable"]
+        assert unmet(found) == ["ap >= -1"]
+
+
+@pytest.mark.parametrize(
+    "metric", ["latency", "latency_p99", "latency_network_p90", "throughput", "ap75", "ar_small"]
+)
+def test_a_known_metric_that_nobody_measured_is_not_evaluable(metric: str):
+    result = judge(f"{metric} <= 2x", exact(1), exact(1))
+    assert result.verdict == "not evaluable"
+    assert unmet([result]) == [f"{metric} <= 2x"]
+
+
+def test_so_is_a_column_of_the_manifest():
+    base = replace(side("base", a=[exact(1)]), columns=("macs_paper", "ap_tiny"))
+    found = compare_sides([base, side("new", a=[exact(1)])], gates=[parse_gate("ap_tiny >= -1")])
+    assert [result.verdict for result in found.gates] == ["not evaluable"]
+
+
+@pytest.mark.parametrize("metric", ["latencyy", "latency_network_p", "ap_smal", "ar_7x"])
+def test_a_name_that_nobody_knows_stays_a_mistake(metric: str):
+    with pytest.raises(UserError, match="no side has the metric"):
+        judge(f"{metric} >= 1", exact(1), exact(1))

@@ -63,6 +63,23 @@ def test_a_folder_without_runs_is_the_users_mistake(tmp_path: Path):
         read_history(tmp_path)
 
 
+def test_a_broken_run_is_skipped_and_named(suite: Path):
+    (suite / "broken").mkdir()
+    (suite / "broken" / "records.jsonl").write_text("{}\n")
+    sides = read_history(suite)
+    line, _ = trace_metric(sides, "latency")
+    assert [p.run for p in line.points] == ["c", "b", "a"]
+    (note,) = [note for side in sides for note in side.notes if note.startswith("skipped")]
+    assert "broken/records.jsonl:1" in note
+
+
+def test_only_broken_runs_are_the_users_mistake(tmp_path: Path):
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "records.jsonl").write_bytes(b"\xff\n")
+    with pytest.raises(UserError, match="no run can be read"):
+        read_history(tmp_path)
+
+
 def test_the_real_run_has_an_interval_or_none_but_a_value(finished: Path):
     (line,) = trace(finished / "results" / "tiny", "ap")
     assert line.points[0].value == line.points[0].value
@@ -80,6 +97,7 @@ def test_the_table_fits(suite: Path, width: int):
     assert all(len(line) <= width for line in table)
     assert any("▼ +100.0 %" in line for line in table)
     assert any("device: cpu against cuda" in line for line in lines)
+    assert sum("one process a side" in line for line in lines) == 1
 
 
 def test_doubts_name_their_runs_even_of_a_single_one(tmp_path: Path):

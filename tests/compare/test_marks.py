@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
-from making_sides import ap, exact, side
+from making_sides import ap, exact, latency, side
 from rich.console import Console
 
 from harness.analysis.validity_rules import Level
 from harness.compare.comparison import compare_sides
 from harness.compare.types import Comparison, Figure, Row
-from harness.report.changes import best_side, legend, lone_lines, reasons, value_mark
+from harness.report.changes import best_side, doubts, legend, lone_lines, reasons, value_mark
 from harness.report.comparison import print_comparison
 from harness.report.comparison_files import render_markdown
 
@@ -71,8 +71,8 @@ def test_marks_stand_behind_values_and_their_reasons_once_below():
     found = compared(*few, random)
     assert [value_mark(found.rows[0], i) for i in range(3)] == ["!", "!", "⊘"]
     assert list(reasons(found)) == [
-        "d AP: ! on 9 images (s0, s1)",
         "d AP: ⊘ the weights are random (s2)",
+        "d AP: ! on 9 images (s0, s1)",
     ]
     text = printed(found)
     assert "30.0 !" in text or "30.0! " in text
@@ -107,3 +107,34 @@ def test_a_detector_that_one_of_several_sides_lacks_stays_in_the_table():
 def test_nothing_in_common_makes_no_table():
     text = printed(compare_sides([side("a", x=[exact(1)]), side("b", y=[exact(1)])]))
     assert text.splitlines() == ["only in a: x", "only in b: y"]
+
+
+def test_a_row_has_one_line_of_its_worst_reason_and_a_count():
+    one = doubted(latency(10.0), "doubtful", "busy", "p99 is 8 times p50")
+    other = doubted(latency(11.0), "doubtful", "busy", "p99 is 2 times p50")
+    assert list(doubts(compared(one, other))) == [
+        "d latency: ! busy (s0, s1) and 2 more reasons",
+    ]
+    random = doubted(latency(11.0), "invalid", "the clock is wrong", "busy")
+    assert list(doubts(compared(one, random))) == [
+        "d latency: ⊘ the clock is wrong (s1) and 1 more reason",
+        "d latency: ! busy (s0) and 1 more reason",
+    ]
+    assert list(doubts(compared(one, latency(11.0)))) == [
+        "d latency: ! busy (s0) and 1 more reason"
+    ]
+
+
+def test_rows_with_the_same_worst_reason_share_a_line():
+    few = [doubted(ap(v, 0.001, i), "doubtful", "on 9 images") for i, v in enumerate((0.3, 0.4))]
+    sides = [side(name, a=[figure], b=[figure]) for name, figure in zip("xy", few, strict=True)]
+    assert list(doubts(compare_sides(sides))) == ["a AP, b AP: ! on 9 images (x, y)"]
+
+
+def test_times_of_a_single_process_are_said_to_be_so():
+    pair = [replace(latency(m), seeds=(m, m)) for m in (10.0, 11.0)]
+    said = "one process a side"
+    assert not any(said in note for note in compared(*pair).notes)
+    assert sum(said in note for note in compared(pair[0], latency(11.0)).notes) == 1
+    assert not any(said in note for note in compared(ap(0.3, 0.01), ap(0.4, 0.01)).notes)
+    assert not any(said in note for note in compared(latency(1.0, 0), latency(2.0, 0)).notes)

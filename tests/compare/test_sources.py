@@ -112,7 +112,7 @@ def test_what_is_no_side_is_the_users_mistake(run: Path, tmp_path: Path):
         read_side(tmp_path / "x.json")
 
 
-def write_seeds(folder: Path, measured: dict[int, Measurement], weights: str) -> Path:
+def write_seeds(folder: Path, measured: dict[int, Measurement], weights: str = "w") -> Path:
     """A run folder of one detector "a" with a measurement under each seed."""
     lines = []
     for seed, measurement in measured.items():
@@ -180,3 +180,42 @@ def test_a_run_against_itself_shows_no_difference(finished: Path):
     assert len(found.rows) > 5
     assert not any(change.real for row in found.rows for change in row.changes)
     assert not any(row.best for row in found.rows)
+
+
+def test_a_spread_has_no_samples(tmp_path: Path):
+    spread = Measurement("latency_end_to_end_spread", 0.1, "ms", False)
+    read = read_side(write_records(tmp_path / "one", {"a": [timed(10), spread]}))
+    assert read.figures["a"]["latency_end_to_end_spread"].samples == ()
+
+
+@pytest.mark.parametrize("metric", ["ap", "ap50", "ar_100"])
+def test_an_ap_without_a_unit_is_one_and_no_percent(tmp_path: Path, metric: str):
+    table = tmp_path / "table.csv"
+    table.write_text(f"detector,metric,value\na,{metric},0.5\na,{metric},\nb,macs_paper,9\n")
+    read = read_side(table)
+    assert read.figures["a"][metric].unit == "AP"
+    assert read.figures["b"]["macs_paper"].unit == ""
+    for unit in ("", "AP"):
+        table.write_text(f"detector,metric,value,unit\na,{metric},50,{unit}\n")
+        with pytest.raises(UserError, match=r"table\.csv:2: .* lies outside 0 to 1"):
+            read_side(table)
+
+
+def test_the_seconds_of_stages_are_no_figure(tmp_path: Path):
+    seconds = Measurement("cell_seconds", 3.0, "s", False)
+    folder = write_records(tmp_path / "one", {"a": [counted(5), seconds]})
+    load_results(folder).to_csv(folder / "results.csv", index=False)
+    for path in (folder, folder / "results.csv"):
+        assert list(read_side(path).figures["a"]) == ["macs_paper"]
+
+
+def test_seeds_measured_otherwise_are_noticed(tmp_path: Path):
+    seeds = {0: timed(10), 1: timed(10, device="cuda"), 2: timed(10)}
+    folder = write_seeds(tmp_path / "run", seeds)
+    load_results(folder).to_csv(folder / "results.csv", index=False)
+    for path in (folder, folder / "results.csv"):
+        assert [str(m) for m in read_side(path).figures["a"][LATENCY].mixed] == [
+            "device: cpu against cuda"
+        ]
+    alike = write_seeds(tmp_path / "alike", {0: timed(10), 1: timed(10, load_average=3)})
+    assert read_side(alike).figures["a"][LATENCY].mixed == ()
