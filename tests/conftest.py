@@ -8,11 +8,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import hypothesis
 import pytest
 from tiny_suite import PLUGIN, make_coco, write_manifest
 from tiny_suite import harness as harness_process
 
 SHARED = Path(os.environ.get("HARNESS_DATA") or Path(__file__).parents[2] / "shared" / "data")
+
+# a busy machine is no mistake of a test's
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 # A shell starts its background jobs with SIGINT ignored, and all that tests start would inherit it.
 signal.signal(signal.SIGINT, signal.default_int_handler)

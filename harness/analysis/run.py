@@ -142,7 +142,8 @@ def _of_range(
     record: Record, analysis: CellAnalysis, name: str, bounds: tuple[float, float]
 ) -> Record:
     found = analysis.metrics[f"ap_{name}"]
-    conditions = {**record.conditions, "area_range": list(bounds), "boxes": found.count}
+    behind = {"boxes": found.count, "object_images": found.images}
+    conditions = {**record.conditions, "area_range": list(bounds), **behind}
     return replace(record, metric=f"ap_{name}", value=found.value, conditions=conditions)
 
 

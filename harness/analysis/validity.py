@@ -13,7 +13,12 @@ Rule = Callable[[Record, Samples], Iterator[Finding]]
 LEVELS: tuple[Level, ...] = ("valid", "doubtful", "invalid")
 
 ALWAYS: tuple[Rule, ...] = (rules.failed, rules.without_number, rules.warned, rules.untrained)
-SCORES: tuple[Rule, ...] = (rules.few_images, rules.few_boxes, rules.nothing_found)
+SCORES: tuple[Rule, ...] = (
+    rules.few_images,
+    rules.few_boxes,
+    rules.few_object_images,
+    rules.nothing_found,
+)
 TIMES: tuple[Rule, ...] = (
     rules.few_samples,
     rules.impossible_samples,

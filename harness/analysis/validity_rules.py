@@ -19,6 +19,7 @@ Samples = Sequence[float]
 
 FEW_IMAGES = 100
 FEW_BOXES = 30
+FEW_OBJECT_IMAGES = 20
 FEW_SAMPLES = 50
 FEW_WARM_UPS = 3
 FEW_EFFECTIVE = 20
@@ -74,6 +75,12 @@ def few_boxes(record: Record, samples: Samples) -> Iterator[Finding]:
     boxes = record.conditions.get("boxes")
     if boxes is not None and 0 < boxes < FEW_BOXES:
         yield "doubtful", f"only {boxes} objects stand behind it"
+
+
+def few_object_images(record: Record, samples: Samples) -> Iterator[Finding]:
+    images = record.conditions.get("object_images")
+    if images is not None and 0 < images < FEW_OBJECT_IMAGES:
+        yield "doubtful", f"its objects stand in only {images} images"
 
 
 def nothing_found(record: Record, samples: Samples) -> Iterator[Finding]:

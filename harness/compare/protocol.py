@@ -116,6 +116,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
 # Seen while measuring, not chosen: no part of any protocol.
 OBSERVED = (
     "boxes",
+    "object_images",
     "detections",
     "proposals_valid",
     "proposals_entering_nms",

@@ -9,7 +9,7 @@ NaN instead of the backends' -1.
 import contextlib
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, Literal
@@ -21,6 +21,7 @@ from harness.records.measurement import Measurement
 from harness.stages.inputs import EvaluationInput, GroundTruth
 
 Backend = Literal["faster_coco_eval", "pycocotools"]
+Behind = Mapping[str, int]
 DISTRIBUTIONS = {"faster_coco_eval": "faster-coco-eval", "pycocotools": "pycocotools"}
 SIZES = ("all", "small", "medium", "large")
 AREA_RANGES = {
@@ -70,7 +71,7 @@ class CocoAp:
         warnings = () if given.detections else ("there are no detections at all",)
         count = len(given.ground_truth.image_ids)
 
-        def measure(metric: str, value: float, boxes: int, scope: str = "") -> Measurement:
+        def measure(metric: str, value: float, behind: Behind, scope: str = "") -> Measurement:
             return Measurement(
                 metric,
                 value,
@@ -78,12 +79,12 @@ class CocoAp:
                 higher_is_better=True,
                 scope=scope,
                 count=count,
-                conditions={**conditions, "boxes": boxes},
+                conditions={**conditions, **behind},
                 warnings=warnings,
             )
 
         whole = [
-            measure(metric, value, count_boxes(given.ground_truth, size))
+            measure(metric, value, count_objects(of_size(given.ground_truth, size)))
             for metric, value, size in self._whole(tables)
         ]
         return whole + (
@@ -104,11 +105,12 @@ class CocoAp:
         return thresholds + precision + recall + sized
 
     def _by_class(self, tables: Tables, truth: GroundTruth, measure: Any) -> list[Measurement]:
-        boxes = dict.fromkeys(truth.categories, 0)
-        for annotation in truth.annotations:
-            boxes[annotation["category_id"]] += not annotation["iscrowd"]
+        objects: dict[int, list[Mapping[str, Any]]] = {c: [] for c in truth.categories}
+        for annotation in of_size(truth, "all"):
+            objects[annotation["category_id"]].append(annotation)
+        behind = {category: count_objects(found) for category, found in objects.items()}
         return [
-            measure(metric, tables.ap(iou, category=index), boxes[category], f"class/{name}")
+            measure(metric, tables.ap(iou, category=index), behind[category], f"class/{name}")
             for index, (category, name) in enumerate(truth.categories.items())
             for metric, iou in (("ap", slice(None)), ("ap50", IOU_50))
         ]
@@ -159,10 +161,15 @@ def area_kind(truth: GroundTruth) -> Literal["box", "mask", "none"]:
     return "box" if np.allclose(areas, products, rtol=0.01, atol=0.5) else "mask"
 
 
-def count_boxes(truth: GroundTruth, size: str) -> int:
-    """Boxes of a size that have to be found; crowd regions do not count."""
+def of_size(truth: GroundTruth, size: str) -> list[Mapping[str, Any]]:
+    """Objects of a size that have to be found; crowd regions do not count."""
     low, high = AREA_RANGES[size]
-    return sum(not a["iscrowd"] and low <= a["area"] <= high for a in truth.annotations)
+    return [a for a in truth.annotations if not a["iscrowd"] and low <= a["area"] <= high]
+
+
+def count_objects(objects: Sequence[Mapping[str, Any]]) -> Behind:
+    """How many stand behind a figure, and in how many images: those decide its uncertainty."""
+    return {"boxes": len(objects), "object_images": len({a["image_id"] for a in objects})}
 
 
 def _backend(backend: Backend) -> tuple[Any, Any]:

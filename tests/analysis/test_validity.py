@@ -79,6 +79,11 @@ def test_nothing_speaks_against_a_good_measurement(good: Record) -> None:
         (ap(weights=""), "invalid", "the weights are random: the detector was not trained"),
         (ap(images=99), "doubtful", "on only 99 images"),
         (ap("ap_small", boxes=16), "doubtful", "only 16 objects stand behind it"),
+        (
+            ap("ap_small", boxes=60, object_images=4),
+            "doubtful",
+            "its objects stand in only 4 images",
+        ),
         (ap(value=0.0, detections=0), "doubtful", "there are no detections at all"),
         (
             ap("ap_small", math.nan, boxes=0),

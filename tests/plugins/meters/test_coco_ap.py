@@ -94,6 +94,7 @@ def test_crowds_neither_have_to_be_found_nor_make_false_positives(write_annotati
     inside = [detection(1, 20, 20 * i, 270, 20, 20, 0.9) for i in range(5)]
     assert values(score(path, found + inside, backend))["ap", ""] == pytest.approx(1.0)
     assert score(path, found, backend)["ap", ""].conditions["boxes"] == 1
+    assert score(path, found, backend)["ap", ""].conditions["object_images"] == 1
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
