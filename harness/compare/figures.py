@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 from harness.analysis.families import family_of, needs_data
 from harness.analysis.types import CellAnalysis
@@ -16,33 +15,16 @@ from harness.records.record import Record
 def make_figures(
     records: Sequence[Record], analyses: tuple[CellAnalysis, ...]
 ) -> dict[str, Figure]:
-    """Figures by metric; size ranges of the manifest, too, that no record has.
+    """Figures by metric.
 
     Args:
         records: measurements of one detector as a whole, of all its seeds.
         analyses: of its detections, one a seed; empty where they cannot be read.
     """
-    figures = {}
-    for metric in dict.fromkeys(r.metric for r in records):
-        figures[metric] = _figure([r for r in records if r.metric == metric], records, analyses)
-    if "ap" in figures and analyses and len(analyses) == len(figures["ap"].seeds):
-        for metric in analyses[0].metrics:
-            if metric not in figures and all(metric in a.metrics for a in analyses):
-                own = [r for r in records if r.metric == "ap"]
-                figures[metric] = _size_range(figures["ap"], metric, own)
-    return figures
-
-
-def _size_range(ap: Figure, metric: str, records: Sequence[Record]) -> Figure:
-    """A size range that no record has, judged by the objects that lie in it."""
-    found = [analysis.metrics[metric] for analysis in ap.analyses]
-    as_recorded = [
-        replace(r, metric=metric, value=e.value, conditions={**r.conditions, "boxes": e.count})
-        for r, e in zip(sorted(records, key=lambda r: r.seed), found, strict=True)
-    ]
-    level, doubts = _judge(as_recorded, records)
-    values = tuple(estimate.value for estimate in found)
-    return replace(ap, metric=metric, seeds=values, level=level, doubts=doubts)
+    return {
+        metric: _figure([r for r in records if r.metric == metric], records, analyses)
+        for metric in dict.fromkeys(r.metric for r in records)
+    }
 
 
 def _figure(

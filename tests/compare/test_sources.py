@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 from making_sides import AP_CONDITIONS, LATENCY, analysis, counted, timed, write_records
 
+from harness.analysis.run import with_ranges
 from harness.analysis.types import Estimate
 from harness.compare.comparison import compare_sides
 from harness.compare.figures import make_figures
 from harness.compare.sources import read_side, read_sides
 from harness.errors import UserError
+from harness.manifest.schema import Report
 from harness.records.frame import load_results
 from harness.records.measurement import Measurement
 from harness.records.record import Record
@@ -154,16 +156,21 @@ def test_numbers_are_judged_by_their_records(tmp_path: Path):
 def test_a_size_range_of_the_manifest_is_judged_by_its_own_objects():
     conditions = {**AP_CONDITIONS, "images": 500, "boxes": 900}
     cell = {"run": "r", "detector": "a", "seed": 0, "stage": "evaluate", "fingerprint": "f"}
-    record = Record.of(
-        Measurement("ap", 0.4, "AP", True, conditions=conditions),
-        **cell, time=1e9, environment="e", weights="w",
-    )  # fmt: skip
+    common = {**cell, "time": 1e9, "environment": "e", "weights": "w"}
+    record = Record.of(Measurement("ap", 0.4, "AP", True, conditions=conditions), **common)
+    done = Record(kind="cell", status="ok", **common)
     found = analysis(0.4, 0.01)
-    metrics = {**found.metrics, "ap_tiny": Estimate(0.1, 0.0, 0.2, 4, 4)}
-    figures = make_figures([record], (replace(found, metrics=metrics),))
+    metrics = {**found.metrics, "ap_tiny": Estimate(0.1, 0.0, 0.2, 4, 3)}
+    analysed = replace(found, metrics=metrics)
+    ranges = Report(area_ranges={"tiny": (0, 200)})
+    records = with_ranges([record, done], {("a", 0): analysed}, ranges)
+    figures = make_figures([r for r in records if r.kind == "measurement"], (analysed,))
     assert figures["ap"].level == "valid"
-    assert figures["ap_tiny"].doubts == ("only 4 objects stand behind it",)
     assert figures["ap_tiny"].value == 0.1
+    assert figures["ap_tiny"].doubts == (
+        "only 4 objects stand behind it",
+        "its objects stand in only 3 images",
+    )
 
 
 def test_a_run_has_the_analyses_of_its_detections(finished: Path):
