@@ -23,16 +23,4 @@ def analyse_cell(
         settings: resamples, size ranges and bins.
     """
     found = measure_precision(given, resize, settings)
-    return CellAnalysis(
-        pairing=found.pairing,
-        images=found.images,
-        resamples=found.resamples,
-        metrics=found.metrics,
-        replicates=found.replicates,
-        classes=found.classes,
-        curves=found.curves,
-        recall=found.recall,
-        precision=found.precision,
-        errors=measure_errors(given),
-        misses=find_misses(given),
-    )
+    return CellAnalysis(**vars(found), errors=measure_errors(given), misses=find_misses(given))

@@ -22,27 +22,12 @@ from harness.analysis.bootstrap import draw_weights, find_interval
 from harness.analysis.boxes import Bools, Floats, Scene, build_scene
 from harness.analysis.matching import Matches, find_pairs, match
 from harness.analysis.ranges import COCO_RANGES, AreaRange, bin_ranges
-from harness.analysis.types import Estimate, Frame, SizeBin
+from harness.analysis.types import Estimate, Frame, Precision, SizeBin
 from harness.manifest.schema import Report
 from harness.plan.cells import digest
 from harness.stages.inputs import EvaluationInput
 
 RECALL_LIMITS = (1, 10, 100)
-
-
-@dataclass(frozen=True)
-class Precision:
-    """What `CellAnalysis` says of AP and AR; the attributes are described there."""
-
-    pairing: str
-    images: int
-    resamples: int
-    metrics: Mapping[str, Estimate]
-    replicates: Mapping[str, tuple[float, ...]]
-    classes: Mapping[str, Estimate]
-    curves: Mapping[Frame, tuple[SizeBin, ...]]
-    recall: tuple[float, ...]
-    precision: Mapping[str, tuple[float, ...]]
 
 
 @dataclass(frozen=True, eq=False)

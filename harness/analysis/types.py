@@ -74,8 +74,8 @@ class Misses:
 
 
 @dataclass(frozen=True)
-class CellAnalysis:
-    """Everything derived from the detections of one detector under one seed.
+class Precision:
+    """AP and AR of one detector under one seed.
 
     Attributes:
         pairing: hash of images, annotations, seed and number of resamples: replicates of two
@@ -98,6 +98,12 @@ class CellAnalysis:
     curves: Mapping[Frame, tuple[SizeBin, ...]]
     recall: tuple[float, ...]
     precision: Mapping[str, tuple[float, ...]]
+
+
+@dataclass(frozen=True)
+class CellAnalysis(Precision):
+    """Everything derived from the detections of one detector under one seed."""
+
     errors: tuple[ErrorKind, ...]
     misses: tuple[Misses, ...]
 

@@ -1,14 +1,14 @@
 """All figures of one detector: equal to the meter's, with intervals, by class and size."""
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from box_sets import make_detection, make_noisy, make_object, make_set
 
-from harness.analysis.precision import Precision, measure_precision
-from harness.analysis.types import CellAnalysis, Estimate
+from harness.analysis.precision import measure_precision
+from harness.analysis.types import Estimate, Precision
 from harness.manifest.schema import Report
 from harness.stages.inputs import EvaluationInput
 from harness.stages.scoring import read_ground_truth
@@ -85,11 +85,6 @@ def test_the_same_again(noisy: EvaluationInput, measured: Precision):
     other = measure_precision(noisy, HALF, settings, seed=1)
     assert other.metrics["ap"].value == measured.metrics["ap"].value
     assert other.metrics["ap"] != measured.metrics["ap"]
-
-
-def test_it_has_what_an_analysis_takes():
-    wanted = {field.name for field in fields(CellAnalysis)} - {"errors", "misses"}
-    assert {field.name for field in fields(Precision)} == wanted
 
 
 def test_ground_truth_as_detections_is_perfect():
