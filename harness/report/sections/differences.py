@@ -5,12 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-import numpy as np
-from scipy import stats
-
-from harness.analysis.paired import Difference, paired_difference
+from harness.analysis.paired import Difference, p_beyond, paired_difference
 from harness.analysis.run import Run
-from harness.analysis.types import CellAnalysis
 from harness.report.sections.measured import show_signed
 
 POINTS = 100.0  # AP is kept as 0..1 and told in points
@@ -61,7 +57,7 @@ def find_gap(run: Run, ahead: str, behind: str, metric: str) -> Gap:
     found = paired_difference(theirs, ours, metric)
     if math.isnan(found.value):
         return _unknown(ahead, behind, "nothing to compare: no objects of this kind")
-    beyond = _p_beyond(theirs, ours, found)
+    beyond = p_beyond(theirs, ours, found)
     value, low, high = (POINTS * number for number in (found.value, found.low, found.high))
     return Gap(
         ahead,
@@ -149,30 +145,6 @@ def _caveat(found: Difference) -> str:
         return ""
     who = "one training each" if max(seeds) == 1 else "one training of one of them"
     return f"{who}: another seed may differ"
-
-
-def _p_beyond(
-    base: Sequence[CellAnalysis], other: Sequence[CellAnalysis], found: Difference
-) -> float:
-    """p where no resample, less its bias, turns the difference: fewer cannot be counted.
-
-    It is that of Student's t on the bootstrap's standard error, which many comparisons need: the
-    smallest p of 1,000 resamples, times their number, would soon pass 5 % whatever the gap.
-
-    Returns:
-        NaN where the resamples do resolve it.
-    """
-    means = [np.mean([a.replicates[found.metric] for a in side], axis=0) for side in (base, other)]
-    drawn = means[1] - means[0]
-    there = drawn[~np.isnan(drawn)]
-    if math.isnan(found.p) or not len(there):
-        return math.nan
-    centred = there - (there.mean() - found.value)
-    if not ((centred > 0).all() or (centred < 0).all()):
-        return math.nan
-    images = min(a.metrics[found.metric].images for a in (*base, *other))
-    error = float(there.std() * math.sqrt(images / (images - 1)))
-    return float(2 * stats.t.sf(abs(found.value) / error, images - 1)) if error else 0.0
 
 
 def show_p(p: float, *, is_floor: bool = False) -> str:
