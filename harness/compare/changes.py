@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from harness.analysis.families import family_of, needs_data
 from harness.analysis.latency import SMALLEST_EFFECT, compare_latency
-from harness.analysis.paired import paired_difference
+from harness.analysis.paired import p_beyond, paired_difference
 from harness.analysis.percentiles import percentile, percentile_interval
 from harness.analysis.validity_rules import percent_of
 from harness.compare.protocol import Mismatch, mismatches
@@ -97,13 +97,13 @@ def _paired(base: Figure, other: Figure) -> Change:
     except ValueError as error:
         return _unknown(base, other, str(error))
     if math.isnan(found.low):
-        return _unknown(base, other, "too few objects for an interval")
+        return _unknown(base, other, "too few images hold such objects for an interval")
     verdict = _direction(base, found.value > 0) if found.outside else "noise"
     beyond = found.low > 0 or found.high < 0
     note = "the seeds' ranges overlap" if beyond and not found.outside else ""
     return Change(
         verdict, found.value, _ratio(base.value, other.value), found.low, found.high, found.p,
-        note=note,
+        note=note, p_is_limit=not math.isnan(p_beyond(base.analyses, other.analyses, found)),
     )  # fmt: skip
 
 

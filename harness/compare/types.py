@@ -85,6 +85,7 @@ class Change:
         ratio: other / base; NaN where base is 0 or either is missing.
         low, high: 95 % interval of `value`; NaN where the noise is unknown.
         p: two-sided, of no difference; NaN where it is unknown.
+        p_is_limit: `p` is the smallest that so many resamples can show.
         verdict: "better", "worse" and "changed" (neither good nor bad) are outside the noise;
             "equal": exact numbers that are the same; "noise": inside it; "unknown": how much
             noise there is, is not known; "refused": not measured alike; "invalid": one of the
@@ -101,6 +102,7 @@ class Change:
     p: float = math.nan
     mismatches: tuple[Mismatch, ...] = ()
     note: str = ""
+    p_is_limit: bool = False
 
     @property
     def real(self) -> bool:

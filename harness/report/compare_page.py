@@ -157,7 +157,7 @@ def _change(
         ratio=""
         if refused or change.verdict == "equal" or math.isnan(change.ratio)
         else f"{change.ratio:.3f}x",
-        p="" if refused else show_p(change.p),
+        p="" if refused else show_p(change.p, is_floor=change.p_is_limit),
         why=tuple(_reasons(change)),
         doubted=doubted,
     )

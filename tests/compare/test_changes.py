@@ -27,6 +27,11 @@ def test_a_gain_beyond_the_noise_is_better_and_swapped_it_is_worse():
     assert found.real
 
 
+def test_a_p_that_resamples_cannot_resolve_is_an_upper_limit():
+    assert change(ap(0.30, 0.002), ap(0.35, 0.002, seed=1)).p_is_limit
+    assert not change(ap(0.30, 0.1), ap(0.32, 0.1, seed=1)).p_is_limit
+
+
 def test_a_gain_within_the_noise_is_noise():
     found = change(ap(0.30, 0.1), ap(0.32, 0.1, seed=1))
     assert found.verdict == "noise"
