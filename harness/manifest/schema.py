@@ -1,7 +1,7 @@
 """The manifest's grammar: strict, immutable models. `docs/manifest.md` explains each key."""
 
 from itertools import pairwise
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -87,9 +87,32 @@ class Evaluate(Section):
     max_images: Positive | None = None
 
 
-class Latency(Section):
-    """Warm-up ends when both `warmup_runs` and `warmup_seconds` are reached."""
+# How a detector is run when it is timed; "-half": in the device's 16-bit floating point.
+ModeName = Literal[
+    "eager",
+    "eager-half",
+    "fused",
+    "fused-half",
+    "compiled",
+    "compiled-half",
+    "cuda_graph",
+    "cuda_graph-half",
+]
+MODES: tuple[ModeName, ...] = get_args(ModeName)
 
+
+class Latency(Section):
+    """Warm-up ends when both `warmup_runs` and `warmup_seconds` are reached.
+
+    Attributes:
+        modes: one cell each; "all" stands for those that the device has. The first is the one
+            that tables show.
+        check_images: of the validation split, in which each mode but `eager` must find what
+            `eager` finds.
+    """
+
+    modes: Annotated[tuple[ModeName, ...], Field(min_length=1)] | Literal["all"] = ("eager",)
+    check_images: Positive = 50
     batch_size: Positive = 1
     images: Positive = 16
     runs: Positive = 100

@@ -1,0 +1,53 @@
+"""What every mode makes of a detector: the three things that are timed, and what they are."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from harness.data.batch import Inputs
+from harness.data.resize import collate_images
+from harness.model.detector import Detector
+from harness.model.types import Detections
+
+
+@dataclass(frozen=True)
+class Runner:
+    """A detector as one mode runs it. In evaluation, without gradients.
+
+    Attributes:
+        detector: the one that runs; a copy where the mode changes weights or modules.
+        mode: "eager", "fused", "compiled" or "cuda_graph".
+        precision: of convolutions and products: "float32", "float16", "bfloat16".
+        network: normalised inputs -> raw outputs.
+        forward: normalised inputs -> detections: network and postprocessing.
+        detect_pixels: uint8 inputs of network size on the device -> detections.
+        conditions: what else a reader of its times must know, such as `graph_breaks`.
+    """
+
+    detector: Detector
+    mode: str
+    precision: str
+    network: Callable[[Inputs], Any]
+    forward: Callable[[Inputs], Detections]
+    detect_pixels: Callable[[Inputs], Detections]
+    conditions: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def device(self) -> torch.device:
+        return self.detector.device
+
+    def load(self, images: Sequence[Tensor]) -> Inputs:
+        """uint8 RGB images (3, h, w) of any sizes, where they are -> a uint8 batch on the device."""
+        resized = [self.detector.resize(image) for image in images]
+        return collate_images(resized).to(self.device, non_blocking=True)
+
+    def prepare(self, images: Sequence[Tensor]) -> Inputs:
+        """uint8 RGB images -> what `network` and `forward` take."""
+        return self.detector.prepare(self.load(images))
+
+    def detect(self, images: Sequence[Tensor]) -> Detections:
+        """uint8 RGB images -> detections on the device: everything, end to end."""
+        return self.detect_pixels(self.load(images))
