@@ -1,0 +1,68 @@
+"""On a GPU: every mode, without a synchronisation between pixels and detections."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from mode_detectors import build, draw_images
+
+from harness.manifest.schema import MODES
+from harness.model.detector import Detector
+from harness.modes import build_runner
+
+pytestmark = [
+    pytest.mark.cuda,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"),
+]
+
+
+@pytest.fixture(autouse=True)
+def without_gradients() -> Iterator[None]:
+    with torch.no_grad():
+        yield
+
+
+@pytest.fixture(scope="module", params=["tinydet_s", "tinydet_m"])
+def detector(request: pytest.FixtureRequest) -> Detector:
+    return build(request.param).to("cuda")
+
+
+@pytest.fixture
+def strict_about_syncs() -> Iterator[None]:
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_mode_finds_the_same(detector: Detector, mode: str) -> None:
+    images = draw_images()
+    wanted = build_runner(detector, "eager").detect(images).to("cpu")
+    runner = build_runner(detector, mode)
+    runner.detect(images)
+    found = runner.detect(images).to("cpu")  # a graph's second call replays it
+    limit = 5e-2 if mode.endswith("-half") else 2e-3
+    torch.testing.assert_close(found.scores, wanted.scores, rtol=0, atol=limit)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_nothing_waits_between_pixels_and_detections(
+    detector: Detector, mode: str, strict_about_syncs: None
+) -> None:
+    torch.cuda.set_sync_debug_mode("default")  # loading and compiling may wait
+    runner = build_runner(detector, mode)
+    pixels = runner.load(draw_images())
+    runner.detect_pixels(pixels)
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    runner.detect_pixels(pixels)
+
+
+def test_a_graph_takes_other_images_of_the_same_shape(detector: Detector) -> None:
+    first, second = draw_images()
+    runner, eager = build_runner(detector, "cuda_graph"), build_runner(detector, "eager")
+    runner.detect([first])
+    found, wanted = runner.detect([second]).to("cpu"), eager.detect([second]).to("cpu")
+    torch.testing.assert_close(found.scores, wanted.scores, rtol=0, atol=2e-3)
