@@ -58,7 +58,10 @@ class Schedule(Section):
 
 
 class Train(Section):
-    """One of `steps` and `epochs` says how long. `batch_size` is per process."""
+    """One of `steps` and `epochs` says how long. `batch_size` is per process.
+
+    `compile`: forward and backward by `torch.compile`. It takes a minute or more at the start.
+    """
 
     steps: Positive | None = None
     epochs: Positive | None = None
@@ -71,6 +74,7 @@ class Train(Section):
     precision: Literal["float32", "float16", "bfloat16"] = "float32"
     accumulate: Positive = 1
     sync_bn: bool = True
+    compile: bool = False
     workers: Annotated[int, Field(ge=0)] = 2
     log_every: Positive = 10
 

@@ -29,6 +29,7 @@ from harness.run.checks import check_data, check_detectors, used_splits
 from harness.run.detectors import Weighted, build_detector, load_trained
 from harness.run.folder import RunFolder, create_folder, open_folder
 from harness.run.launch import Launch, find_launch
+from harness.run.memory import keep_freed_memory
 from harness.run.progress import Reporter, reporter
 from harness.run.stages import StageRunner
 from harness.stages.train.state import CHECKPOINT
@@ -47,6 +48,7 @@ def run_plan(plan: Plan, *, device: str, run_id: str | None, resume: bool, resul
         Interrupted: by a signal; what was measured is on disk and reported.
     """
     launch = find_launch(device)
+    keep_freed_memory()
     with _sigterm_interrupts():
         plan.source.prepare()
         check_data(plan, launch)

@@ -59,6 +59,8 @@ class Training:
         decay = settings.ema_decay
         self.ema = None if decay is None else build_ema(detector, decay)
         self.module = self.share_norms(detector)
+        if settings.compile:
+            self.module.compile()
         optimizer = build_optimizer(self.module.parameters(), settings.optimizer)
         self.model, self.optimizer = accelerator.prepare(self.module, optimizer)
 
@@ -327,6 +329,7 @@ class Training:
         """Leave the detector as a plain module in eval mode, whatever happened."""
         self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
         self.accelerator.free_memory()
+        self.detector._compiled_call_impl = None
         self.detector.eval()
 
     def conditions(self) -> dict[str, Any]:
@@ -338,6 +341,7 @@ class Training:
             "processes": self.accelerator.num_processes,
             "accumulate": settings.accumulate,
             "optimizer": settings.optimizer.name,
+            "compiled": settings.compile,
             "workers": settings.workers,
             "threads": torch.get_num_threads(),
             "steps": self.total,

@@ -1,0 +1,26 @@
+"""What the C library does with memory that is given back to it."""
+
+import ctypes
+import platform
+
+# mallopt(3) of glibc: from what size on a block is a mapping of its own, and how much free memory
+# at the end of the heap is returned to the system
+M_MMAP_THRESHOLD, M_TRIM_THRESHOLD = -3, -1
+MOST = 2**30, 2**31 - 1
+
+
+def keep_freed_memory() -> bool:
+    """Let this process and those that it starts keep freed memory for the next tensor.
+
+    glibc maps a large block anew for each tensor, and the system then clears it page by page:
+    about a third of a training step of TinyDet-M on a CPU. Peak memory stays the same, but is
+    held until the process ends. Other C libraries are left as they are.
+
+    Returns:
+        whether the library took the settings.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    library = ctypes.CDLL(None)
+    taken = [library.mallopt(M_MMAP_THRESHOLD, MOST[0]), library.mallopt(M_TRIM_THRESHOLD, MOST[1])]
+    return all(taken)

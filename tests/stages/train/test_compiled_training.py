@@ -1,0 +1,50 @@
+"""`train.compile`: the same training, by compiled kernels."""
+
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from toy_training import SEED, SIDE, ToyDetector, ToyLoader, toy_settings
+
+from harness.data.batch import Inputs, Targets
+from harness.stages.train.loop import train
+from harness.stages.train.result import TrainResult
+
+
+class PlainToy(ToyDetector):
+    """Without the counter, for which each step would be compiled anew."""
+
+    def losses(self, inputs: Inputs, targets: Targets) -> dict[str, Tensor]:
+        outputs = self.network(inputs)
+        return {
+            "loss_cls": F.cross_entropy(outputs[:, :3], targets.labels[:, 0]),
+            "loss_box": F.l1_loss(outputs[:, 3:], targets.boxes[:, 0] / SIDE),
+        }
+
+
+def run(folder: Path, compiled: bool) -> tuple[PlainToy, TrainResult]:
+    detector, settings = PlainToy(norm=False, dropout=0), toy_settings(epochs=2, compile=compiled)
+    loader = ToyLoader(settings.batch_size)
+    return detector, train(detector, lambda *_: loader, settings, seed=SEED, folder=folder)
+
+
+def test_a_compiled_training_learns_the_same(tmp_path: Path) -> None:
+    torch._dynamo.reset()
+    plain, slow = run(tmp_path / "eager", compiled=False)
+    compiled, fast = run(tmp_path / "compiled", compiled=True)
+    counted = torch._dynamo.utils.counters["stats"]["unique_graphs"]
+    assert counted >= 1
+    for name, weight in plain.state_dict().items():
+        torch.testing.assert_close(compiled.state_dict()[name], weight, rtol=1e-4, atol=1e-5)
+    said = [
+        next(m for m in r.measurements if m.metric == "train_images_per_second")
+        for r in (slow, fast)
+    ]
+    assert [m.conditions["compiled"] for m in said] == [False, True]
+
+
+def test_afterwards_the_detector_is_a_plain_module(tmp_path: Path) -> None:
+    detector, _ = run(tmp_path, compiled=True)
+    assert detector._compiled_call_impl is None
+    assert list(detector.state_dict()) == list(PlainToy(norm=False).state_dict())
