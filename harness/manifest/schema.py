@@ -3,7 +3,7 @@
 from itertools import pairwise
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 Positive = Annotated[int, Field(gt=0)]
@@ -119,6 +119,16 @@ class Latency(Section):
     warmup_runs: Positive = 10
     warmup_seconds: Annotated[float, Field(ge=0)] = 1.0
     threads: Positive | None = None
+
+    @field_validator("modes", mode="before")
+    @classmethod
+    def _names(cls, value: Any) -> Any:
+        names = [value] if isinstance(value, str) else value
+        if value != "all" and not (isinstance(names, list | tuple) and names):
+            raise ValueError("should be 'all' or a list of modes")
+        if value != "all" and any(name not in MODES for name in names):  # what pydantic says of a union is long
+            raise ValueError(f"should be 'all' or of {', '.join(MODES)}")
+        return "all" if value == "all" else tuple(names)
 
 
 class Report(Section):
