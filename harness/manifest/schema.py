@@ -123,12 +123,15 @@ class Latency(Section):
     @field_validator("modes", mode="before")
     @classmethod
     def _names(cls, value: Any) -> Any:
+        """A bare name is a list of one. What pydantic itself says of a union is long."""
         names = [value] if isinstance(value, str) else value
-        if value != "all" and not (isinstance(names, list | tuple) and names):
+        if value == "all":
+            return value
+        if not isinstance(names, list | tuple) or not names:
             raise ValueError("should be 'all' or a list of modes")
-        if value != "all" and any(name not in MODES for name in names):  # what pydantic says of a union is long
+        if any(name not in MODES for name in names):
             raise ValueError(f"should be 'all' or of {', '.join(MODES)}")
-        return "all" if value == "all" else tuple(names)
+        return tuple(names)
 
 
 class Report(Section):
