@@ -67,8 +67,8 @@ def measure_agreement(
     """Share of what both sides found that has a counterpart on the other, weighted by score.
 
     A counterpart has the same label, an IoU of `SAME_BOX` or more, and a score within the
-    tolerance; each serves once, and those of the best scores choose the nearest first. Weights keep the many
-    detections that nobody believes from outvoting the few that count.
+    tolerance; each serves once, and those of the best scores choose the nearest first. Weights
+    keep the many detections that nobody believes from outvoting the few that count.
 
     Args:
         ones, others: image by image.
