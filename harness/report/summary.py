@@ -5,7 +5,7 @@ from rich.text import Text
 
 from harness.analysis.run import Run
 from harness.report.cells import conditions_of, notes_of
-from harness.report.mode_table import ABOUT, mode_table
+from harness.report.mode_table import ABOUT, fitting_mode_table
 from harness.report.sections.modes import compare_modes
 from harness.report.table import fitting_table, half_widths
 
@@ -23,7 +23,7 @@ def print_summary(run: Run, console: Console) -> None:
     console.print(fitting_table(run.frame, metrics, title, halves, console))
     modes = compare_modes(run)
     if modes is not None:
-        console.print(mode_table(modes))
+        console.print(fitting_mode_table(modes, console))
     told = [INTERVALS] * bool(halves) + [ABOUT] * (modes is not None)
     for line in [*conditions_of(run.frame), *told]:
         console.print(Text(line, style="dim"))

@@ -68,6 +68,11 @@ class ModeRow:
     error: str
     doubts: tuple[str, ...]
 
+    @property
+    def has_failed(self) -> bool:
+        """And left no numbers."""
+        return bool(self.error) and self.times[-1][0] == NONE
+
 
 @dataclass(frozen=True)
 class Modes:
@@ -142,7 +147,7 @@ def _row(
         agreement=_show(measured["mode_agreement"], 3),
         ap=_show(checked, 1, 100),
         ap_eager=_percent(_conditions(checked).get("ap_eager")),
-        setup=_show(measured["mode_setup_seconds"], 2),
+        setup=_show(measured["mode_setup_seconds"], 1),
         memory=_show(measured["latency_peak_memory"], 0),
         breaks="" if breaks is None else str(breaks),
         shown_elsewhere=any(r.kind == "measurement" and not r.scope for r in records),
