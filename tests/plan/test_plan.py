@@ -188,8 +188,6 @@ MISTAKES = [
     ("seeds=[0]", {"stages": ["evaluat"]}, "--stages: there is no stage 'evaluat' (did you mean 'evaluate'?"),
     ("seeds=[0]", {"modes": ["fusd"]}, "--modes: there is no mode 'fusd' (did you mean 'fused'?"),
     ("seeds=[0]", {"modes": ["fused", "all"]}, "--modes: 'all' stands alone (--modes all)"),
-    ("latency.modes=[fusd]", {}, "latency.modes"),
-    ("latency.modes=[]", {}, "latency.modes"),
     ("detectors.one.checkpoint=no.pth", {}, "detectors.one.checkpoint: 'no.pth' cannot be read: No such file"),
     ("data.params.root=nowhere", {}, "nowhere: is not a folder"),
 ]  # fmt: skip
