@@ -1,7 +1,7 @@
 """What every mode makes of a detector: the three things that are timed, and what they are."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -24,7 +24,7 @@ class Runner:
         network: normalised inputs -> raw outputs.
         forward: normalised inputs -> detections: network and postprocessing.
         detect_pixels: uint8 inputs of network size on the device -> detections.
-        conditions: what else a reader of its times must know, such as `graph_breaks`.
+        about: says what else a reader of its times must know; see `conditions`.
     """
 
     detector: Detector
@@ -33,14 +33,19 @@ class Runner:
     network: Callable[[Inputs], Any]
     forward: Callable[[Inputs], Detections]
     detect_pixels: Callable[[Inputs], Detections]
-    conditions: Mapping[str, Any] = field(default_factory=dict)
+    about: Callable[[], Mapping[str, Any]] = dict
+
+    @property
+    def conditions(self) -> Mapping[str, Any]:
+        """`folded_norms`; once everything has run, also `graph_breaks`."""
+        return self.about()
 
     @property
     def device(self) -> torch.device:
         return self.detector.device
 
     def load(self, images: Sequence[Tensor]) -> Inputs:
-        """uint8 RGB images (3, h, w) of any sizes, where they are -> a uint8 batch on the device."""
+        """uint8 RGB images (3, h, w) of any sizes -> a uint8 batch on the device."""
         resized = [self.detector.resize(image) for image in images]
         return collate_images(resized).to(self.device, non_blocking=True)
 
