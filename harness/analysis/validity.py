@@ -102,13 +102,11 @@ def samples_behind(record: Record, records: Iterable[Record]) -> tuple[float, ..
         wanted = "latency_end_to_end_p50"
     else:
         wanted = f"{record.metric.rpartition('_')[0]}_p50"
-    place = (record.run, record.detector, record.seed, record.stage)
     for other in records:
-        if other.metric == wanted and place == (
-            other.run,
-            other.detector,
-            other.seed,
-            other.stage,
-        ):
+        if other.metric == wanted and _place(other) == _place(record):
             return other.samples
     return ()
+
+
+def _place(record: Record) -> tuple[str, str, int, str, str]:
+    return record.run, record.detector, record.seed, record.stage, record.mode

@@ -11,6 +11,7 @@ from typing import Literal
 
 from harness.analysis.families import family_of, needs_data
 from harness.analysis.latency import compare_latency, percentile_interval, samples_needed
+from harness.plan.cells import name_stage
 from harness.records.record import Record
 
 Level = Literal["valid", "doubtful", "invalid"]
@@ -36,7 +37,8 @@ REMARKS = ("counted with ",)
 
 def failed(record: Record, samples: Samples) -> Iterator[Finding]:
     if record.status != "ok":
-        yield "invalid", f"{record.stage} {record.status}: {record.error}".rstrip(": ")
+        stage = name_stage(record.stage, record.mode)
+        yield "invalid", f"{stage} {record.status}: {record.error}".rstrip(": ")
 
 
 def without_number(record: Record, samples: Samples) -> Iterator[Finding]:

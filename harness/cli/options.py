@@ -29,6 +29,12 @@ Stages = Annotated[
     typer.Option(metavar="STAGE,...", help="Only these stages: train, evaluate, cost, latency."),
 ]
 Seeds = Annotated[list[str], typer.Option(metavar="N,...", help="Seeds in place of the suite's.")]
+Modes = Annotated[
+    list[str],
+    typer.Option(
+        metavar="MODE,...", help="Latency in these modes, or in all that the device has: all."
+    ),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 
 

@@ -16,6 +16,7 @@ def plan(
     only: o.Only = [],  # noqa: B006
     stages: o.Stages = [],  # noqa: B006
     seeds: o.Seeds = [],  # noqa: B006
+    modes: o.Modes = [],  # noqa: B006
     cost: Annotated[
         bool, typer.Option("--cost", help="Build each detector: parameters and multiply-adds.")
     ] = False,
@@ -28,7 +29,7 @@ def plan(
 
     made = plan_from(
         manifest, plugins=plugins, profile=profile, data=data, sets=sets, only=only,
-        stages=stages, seeds=seeds,
+        stages=stages, seeds=seeds, modes=modes,
     )  # fmt: skip
     if as_json:
         print(json.dumps(resolved(made), indent=2, default=str))

@@ -30,6 +30,7 @@ def plan_from(
     only: list[str],
     stages: list[str],
     seeds: list[str],
+    modes: list[str],
 ) -> Plan:
     """Raises UserError for whatever is wrong with the manifest or the choices."""
     registry = load_registry(plugins)
@@ -39,5 +40,6 @@ def plan_from(
         only=split_commas(only),
         stages=split_commas(stages),
         seeds=parse_seeds(seeds),
+        modes=split_commas(modes),
         data_root=data,
     )

@@ -16,6 +16,7 @@ def run(
     only: o.Only = [],  # noqa: B006
     stages: o.Stages = [],  # noqa: B006
     seeds: o.Seeds = [],  # noqa: B006
+    modes: o.Modes = [],  # noqa: B006
     device: o.Device = "auto",
     run_id: Annotated[
         str | None, typer.Option(help="Name of the run's folder. [default: date and time]")
@@ -31,7 +32,7 @@ def run(
 
     plan = plan_from(
         manifest, plugins=plugins, profile=profile, data=data, sets=sets, only=only,
-        stages=stages, seeds=seeds,
+        stages=stages, seeds=seeds, modes=modes,
     )  # fmt: skip
     from harness.run.session import run_plan
 

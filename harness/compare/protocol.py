@@ -80,6 +80,7 @@ LATENCY = Protocol(
     },
     own={"input": "input", "input_sizes": "input sizes", **SELECTION},
 )
+MEMORY = Protocol({**LATENCY.shared, "memory": "memory of"}, LATENCY.own)
 COST = Protocol(
     shared={
         "rule": "counting rule",
@@ -108,6 +109,8 @@ PROTOCOLS: Mapping[str, Protocol] = {
     "ar": AP,
     "latency": LATENCY,
     "throughput": LATENCY,
+    "memory": MEMORY,
+    "mode": LATENCY,
     "macs": COST,
     "activations": COST,
     "parameters": PARAMETERS,

@@ -9,7 +9,7 @@ from harness.compare.benchmarks import read_benchmarks
 from harness.compare.export import FORMATS
 from harness.compare.figures import make_figures
 from harness.compare.table_files import read_table
-from harness.compare.types import OF_STAGES, Figure, Side
+from harness.compare.types import OF_STAGES, Figure, Side, name_subject
 from harness.errors import UserError, near_names
 from harness.records.frame import latest
 from harness.records.record import Record
@@ -75,12 +75,12 @@ def make_side(path: Path, records: Sequence[Record], run: Run | None = None) -> 
     measured = [
         r
         for r in latest(list(records))
-        if r.kind == "measurement" and not r.scope and r.metric not in OF_STAGES
+        if r.kind == "measurement" and _subject(r) and r.metric not in OF_STAGES
     ]
     figures: dict[str, dict[str, Figure]] = {}
-    for detector in dict.fromkeys(r.detector for r in measured):
-        own = [r for r in measured if r.detector == detector]
-        figures[detector] = make_figures(own, tuple(run.analyses_of(detector)) if run else ())
+    for name in dict.fromkeys(map(_subject, measured)):
+        own = [r for r in measured if _subject(r) == name]
+        figures[name] = make_figures(own, tuple(run.analyses_of(name)) if run else ())
     return Side(
         name=path.resolve().name,
         path=str(path),
@@ -90,6 +90,10 @@ def make_side(path: Path, records: Sequence[Record], run: Run | None = None) -> 
         time=min((r.time for r in measured), default=float("nan")),
         commit=_commit(run, measured) if run else "",
     )
+
+
+def _subject(record: Record) -> str:
+    return name_subject(record.detector, record.scope) or ""
 
 
 def _read_folder(path: Path, resamples: int | None) -> Side:
@@ -117,12 +121,13 @@ def _only(side: Side) -> Side:
     """The side as one detector."""
     if side.picked is not None:
         return side
-    if len(side.figures) != 1:
+    whole = [name for name in side.figures if "@" not in name]
+    if len(whole) != 1:
         names = ", ".join(side.figures) or "none"
         raise UserError(
             "which of its detectors is meant?", where=side.path, mend=f"PATH:DETECTOR, of: {names}"
         )
-    return _pick(side, next(iter(side.figures)))
+    return _pick(side, whole[0])
 
 
 def _short_names(sides: Sequence[Side]) -> list[str]:

@@ -11,7 +11,7 @@ import pandas as pd
 from harness.analysis.families import family_of, needs_data
 from harness.compare import export
 from harness.compare.protocol import find_mixed
-from harness.compare.types import OF_STAGES, Figure, Side
+from harness.compare.types import OF_STAGES, Figure, Side, name_subject
 from harness.errors import UserError
 
 # Where a table does not say which way is better.
@@ -20,6 +20,7 @@ BETTER: Mapping[str, bool] = {
     "ar": True,
     "throughput": True,
     "latency": False,
+    "memory": False,
     "macs": False,
     "activations": False,
     "parameters": False,
@@ -43,8 +44,9 @@ def read_table(path: Path) -> Side:
     ]
     figures: dict[str, dict[str, Figure]] = {}
     for number, row in rows:
-        if row["metric"] and row["metric"] not in OF_STAGES and not row.get("scope"):
-            _add(figures.setdefault(row["detector"], {}), row, f"{path}:{number}")
+        name = name_subject(row["detector"], row.get("scope", ""))
+        if row["metric"] and row["metric"] not in OF_STAGES and name is not None:
+            _add(figures.setdefault(name, {}), row, f"{path}:{number}")
     notes = [f"{path}: a table keeps neither samples nor detections, so the noise is unknown"]
     if not any(row.get("conditions") for _, row in rows):
         notes.append(f"{path}: it does not say under which conditions its numbers were measured")

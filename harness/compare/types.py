@@ -14,8 +14,19 @@ Verdict = Literal[
 ]  # fmt: skip
 REAL: tuple[Verdict, ...] = ("better", "worse", "changed")
 NOT_COMPARED: tuple[Verdict, ...] = ("refused", "invalid", "missing")
-# Measured in each stage of a detector anew: their mean would be one of training and evaluation.
-OF_STAGES = ("cell_seconds",)
+# Of a stage, not of a detector: measured in each anew, or saying whether a mode was right.
+OF_STAGES = ("cell_seconds", "mode_agreement", "ap_check")
+
+
+def name_subject(detector: str, scope: str) -> str | None:
+    """What a number is of: a detector, or DETECTOR@MODE where it ran in a further mode.
+
+    None for a part of it: a class, a role.
+    """
+    kind, _, mode = scope.partition("/")
+    if kind != "mode" or "/" in mode:
+        return None if scope else detector
+    return f"{detector}@{mode}"
 
 
 @dataclass(frozen=True, eq=False)

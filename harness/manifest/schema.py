@@ -3,7 +3,7 @@
 from itertools import pairwise
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 Positive = Annotated[int, Field(gt=0)]
@@ -123,6 +123,19 @@ class Latency(Section):
     warmup_runs: Positive = 10
     warmup_seconds: Annotated[float, Field(ge=0)] = 1.0
     threads: Positive | None = None
+
+    @field_validator("modes", mode="before")
+    @classmethod
+    def _names(cls, value: Any) -> Any:
+        """A bare name is a list of one. What pydantic itself says of a union is long."""
+        names = [value] if isinstance(value, str) else value
+        if value == "all":
+            return value
+        if not isinstance(names, list | tuple) or not names:
+            raise ValueError("should be 'all' or a list of modes")
+        if any(name not in MODES for name in names):
+            raise ValueError(f"should be 'all' or of {', '.join(MODES)}")
+        return tuple(names)
 
 
 class Report(Section):

@@ -1,4 +1,4 @@
-"""What a run will do: cells of (detector, seed, stage), each with its fingerprint."""
+"""What a run will do: cells of (detector, seed, stage, mode), each with its fingerprint."""
 
 import hashlib
 import json
@@ -12,6 +12,7 @@ from harness.plugin.declarations import Declaration, Meter, Stage
 from harness.plugin.registry import Entry
 
 STAGES: tuple[Stage, ...] = ("train", "evaluate", "cost", "latency")
+USUAL_MODE = "eager"
 
 
 @dataclass(frozen=True)
@@ -51,22 +52,33 @@ class MeterPart:
     def stage(self) -> Stage:
         return self.meter.stage
 
+    @property
+    def writes_ap(self) -> bool:
+        return self.stage == "evaluate" and "ap" in self.meter.metrics
+
 
 @dataclass(frozen=True)
 class Cell:
-    """One stage of one detector under one seed.
+    """One stage of one detector under one seed; of the stage `latency`, in one mode.
 
     Attributes:
         fingerprint: hash of everything that determines the numbers of this cell.
+        mode: a name of `harness.manifest.schema.MODES`; "" for the other stages.
     """
 
     detector: str
     seed: int
     stage: Stage
     fingerprint: str
+    mode: str = ""
 
     def __str__(self) -> str:
-        return f"{self.detector} seed {self.seed} {self.stage}"
+        return f"{self.detector} seed {self.seed} {name_stage(self.stage, self.mode)}"
+
+
+def name_stage(stage: str, mode: str) -> str:
+    """A stage for people, with its mode where that is not the usual one."""
+    return stage if mode in ("", USUAL_MODE) else f"{stage} {mode}"
 
 
 @dataclass(frozen=True)

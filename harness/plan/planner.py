@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
@@ -11,9 +11,9 @@ from harness.data.source import DataSource
 from harness.errors import UserError, near_names
 from harness.files import hash_file
 from harness.manifest.reader import KeyPath
-from harness.manifest.schema import PART_KINDS, Detector, Suite, Use
+from harness.manifest.schema import MODES, PART_KINDS, Detector, Latency, ModeName, Suite, Use
 from harness.manifest.suite import Manifest, invalid
-from harness.plan.cells import STAGES, Cell, MeterPart, Part, Plan, digest
+from harness.plan.cells import STAGES, USUAL_MODE, Cell, MeterPart, Part, Plan, digest
 from harness.plugin.declarations import Stage
 from harness.plugin.registry import Registry
 
@@ -28,6 +28,7 @@ def make_plan(
     only: Sequence[str] = (),
     stages: Sequence[str] = (),
     seeds: Sequence[int] = (),
+    modes: Sequence[str] = (),
     data_root: str | None = None,
     classes: Sequence[str] | None = None,
 ) -> Plan:
@@ -37,13 +38,14 @@ def make_plan(
         only: names of detectors; all when empty.
         stages: stages; the manifest's when empty.
         seeds: the manifest's when empty.
+        modes: of the stage `latency`, or "all"; the manifest's when empty.
         data_root: a COCO-format folder in place of the manifest's data.
         classes: class names in place of the data's (no data is touched then).
 
     Raises:
         UserError: anything that can be wrong without a GPU.
     """
-    suite = _choose(manifest.suite, only, stages, seeds, data_root)
+    suite = _choose(manifest.suite, only, stages, seeds, modes, data_root)
     parts = {
         name: detector_parts(registry, detector, _inside(manifest, ("detectors", name)))
         for name, detector in suite.detectors.items()
@@ -67,6 +69,7 @@ def _choose(
     only: Sequence[str],
     stages: Sequence[str],
     seeds: Sequence[int],
+    modes: Sequence[str],
     data_root: str | None,
 ) -> Suite:
     changes: dict[str, Any] = {}
@@ -83,9 +86,29 @@ def _choose(
     wanted = stages or suite.stages
     changes["stages"] = tuple(s for s in STAGES if s in wanted)
     changes["seeds"] = tuple(dict.fromkeys(seeds or suite.seeds))
+    if modes:
+        changes["latency"] = suite.latency.model_copy(update={"modes": _choose_modes(modes)})
     if data_root is not None:
         changes["data"] = Use(use="coco", params={"root": data_root})
     return suite.model_copy(update=changes)
+
+
+def _choose_modes(modes: Sequence[str]) -> tuple[ModeName, ...] | Literal["all"]:
+    known: dict[str, ModeName] = {mode: mode for mode in MODES}
+    for mode in modes:
+        if mode not in (*known, "all"):
+            mend = near_names(mode, [*known, "all"])
+            raise UserError(f"there is no mode '{mode}'", where="--modes", mend=mend)
+    if "all" not in modes:
+        return tuple(known[mode] for mode in dict.fromkeys(modes))
+    if len(set(modes)) > 1:
+        raise UserError("'all' stands alone", where="--modes", mend="--modes all")
+    return "all"
+
+
+def modes_of(settings: Latency) -> tuple[ModeName, ...]:
+    """Each once, the one that tables show first; what a device lacks is not known here."""
+    return MODES if settings.modes == "all" else tuple(dict.fromkeys(settings.modes))
 
 
 def detector_parts(registry: Registry, detector: Detector, place: Place) -> dict[str, Part]:
@@ -168,19 +191,32 @@ def _cells(
             "train": detector.train.model_dump(exclude={"workers", "log_every"}),
         }
         for seed in suite.seeds:
-            for stage in suite.stages:
-                measured = _stage_identity(suite, meters, stage)
+            for stage, mode in _stages_and_modes(suite):
+                measured = _stage_identity(suite, meters, stage, mode)
                 identity = {"harness": __version__, "data": data, "seed": seed, **own, **measured}
-                cells.append(Cell(name, seed, stage, digest(identity)))
+                cells.append(Cell(name, seed, stage, digest(identity), mode))
     return tuple(cells)
 
 
-def _stage_identity(suite: Suite, meters: Sequence[MeterPart], stage: Stage) -> dict[str, Any]:
+def _stages_and_modes(suite: Suite) -> list[tuple[Stage, str]]:
+    """In the order in which a detector goes through them."""
+    return [
+        (stage, mode)
+        for stage in suite.stages
+        for mode in (modes_of(suite.latency) if stage == "latency" else ("",))
+    ]
+
+
+def _stage_identity(
+    suite: Suite, meters: Sequence[MeterPart], stage: Stage, mode: str
+) -> dict[str, Any]:
     """What of a stage determines its numbers, whatever the detector."""
+    checked = mode not in ("", USUAL_MODE)
     return {
         "stage": stage,
         "meters": [m.part.identity() for m in meters if m.stage == stage],
-        "protocol": _protocol(suite, stage),
+        "protocol": _protocol(suite, stage, mode),
+        **({"check": [m.part.identity() for m in meters if m.writes_ap]} if checked else {}),
     }
 
 
@@ -214,7 +250,11 @@ def resolved(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _protocol(suite: Suite, stage: Stage) -> dict[str, Any] | None:
+def _protocol(suite: Suite, stage: Stage, mode: str) -> dict[str, Any] | None:
     if stage == "evaluate":
         return suite.evaluate.model_dump(exclude={"workers", "batch_size"})
-    return suite.latency.model_dump() if stage == "latency" else None
+    if stage != "latency":
+        return None
+    # the usual mode is what others are checked against
+    unused = {"modes", *(("check_images",) if mode == USUAL_MODE else ())}
+    return {**suite.latency.model_dump(exclude=unused), "mode": mode}

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from harness.errors import UserError
-from harness.records.record import Record
+from harness.records.record import Record, mode_before
 from harness.records.store import read_records
 
 # The header of results.csv, whatever was measured.
@@ -15,6 +15,7 @@ COLUMNS = [
     "detector",
     "seed",
     "stage",
+    "mode",
     "metric",
     "scope",
     "value",
@@ -31,7 +32,8 @@ COLUMNS = [
     "time",
 ]
 
-Place = tuple[str, str, int, str]  # run, detector, seed, stage
+ADDED = ("mode",)  # which tables of earlier versions lack
+Place = tuple[str, str, int, str, str]  # run, detector, seed, stage, mode
 
 
 def to_frame(records: list[Record]) -> pd.DataFrame:
@@ -57,7 +59,7 @@ def latest(records: list[Record]) -> list[Record]:
     pending: dict[Place, list[Record]] = {}
     kept: dict[Place, list[Record]] = {}
     for record in records:
-        place = (record.run, record.detector, record.seed, record.stage)
+        place = (record.run, record.detector, record.seed, record.stage, record.mode)
         pending.setdefault(place, []).append(record)
         if record.kind == "cell":
             attempt = pending.pop(place)
@@ -110,6 +112,8 @@ def _read_csv(path: Path) -> pd.DataFrame:
         )
     except (OSError, ValueError) as error:
         raise UserError(f"cannot be read ({error})", where=path) from error
+    if list(frame.columns) == [column for column in COLUMNS if column not in ADDED]:
+        frame.insert(COLUMNS.index("mode"), "mode", frame["stage"].map(mode_before))
     if list(frame.columns) != COLUMNS:
         raise UserError("has another header than results.csv", where=path)
     better = frame["higher_is_better"].astype("object")

@@ -18,6 +18,9 @@ class Record:
     Attributes:
         kind: "measurement"; or "cell", written last, when the stage is done or has failed.
         fingerprint: of the cell: everything that determines the number.
+        mode: of a cell of the stage `latency`, "" of the others. Of a detector's modes the first
+            has the scope "" and the others "mode/<mode>", so that what reads the whole of a
+            detector reads one of them.
         status: "ok", "failed" or "interrupted".
         error: why a cell failed.
         weights: hash of the weights that were measured, "" for fresh random ones.
@@ -34,6 +37,7 @@ class Record:
     time: float
     environment: str
     weights: str = ""
+    mode: str = ""
     metric: str = ""
     scope: str = ""
     value: float = math.nan
@@ -49,7 +53,7 @@ class Record:
 
     @classmethod
     def of(cls, measurement: Measurement, **cell: Any) -> Self:
-        """A measurement with its cell's run, detector, seed, stage, fingerprint and so on.
+        """A measurement with its cell's run, detector, seed, stage, mode, fingerprint and so on.
 
         Raises:
             TypeError: a meter gave something that is no number.
@@ -68,7 +72,7 @@ class Record:
 
     @classmethod
     def from_json(cls, line: str) -> Self:
-        """Inverse of `to_json`; keys of newer versions are left out.
+        """Inverse of `to_json`; keys of newer versions are left out, those of older ones filled in.
 
         Raises:
             ValueError, TypeError: the line is not a record.
@@ -79,7 +83,13 @@ class Record:
         values["value"] = _from_null(values.get("value"))
         values["samples"] = tuple(map(_from_null, values.get("samples", ())))
         values["warnings"] = tuple(values.get("warnings", ()))
+        values.setdefault("mode", mode_before(values.get("stage")))
         return cls(**values)
+
+
+def mode_before(stage: Any) -> str:
+    """The mode of a cell from the time when there was one only, and no record named it."""
+    return "eager" if stage == "latency" else ""
 
 
 def _number(metric: str, value: Any) -> float:

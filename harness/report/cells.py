@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from harness.plan.cells import name_stage
+
 TITLES = {
     "ap": "AP",
     "ap50": "AP50",
@@ -18,6 +20,10 @@ TITLES = {
     "macs_fvcore": "mult-adds (fvcore)",
     "parameters": "parameters",
     "activations": "activations",
+    "latency_peak_memory": "peak memory",
+    "mode_agreement": "agreement",
+    "mode_setup_seconds": "set-up",
+    "ap_check": "AP of the check",
     "latency_end_to_end_p50": "latency",
     "latency_end_to_end_p90": "latency p90",
     "latency_end_to_end_p99": "latency p99",
@@ -101,14 +107,15 @@ def failures_of(frame: pd.DataFrame) -> list[str]:
     """How cells failed, a line each."""
     failed = frame[frame["status"] != "ok"]
     return [
-        f"{row.detector} seed {row.seed}: {row.stage} {row.status}: {row.error}"
-        for row in failed.itertuples()
+        f"{r.detector} seed {r.seed}: {name_stage(str(r.stage), str(r.mode))} {r.status}: {r.error}"
+        for r in failed.itertuples()
     ]
 
 
 def warnings_of(frame: pd.DataFrame, metrics: list[str]) -> list[str]:
-    """Warnings of these metrics, each once with all that it is of."""
-    shown = frame[frame["metric"].isin(metrics) & (frame["warnings"] != "")]
+    """Warnings of these metrics, each once with all that it is of; modes have their own section."""
+    chosen = frame["metric"].isin(metrics) & ~frame["scope"].str.startswith("mode/")
+    shown = frame[chosen & (frame["warnings"] != "")]
     notes = []
     for warning, rows in shown.groupby("warnings", sort=False):
         who = ", ".join(dict.fromkeys(rows["detector"]))

@@ -15,6 +15,7 @@ from harness.report.sections.claims import list_claims
 from harness.report.sections.main_table import DEFAULT, lay_out_table
 from harness.report.sections.matrix import compare_all
 from harness.report.sections.measured import make_board
+from harness.report.sections.modes import compare_modes
 from harness.report.sections.notes import collect_notes
 from harness.report.sections.provenance import trace
 from harness.report.sections.state import describe_state, show_time
@@ -27,6 +28,7 @@ CONTENTS = {
     "run": "What ran",
     "results": "Results",
     "pairs": "All pairs",
+    "modes": "Inference modes",
     "figures": "Figures",
     "claims": "Published claims",
     "gallery": "Images",
@@ -51,7 +53,7 @@ def render_page(run: Run, now: datetime | None = None) -> str:
         now: when the page says that it was written.
     """
     shown = sections(run)
-    optional = {"pairs": "matrices", "figures": "figures", "claims": "claims", "gallery": "gallery"}
+    optional = {"pairs": "matrices"}
     contents = [(id, words) for id, words in CONTENTS.items() if shown.get(optional.get(id, id), 1)]
     return template("run.html").render(
         suite=run.plan["suite"],
@@ -75,6 +77,7 @@ def sections(run: Run) -> dict[str, Any]:
         "state": describe_state(run),
         "table": lay_out_table(board, metrics),
         "matrices": compare_all(board),
+        "modes": compare_modes(run),
         "figures": figures(run),
         "claims": list_claims(run),
         "gallery": gallery(run),

@@ -22,7 +22,7 @@ def _cells(plan: Plan) -> Table:
         f"({len(plan.classes)} classes), {len(plan.cells)} cells"
     )
     table = Table(title=title, title_justify="left", title_style="bold")
-    for heading in ("detector", "seed", "stage", "how long", "fingerprint"):
+    for heading in ("detector", "seed", "stage", "mode", "how long", "fingerprint"):
         table.add_column(heading, no_wrap=True)
     for cell in plan.cells:
         train = suite.detectors[cell.detector].train
@@ -30,7 +30,8 @@ def _cells(plan: Plan) -> Table:
         how_long = f"{length} of {train.batch_size} images" if cell.stage == "train" else ""
         if cell.stage == "latency":
             how_long = f"{suite.latency.runs} runs"
-        table.add_row(cell.detector, str(cell.seed), cell.stage, how_long, cell.fingerprint)
+        shown = (cell.detector, str(cell.seed), cell.stage, cell.mode, how_long)
+        table.add_row(*shown, cell.fingerprint)
     return table
 
 

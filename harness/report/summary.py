@@ -5,6 +5,8 @@ from rich.text import Text
 
 from harness.analysis.run import Run
 from harness.report.cells import conditions_of, notes_of
+from harness.report.mode_table import ABOUT, fitting_mode_table
+from harness.report.sections.modes import compare_modes
 from harness.report.table import fitting_table, half_widths
 
 NOTES = 6
@@ -19,7 +21,11 @@ def print_summary(run: Run, console: Console) -> None:
     halves = half_widths(run, metrics)
     console.print()
     console.print(fitting_table(run.frame, metrics, title, halves, console))
-    for line in [*conditions_of(run.frame), *([INTERVALS] if halves else [])]:
+    modes = compare_modes(run)
+    if modes is not None:
+        console.print(fitting_mode_table(modes, console))
+    told = [INTERVALS] * bool(halves) + [ABOUT] * (modes is not None)
+    for line in [*conditions_of(run.frame), *told]:
         console.print(Text(line, style="dim"))
     notes = [*run.notes, *notes_of(run.frame, metrics)]
     for note in notes[:NOTES]:

@@ -17,7 +17,7 @@ from rich.console import Console
 from harness.analysis.run import read_run
 from harness.errors import CellError, ExitCode, Interrupted, UserError
 from harness.files import write_text
-from harness.plan.cells import Cell, Plan
+from harness.plan.cells import Cell, Plan, name_stage
 from harness.plan.planner import resolved
 from harness.records.environment import Environment, describe_environment
 from harness.records.frame import latest
@@ -30,6 +30,7 @@ from harness.run.detectors import Weighted, build_detector, load_trained
 from harness.run.folder import RunFolder, create_folder, open_folder
 from harness.run.launch import Launch, find_launch
 from harness.run.memory import keep_freed_memory
+from harness.run.modes import scope_of, settle_modes, with_scope
 from harness.run.progress import Reporter, reporter
 from harness.run.stages import StageRunner
 from harness.stages.train.state import CHECKPOINT
@@ -44,11 +45,15 @@ def run_plan(plan: Plan, *, device: str, run_id: str | None, resume: bool, resul
         the exit code: 0, or 1 when a cell failed.
 
     Raises:
-        UserError: the data, the device or the results folder are not usable.
+        UserError: the data, the device or the results folder are not usable, or the device does
+            not have a mode.
         Interrupted: by a signal; what was measured is on disk and reported.
     """
     launch = find_launch(device)
     keep_freed_memory()
+    plan, missing = settle_modes(plan, launch.device)
+    if missing and launch.is_main:
+        _note(missing)
     with _sigterm_interrupts():
         plan.source.prepare()
         check_data(plan, launch)
@@ -59,13 +64,17 @@ def run_plan(plan: Plan, *, device: str, run_id: str | None, resume: bool, resul
                 for (name, seed), cells in groupby(plan.cells, lambda c: (c.detector, c.seed)):
                     session.run_detector(name, seed, list(cells), report)
         except KeyboardInterrupt as stop:
-            session.refresh_reports(lambda line: print(f"harness: note: {line}", file=sys.stderr))
+            session.refresh_reports(_note)
             continued = f"--resume --run-id {session.folder.run_id} continues"
             raise Interrupted(_signal_of(stop), f"interrupted; {continued}") from stop
     session.write_reports()
     if launch.is_main:
         print_summary(read_run(session.folder.path), Console())
     return int(ExitCode.CELL_FAILED if session.failed else ExitCode.OK)
+
+
+def _note(line: str) -> None:
+    print(f"harness: note: {line}", file=sys.stderr)
 
 
 def _start(
@@ -134,7 +143,8 @@ class Session:
         """One line; of what nobody foresaw, the traceback goes to the cell's folder."""
         if isinstance(error, CellError | UserError):
             return str(error)
-        path = self.folder.cell(cell.detector, cell.seed) / f"{cell.stage}_error.txt"
+        name = "_".join([*name_stage(cell.stage, cell.mode).split(), "error.txt"])
+        path = self.folder.cell(cell.detector, cell.seed) / name
         if self.launch.is_main:
             write_text(path, "".join(traceback.format_exception(error)))
         what = " ".join(str(error).split())[:300]
@@ -160,9 +170,11 @@ class Session:
         """Measured before, in this folder, of the same fingerprint and the same weights."""
         if cell.stage == "train" or not self.stages.resume:
             return False
-        place = (cell.detector, cell.seed, cell.stage)
+        place = (cell.detector, cell.seed, cell.stage, cell.mode)
         before = [
-            r for r in latest(self.folder.records.read()) if (r.detector, r.seed, r.stage) == place
+            r
+            for r in latest(self.folder.records.read())
+            if (r.detector, r.seed, r.stage, r.mode) == place
         ]
         devices = {r.conditions.get("device_type") for r in before} - {None}
         return (
@@ -182,6 +194,9 @@ class Session:
     def _record(self, cell: Cell, measured: list[Measurement], weights: str) -> None:
         if self.launch.is_main:
             common = self._common(cell, weights)
+            if cell.mode:
+                before = latest(self.folder.records.read())
+                measured = with_scope(measured, scope_of(cell, self.plan, before))
             done = Record(kind="cell", status="ok", **common)
             self.folder.records.append([*(Record.of(m, **common) for m in measured), done])
 
@@ -200,6 +215,7 @@ class Session:
             "detector": cell.detector,
             "seed": cell.seed,
             "stage": cell.stage,
+            "mode": cell.mode,
             "fingerprint": cell.fingerprint,
             "time": time.time(),
             "environment": self.environment.id,

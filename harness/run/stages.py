@@ -10,7 +10,7 @@ from torch import Tensor
 from harness.data.annotations import read_annotations
 from harness.data.images import read_image
 from harness.data.loader import TrainLoader, train_loader
-from harness.plan.cells import Cell, Plan
+from harness.plan.cells import USUAL_MODE, Cell, Plan
 from harness.plugin.declarations import Stage
 from harness.records.measurement import Measurement
 from harness.run.detectors import Weighted, load_trained
@@ -18,6 +18,7 @@ from harness.run.launch import Launch
 from harness.stages.cost import measure_cost
 from harness.stages.evaluate import evaluate_detector
 from harness.stages.latency import measure_latency
+from harness.stages.mode_check import CheckData
 from harness.stages.train.loop import train
 from harness.stages.train.losses import GRAD_NORM
 from harness.stages.train.result import Progress
@@ -41,8 +42,11 @@ class StageRunner:
         if cell.stage == "train":
             return self._train(cell, weighted, folder, advance)
         weighted.detector.to(self.launch.device).eval()
-        measure = {"evaluate": self._evaluate, "cost": self._cost, "latency": self._latency}
-        measured = measure[cell.stage](weighted, folder, advance)
+        if cell.stage == "latency":
+            measured = self._latency(cell.mode, weighted, advance)
+        else:
+            measure = {"evaluate": self._evaluate, "cost": self._cost}
+            measured = measure[cell.stage](weighted, folder, advance)
         if not weighted.weights and cell.stage != "cost":
             measured = [replace(m, warnings=(*m.warnings, UNTRAINED)) for m in measured]
         return measured, weighted
@@ -107,7 +111,7 @@ class StageRunner:
     def _cost(self, weighted: Weighted, folder: Path, advance: Advance) -> list[Measurement]:
         return measure_cost(weighted.detector, self._meters("cost"), self._images(1)[0])
 
-    def _latency(self, weighted: Weighted, folder: Path, advance: Advance) -> list[Measurement]:
+    def _latency(self, mode: str, weighted: Weighted, advance: Advance) -> list[Measurement]:
         settings = self.plan.suite.latency
         return measure_latency(
             weighted.detector,
@@ -115,6 +119,19 @@ class StageRunner:
             self._images(settings.images),
             settings,
             lambda done, total: advance(done, total, "runs"),
+            mode=mode,
+            check=None if mode == USUAL_MODE else self._check_data(settings.check_images),
+        )
+
+    def _check_data(self, count: int) -> CheckData:
+        annotations = read_annotations(self.plan.source.split("val").annotations)
+        chosen = [m.part for m in self.plan.meters if m.writes_ap]
+        return CheckData(
+            images=self._images(count),
+            image_ids=[image.id for image in annotations.images[:count]],
+            category_ids=annotations.category_ids,
+            annotations=annotations.path,
+            meters=[part.declaration.load()(**part.params) for part in chosen],
         )
 
     def _meters(self, stage: Stage) -> list[Any]:

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from harness.model.detector import Detector
+from harness.modes import Runner
 from harness.ops import implementation
 from harness.records.measurement import Measurement
 
@@ -25,6 +26,24 @@ def evaluating(module: nn.Module) -> Iterator[None]:
             part.training = mode
 
 
+@contextmanager
+def threads(number: int | None) -> Iterator[None]:
+    """The wanted number of threads within one operator, afterwards as before."""
+    before = torch.get_num_threads()
+    if number is not None:
+        torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait for an accelerator; a CPU has nothing to wait for."""
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
+
+
 def with_place(measured: Iterable[Measurement], detector: Detector) -> list[Measurement]:
     """The measurements with device, ops, and how the detector takes images and picks boxes.
 
@@ -40,6 +59,15 @@ def with_place(measured: Iterable[Measurement], detector: Detector) -> list[Meas
         **detector.selection,
     }
     return [replace(m, conditions={**place, **m.conditions}) for m in measured]
+
+
+def with_runner(measured: Iterable[Measurement], runner: Runner) -> list[Measurement]:
+    """`with_place`, and in which mode and precision the detector ran."""
+    detector = runner.detector
+    # of float32 there is more to say, of what a mode computes in the mode says it
+    computed = precision(detector) if runner.precision == "float32" else runner.precision
+    ways = {"mode": runner.mode, "precision": computed, **runner.conditions}
+    return with_place((replace(m, conditions={**ways, **m.conditions}) for m in measured), detector)
 
 
 def precision(detector: Detector) -> str:

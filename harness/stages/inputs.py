@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from harness.model.detector import Detector
+    from harness.modes import Runner
 
 OnProgress = Callable[[int, int], None]
 
@@ -59,11 +60,14 @@ class LatencyInput:
 
     Attributes:
         images: each (3, h, w) uint8 RGB, in the host's memory.
+        runner: the detector in the mode that is to be timed; it has run before. Its mode,
+            precision and conditions are added to whatever a meter measures.
         on_progress: told (repetitions done, repetitions wanted), never while the clock runs.
     """
 
     images: "tuple[Tensor, ...]"
     settings: Latency
+    runner: "Runner"
     on_progress: OnProgress | None = None
 
 

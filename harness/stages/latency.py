@@ -1,14 +1,19 @@
-"""The stage that times a detector on real images."""
+"""The stage that times a detector on real images, in one mode."""
 
+import time
 from collections.abc import Iterable, Sequence
 
+import torch
 from torch import Tensor
 
 from harness.manifest.schema import Latency
 from harness.model.detector import Detector
+from harness.modes import Runner, build_runner
+from harness.plan.cells import USUAL_MODE
 from harness.records.measurement import Measurement
-from harness.stages.context import evaluating, with_place
+from harness.stages.context import evaluating, synchronize, threads, with_runner
 from harness.stages.inputs import LatencyInput, LatencyMeter, OnProgress
+from harness.stages.mode_check import CheckData, check_mode
 
 
 def measure_latency(
@@ -17,6 +22,9 @@ def measure_latency(
     images: Sequence[Tensor],
     settings: Latency,
     on_progress: OnProgress | None = None,
+    *,
+    mode: str = USUAL_MODE,
+    check: CheckData | None = None,
 ) -> list[Measurement]:
     """Time the detector on the device that it is on.
 
@@ -28,8 +36,43 @@ def measure_latency(
             `settings.images` are used.
         settings: how often, how warm, how many at once.
         on_progress: told (repetitions done, repetitions wanted).
+        mode: a name of `harness.manifest.schema.MODES`.
+        check: what the mode must find as eager does before it is timed; nothing when None.
+
+    Raises:
+        CellError: it finds something else.
     """
-    given = LatencyInput(tuple(images[: settings.images]), settings, on_progress)
-    with evaluating(detector):
-        found = [number for meter in meters for number in meter(detector, given)]
-    return with_place(found, detector)
+    chosen = tuple(images[: settings.images])
+    if not chosen:
+        raise ValueError("there are no images to time with")
+    # compilers build the number of threads in, so it is set before anything is compiled
+    with evaluating(detector), threads(settings.threads):
+        runner, seconds = set_up(detector, mode, chosen, settings.batch_size)
+        found = [Measurement("mode_setup_seconds", seconds, "s", higher_is_better=False)]
+        given = LatencyInput(chosen, settings, runner, on_progress)
+        with torch.inference_mode():
+            if check is not None:
+                eager = build_runner(detector, USUAL_MODE)
+                found += check_mode(runner, eager, check, settings.batch_size)
+            found += [number for meter in meters for number in meter(runner.detector, given)]
+    return with_runner(found, runner)
+
+
+def set_up(
+    detector: Detector, mode: str, images: Sequence[Tensor], batch_size: int
+) -> tuple[Runner, float]:
+    """A runner that has run once, and how long that took.
+
+    Compilers and graph captures work at the first call of each thing that is timed.
+    """
+    synchronize(detector.device)
+    started = time.perf_counter()
+    runner = build_runner(detector, mode)
+    batch = [images[i % len(images)] for i in range(batch_size)]
+    with torch.inference_mode():
+        inputs = runner.prepare(batch)
+        runner.network(inputs)
+        runner.forward(inputs)
+        runner.detect(batch).to("cpu")
+    synchronize(detector.device)
+    return runner, time.perf_counter() - started

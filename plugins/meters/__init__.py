@@ -53,11 +53,12 @@ def harness_meters() -> Sequence[Meter]:
             name="latency",
             target="harness_plugins.meters.latency:LatencyMeter",
             params=NoParams,
-            summary="time of network, network + postprocess, and end to end; throughput",
+            summary="time of network, network + postprocess, and end to end; throughput; memory",
             stage="latency",
             metrics=(
                 *(f"latency_{kind}_{s}" for kind in LATENCY_KINDS for s in LATENCY_STATISTICS),
                 "throughput",
+                "latency_peak_memory",
             ),
         ),
     ]

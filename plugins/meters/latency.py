@@ -8,22 +8,23 @@ in turn within each repetition, so that a drift of the machine meets all three a
 import gc
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import psutil
 import torch
 from torch import Tensor
 
 from harness.data.batch import Inputs
 from harness.manifest.schema import Latency
 from harness.model.detector import Detector
-from harness.model.types import Detections
+from harness.modes import Runner
 from harness.records.environment import cpu_model
 from harness.records.measurement import Measurement
-from harness.stages.context import precision
+from harness.stages.context import synchronize
 from harness.stages.inputs import LatencyInput, OnProgress
 from harness_plugins.meters import LATENCY_KINDS
 from harness_plugins.meters.device_state import Watch
@@ -40,78 +41,91 @@ class Batch:
 
 
 class LatencyMeter:
-    """Meter of the stage `latency`: ms a batch in three kinds, and images/s end to end.
+    """Meter of the stage `latency`: ms a batch in three kinds, images/s end to end, and memory.
 
     `latency_<kind>_p50`, `_p90`, `_p99` and `_spread` (interquartile range) for the kinds
     network, postprocessed and end_to_end; the raw samples stand on the p50 record.
     """
 
     def __call__(self, detector: Detector, given: LatencyInput) -> list[Measurement]:
-        settings = given.settings
-        with torch.inference_mode(), threads(settings.threads):
-            batches = make_batches(detector, given.images, settings.batch_size)
-            conditions = describe(detector, batches, settings)
-            watch = Watch(detector.device)
-            warmed = warm_up(detector, batches, settings)
+        runner, settings = given.runner, given.settings
+        with torch.inference_mode():
+            batches = make_batches(runner, given.images, settings.batch_size)
+            conditions = describe(runner, batches, settings)
+            watch = Watch(runner.device)
+            warmed = warm_up(runner, batches, settings)
+            start_peak(runner.device)
             with watch.watching(), no_garbage_collection():
-                samples = take_samples(detector, batches, settings.runs, given.on_progress)
+                samples = take_samples(runner, batches, settings.runs, given.on_progress)
         conditions |= {"warmup_runs": warmed, **watch.conditions}
-        return measurements(samples, settings.batch_size, conditions, tuple(watch.warnings))
+        times = measurements(samples, settings.batch_size, conditions, tuple(watch.warnings))
+        return [*times, peak_memory(runner.device, conditions)]
 
 
-def make_batches(detector: Detector, images: Sequence[Tensor], size: int) -> list[Batch]:
+def make_batches(runner: Runner, images: Sequence[Tensor], size: int) -> list[Batch]:
     """Every image once, in order; the last batch is filled up from the first images."""
-    if not images:
-        raise ValueError("there are no images to time with")
     count = math.ceil(len(images) / size)
     chosen = [[images[(i * size + j) % len(images)] for j in range(size)] for i in range(count)]
-    return [Batch(batch, detector.preprocess(batch)) for batch in chosen]
+    return [Batch(batch, runner.prepare(batch)) for batch in chosen]
 
 
-def steps(detector: Detector, batch: Batch) -> dict[str, Callable[[], object]]:
+def steps(runner: Runner, batch: Batch) -> dict[str, Callable[[], object]]:
     """What is timed, by kind."""
-    inputs = batch.inputs
-
-    def end_to_end() -> Detections:
-        fresh = detector.preprocess(batch.images)
-        return detector.postprocess(detector.network(fresh), fresh).to("cpu")
-
     return {
-        "network": lambda: detector.network(inputs),
-        "postprocessed": lambda: detector.postprocess(detector.network(inputs), inputs),
-        "end_to_end": end_to_end,
+        "network": lambda: runner.network(batch.inputs),
+        "postprocessed": lambda: runner.forward(batch.inputs),
+        "end_to_end": lambda: runner.detect(batch.images).to("cpu"),
     }
 
 
-def warm_up(detector: Detector, batches: Sequence[Batch], settings: Latency) -> int:
+def warm_up(runner: Runner, batches: Sequence[Batch], settings: Latency) -> int:
     """Run until the wanted count and time are both reached; returns the repetitions."""
     done, start = 0, time.perf_counter()
     while done < settings.warmup_runs or time.perf_counter() - start < settings.warmup_seconds:
-        for step in steps(detector, batches[done % len(batches)]).values():
+        for step in steps(runner, batches[done % len(batches)]).values():
             step()
-        synchronize(detector.device)
+        synchronize(runner.device)
         done += 1
     return done
 
 
 def take_samples(
-    detector: Detector,
+    runner: Runner,
     batches: Sequence[Batch],
     runs: int,
     on_progress: OnProgress | None = None,
 ) -> Samples:
     """`runs` times of every kind in milliseconds, in the order in which they were taken."""
-    timer = cuda_time if detector.device.type == "cuda" else cpu_time
+    timer = cuda_time if runner.device.type == "cuda" else cpu_time
     samples: Samples = {kind: [] for kind in LATENCY_KINDS}
     for run in range(runs):
-        kinds = steps(detector, batches[run % len(batches)])
+        kinds = steps(runner, batches[run % len(batches)])
         # another one first each time: none always meets the caches that another one left
         turn = run % len(LATENCY_KINDS)
         for kind in LATENCY_KINDS[turn:] + LATENCY_KINDS[:turn]:
-            samples[kind].append(timer(kinds[kind], detector.device))
+            samples[kind].append(timer(kinds[kind], runner.device))
         if on_progress is not None:
             on_progress(run + 1, runs)
     return samples
+
+
+def start_peak(device: torch.device) -> None:
+    """From here on the peak of the GPU's memory is looked for."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def peak_memory(device: torch.device, conditions: Mapping[str, Any]) -> Measurement:
+    """CUDA: the allocator's peak since `start_peak`. CPU: what is resident now.
+
+    Whatever else the process holds is in it, such as the eager detector beside a compiled copy.
+    """
+    if device.type == "cuda":
+        seen, of = torch.cuda.max_memory_allocated(device), "allocated on the GPU"
+    else:
+        seen, of = psutil.Process().memory_info().rss, "resident, sampled"
+    memory = {**conditions, "memory": of}
+    return Measurement("latency_peak_memory", seen / 2**20, "MiB", False, conditions=memory)
 
 
 def cpu_time(step: Callable[[], object], device: torch.device) -> float:
@@ -135,33 +149,27 @@ def cuda_time(step: Callable[[], object], device: torch.device) -> float:
         return start.elapsed_time(end)
 
 
-def synchronize(device: torch.device) -> None:
-    """Wait for an accelerator; a CPU has nothing to wait for."""
-    if device.type != "cpu":
-        torch.accelerator.synchronize(device)
+def describe(runner: Runner, batches: Sequence[Batch], settings: Latency) -> dict[str, Any]:
+    """What the times depend on; runs every batch to see what enters and leaves NMS.
 
-
-def describe(detector: Detector, batches: Sequence[Batch], settings: Latency) -> dict[str, Any]:
-    """What the times depend on; runs every batch once to see what enters and leaves NMS."""
-    outputs = [detector.network(batch.inputs) for batch in batches]
-    detections = [
-        detector.postprocess(output, batch.inputs).counts.tolist()
-        for output, batch in zip(outputs, batches, strict=True)
-    ]
-    proposals = [proposal_conditions(output) for output in outputs]
-    device = detector.device
+    So each shape of input has been met before anything is timed.
+    """
+    proposals, detections = [], []
+    for batch in batches:  # one at a time: a mode may write all its outputs to one place
+        proposals.append(proposal_conditions(runner.network(batch.inputs)))
+        detections += runner.forward(batch.inputs).counts.tolist()
+        runner.detect(batch.images)
+    device = runner.device
     return {
         "device": device_name(device),
         "clock": "cuda_event" if device.type == "cuda" else "perf_counter",
-        "mode": "eager",
-        "precision": precision(detector),
         "threads": torch.get_num_threads(),
         "batch_size": settings.batch_size,
         "images": len({id(image) for batch in batches for image in batch.images}),
         "image_sizes": _sizes(image for batch in batches for image in batch.images),
         "input_sizes": _sizes(batch.inputs.pixels for batch in batches),
         "proposals_entering_nms": _mean(p["proposals_valid"] for p in proposals if p),
-        "detections": _mean(count for counts in detections for count in counts),
+        "detections": _mean(detections),
     }
 
 
@@ -170,18 +178,6 @@ def device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return cpu_model()
-
-
-@contextmanager
-def threads(number: int | None) -> Iterator[None]:
-    """The wanted number of threads within one operator, afterwards as before."""
-    before = torch.get_num_threads()
-    if number is not None:
-        torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @contextmanager

@@ -85,6 +85,36 @@ def test_a_detector_is_picked_by_a_colon(run: Path):
         read_sides([str(run), f"{run}:a"])
 
 
+def modes_of(median: float, fused: float) -> list[Measurement]:
+    """A detector timed in two modes, of which tables show the first."""
+    agreement = Measurement("mode_agreement", 1.0, "", True, scope="mode/fused")
+    return [timed(median), replace(timed(fused, mode="fused"), scope="mode/fused"), agreement]
+
+
+def test_a_further_mode_is_compared_under_its_own_name(tmp_path: Path):
+    runs = [
+        write_records(tmp_path / name, {"a": modes_of(10, fused)})
+        for name, fused in (("before", 8), ("after", 4))
+    ]
+    rows = compare_sides(read_sides([*map(str, runs)]), ["all"]).rows
+    assert [(row.detector, row.metric, row.values) for row in rows] == [
+        ("a", LATENCY, (10, 10)),
+        ("a@fused", LATENCY, (8, 4)),
+    ]
+    assert rows[1].changes[0].verdict == "better"
+    load_results(runs[0]).to_csv(tmp_path / "results.csv", index=False)
+    assert read_side(tmp_path / "results.csv").figures["a@fused"][LATENCY].value == 8
+
+
+def test_a_run_of_one_detector_in_several_modes_is_one_side(tmp_path: Path):
+    run = write_records(tmp_path / "one", {"a": modes_of(10, 8)})
+    sides = read_sides([str(run), f"{run}:a@fused"])
+    assert [side.picked for side in sides] == ["a", "a@fused"]
+    (row,) = compare_sides(sides, ["latency"]).rows
+    assert row.changes[0].verdict == "refused"
+    assert "mode: not recorded against fused" in map(str, row.changes[0].mismatches)
+
+
 def test_a_file_with_a_colon_is_a_file(tmp_path: Path):
     table = tmp_path / "a:b.csv"
     table.write_text("detector,metric,value\nd,ap,0.5\n")

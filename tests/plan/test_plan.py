@@ -9,6 +9,7 @@ import pytest
 from tiny_suite import make_coco
 
 from harness.errors import UserError
+from harness.manifest.schema import MODES
 from harness.manifest.suite import load_manifest
 from harness.plan.cells import Plan
 from harness.plan.planner import make_plan, resolved
@@ -60,7 +61,8 @@ def plan(manifest: Path, registry):
 
 
 def prints(plan: Plan, detector: str = "one") -> dict[str, str]:
-    return {c.stage: c.fingerprint for c in plan.cells if c.detector == detector and c.seed == 0}
+    chosen = [c for c in plan.cells if c.detector == detector and c.seed == 0]
+    return {c.stage: c.fingerprint for c in reversed(chosen)}  # of several modes, the first
 
 
 def test_cells_are_detectors_by_seeds_by_stages_in_the_order_of_the_data(plan):
@@ -106,6 +108,7 @@ CHANGES = [
     ("evaluate.max_images=3", {"evaluate"}),
     ("latency.runs=7", {"latency"}),
     ("latency.batch_size=2", {"latency"}),
+    ("latency.modes=[fused]", {"latency"}),
     ("meters=[{use: coco_ap, params: {backend: pycocotools}}, macs_paper, parameters, latency]", {"evaluate"}),
     ("meters=[coco_ap, parameters, latency]", {"cost"}),
     ("meters=[coco_ap, macs_paper, parameters]", {"latency"}),
@@ -120,6 +123,8 @@ CHANGES = [
     ("published=[]", set()),
     ("suite=renamed", set()),
     ("seeds=[0, 9]", set()),
+    ("latency.modes=[eager, fused]", set()),  # of the cell of eager
+    ("latency.check_images=7", set()),  # nothing is checked
     ("stages=[train, evaluate, latency, cost]", set()),
     ("detectors.one.neck.params.groups=[7, 5, 1, 1]", set()),
     ("detectors.one.input.size=[320, 320]", set()),
@@ -181,6 +186,8 @@ MISTAKES = [
     ("published=[{detector: onne, metric: ap, value: 1, unit: AP, split: v, source: s}]", {}, "the suite has no detector 'onne' (did you mean 'one'?"),
     ("seeds=[0]", {"only": ["twoo"]}, "--only: the suite has no detector 'twoo' (did you mean 'two'?"),
     ("seeds=[0]", {"stages": ["evaluat"]}, "--stages: there is no stage 'evaluat' (did you mean 'evaluate'?"),
+    ("seeds=[0]", {"modes": ["fusd"]}, "--modes: there is no mode 'fusd' (did you mean 'fused'?"),
+    ("seeds=[0]", {"modes": ["fused", "all"]}, "--modes: 'all' stands alone (--modes all)"),
     ("detectors.one.checkpoint=no.pth", {}, "detectors.one.checkpoint: 'no.pth' cannot be read: No such file"),
     ("data.params.root=nowhere", {}, "nowhere: is not a folder"),
 ]  # fmt: skip
@@ -210,6 +217,57 @@ def test_choices_narrow_a_plan_without_changing_its_cells(plan):
     narrow = plan(only=["two"], stages=["evaluate"]).cells
     assert [str(c) for c in narrow] == ["two seed 0 evaluate"]
     assert narrow[0].fingerprint == whole["two seed 0 evaluate"]
+
+
+def latencies(plan: Plan) -> dict[str, str]:
+    """Mode -> fingerprint of the cells of `latency` of one detector."""
+    chosen = [c for c in plan.cells if (c.detector, c.stage) == ("one", "latency")]
+    assert len({c.mode for c in chosen}) == len(chosen)
+    return {c.mode: c.fingerprint for c in chosen}
+
+
+def test_a_latency_is_one_cell_a_mode_and_the_other_stages_have_none(plan):
+    made = plan("latency.modes=[compiled, eager, compiled]")
+    cells = [c for c in made.cells if c.detector == "one"]
+    assert [(c.stage, c.mode) for c in cells] == [
+        ("train", ""), ("evaluate", ""), ("cost", ""), ("latency", "compiled"), ("latency", "eager"),
+    ]  # fmt: skip
+    assert [str(c) for c in cells[-2:]] == [
+        "one seed 0 latency compiled",
+        "one seed 0 latency",
+    ]
+    assert [c["mode"] for c in resolved(made)["cells"][:5]] == ["", "", "", "compiled", "eager"]
+
+
+def test_all_modes_by_one_word_and_the_command_lines_before_the_manifests(plan):
+    assert list(latencies(plan("latency.modes=all"))) == list(MODES)
+    assert list(latencies(plan(modes=["all"]))) == list(MODES)
+    assert list(latencies(plan("latency.modes=all", modes=["fused", "eager"]))) == [
+        "fused",
+        "eager",
+    ]
+    assert list(latencies(plan())) == ["eager"]
+
+
+def test_a_modes_fingerprint_covers_itself_and_not_the_others(plan):
+    every = latencies(plan("latency.modes=all"))
+    assert len(set(every.values())) == len(MODES)
+    assert latencies(plan()) == {"eager": every["eager"]}
+    assert latencies(plan("latency.modes=[fused-half]")) == {"fused-half": every["fused-half"]}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "latency.check_images=7",
+        "meters=[{use: coco_ap, params: {backend: pycocotools}}, macs_paper, parameters, latency]",
+    ],
+)
+def test_what_a_mode_is_checked_with_is_in_its_fingerprint_but_not_in_that_of_eager(plan, change):
+    before = latencies(plan("latency.modes=[eager, fused]"))
+    after = latencies(plan("latency.modes=[eager, fused]", change))
+    assert before["eager"] == after["eager"]
+    assert before["fused"] != after["fused"]
 
 
 def test_resolved_is_json_and_names_every_parameter(plan):

@@ -40,7 +40,7 @@ def test_numbers_without_an_end_were_cut_off_and_do_not_count():
 
 
 def test_cells_do_not_replace_one_another():
-    others = [{"detector": "two"}, {"seed": 1}, {"stage": "cost"}, {"run": "r2"}]
+    others = [{"detector": "two"}, {"seed": 1}, {"stage": "cost"}, {"mode": "fused"}, {"run": "r2"}]
     records = [r for c in ({}, *others) for r in (measured(**c), ended(**c))]
     assert latest(records) == records
 
@@ -87,6 +87,16 @@ def test_folder_suite_file_and_table_give_the_same_frame(run: Path):
     assert list(frame["value"].isna()) == [False, True, True]
     for path in (run.parent, run / "records.jsonl", str(run / "results.csv")):
         pd.testing.assert_frame_equal(load_results(path), frame, check_dtype=False)
+
+
+def test_a_table_of_before_there_were_modes_reads_as_eager(tmp_path: Path):
+    timed = measured("latency", 3.0, stage="latency", mode="eager", count=9)
+    frame = to_frame([measured(count=4), ended(), timed, ended(stage="latency", mode="eager")])
+    old = frame.drop(columns="mode")
+    old.to_csv(tmp_path / "results.csv", index=False)
+    read = load_results(tmp_path / "results.csv")
+    pd.testing.assert_frame_equal(read, frame, check_dtype=False)
+    assert list(read["mode"]) == ["", "eager"]
 
 
 def test_all_runs_of_a_suite_are_read(run: Path):

@@ -84,6 +84,15 @@ def test_keys_of_a_newer_version_are_left_out():
     assert Record.from_json(line).schema == 2
 
 
+@pytest.mark.parametrize(("stage", "mode"), [("latency", "eager"), ("evaluate", "")])
+def test_a_record_of_before_there_were_modes_was_eager(stage: str, mode: str):
+    plain = json.loads(measured(stage=stage).to_json())
+    del plain["mode"]
+    assert Record.from_json(json.dumps(plain)).mode == mode
+    fused = measured(stage=stage, mode="fused")
+    assert Record.from_json(fused.to_json()).mode == "fused"
+
+
 def test_an_unfinished_last_line_is_left_out_and_overwritten(store: RecordStore):
     store.append([measured("ap")])
     whole = store.path.read_bytes()

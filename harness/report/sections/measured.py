@@ -82,10 +82,11 @@ def make_board(run: Run, metrics: Sequence[str]) -> Board:
             index[record.detector, record.metric].append(record)
     columns = {column.metric: column for column in columns_of(run.frame, list(metrics))}
     places = [(detector, metric) for detector in run.detectors for metric in metrics]
-    return Board(run, columns, {place: _measure(run, index, *place) for place in places})
+    return Board(run, columns, {place: measure(run, index, *place) for place in places})
 
 
-def _measure(run: Run, index: Index, detector: str, metric: str) -> Measured:
+def measure(run: Run, index: Index, detector: str, metric: str) -> Measured:
+    """One detector's metric from those of its records that `index` holds."""
     records = tuple(index.get((detector, metric), ()))
     values = [record.value for record in records if not math.isnan(record.value)]
     samples = _samples(index, detector, metric)

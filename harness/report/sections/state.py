@@ -6,12 +6,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from harness.analysis.run import Run
+from harness.plan.cells import name_stage
 from harness.records.record import Record
 
 
 @dataclass(frozen=True)
 class StageState:
-    """The cells of a detector's stage; `seeds` are those planned."""
+    """The cells of a detector's stage; `seeds` are those planned, one a seed and mode."""
 
     done: int
     failed: int
@@ -111,7 +112,8 @@ def _stage(
 
 
 def _error(end: Record) -> str:
-    return f"{end.detector} seed {end.seed}, {end.stage} {end.status}: {end.error}"
+    stage = name_stage(end.stage, end.mode)
+    return f"{end.detector} seed {end.seed}, {stage} {end.status}: {end.error}"
 
 
 def _facts(run: Run) -> list[tuple[str, str]]:

@@ -11,6 +11,8 @@ import pytest
 import torch
 
 from harness.manifest.schema import Latency
+from harness.modes import build_runner
+from harness.stages import latency as stage_module
 from harness.stages.latency import measure_latency
 from harness_plugins.meters import LATENCY_KINDS, LATENCY_STATISTICS, device_state, harness_meters
 from harness_plugins.meters import latency as latency_module
@@ -31,6 +33,11 @@ def _short_look_at_the_machine(monkeypatch):
     monkeypatch.setattr(device_state, "IDLE_WINDOW_S", 0.02)
 
 
+@pytest.fixture
+def runner(detector):
+    return build_runner(detector.eval(), "eager")
+
+
 def images(count, sizes=((40, 60), (30, 30))):
     generator = torch.Generator().manual_seed(0)
     return [
@@ -39,8 +46,9 @@ def images(count, sizes=((40, 60), (30, 30))):
     ]
 
 
-def measure(detector, settings=QUICK, count=4, on_progress=None):
-    found = measure_latency(detector, [LatencyMeter()], images(count), settings, on_progress)
+def measure(detector, settings=QUICK, count=4, on_progress=None, **choices):
+    meters, given = [LatencyMeter()], images(count)
+    found = measure_latency(detector, meters, given, settings, on_progress, **choices)
     return {m.metric: m for m in found}
 
 
@@ -48,7 +56,7 @@ def test_three_kinds_with_percentiles_samples_and_throughput(detector):
     found = measure(detector)
     declared = next(m for m in harness_meters() if m.name == "latency")
     assert declared.load() is LatencyMeter
-    assert set(found) == set(declared.metrics)
+    assert set(found) == {*declared.metrics, "mode_setup_seconds"}
     for kind in LATENCY_KINDS:
         times = found[f"latency_{kind}_p50"].samples
         assert len(times) == found[f"latency_{kind}_p50"].count == 7
@@ -91,9 +99,9 @@ def test_conditions_say_what_a_number_depends_on(detector):
     assert {"load_average", "other_cores", "other_cores_before", "cpu_clock_mhz"} <= set(conditions)
 
 
-def test_batches_cycle_through_all_images(detector):
+def test_batches_cycle_through_all_images(detector, runner):
     given = images(5)
-    batches = make_batches(detector, given, 2)
+    batches = make_batches(runner, given, 2)
     position = {id(image): i for i, image in enumerate(given)}
     assert [[position[id(i)] for i in b.images] for b in batches] == [[0, 1], [2, 3], [4, 0]]
     assert batches[0].inputs.pixels.shape == (2, 3, 32, 32)
@@ -105,26 +113,64 @@ def replace_settings(**changes):
     return QUICK.model_copy(update=changes)
 
 
+def test_memory_and_set_up_are_measured_and_no_times(detector):
+    found = measure(detector)
+    memory, seconds = found["latency_peak_memory"], found["mode_setup_seconds"]
+    assert (memory.unit, memory.conditions["memory"]) == ("MiB", "resident, sampled")
+    assert 1 < memory.value < 1e6
+    assert (seconds.unit, seconds.conditions["mode"]) == ("s", "eager")
+    assert seconds.value > 0
+    assert memory.samples == seconds.samples == ()
+
+
+def test_a_runner_says_how_it_ran_and_is_what_is_timed(detector, monkeypatch):
+    """Not the detector: a mode may have made something else of it."""
+    called = []
+
+    def build(given, mode):
+        assert (given, mode) == (detector, "compiled-half")
+        runner = build_runner(detector, "eager")
+        return replace(
+            runner,
+            mode="compiled",
+            precision="bfloat16",
+            network=lambda inputs: called.append("network") or runner.network(inputs),
+            forward=lambda inputs: called.append("forward") or runner.forward(inputs),
+            detect_pixels=lambda inputs: called.append("pixels") or runner.detect_pixels(inputs),
+            conditions={"graph_breaks": 3},
+        )
+
+    monkeypatch.setattr(stage_module, "build_runner", build)
+    found = measure(detector, mode="compiled-half")
+    for number in found.values():
+        assert number.conditions["mode"] == "compiled"
+        assert number.conditions["precision"] == "bfloat16"
+        assert number.conditions["graph_breaks"] == 3
+    assert called[:3] == ["network", "forward", "pixels"]  # set up, before any clock runs
+    once_each_batch, warm_ups, runs = 4, QUICK.warmup_runs, QUICK.runs
+    assert {called.count(name) for name in set(called)} == {1 + once_each_batch + warm_ups + runs}
+
+
 def test_no_images_is_an_error(detector):
     with pytest.raises(ValueError, match="no images"):
         measure(detector, count=0)
 
 
-def test_kinds_take_turns_within_each_repetition(detector, monkeypatch):
+def test_kinds_take_turns_within_each_repetition(runner, monkeypatch):
     order = []
     named = {kind: (lambda kind=kind: order.append(kind)) for kind in LATENCY_KINDS}
     monkeypatch.setattr(latency_module, "steps", lambda *_: named)
-    take_samples(detector, make_batches(detector, images(1), 1), 3)
+    take_samples(runner, make_batches(runner, images(1), 1), 3)
     first, second, third = LATENCY_KINDS
     assert order == [first, second, third, second, third, first, third, first, second]
 
 
-def test_warm_up_goes_by_count_and_by_time(detector, monkeypatch):
-    batches = make_batches(detector, images(1), 1)
+def test_warm_up_goes_by_count_and_by_time(runner, monkeypatch):
+    batches = make_batches(runner, images(1), 1)
     ticks = itertools.count(step=0.25)
     monkeypatch.setattr(latency_module, "time", SimpleNamespace(perf_counter=lambda: next(ticks)))
-    assert warm_up(detector, batches, replace_settings(warmup_runs=3)) == 3
-    assert warm_up(detector, batches, replace_settings(warmup_runs=1, warmup_seconds=1)) == 4
+    assert warm_up(runner, batches, replace_settings(warmup_runs=3)) == 3
+    assert warm_up(runner, batches, replace_settings(warmup_runs=1, warmup_seconds=1)) == 4
 
 
 def test_threads_collector_and_mode_are_put_back(detector):

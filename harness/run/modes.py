@@ -1,0 +1,67 @@
+"""Which modes this device has, and which of them stands for a detector in every table."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import torch
+
+from harness.errors import UserError
+from harness.modes import unavailable
+from harness.plan.cells import Cell, Plan, digest
+from harness.records.measurement import Measurement
+from harness.records.record import Record
+
+
+def settle_modes(plan: Plan, device: torch.device) -> tuple[Plan, str]:
+    """The plan without the cells that the device cannot run, and a note on them or "".
+
+    Raises:
+        UserError: a mode that was asked for by its name is not to be had here.
+    """
+    wanted = dict.fromkeys(cell.mode for cell in plan.cells if cell.mode)
+    reasons = {m: reason for m in wanted if (reason := unavailable(m, device)) is not None}
+    if not reasons:
+        return plan, ""
+    if plan.suite.latency.modes != "all":
+        mode, reason = next(iter(reasons.items()))
+        raise UserError(
+            f"the mode '{mode}' cannot run on this device ({device.type}): {reason}",
+            mend="--modes all takes those that can",
+        )
+    cells = tuple(cell for cell in plan.cells if cell.mode not in reasons)
+    kept = replace(plan, cells=cells, fingerprint=digest([c.fingerprint for c in cells]))
+    return kept, f"modes that {device.type} does not have are left out: {_in_words(reasons)}"
+
+
+def _in_words(reasons: dict[str, str]) -> str:
+    modes: dict[str, list[str]] = {}
+    for mode, reason in reasons.items():
+        modes.setdefault(reason, []).append(mode)
+    return "; ".join(f"{', '.join(names)} ({reason})" for reason, names in modes.items())
+
+
+def scope_of(cell: Cell, plan: Plan, before: Iterable[Record]) -> str:
+    """Scope of the numbers of a cell with a mode: "" for what tables show, else "mode/<mode>".
+
+    Of a detector's modes tables show the first of the plan. A run that goes on keeps the one that
+    it began with: two of them would be taken for two seeds.
+
+    Args:
+        before: the latest records of the run.
+    """
+    shown = [
+        r.mode
+        for r in before
+        if (r.detector, r.seed, r.stage) == (cell.detector, cell.seed, cell.stage)
+        and (r.kind, r.scope) == ("measurement", "")
+    ]
+    own = [c.mode for c in plan.cells if (c.detector, c.seed) == (cell.detector, cell.seed)]
+    first = next(mode for mode in [*shown, *own] if mode)
+    return "" if cell.mode == first else f"mode/{cell.mode}"
+
+
+def with_scope(measured: Sequence[Measurement], scope: str) -> list[Measurement]:
+    """The measurements under a scope; their own scopes stand below it."""
+    if not scope:
+        return list(measured)
+    return [replace(m, scope=f"{scope}/{m.scope}".rstrip("/")) for m in measured]

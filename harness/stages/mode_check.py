@@ -1,0 +1,143 @@
+"""Before a mode is timed: does it find what eager float32 finds?"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from harness.data.batch import Inputs
+from harness.data.resize import collate_images
+from harness.errors import CellError
+from harness.model.types import Detections
+from harness.modes import Runner
+from harness.records.measurement import Measurement
+from harness.stages.agreement import (
+    FLOAT32,
+    HALF,
+    SAME_BOX,
+    Tolerance,
+    measure_agreement,
+    split_images,
+)
+from harness.stages.evaluate import coco_results
+from harness.stages.inputs import EvaluationMeter
+from harness.stages.scoring import evaluate
+
+NO_AP = "no meter of this suite writes 'ap': the AP of this mode was not compared"
+
+
+@dataclass(frozen=True, eq=False)
+class CheckData:
+    """What a mode is checked on.
+
+    Attributes:
+        images: (3, h, w) uint8 RGB in the host's memory.
+        image_ids: of the images, in the annotation file.
+        category_ids: dataset id of each label.
+        annotations: the file.
+        meters: those that write the metric "ap"; without any, AP is not compared.
+    """
+
+    images: Sequence[Tensor]
+    image_ids: Sequence[int]
+    category_ids: Sequence[int]
+    annotations: Path
+    meters: Sequence[EvaluationMeter]
+
+
+def check_mode(
+    runner: Runner, eager: Runner, data: CheckData, batch_size: int
+) -> list[Measurement]:
+    """Run both on the same images and compare what they find.
+
+    Returns:
+        `mode_agreement` and, where the suite measures AP, `ap_check`.
+
+    Raises:
+        CellError: they differ by more than `harness.stages.agreement` allows.
+    """
+    tolerance = tolerance_of(runner)
+    batches = [
+        (ids, _detect(runner, inputs, len(ids), "this mode"), _detect(eager, inputs, len(ids)))
+        for inputs, ids in _batches(eager, data, batch_size)
+    ]
+    agreement = measure_agreement(
+        [found for _, ours, _ in batches for found in split_images(ours)],
+        [found for _, _, theirs in batches for found in split_images(theirs)],
+        tolerance.score,
+    )
+    ap = _ap([(ids, ours) for ids, ours, _ in batches], data)
+    ap_eager = _ap([(ids, theirs) for ids, _, theirs in batches], data)
+    _judge(tolerance, agreement, ap, ap_eager, len(data.images))
+    return list(_measurements(tolerance, agreement, ap, ap_eager, data))
+
+
+def tolerance_of(runner: Runner) -> Tolerance:
+    """Of the precision in which it computes."""
+    return FLOAT32 if runner.precision == "float32" else HALF
+
+
+def _batches(runner: Runner, data: CheckData, size: int) -> Iterator[tuple[Inputs, Sequence[int]]]:
+    """uint8 batches and the ids of their images; the last is filled up with the first images."""
+    resized = [runner.detector.resize(image) for image in data.images]
+    for start in range(0, len(resized), size):
+        chosen = [resized[(start + i) % len(resized)] for i in range(size)]
+        yield collate_images(chosen), data.image_ids[start : start + size]
+
+
+def _detect(runner: Runner, inputs: Inputs, count: int, who: str = "eager") -> Detections:
+    found = runner.detect_pixels(inputs.to(runner.device)).to("cpu")
+    if not (torch.isfinite(found.boxes).all() and torch.isfinite(found.scores).all()):
+        raise CellError(f"detections of {who} are not finite")
+    return Detections(
+        found.boxes[:count], found.scores[:count], found.labels[:count], found.counts[:count]
+    )
+
+
+def _ap(batches: Sequence[tuple[Sequence[int], Detections]], data: CheckData) -> float:
+    """NaN where no meter writes it, and without ground truth in these images."""
+    if not data.meters:
+        return math.nan
+    results = [
+        result for ids, found in batches for result in coco_results(found, ids, data.category_ids)
+    ]
+    measured = evaluate(data.annotations, results, data.meters, data.image_ids)
+    return next((m.value for m in measured if (m.metric, m.scope) == ("ap", "")), math.nan)
+
+
+def _judge(tolerance: Tolerance, agreement: float, ap: float, ap_eager: float, images: int) -> None:
+    problems = []
+    if agreement < tolerance.agreement:
+        problems.append(f"agreement {agreement:.3f} where {tolerance.agreement:g} is asked for")
+    # an eager AP of 0 says nothing, NaN neither
+    if ap_eager > 0 and not ap_eager - ap <= tolerance.ap_drop:
+        allowed = f"{100 * tolerance.ap_drop:g} lower at most"
+        problems.append(f"AP {100 * ap:.2f} where eager has {100 * ap_eager:.2f} ({allowed})")
+    if problems:
+        found = "; ".join(problems)
+        raise CellError(f"does not find what eager finds on {images} images: {found}")
+
+
+def _measurements(
+    tolerance: Tolerance, agreement: float, ap: float, ap_eager: float, data: CheckData
+) -> Iterator[Measurement]:
+    images = len(data.images)
+    asked = {"images": images, "same_box": SAME_BOX, **vars(tolerance)}
+    warnings = () if data.meters else (NO_AP,)
+    yield Measurement(
+        "mode_agreement",
+        agreement,
+        "",
+        higher_is_better=True,
+        count=images,
+        conditions=asked,
+        warnings=warnings,
+    )
+    if data.meters:
+        conditions = {"images": images, "ap_eager": ap_eager, "ap_drop": tolerance.ap_drop}
+        yield Measurement(
+            "ap_check", ap, "AP", higher_is_better=True, count=images, conditions=conditions
+        )
