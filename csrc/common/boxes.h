@@ -28,7 +28,8 @@ struct Overlap {
   // where it does not. With a threshold of 0 or more shared / united > threshold means that
   // shared > threshold * united, and rounding the product does not turn that round.
   HARNESS_HOST_DEVICE bool may_exceed(T threshold) const {
-    return shared >= threshold * united || threshold < T(0);
+    // without a branch, so that loops over boxes vectorise
+    return ((shared > T(0)) & (shared >= threshold * united)) | (threshold < T(0));
   }
   HARNESS_HOST_DEVICE bool exceeds(T threshold) const {
     return may_exceed(threshold) && iou() > threshold;
@@ -42,9 +43,8 @@ HARNESS_HOST_DEVICE Overlap<T> overlap(
   const T top = a.y1 > b.y1 ? a.y1 : b.y1;
   const T right = a.x2 < b.x2 ? a.x2 : b.x2;
   const T bottom = a.y2 < b.y2 ? a.y2 : b.y2;
-  const T width = right > left ? right - left : T(0);
-  const T height = bottom > top ? bottom - top : T(0);
-  const T shared = width * height;
+  const T width = right - left, height = bottom - top;
+  const T shared = (width > T(0) ? width : T(0)) * (height > T(0) ? height : T(0));
   return {shared, area_a + area_b - shared};
 }
 

@@ -1,7 +1,7 @@
-// One launch, one block a group; nms_padded.h holds what a block does.
+// One launch, one block a group; kernel.h holds what a block does.
 #include "../common/cuda.h"
 #include "arguments.h"
-#include "nms_padded.h"
+#include "kernel.h"
 
 #include <torch/csrc/stable/library.h>
 

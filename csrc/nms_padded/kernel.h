@@ -46,7 +46,8 @@ class Walk {
       store(turn);
       load(base + kChunk);  // on its way while this chunk is looked at
       block_.sync();
-      const uint64_t valid = ballot([&](int j) { return shared_.valid[turn][j]; });
+      const int lane = block_.warp().lane();
+      const uint64_t valid = ballot(shared_.valid[turn][lane], shared_.valid[turn][lane + kWarp]);
       if (valid) {
         compare(shared_.chunk[turn]);
         block_.sync();
@@ -71,13 +72,11 @@ class Walk {
     shared_.valid[turn][block_.rank()] = next_valid_;
   }
 
-  // Bit j is f(j); the same in every warp.
-  template <typename F>
-  HARNESS_DEVICE uint64_t ballot(const F& f) const {
+  // A lane tells of two boxes; bit j is about box j, the same in every warp.
+  HARNESS_DEVICE uint64_t ballot(bool low, bool high) const {
     const auto warp = block_.warp();
-    const uint64_t low = warp.ballot(f(warp.lane()));
-    const uint64_t high = warp.ballot(f(warp.lane() + kWarp));
-    return low | high << kWarp;
+    const uint64_t bits = warp.ballot(low);
+    return bits | uint64_t(warp.ballot(high)) << kWarp;
   }
 
   HARNESS_DEVICE Box<T> kept_box(int64_t k) const {
@@ -103,21 +102,30 @@ class Walk {
     shared_.earlier[slice][j] = earlier;
   }
 
+  // What the threads have found about one box of the chunk.
+  struct Fate {
+    bool alive;
+    uint64_t earlier = 0;
+
+    HARNESS_DEVICE bool survives(uint64_t kept) const { return alive && !(earlier & kept); }
+  };
+
+  HARNESS_DEVICE Fate find_fate(int j, uint64_t valid) const {
+    Fate fate{bool(valid >> j & 1)};
+    for (int slice = 0; slice < block_.size() / kChunk; ++slice) {
+      fate.alive &= !shared_.suppressed[slice][j];
+      fate.earlier |= shared_.earlier[slice][j];
+    }
+    return fate;
+  }
+
   // The bits of the boxes of the chunk that are kept.
   HARNESS_DEVICE uint64_t resolve(uint64_t valid) const {
-    const int slices = block_.size() / kChunk, lane = block_.warp().lane();
-    uint64_t earlier[2] = {0, 0};
-    bool alive[2] = {bool(valid >> lane & 1), bool(valid >> (lane + kWarp) & 1)};
-    for (int half = 0; half < 2; ++half) {
-      for (int slice = 0; slice < slices; ++slice) {
-        alive[half] &= !shared_.suppressed[slice][lane + half * kWarp];
-        earlier[half] |= shared_.earlier[slice][lane + half * kWarp];
-      }
-    }
-    uint64_t kept = ballot([&](int j) { return alive[j / kWarp]; });
+    const int lane = block_.warp().lane();
+    const Fate low = find_fate(lane, valid), high = find_fate(lane + kWarp, valid);
+    uint64_t kept = ballot(low.alive, high.alive);
     while (true) {
-      const auto survives = [&](int j) { return alive[j / kWarp] && !(earlier[j / kWarp] & kept); };
-      const uint64_t survivors = ballot(survives);
+      const uint64_t survivors = ballot(low.survives(kept), high.survives(kept));
       if (survivors == kept) return kept;
       kept = survivors;
     }
