@@ -11,6 +11,8 @@ shared = Path(os.environ.get("HARNESS_DATA", Path(__file__).parents[2] / "shared
 allowed = ["cuda", "GPU"]
 if not shared.is_dir():
     allowed.append("shared")
+if shutil.which(os.environ.get("CXX", "g++")) is None:
+    allowed.append("compiler")
 if shutil.which("nvcc") is None:
     allowed.append("nvcc")
 

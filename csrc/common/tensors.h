@@ -2,6 +2,8 @@
 // binary serves every supported torch.
 #pragma once
 
+#include "boxes.h"
+
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
 #include <torch/headeronly/core/ScalarType.h>
@@ -55,6 +57,12 @@ const T* read(const Tensor& tensor) {
 template <typename T>
 T* write(Tensor& tensor) {
   return static_cast<T*>(tensor.mutable_data_ptr());
+}
+
+// Of (G, N, 4).
+template <typename Scalar>
+Corners<Scalar> read_corners(const Tensor& boxes) {
+  return {read<Scalar>(boxes), boxes.stride(0), boxes.stride(1), boxes.stride(2)};
 }
 
 }  // namespace harness

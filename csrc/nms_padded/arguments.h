@@ -2,9 +2,11 @@
 
 #include "../common/tensors.h"
 
+#include <tuple>
+
 namespace harness::nms {
 
-inline void check(const Tensor& boxes, const Tensor& valid) {
+inline void check(const Tensor& boxes, const Tensor& valid, int64_t max_output) {
   STD_TORCH_CHECK(
       boxes.dim() == 3 && boxes.size(2) == 4, "nms_padded: boxes must be (G, N, 4)");
   STD_TORCH_CHECK(
@@ -12,6 +14,15 @@ inline void check(const Tensor& boxes, const Tensor& valid) {
           valid.scalar_type() == ScalarType::Bool,
       "nms_padded: valid must be (G, N) bool");
   STD_TORCH_CHECK(valid.device() == boxes.device(), "nms_padded: valid is on another device");
+  STD_TORCH_CHECK(max_output >= 0, "nms_padded: max_output is negative");
+}
+
+// Indices (G, max_output) and counts (G), both still to be written.
+inline std::tuple<Tensor, Tensor> make_results(const Tensor& boxes, int64_t max_output) {
+  const int64_t groups = boxes.size(0);
+  return {
+      torch::stable::new_empty(boxes, {groups, max_output}, ScalarType::Long),
+      torch::stable::new_empty(boxes, {groups}, ScalarType::Long)};
 }
 
 }  // namespace harness::nms

@@ -1,61 +1,60 @@
-// Groups are independent: one thread takes whole groups, so the result does not depend on threads.
-#include "../common/columns.h"
+// Each box is compared with the kept boxes before it: what is suppressed costs nothing afterwards,
+// and the walk ends with the last box that is asked for. A group is one thread's, so the result does
+// not depend on threads.
+#include "../common/box_list.h"
+#include "../common/groups.h"
 #include "arguments.h"
 
 #include <torch/csrc/stable/library.h>
 
-#include <vector>
+#include <algorithm>
 
 namespace harness::nms {
 namespace {
 
-// `kept` starts as all ones, one flag for each box of the group.
-template <typename T>
-void suppress(const Columns<T>& boxes, T threshold, std::vector<T>& ious, std::vector<char>& kept) {
-  const int64_t count = boxes.size();
-  for (int64_t i = 0; i < count; ++i) {
-    if (!kept[i]) continue;
-    boxes.ious(boxes.box(i), boxes.areas[i], i + 1, ious.data());
-    for (int64_t j = i + 1; j < count; ++j) kept[j] &= !(ious[j] > threshold);
-  }
-}
+constexpr int64_t kFewBoxes = 256;  // waking threads costs more than these do
 
-template <typename Scalar>
-void nms(const Tensor& boxes, const Tensor& valid, double threshold, Tensor& keep) {
-  using T = accumulate_t<Scalar>;
-  const Scalar* corners = read<Scalar>(boxes);
-  const bool* present = read<bool>(valid);
-  bool* result = write<bool>(keep);
-  const int64_t size = boxes.size(1);
+template <typename T, typename Scalar>
+struct Walk {
+  Corners<Scalar> corners;
+  const bool* valid;
+  int64_t size, max_output;
+  T threshold;
+  int64_t *indices, *counts;
+  BoxList<T> kept = {};
 
-  torch::stable::parallel_for(0, boxes.size(0), 1, [&](int64_t begin, int64_t end) {
-    Columns<T> columns;
-    std::vector<T> ious(size);
-    std::vector<char> kept;
-    for (int64_t group = begin; group < end; ++group) {
-      const int64_t offset = group * size;
-      columns.clear();
-      for (int64_t i = 0; i < size; ++i) {
-        if (present[offset + i]) columns.push(load_box<T>(corners + (offset + i) * 4), i);
-      }
-      kept.assign(columns.size(), 1);
-      suppress(columns, static_cast<T>(threshold), ious, kept);
-      for (int64_t i = 0; i < columns.size(); ++i) {
-        result[offset + columns.source[i]] = kept[i] != 0;
-      }
+  void operator()(int64_t group) {
+    int64_t* result = indices + group * max_output;
+    kept.clear();
+    for (int64_t i = 0; i < size && kept.size() < max_output; ++i) {
+      if (!valid[group * size + i]) continue;
+      const auto box = corners.template load<T>(group, i);
+      const auto suppresses = [&](const Overlap<T>& overlap) { return overlap.exceeds(threshold); };
+      if (kept.find_overlap(box, threshold, 0, suppresses)) continue;
+      result[kept.size()] = i;
+      kept.push(box);
     }
-  });
-}
+    counts[group] = kept.size();
+    std::fill(result + kept.size(), result + max_output, 0);
+  }
+};
 
-Tensor nms_padded_cpu(const Tensor& boxes, const Tensor& valid, double iou_threshold) {
-  check(boxes, valid);
-  const Tensor corners = torch::stable::contiguous(boxes);
+std::tuple<Tensor, Tensor> nms_padded_cpu(
+    const Tensor& boxes, const Tensor& valid, double iou_threshold, int64_t max_output) {
+  check(boxes, valid, max_output);
   const Tensor present = torch::stable::contiguous(valid);
-  Tensor keep = torch::stable::new_zeros(present, present.sizes());
+  auto [indices, counts] = make_results(boxes, max_output);
+  int64_t *kept = write<int64_t>(indices), *totals = write<int64_t>(counts);
   dispatch_floating(boxes.scalar_type(), [&](auto type) {
-    nms<typename decltype(type)::type>(corners, present, iou_threshold, keep);
+    using Scalar = typename decltype(type)::type;
+    using T = accumulate_t<Scalar>;
+    const Walk<T, Scalar> walk{
+        read_corners<Scalar>(boxes), read<bool>(present), boxes.size(1), max_output,
+        static_cast<T>(iou_threshold), kept, totals};
+    const bool in_parallel = boxes.size(0) * boxes.size(1) > kFewBoxes;
+    for_each_group(boxes.size(0), in_parallel, [&] { return walk; });
   });
-  return keep;
+  return {indices, counts};
 }
 
 }  // namespace

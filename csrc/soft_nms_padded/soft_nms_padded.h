@@ -1,7 +1,7 @@
 // The decay of soft-NMS (arXiv 1704.04503, section 3), shared by the CPU and the CUDA kernels.
 #pragma once
 
-#include "../common/host_device.h"
+#include "../common/boxes.h"
 
 #include <cmath>
 
@@ -33,6 +33,10 @@ struct Decay {
     const T decayed = score * factor;
     const T left = decayed < min_score ? T(0) : decayed;
     return hit ? left : score;
+  }
+
+  HARNESS_HOST_DEVICE T operator()(T score, const Overlap<T>& overlap) const {
+    return overlap.may_exceed(iou_threshold) ? (*this)(score, overlap.iou()) : score;
   }
 };
 

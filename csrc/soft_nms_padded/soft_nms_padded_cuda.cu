@@ -1,83 +1,49 @@
-// One block a group: find the best remaining score together, take it, decay the rest, repeat. A
-// thread reads and writes only its own scores between barriers, so there is no race, and the choice
-// between equal scores is by position, so the result is deterministic.
-#include "../common/boxes.h"
+// One launch: a warp a group, or a block a group where shared memory does not hold its boxes.
+// kernel.h holds what they do.
 #include "../common/cuda.h"
 #include "arguments.h"
+#include "kernel.h"
 
 #include <torch/csrc/stable/library.h>
 
 namespace harness::soft_nms {
 namespace {
 
-constexpr int kWarp = 32;
+constexpr int64_t kSharedBytes = 49152;  // what every device gives a block without being asked
 
-template <typename T, typename Scalar>
-__device__ Box<T> load(const Scalar* corners) {
-  return {T(corners[0]), T(corners[1]), T(corners[2]), T(corners[3])};
+template <typename Scalar, typename T, typename Decay>
+__global__ void __launch_bounds__(kWarp) soft_nms_in_shared(
+    Corners<Scalar> corners, const Scalar* scores, int64_t size, Decay decay, Scalar* output) {
+  extern __shared__ __align__(16) unsigned char memory[];
+  const Candidates<T> candidates(memory, size);
+  walk_in_shared<T>(Warp(), candidates, corners, scores, blockIdx.x, size, decay, output);
 }
 
-template <typename T>
-struct Candidate {
-  T score;
-  int64_t index;
-
-  __device__ void keep_better(T other_score, int64_t other_index) {
-    if (other_score > score || (other_score == score && other_index < index)) {
-      score = other_score;
-      index = other_index;
-    }
-  }
-
-  __device__ void reduce_warp() {
-    for (int offset = kWarp / 2; offset > 0; offset /= 2) {
-      const T other_score = __shfl_xor_sync(0xffffffffu, score, offset);
-      const long long other_index =
-          __shfl_xor_sync(0xffffffffu, static_cast<long long>(index), offset);
-      keep_better(other_score, other_index);
-    }
-  }
-};
-
-// The best of the whole block, known to every thread. `shared` holds one candidate a warp.
-template <typename T>
-__device__ Candidate<T> reduce_block(Candidate<T> best, Candidate<T>* shared) {
-  best.reduce_warp();
-  __syncthreads();  // the candidates of the last round have been read
-  if (threadIdx.x % kWarp == 0) shared[threadIdx.x / kWarp] = best;
-  __syncthreads();
-  for (int warp = 0; warp < kThreads / kWarp; ++warp) {
-    best.keep_better(shared[warp].score, shared[warp].index);
-  }
-  return best;
+template <typename Scalar, typename T, typename Decay>
+__global__ void __launch_bounds__(kThreads) soft_nms_in_global(
+    Corners<Scalar> corners, const Scalar* scores, int64_t size, Decay decay, T* remaining,
+    Scalar* output) {
+  __shared__ Best<T> shared[kThreads / kWarp];
+  walk_in_global<T>(
+      Block(), shared, corners, scores, blockIdx.x, size, decay, remaining, output);
 }
 
-template <typename Scalar, typename Decay>
-__global__ void soft_nms(
-    const Scalar* boxes, int64_t size, Decay decay,
-    accumulate_t<Scalar>* remaining, Scalar* output) {
-  using T = accumulate_t<Scalar>;
-  __shared__ Candidate<T> shared[kThreads / kWarp];
-  const Scalar* corners = boxes + int64_t(blockIdx.x) * size * 4;
-  T* scores = remaining + int64_t(blockIdx.x) * size;
-  Scalar* result = output + int64_t(blockIdx.x) * size;
-  while (true) {
-    Candidate<T> best{T(0), size};
-    for (int64_t i = threadIdx.x; i < size; i += blockDim.x) best.keep_better(scores[i], i);
-    best = reduce_block(best, shared);
-    if (!(best.score > T(0))) return;
-    const Box<T> box = load<T>(corners + best.index * 4);
-    const T box_area = area(box);
-    for (int64_t i = threadIdx.x; i < size; i += blockDim.x) {
-      if (i == best.index) {
-        result[i] = static_cast<Scalar>(scores[i]);
-        scores[i] = T(0);
-      } else if (scores[i] > T(0)) {
-        const Box<T> other = load<T>(corners + i * 4);
-        scores[i] = decay(scores[i], iou(box, box_area, other, area(other)));
-      }
-    }
+template <typename Scalar, typename T, typename Decay>
+void launch(const Tensor& boxes, const Tensor& scores, const Decay& decay, Tensor& output) {
+  const auto groups = static_cast<unsigned>(boxes.size(0));
+  const int64_t size = boxes.size(1), bytes = size * Candidates<T>::kBytes;
+  const cudaStream_t stream = current_stream(boxes.get_device_index());
+  const auto corners = read_corners<Scalar>(boxes);
+  const Scalar* values = read<Scalar>(scores);
+  if (bytes <= kSharedBytes) {
+    soft_nms_in_shared<Scalar, T><<<groups, kWarp, bytes, stream>>>(
+        corners, values, size, decay, write<Scalar>(output));
+    return;
   }
+  Tensor remaining = torch::stable::new_empty(
+      scores, scores.sizes(), accumulate_dtype(scores.scalar_type()));
+  soft_nms_in_global<Scalar, T><<<groups, kThreads, 0, stream>>>(
+      corners, values, size, decay, write<T>(remaining), write<Scalar>(output));
 }
 
 Tensor soft_nms_padded_cuda(
@@ -85,21 +51,14 @@ Tensor soft_nms_padded_cuda(
     std::string method, double sigma) {
   const Rule rule = make_rule(boxes, scores, iou_threshold, min_score, method, sigma);
   const torch::stable::accelerator::DeviceGuard guard(boxes.get_device_index());
-  const Tensor corners = torch::stable::contiguous(boxes);
-  Tensor output = torch::stable::new_zeros(scores, scores.sizes());
+  const Tensor values = torch::stable::contiguous(scores);
+  Tensor output = torch::stable::new_empty(values, values.sizes());
   if (output.numel() == 0) return output;
-  Tensor remaining = torch::stable::new_empty(
-      scores, scores.sizes(), accumulate_dtype(scores.scalar_type()));
-  torch::stable::copy_(remaining, scores);
   dispatch_floating(boxes.scalar_type(), [&](auto type) {
     using Scalar = typename decltype(type)::type;
     using T = accumulate_t<Scalar>;
-    const auto launch = [&](auto decay) {
-      soft_nms<Scalar><<<boxes.size(0), kThreads, 0, current_stream(boxes.get_device_index())>>>(
-          read<Scalar>(corners), boxes.size(1), decay, write<T>(remaining), write<Scalar>(output));
-    };
-    if (rule.gaussian) launch(Decay<T, true>(rule));
-    else launch(Decay<T, false>(rule));
+    if (rule.gaussian) launch<Scalar, T>(boxes, values, Decay<T, true>(rule), output);
+    else launch<Scalar, T>(boxes, values, Decay<T, false>(rule), output);
   });
   STD_CUDA_KERNEL_LAUNCH_CHECK();
   return output;

@@ -5,22 +5,30 @@ from torch import Tensor
 
 from harness.ops.registration import register
 
-SCHEMA = "nms_padded(Tensor boxes, Tensor valid, float iou_threshold) -> Tensor"
+SCHEMA = (
+    "nms_padded(Tensor boxes, Tensor valid, float iou_threshold, SymInt max_output) "
+    "-> (Tensor, Tensor)"
+)
 
 
-def nms_padded(boxes: Tensor, valid: Tensor, iou_threshold: float) -> Tensor:
+def nms_padded(
+    boxes: Tensor, valid: Tensor, iou_threshold: float, max_output: int | None = None
+) -> tuple[Tensor, Tensor]:
     """Keeps, group by group, each box that no kept box before it overlaps by more than a threshold.
 
     Args:
         boxes: (G, N, 4) xyxy with exclusive corners, each group by descending score.
         valid: (G, N) bool, False for padding, or (G,) integer counts of the boxes in front.
         iou_threshold: A box goes if an IoU exceeds this; an equal IoU does not.
+        max_output: The first so many kept boxes of a group are wanted; the walk ends with them.
+            None: all, which are at most N.
 
     Returns:
-        (G, N) bool, False for padding. A box with NaN corners overlaps nothing and stays.
+        Indices of the kept boxes, (G, max_output) int64 in ascending order, then zeros; and how
+        many they are, (G,) int64. A box with NaN corners overlaps nothing and stays.
 
     Raises:
-        ValueError: Shapes that do not fit.
+        ValueError: Shapes that do not fit, or a negative `max_output`.
     """
     if boxes.ndim != 3 or boxes.shape[2] != 4:
         raise ValueError(f"boxes must be (G, N, 4), not {tuple(boxes.shape)}")
@@ -29,8 +37,14 @@ def nms_padded(boxes: Tensor, valid: Tensor, iou_threshold: float) -> Tensor:
     if valid.dtype != torch.bool or valid.shape != boxes.shape[:2]:
         wanted = f"{tuple(boxes.shape[:2])} bool or {(boxes.shape[0],)} counts"
         raise ValueError(f"valid must be {wanted}, not {tuple(valid.shape)} {valid.dtype}")
-    keep: Tensor = torch.ops.harness.nms_padded(boxes.detach(), valid, iou_threshold)
-    return keep
+    if max_output is None:
+        max_output = boxes.shape[1]
+    if max_output < 0:
+        raise ValueError(f"max_output must be 0 or more, not {max_output}")
+    kept: tuple[Tensor, Tensor] = torch.ops.harness.nms_padded(
+        boxes.detach(), valid, iou_threshold, max_output
+    )
+    return kept
 
 
 def pairwise_ious(first: Tensor, second: Tensor) -> Tensor:
@@ -47,8 +61,21 @@ def _areas(boxes: Tensor) -> Tensor:
     return (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
 
 
-def nms_padded_reference(boxes: Tensor, valid: Tensor, iou_threshold: float) -> Tensor:
-    """`harness::nms_padded` by repeating the suppression until nothing changes.
+def nms_padded_reference(
+    boxes: Tensor, valid: Tensor, iou_threshold: float, max_output: int
+) -> tuple[Tensor, Tensor]:
+    """`harness::nms_padded`: all that is kept, then the first `max_output` of it."""
+    keep = _find_kept(boxes, valid, iou_threshold)
+    ranks = keep.cumsum(1) - 1
+    wanted = keep & (ranks < max_output)
+    positions = torch.arange(boxes.shape[1], device=boxes.device).expand_as(ranks)
+    indices = ranks.new_zeros((boxes.shape[0], max_output + 1))  # the last column is for the rest
+    indices.scatter_(1, torch.where(wanted, ranks, max_output), positions)
+    return indices[:, :max_output].contiguous(), wanted.sum(1)
+
+
+def _find_kept(boxes: Tensor, valid: Tensor, iou_threshold: float) -> Tensor:
+    """(G, N) bool, by repeating the suppression until nothing changes.
 
     After k rounds the first k boxes of a group are as the greedy walk leaves them, so the state
     that a round leaves alone is exactly the greedy one; chains of boxes are short in practice.
@@ -63,8 +90,12 @@ def nms_padded_reference(boxes: Tensor, valid: Tensor, iou_threshold: float) -> 
         keep = survivors
 
 
-def _fake(boxes: Tensor, valid: Tensor, iou_threshold: float) -> Tensor:
-    return valid.new_empty(valid.shape)
+def _fake(
+    boxes: Tensor, valid: Tensor, iou_threshold: float, max_output: int
+) -> tuple[Tensor, Tensor]:
+    groups = boxes.shape[0]
+    indices = boxes.new_empty((groups, max_output), dtype=torch.int64)
+    return indices, boxes.new_empty((groups,), dtype=torch.int64)
 
 
 register(SCHEMA, nms_padded_reference, _fake)

@@ -42,9 +42,10 @@ class RpnOutputs:
         """A level: (B, H * W * A), in the order of the anchors."""
         return [level.permute(0, 2, 3, 1).flatten(1).float() for level in self.logits]
 
-    def flat_deltas(self) -> list[Tensor]:
-        """A level: (B, H * W * A, 4)."""
-        return [d.permute(0, 2, 3, 1).reshape(d.shape[0], -1, 4).float() for d in self.deltas]
+    def flat_deltas(self) -> Tensor:
+        """(B, anchors of all levels, 4)."""
+        rows = [x.permute(0, 2, 3, 1).reshape(x.shape[0], -1, 4) for x in self.deltas]
+        return torch.cat(rows, 1).float()
 
 
 class TinyRpn(nn.Module):
@@ -125,12 +126,12 @@ class TinyRpn(nn.Module):
             else (p.test_per_level, p.test_proposals)
         )
         boxes, scores = self._best_of_levels(outputs, per_level)
-        levels, count = scores.shape[1:]
-        valid = scores >= 0
-        keep = nms_padded(boxes.flatten(0, 1), valid.flatten(0, 1), p.nms_iou)
-        scores = scores.masked_fill(~keep.view_as(valid), -1).flatten(1)
-        scores, order = scores.topk(min(total, levels * count), 1)
-        boxes = boxes.flatten(1, 2).gather(1, order[..., None].expand(-1, -1, 4))
+        # No more boxes of one level can be among the best of all.
+        kept, scores = self._suppress(boxes, scores, min(total, scores.shape[2]))
+        # Equal scores stay in order: finer levels first, and within a level as NMS took them.
+        scores, order = scores.flatten(1).sort(dim=1, descending=True, stable=True)
+        scores, order = scores[:, :total], order[:, :total]
+        boxes = _take_rows(boxes.flatten(1, 2), kept.flatten(1).gather(1, order))
         found = scores >= 0
         return Proposals(boxes * found[..., None], scores * found, found.sum(1))
 
@@ -140,7 +141,7 @@ class TinyRpn(nn.Module):
         samples = self._sample(matched)
         logits = torch.cat(outputs.flat_logits(), 1).gather(1, samples.indices)
         corners = samples.indices[..., None].expand(-1, -1, 4)
-        deltas = torch.cat(outputs.flat_deltas(), 1).gather(1, corners)
+        deltas = outputs.flat_deltas().gather(1, corners)
         truths = matched_rows(targets.boxes, matched.gather(1, samples.indices))
         wanted = encode_boxes(truths, self.anchors[samples.indices])
         total = samples.positive.sum(1).clamp(min=1) + samples.negative.sum(1).clamp(min=1)
@@ -157,21 +158,31 @@ class TinyRpn(nn.Module):
     def _best_of_levels(self, outputs: RpnOutputs, limit: int) -> tuple[Tensor, Tensor]:
         """(B, levels, K, 4) decoded boxes and (B, levels, K) scores, -1 on padding."""
         width = min(limit, max(self.level_sizes))
-        boxes, scores = [], []
-        levels = zip(
-            outputs.flat_logits(),
-            outputs.flat_deltas(),
-            self.anchors.split(self.level_sizes),
-            strict=True,
-        )
-        for logits, deltas, anchors in levels:
-            best, order = logits.sigmoid().topk(min(width, logits.shape[1]), 1)
-            chosen = deltas.gather(1, order[..., None].expand(-1, -1, 4))
-            padding = width - best.shape[1]
-            decoded = decode_boxes(chosen, anchors[order])
-            boxes.append(F.pad(decoded, (0, 0, 0, padding)))
-            scores.append(F.pad(best, (0, padding), value=-1))
-        return clip_boxes(torch.stack(boxes, 1), self.image_size), torch.stack(scores, 1)
+        best, order, first = [], [], 0
+        for logits in outputs.flat_logits():
+            scores, indices = logits.sigmoid().topk(min(width, logits.shape[1]), 1)
+            padding = (0, width - scores.shape[1])
+            best.append(F.pad(scores, padding, value=-1))
+            order.append(F.pad(indices + first, padding))
+            first += logits.shape[1]
+        chosen = torch.stack(order, 1)
+        anchors = self.anchors.index_select(0, chosen.flatten()).view(*chosen.shape, 4)
+        deltas = _take_rows(outputs.flat_deltas(), chosen.flatten(1)).view_as(anchors)
+        boxes = clip_boxes(decode_boxes(deltas, anchors), self.image_size)
+        return boxes, torch.stack(best, 1)
+
+    def _suppress(self, boxes: Tensor, scores: Tensor, most: int) -> tuple[Tensor, Tensor]:
+        """What NMS keeps of each level, the first `most`: rows of all levels' boxes, and scores.
+
+        (B, levels, most) each, the scores -1 on padding.
+        """
+        batch, levels, count = scores.shape
+        valid = (scores >= 0).flatten(0, 1)
+        kept, counts = nms_padded(boxes.flatten(0, 1), valid, self.params.nms_iou, most)
+        kept, counts = kept.view(batch, levels, most), counts.view(batch, levels, 1)
+        padding = torch.arange(most, device=kept.device) >= counts
+        first = torch.arange(levels, device=kept.device)[:, None] * count
+        return kept + first, scores.gather(2, kept).masked_fill(padding, -1)
 
     @torch.no_grad()
     def _match(self, targets: Targets) -> Tensor:
@@ -188,6 +199,13 @@ class TinyRpn(nn.Module):
         keys = torch.rand(matched.shape, device=matched.device)
         limit, fraction = self.params.samples, self.params.positive_fraction
         return select_samples(matched >= 0, matched == NEGATIVE, keys, limit, fraction)
+
+
+def _take_rows(rows: Tensor, indices: Tensor) -> Tensor:
+    """(B, N, 4) and (B, K) -> (B, K, 4), whole rows at a time: gather takes number by number."""
+    first = torch.arange(len(rows), device=rows.device)[:, None] * rows.shape[1]
+    taken = rows.flatten(0, 1).index_select(0, (indices + first).flatten())
+    return taken.view(*indices.shape, 4)
 
 
 def tiny_rpn(

@@ -129,9 +129,10 @@ def test_psroi_align_of_a_pyramid_in_training(benchmark, pool, reduce, layout):
 @pytest.mark.parametrize(
     "nms", [torch.ops.harness.nms_padded, nms_padded_reference], ids=["op", "reference"]
 )
-def test_nms_of_five_levels(benchmark, nms):
+@pytest.mark.parametrize("limit", [200, 1000])
+def test_nms_of_five_levels(benchmark, nms, limit):
     boxes = make_boxes(5, 1000)
-    benchmark(nms, boxes, torch.ones(5, 1000, dtype=torch.bool), 0.7)
+    benchmark(nms, boxes, torch.ones(5, 1000, dtype=torch.bool), 0.7, limit)
 
 
 @pytest.mark.parametrize("alive", [0.01, 1.0])

@@ -118,12 +118,15 @@ def test_deterministic_algorithms_give_equal_gradients():
 
 
 @DTYPES
-def test_nms_padded(dtype):
-    boxes = random_boxes(0, 5, 700).to(dtype).cuda()
-    counts = torch.tensor([700, 0, 1, 333, 699], device="cuda")
-    valid = torch.arange(700, device="cuda") < counts[:, None]
-    keep = nms_padded(boxes, counts, 0.5)
-    assert torch.equal(keep, nms_padded_reference(boxes, valid, 0.5))
+@pytest.mark.parametrize(("size", "limit"), [(700, 700), (700, 40), (3000, 3000)])
+def test_nms_padded(dtype, size, limit):
+    boxes = random_boxes(0, 5, size).to(dtype).cuda()
+    boxes[3] *= 10  # most are kept, at 3000 more than shared memory holds
+    counts = torch.tensor([size, 0, 1, size, size - 1], device="cuda")
+    valid = torch.arange(size, device="cuda") < counts[:, None]
+    kept = nms_padded(boxes, counts, 0.5, limit)
+    for found, wanted in zip(kept, nms_padded_reference(boxes, valid, 0.5, limit), strict=True):
+        assert torch.equal(found, wanted)
 
 
 @DTYPES
@@ -160,7 +163,7 @@ def test_ops_run_inside_a_cuda_graph():
     def run():
         pooled = psroi_align(features, rois, 1 / 8, 7, 5)
         level_pooled = psroi_align_multilevel(maps, regions, (4, 8, 16), 22.4, 7, 5)
-        return pooled, level_pooled, nms_padded(boxes, valid, 0.5), soft_nms_padded(boxes, scores)
+        return pooled, level_pooled, *nms_padded(boxes, valid, 0.5), soft_nms_padded(boxes, scores)
 
     wanted = run()
     graph = torch.cuda.CUDAGraph()

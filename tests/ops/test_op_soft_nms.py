@@ -116,3 +116,24 @@ def test_what_does_not_fit_is_an_error():
         soft_nms_padded(boxes, torch.zeros(1, 3).double())
     with pytest.raises(ValueError, match="not 'cubic'"):
         soft_nms_padded(boxes, torch.zeros(1, 3), method="cubic")
+    for rule in ({"iou_threshold": -0.1}, {"iou_threshold": math.nan}, {"sigma": 0.0}):
+        with pytest.raises(ValueError, match="no rule"):
+            soft_nms_padded(boxes, torch.zeros(1, 3), **rule)
+
+
+def test_a_box_for_all_groups_need_not_be_copied():
+    boxes, scores = random_boxes(5, 1, 40), torch.rand(6, 40)
+    shared = boxes.expand(6, -1, -1)
+    found = soft_nms_padded(shared, scores)
+    assert torch.equal(found, soft_nms_padded(shared.contiguous(), scores))
+    turned = boxes.transpose(1, 2).contiguous().transpose(1, 2).expand(6, -1, -1)
+    assert torch.equal(found, soft_nms_padded(turned, scores.t().contiguous().t()))
+
+
+@pytest.mark.parametrize("backend", ["aot_eager"])
+@METHODS
+def test_compiles_whole(backend, method):
+    compiled = torch.compile(soft_nms_padded, backend=backend, fullgraph=True)
+    boxes, scores = random_boxes(6, 3, 30), torch.rand(3, 30)
+    wanted = soft_nms_padded(boxes, scores, method=method)
+    assert torch.equal(compiled(boxes, scores, method=method), wanted)

@@ -1,0 +1,41 @@
+// What the tests call through ctypes: kernels on fibers, whose turns `seed` decides. 0 is success.
+#include "nms_kernels.h"
+
+namespace {
+
+template <typename F>
+int run(uint64_t seed, const F& launch) {
+  try {
+    harness::emulation::FiberCrew crew(seed);
+    launch(crew);
+    return 0;
+  } catch (const std::exception&) {
+    return 1;
+  }
+}
+
+}  // namespace
+
+#define HARNESS_EMULATE(T, name)                                                                 \
+  extern "C" int nms_##name(                                                                     \
+      uint64_t seed, int threads, const T* boxes, const bool* valid, int64_t groups,             \
+      int64_t size, double threshold, int64_t max_output, int64_t* indices, int64_t* counts) {   \
+    return run(seed, [&](auto& crew) {                                                           \
+      harness::emulation::run_nms<T>(                                                            \
+          crew, boxes, valid, groups, size, static_cast<T>(threshold), max_output, threads,      \
+          indices, counts);                                                                      \
+    });                                                                                          \
+  }                                                                                              \
+  extern "C" int soft_nms_##name(                                                                \
+      uint64_t seed, int threads, const T* boxes, const T* scores, int64_t groups, int64_t size, \
+      double threshold, double min_score, double sigma, bool gaussian, T* output) {              \
+    const harness::soft_nms::Rule rule{threshold, min_score, sigma, gaussian};                   \
+    const auto launch = gaussian ? harness::emulation::run_soft_nms<T, true>                     \
+                                 : harness::emulation::run_soft_nms<T, false>;                   \
+    return run(seed, [&](auto& crew) {                                                           \
+      launch(crew, boxes, scores, groups, size, rule, threads, output);                          \
+    });                                                                                          \
+  }
+
+HARNESS_EMULATE(float, float)
+HARNESS_EMULATE(double, double)

@@ -1,0 +1,146 @@
+"""The bodies of the CUDA kernels on emulated threads, against the references; no GPU needed.
+
+Threads take turns at random, differently with each seed, so what depends on their order shows.
+"""
+
+import math
+import os
+import subprocess
+
+import emulated
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from op_cases import random_boxes
+
+from harness.ops.nms import nms_padded_reference
+from harness.ops.soft_nms import soft_nms_padded_reference
+
+FLOATS = pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+SEEDS = st.integers(0, 2**32)
+
+
+def assert_equal(found, wanted):
+    for one, other in zip(found, wanted, strict=True):
+        assert torch.equal(one, other)
+
+
+def grid_boxes(generator, groups, size, grid):
+    """Many equal IoUs, equal boxes and boxes in each other."""
+    low = torch.randint(grid, (groups, size, 2), generator=generator)
+    sides = torch.randint(1, 6, (groups, size, 2), generator=generator)
+    return torch.cat([low, low + sides], 2).float()
+
+
+def spoil(generator, boxes):
+    """Some corners that are not finite, or large enough to overflow an area."""
+    odd = torch.tensor([math.nan, math.inf, -math.inf, 1e38, -1e38, 0.0])
+    chosen = torch.rand(boxes.shape, generator=generator) < 0.02
+    return torch.where(chosen, odd[torch.randint(6, boxes.shape, generator=generator)], boxes)
+
+
+@settings(max_examples=50, deadline=None)
+@given(data=st.data())
+def test_nms(data):
+    generator = torch.Generator().manual_seed(data.draw(SEEDS))
+    groups = data.draw(st.integers(1, 2))
+    size = data.draw(st.one_of(st.sampled_from([0, 1, 63, 64, 65, 128]), st.integers(0, 300)))
+    boxes = grid_boxes(generator, groups, size, data.draw(st.sampled_from([2, 8, 40])))
+    if data.draw(st.booleans()):
+        boxes = spoil(generator, boxes)
+    valid = torch.rand((groups, size), generator=generator) < data.draw(st.floats(0, 1))
+    if data.draw(st.booleans()):
+        valid[:, 40:200] = False  # whole chunks of padding in the middle
+    threshold = data.draw(st.sampled_from([-1.0, 0.0, 1 / 3, 0.5, 2 / 3, 0.7, 1.0]))
+    arguments = (boxes, valid, threshold, data.draw(st.integers(0, size + 3)))
+    threads, seed = data.draw(st.sampled_from([64, 128, 256])), data.draw(SEEDS)
+    found = emulated.nms(*arguments, threads=threads, seed=seed)
+    assert_equal(found, nms_padded_reference(*arguments))
+
+
+@FLOATS
+@pytest.mark.parametrize("limit", [1300, 1100, 30])
+def test_nms_keeps_more_boxes_than_shared_memory_holds(dtype, limit):
+    """16 KiB: 1024 boxes in float32, 512 in float64."""
+    boxes = random_boxes(0, 1, 1300, dtype)
+    boxes *= 100  # far apart, but not all of them
+    boxes[..., 2:] = boxes[..., :2] + 60
+    arguments = (boxes, torch.ones(1, 1300, dtype=torch.bool), 0.2, limit)
+    found = emulated.nms(*arguments, threads=512)
+    assert_equal(found, nms_padded_reference(*arguments))
+    assert int(found[1]) == min(limit, int(nms_padded_reference(*arguments[:3], 1300)[1]))
+    assert limit < 1300 or int(found[1]) > 1024
+
+
+def test_nms_follows_a_chain_through_a_chunk():
+    """Each box suppresses the next if it is kept itself: every second one stays."""
+    left = torch.arange(150.0) * 4
+    boxes = torch.stack([left, left * 0, left + 10, left * 0 + 1], 1)[None]
+    arguments = (boxes, torch.ones(1, 150, dtype=torch.bool), 0.3, 150)
+    indices, counts = emulated.nms(*arguments)
+    assert counts.tolist() == [75]
+    assert indices[0, :75].tolist() == list(range(0, 150, 2))
+
+
+@settings(max_examples=50, deadline=None)
+@given(data=st.data())
+def test_soft_nms(data):
+    generator = torch.Generator().manual_seed(data.draw(SEEDS))
+    groups = data.draw(st.integers(1, 2))
+    size = data.draw(st.one_of(st.sampled_from([0, 1, 31, 32, 33]), st.integers(0, 90)))
+    boxes = grid_boxes(generator, groups, size, data.draw(st.sampled_from([2, 8, 40])))
+    if data.draw(st.booleans()):
+        boxes = spoil(generator, boxes)
+    # few values, so that many are equal
+    scores = torch.randint(-2, 7, (groups, size), generator=generator) / 8
+    scores[torch.rand((groups, size), generator=generator) < 0.05] = math.nan
+    method = data.draw(st.sampled_from(["linear", "gaussian"]))
+    threshold = data.draw(st.sampled_from([0.0, 0.25, 0.5]))
+    arguments = (boxes, scores, threshold, data.draw(st.sampled_from([0.0, 0.05])), method, 0.5)
+    threads, seed = data.draw(st.sampled_from([32, 64, 128])), data.draw(SEEDS)
+    found = emulated.soft_nms(*arguments, threads=threads, seed=seed)
+    wanted = soft_nms_padded_reference(*arguments)
+    if method == "linear":
+        assert torch.equal(found, wanted)
+    else:  # the last bit of exp differs between libraries
+        torch.testing.assert_close(found, wanted)
+
+
+@FLOATS
+@pytest.mark.parametrize(("threads", "size"), [(32, 200), (128, 80)])
+def test_soft_nms_of_a_class_full_of_boxes(dtype, threads, size):
+    boxes = random_boxes(1, 2, size, dtype)
+    scores = torch.rand((2, size), generator=torch.Generator().manual_seed(1), dtype=dtype)
+    arguments = (boxes, scores, 0.5, 0.001, "linear", 0.5)
+    found = emulated.soft_nms(*arguments, threads=threads)
+    assert torch.equal(found, soft_nms_padded_reference(*arguments))
+
+
+@pytest.fixture(scope="module")
+def races(tmp_path_factory):
+    target = tmp_path_factory.mktemp("races") / "races"
+    flags = ("-O1", "-g", "-fsanitize=thread")
+    try:
+        return emulated.compile_cpp("races.cpp", target, *flags)
+    except subprocess.CalledProcessError:
+        pytest.skip("needs a compiler with ThreadSanitizer")
+
+
+def run(command):
+    options = {"TSAN_OPTIONS": "halt_on_error=1"}
+    return subprocess.run(
+        command, env={**os.environ, **options}, capture_output=True, text=True, check=False
+    )
+
+
+def test_real_threads_do_not_race(races):
+    done = run([races])
+    assert done.returncode == 0, done.stderr
+    assert "no race" in done.stdout
+
+
+def test_a_race_would_be_seen(races):
+    done = run([races, "on purpose"])
+    assert done.returncode != 0
+    assert "data race" in done.stderr
