@@ -34,9 +34,23 @@ def resize_bilinear(image: Tensor, size: tuple[int, int]) -> Tensor:
     """Bilinear without antialiasing, rounded to uint8: OpenCV's INTER_LINEAR within 1 level."""
     if tuple(image.shape[1:]) == size:
         return image
-    # interleaved channels, as decoders give them, are several times faster on a CPU
+    return resize_bytes(image, size) if image.device.type == "cpu" else resize_floats(image, size)
+
+
+def resize_bytes(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """torch's CPU kernel for uint8, 3-5 times as fast as one in floats.
+
+    It rounds rows and columns apart, which puts it 0.2-0.4 levels from OpenCV on average where
+    a single rounding would be 0.1 off.
+    """
+    # interleaved channels, as decoders give them, have a kernel of their own
     interleaved = image[None].contiguous(memory_format=torch.channels_last)
-    resized = F.interpolate(interleaved.float(), size, mode="bilinear", align_corners=False)
+    return F.interpolate(interleaved, size, mode="bilinear", align_corners=False)[0]
+
+
+def resize_floats(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """The same for every other device, where uint8 kernels cut off instead of rounding."""
+    resized = F.interpolate(image[None].float(), size, mode="bilinear", align_corners=False)
     return resized[0].round_().clamp_(0, 255).to(torch.uint8)
 
 
