@@ -72,6 +72,7 @@ class Train(Section):
     accumulate: Positive = 1
     sync_bn: bool = True
     workers: Annotated[int, Field(ge=0)] = 2
+    cache_gib: NotNegative = 4.0
     log_every: Positive = 10
 
     @model_validator(mode="after")
@@ -84,6 +85,7 @@ class Train(Section):
 class Evaluate(Section):
     batch_size: Positive = 8
     workers: Annotated[int, Field(ge=0)] = 2
+    cache_gib: NotNegative = 4.0
     max_images: Positive | None = None
 
 

@@ -165,7 +165,7 @@ def _cells(
             "parts": {role: part.identity() for role, part in parts[name].items()},
             "input": detector.input.model_dump(),
             "weights": _weights(detector, _inside(manifest, ("detectors", name))),
-            "train": detector.train.model_dump(exclude={"workers", "log_every"}),
+            "train": detector.train.model_dump(exclude={"workers", "cache_gib", "log_every"}),
         }
         for seed in suite.seeds:
             for stage in suite.stages:
@@ -216,5 +216,5 @@ def resolved(plan: Plan) -> dict[str, Any]:
 
 def _protocol(suite: Suite, stage: Stage) -> dict[str, Any] | None:
     if stage == "evaluate":
-        return suite.evaluate.model_dump(exclude={"workers", "batch_size"})
+        return suite.evaluate.model_dump(exclude={"workers", "cache_gib", "batch_size"})
     return suite.latency.model_dump() if stage == "latency" else None

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from harness.data.annotations import read_annotations
-from harness.data.dataset import read_entry
+from harness.data.reading import read_entry
 from harness.data.resize import (
     ShortestSideResize,
     SquashResize,
