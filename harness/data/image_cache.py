@@ -22,6 +22,7 @@ from harness.data.scaling import network_size
 from harness.data.source import Split
 from harness.errors import UserError
 
+FULL = "full"  # says that a process has told of a full disk
 VERSION = 1  # raise it when decoding or resizing gives other pixels
 GIB = 2**30
 KEPT_DAYS = 30  # that a cache is kept after its last use
@@ -102,24 +103,33 @@ def _make_room(folder: Path, needed: int, limit_gib: float) -> None:
     root = folder.parent
     root.mkdir(parents=True, exist_ok=True)
     total, oldest = needed, time.time() - KEPT_DAYS * 86_400
-    for other in sorted(root.iterdir(), key=_last_use, reverse=True):
-        total += sum(file.stat().st_size for file in other.rglob("*") if file.is_file())
-        if other != folder and (total > KEPT_TIMES * limit_gib * GIB or _last_use(other) < oldest):
+    for other in sorted(set(root.iterdir()) - {folder}, key=_last_use, reverse=True):
+        total += _nbytes(other)
+        # a name with a dot is a folder that another process is about to make
+        too_much = total > KEPT_TIMES * limit_gib * GIB and not other.name.startswith(".")
+        if too_much or _last_use(other) < oldest:
             shutil.rmtree(other, ignore_errors=True)
-    free = shutil.disk_usage(root).free
-    if free < 2 * needed:
-        raise OSError(f"{needed / GIB:.1f} GiB of pixels would fill more than half of the disk")
+    if shutil.disk_usage(root).free < 2 * needed:
+        raise OSError(f"{needed / GIB:.2g} GiB are more than half of what is free in {root}")
+
+
+def _nbytes(folder: Path) -> int:
+    try:
+        return sum(file.stat().st_size for file in folder.iterdir())
+    except OSError:  # another process has just removed it
+        return 0
 
 
 def _last_use(folder: Path) -> float:
     try:
         return folder.stat().st_mtime
-    except OSError:  # another process has just removed it
+    except OSError:
         return 0.0
 
 
 def _note_use(folder: Path) -> None:
     try:
         os.utime(folder)
+        (folder / FULL).unlink(missing_ok=True)
     except OSError:  # another user's cache
         return

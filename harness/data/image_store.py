@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Self
+from weakref import finalize
 
 import numpy as np
 import torch
@@ -94,6 +95,8 @@ class ImageStore:
             with suppress(OSError):  # somebody else's cache may still be read
                 writing = (os.open(paths[0], os.O_WRONLY), os.open(paths[1], os.O_WRONLY))
             self._files = _Files(pixels, index, writing)
+            for descriptor in writing or ():
+                finalize(self._files, os.close, descriptor)
         return self._files
 
     def read(self, row: int, stamp: Stamp) -> Tensor | None:

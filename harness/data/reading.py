@@ -7,7 +7,7 @@ from torch import Tensor
 
 from harness.data.annotations import ImageEntry
 from harness.data.folder import image_path
-from harness.data.image_cache import open_cache, say
+from harness.data.image_cache import FULL, open_cache, say
 from harness.data.image_store import ImageStore, Stamp
 from harness.data.images import read_image
 from harness.data.resize import (
@@ -91,7 +91,7 @@ class ImageReader:
 def _is_first(folder: Path) -> bool:
     """Of all processes that meet the full disk, the one that is to say so."""
     try:
-        (folder / "full").touch(exist_ok=False)
+        (folder / FULL).touch(exist_ok=False)
     except FileExistsError:
         return False
     except OSError:

@@ -132,7 +132,7 @@ def test_distorting_after_resizing_stays_near_the_papers_order(name: str) -> Non
     annotations = read_annotations(split.annotations)
     reader = ImageReader(split, annotations.images, resize, whole=True, cache_gib=0)
     dataset = TrainDataset(reader, annotations, AugmentPlan("paper"), 0)
-    fill, means, worst = torch.tensor([124, 116, 104], dtype=torch.uint8), [], []
+    fill, means = torch.tensor([124, 116, 104], dtype=torch.uint8), []
     for index in dataset.indices[:40].tolist():
         entry, objects = annotations.images[index], annotations.trainable(index)
         boxes, labels = torch.from_numpy(objects.boxes).float(), torch.from_numpy(objects.labels)
@@ -144,8 +144,6 @@ def test_distorting_after_resizing_stays_near_the_papers_order(name: str) -> Non
         expected = resize_bilinear(pixels, (320, 320))
         expected = expected.flip(-1) if view.flip else expected
         found = dataset.render(index, view, (entry.height, entry.width)).image.pixels
-        difference = (found.int() - expected.int()).abs().float()
-        means.append(difference.mean().item())
-        worst.append(difference.quantile(0.99).item() if difference.numel() < 2**24 else 0)
-    assert np.mean(means) < 0.6, means
+        means.append((found.int() - expected.int()).abs().float().mean().item())
+    assert np.mean(means) < 0.4, means
     assert max(means) < 2.0, means
