@@ -1,9 +1,11 @@
 """What tests of several rooms share: real data sets, and runs of a tiny suite."""
 
+import atexit
 import os
 import shutil
 import signal
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,10 @@ SHARED = Path(os.environ.get("HARNESS_DATA") or Path(__file__).parents[2] / "sha
 # a busy machine is no mistake of a test's
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
+
+# images that tests decode are no user's; sub-processes inherit this
+os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="harness-tests-")
+atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)
 
 # A shell starts its background jobs with SIGINT ignored, and all that tests start would inherit it.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -22,7 +22,8 @@ from harness.records.frame import latest, to_frame
 from harness.records.record import Record
 from harness.records.store import read_records
 from harness.stages.inputs import EvaluationInput, GroundTruth
-from harness.stages.scoring import read_detections, restrict
+from harness.stages.detections_file import read_detections
+from harness.stages.scoring import restrict
 
 VERSION = 2  # of the analyses: another one makes those that were kept anew
 PLANNED = {"suite", "profile", "detectors", "data", "data_fingerprint", "evaluate", "cells"}

@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 class TensorStruct:
-    """`.to(device)` and `.pin_memory()` for a dataclass of tensors."""
+    """`.to(device)` and `.pin_memory()` for a dataclass of tensors and of such dataclasses."""
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
         return self._each(lambda tensor: tensor.to(device, non_blocking=non_blocking))
@@ -20,6 +20,8 @@ class TensorStruct:
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Self:
         def changed(value: Any) -> Any:
+            if isinstance(value, TensorStruct):
+                return value._each(change)
             return change(value) if isinstance(value, Tensor) else value
 
         return type(self)(**{f.name: changed(getattr(self, f.name)) for f in fields(self)})  # type: ignore[arg-type]

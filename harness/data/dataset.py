@@ -1,7 +1,8 @@
 """Torch data sets over a split, for training and for evaluation."""
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -9,16 +10,29 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from harness.data.annotations import Annotations, ImageEntry, read_annotations
-from harness.data.augment import Augment
+from harness.data.annotations import Annotations
+from harness.data.augment import AUGMENTS, IMAGENET_MEAN, Mode, View, cut
 from harness.data.batch import Inputs, Targets
-from harness.data.folder import image_path
-from harness.data.images import read_image
-from harness.data.resize import Resize, ResizedImage, collate_images
-from harness.data.source import Split
+from harness.data.colours import BatchColours, Colours, Rectangle, UndistortedInputs
+from harness.data.reading import ImageReader
+from harness.data.resize import ResizedImage, collate_images
 from harness.errors import UserError
 
 MIN_IMAGE_SIDE = 32  # pixels; smaller images are left out of training
+
+
+@dataclass(frozen=True)
+class AugmentPlan:
+    """How training samples are made.
+
+    Attributes:
+        mean: RGB colour, in 0..255, of the canvas that expansion fills.
+        colours_on_device: colours are left to `UndistortedInputs`, for the whole batch at once.
+    """
+
+    mode: Mode
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    colours_on_device: bool = False
 
 
 class SampleKey(NamedTuple):
@@ -30,20 +44,23 @@ class SampleKey(NamedTuple):
 
 @dataclass(frozen=True)
 class TrainSample:
+    """A sample at network size.
+
+    Attributes:
+        colours: that are still to be changed, where `photo` is; None: nothing is to be done.
+    """
+
     image: ResizedImage
     boxes: Tensor
     labels: Tensor
+    colours: Colours | None
+    photo: Rectangle
 
 
 @dataclass(frozen=True)
 class EvalSample:
     image: ResizedImage
     image_id: int
-
-
-def read_entry(split: Split, image: ImageEntry) -> Tensor:
-    """Pixels of an annotated image, in the orientation that the annotations mean."""
-    return read_image(image_path(split.images, image.file_name), (image.height, image.width))
 
 
 def sample_seed(seed: int, key: SampleKey) -> int:
@@ -65,14 +82,15 @@ class TrainDataset(Dataset[TrainSample | UserError]):
         UserError: no image is left to train on.
     """
 
-    def __init__(self, split: Split, resize: Resize, augment: Augment, seed: int) -> None:
-        self.split, self.resize, self.augment, self.seed = split, resize, augment, seed
-        self.annotations = read_annotations(split.annotations)
+    def __init__(
+        self, reader: ImageReader, annotations: Annotations, plan: AugmentPlan, seed: int
+    ) -> None:
+        self.reader, self.annotations, self.plan, self.seed = reader, annotations, plan, seed
         self.indices = trainable_images(self.annotations)
         if not len(self.indices):
             raise UserError(
                 "has no boxes to train on",
-                where=split.annotations,
+                where=annotations.path,
                 mend=f"needs boxes that are no crowds, in images of {MIN_IMAGE_SIDE} px or more",
             )
 
@@ -88,13 +106,47 @@ class TrainDataset(Dataset[TrainSample | UserError]):
     def sample(self, key: SampleKey) -> TrainSample:
         """Read and augment one sample; torch's default generator is left as it was."""
         index = int(self.indices[key.row])
-        image = read_entry(self.split, self.annotations.images[index])
-        objects = self.annotations.trainable(index)
-        boxes = torch.from_numpy(objects.boxes).float()
+        entry, objects = self.annotations.images[index], self.annotations.trainable(index)
+        size = (entry.height, entry.width)
+        boxes, labels = torch.from_numpy(objects.boxes).float(), torch.from_numpy(objects.labels)
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(sample_seed(self.seed, key))
-            image, boxes, labels = self.augment(image, boxes, torch.from_numpy(objects.labels))
-        return TrainSample(self.resize(image), boxes, labels)
+            view = AUGMENTS[self.plan.mode](size, boxes, labels)
+        return self.render(index, view, size)
+
+    def render(self, index: int, view: View, size: tuple[int, int]) -> TrainSample:
+        """Pixels of a view: cut out, brought to network size, coloured, mirrored."""
+        if view.window is None:
+            image = self.reader.resized(index)
+        else:
+            fill = torch.tensor([round(m) for m in self.plan.mean], dtype=torch.uint8)
+            image = self.reader.resize(cut(self.reader.photo(index), view.window, fill))
+        photo, pixels = photo_rectangle(view, size, image), image.pixels
+        if not self.plan.colours_on_device:
+            pixels = view.colours.within(pixels, photo)
+        if view.flip:
+            width, (x1, y1, x2, y2) = pixels.shape[2], photo
+            pixels, photo = pixels.flip(-1), (width - x2, y1, width - x1, y2)
+        left = view.colours if self.plan.colours_on_device else None
+        return TrainSample(replace(image, pixels=pixels), view.boxes, view.labels, left, photo)
+
+
+def photo_rectangle(view: View, size: tuple[int, int], image: ResizedImage) -> Rectangle:
+    """The network's pixels whose centres lie in the photo; those on its rim hold canvas too."""
+    height, width = image.pixels.shape[1:]
+    if view.window is None:
+        return 0, 0, width, height
+    (y, x), (top, left) = image.scale, (view.window.top, view.window.left)
+
+    def first(place: int, scale: float, limit: int) -> int:
+        return min(max(0, math.ceil(place * scale - 0.5)), limit)
+
+    return (
+        first(-left, x, width),
+        first(-top, y, height),
+        first(size[1] - left, x, width),
+        first(size[0] - top, y, height),
+    )
 
 
 def trainable_images(annotations: Annotations) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
@@ -110,17 +162,15 @@ def trainable_images(annotations: Annotations) -> np.ndarray[tuple[int], np.dtyp
 class EvalDataset(Dataset[EvalSample | UserError]):
     """All images in the order of the file, or the first `max_images`."""
 
-    def __init__(self, split: Split, resize: Resize, max_images: int | None = None) -> None:
-        self.split, self.resize = split, resize
-        self.images = read_annotations(split.annotations).images[:max_images]
+    def __init__(self, reader: ImageReader, max_images: int | None = None) -> None:
+        self.reader, self.images = reader, reader.images[:max_images]
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __getitem__(self, index: int) -> EvalSample | UserError:
-        entry = self.images[index]
         try:
-            return EvalSample(self.resize(read_entry(self.split, entry)), entry.id)
+            return EvalSample(self.reader.resized(index), self.images[index].id)
         except UserError as error:
             return error
 
@@ -131,6 +181,10 @@ def collate_train(samples: Sequence[TrainSample | UserError]) -> tuple[Inputs, T
     if len(good) < len(samples):
         return _first_error(samples)
     inputs = collate_images([sample.image for sample in good])
+    draws = [sample.colours for sample in good if sample.colours is not None]
+    if draws:
+        colours = BatchColours.of(draws, [sample.photo for sample in good])
+        inputs = UndistortedInputs(**vars(inputs), colours=colours)
     return inputs, pad_targets([s.boxes for s in good], [s.labels for s in good])
 
 

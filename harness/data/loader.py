@@ -8,15 +8,18 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Sampler
 
-from harness.data.augment import IMAGENET_MEAN, build_augment
+from harness.data.annotations import read_annotations
+from harness.data.augment import IMAGENET_MEAN
 from harness.data.batch import Inputs, Targets
 from harness.data.dataset import (
+    AugmentPlan,
     EvalDataset,
     SampleKey,
     TrainDataset,
     collate_eval,
     collate_train,
 )
+from harness.data.reading import ImageReader
 from harness.data.resize import Resize
 from harness.data.source import Split
 from harness.errors import UserError
@@ -117,6 +120,7 @@ def train_loader(
     rank: int = 0,
     world: int = 1,
     mean: tuple[float, float, float] = IMAGENET_MEAN,
+    colours_on_device: bool = False,
 ) -> TrainLoader:
     """Batches to train on, uint8 at network size, targets in pixels of the augmented image.
 
@@ -131,11 +135,17 @@ def train_loader(
         rank: of this process.
         world: number of processes.
         mean: RGB colour, in 0..255, of the canvas that expansion fills.
+        colours_on_device: the photometric part of the augmentation is left to
+            `Detector.prepare`, which a GPU does in no time.
 
     Raises:
         UserError: wrong annotations, nothing to train on; or, while iterating, a bad image.
     """
-    dataset = TrainDataset(split, resize, build_augment(settings.augment, mean), seed)
+    annotations, is_paper = read_annotations(split.annotations), settings.augment == "paper"
+    plan = AugmentPlan(settings.augment, mean, colours_on_device and is_paper)
+    images, kept = annotations.images, settings.cache_gib
+    reader = ImageReader(split, images, resize, whole=is_paper, cache_gib=kept, note=rank == 0)
+    dataset = TrainDataset(reader, annotations, plan, seed)
     order = EpochBatches(len(dataset), settings.batch_size, seed, rank, world)
     return TrainLoader(dataset, order, settings.workers)
 
@@ -147,7 +157,9 @@ def eval_loader(
 
     With several processes each gets every `world`-th image.
     """
-    dataset = EvalDataset(split, resize, settings.max_images)
+    images, kept = read_annotations(split.annotations).images, settings.cache_gib
+    reader = ImageReader(split, images, resize, whole=False, cache_gib=kept, note=rank == 0)
+    dataset = EvalDataset(reader, settings.max_images)
     mine = range(rank, len(dataset), world)
     loader: DataLoader[Any] = DataLoader(
         dataset,

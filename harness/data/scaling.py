@@ -6,8 +6,8 @@ from typing import Any
 Scale = tuple[float, float]  # (y, x): network pixels per image pixel
 
 
-def network_scale(resize: Mapping[str, Any], height: int, width: int) -> Scale:
-    """What the described resize does to an image of this size.
+def network_size(resize: Mapping[str, Any], height: int, width: int) -> tuple[int, int]:
+    """(height, width) to which the described resize brings an image of this size.
 
     Args:
         resize: of `Resize.describe`.
@@ -16,12 +16,17 @@ def network_scale(resize: Mapping[str, Any], height: int, width: int) -> Scale:
         ValueError: an unknown kind of resize.
     """
     if resize["kind"] == "squash":
-        return resize["height"] / height, resize["width"] / width
+        return resize["height"], resize["width"]
     if resize["kind"] == "shortest_side":
         factor = min(resize["side"] / min(height, width), resize["longest"] / max(height, width))
-        size = max(1, int(height * factor)), max(1, int(width * factor))
-        return size[0] / height, size[1] / width
+        return max(1, int(height * factor)), max(1, int(width * factor))
     raise ValueError(f"unknown resize {resize['kind']!r}")
+
+
+def network_scale(resize: Mapping[str, Any], height: int, width: int) -> Scale:
+    """What the described resize does to an image of this size; see `network_size`."""
+    size = network_size(resize, height, width)
+    return size[0] / height, size[1] / width
 
 
 def describe_input(resize: Mapping[str, Any]) -> str:

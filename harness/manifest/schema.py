@@ -76,6 +76,7 @@ class Train(Section):
     sync_bn: bool = True
     compile: bool = False
     workers: Annotated[int, Field(ge=0)] = 2
+    cache_gib: NotNegative = 4.0
     log_every: Positive = 10
 
     @model_validator(mode="after")
@@ -88,6 +89,7 @@ class Train(Section):
 class Evaluate(Section):
     batch_size: Positive = 8
     workers: Annotated[int, Field(ge=0)] = 2
+    cache_gib: NotNegative = 4.0
     max_images: Positive | None = None
 
 

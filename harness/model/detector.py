@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.data.batch import Inputs, Targets
+from harness.data.colours import UndistortedInputs
 from harness.data.resize import Resize, collate_images
 from harness.model.types import AnchorLevel, Detections
 
@@ -63,8 +64,10 @@ class Detector(nn.Module, ABC):
         return next(self.parameters()).device
 
     def prepare(self, inputs: Inputs) -> Inputs:
-        """Move a uint8 batch to the detector's device and normalise it there."""
-        moved = inputs.to(self.device, non_blocking=True)
+        """Move a uint8 batch to the detector's device, finish its colours there and normalise."""
+        moved: Inputs = inputs.to(self.device, non_blocking=True)
+        if isinstance(moved, UndistortedInputs):
+            moved = moved.distorted()
         return Inputs(self.normalize(moved.pixels), moved.sizes, moved.scales, moved.image_sizes)
 
     def preprocess(self, images: Sequence[Tensor]) -> Inputs:

@@ -188,7 +188,7 @@ def _cells(
             "parts": {role: part.identity() for role, part in parts[name].items()},
             "input": detector.input.model_dump(),
             "weights": _weights(detector, _inside(manifest, ("detectors", name))),
-            "train": detector.train.model_dump(exclude={"workers", "log_every"}),
+            "train": detector.train.model_dump(exclude={"workers", "cache_gib", "log_every"}),
         }
         for seed in suite.seeds:
             for stage, mode in _stages_and_modes(suite):
@@ -252,7 +252,7 @@ def resolved(plan: Plan) -> dict[str, Any]:
 
 def _protocol(suite: Suite, stage: Stage, mode: str) -> dict[str, Any] | None:
     if stage == "evaluate":
-        return suite.evaluate.model_dump(exclude={"workers", "batch_size"})
+        return suite.evaluate.model_dump(exclude={"workers", "cache_gib", "batch_size"})
     if stage != "latency":
         return None
     # the usual mode is what others are checked against

@@ -61,7 +61,14 @@ class StageRunner:
         def make_loader(rank: int, world: int) -> TrainLoader:
             resize, mean = weighted.detector.resize, spec.input.mean
             return train_loader(
-                split, resize, spec.train, cell.seed, rank=rank, world=world, mean=mean
+                split,
+                resize,
+                spec.train,
+                cell.seed,
+                rank=rank,
+                world=world,
+                mean=mean,
+                colours_on_device=self.launch.device.type == "cuda",
             )
 
         result = train(

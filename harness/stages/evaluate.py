@@ -1,12 +1,11 @@
 """The stage that detects in every image of a split and scores what it found."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import torch
 import torch.distributed as dist
-from torch import Tensor
 
 from harness.data.annotations import read_annotations
 from harness.data.batch import Inputs
@@ -17,9 +16,11 @@ from harness.manifest.schema import Evaluate
 from harness.model.detector import Detector
 from harness.model.types import Detections
 from harness.records.measurement import Measurement
+from harness.stages.collecting import collector_paused
 from harness.stages.context import evaluating, with_place
+from harness.stages.detections_file import Detection, write_detections
 from harness.stages.inputs import EvaluationMeter, OnProgress
-from harness.stages.scoring import Detection, evaluate, write_detections
+from harness.stages.scoring import evaluate
 
 
 def evaluate_detector(
@@ -85,13 +86,43 @@ def detect(
     found: list[Detection] = []
     done = 0
     with evaluating(detector):
-        for inputs, image_ids in loader:
-            detections = detector(detector.prepare(inputs)).to("cpu")
-            found += coco_results(detections, image_ids, category_ids)
+        for detections, image_ids in _one_behind(detector, loader):
+            with collector_paused():
+                found += coco_results(detections, image_ids, category_ids)
             done += len(image_ids)
             if on_progress is not None:
                 on_progress(done, total)
     return found
+
+
+def _one_behind(
+    detector: Detector, loader: Iterable[tuple[Inputs, Sequence[int]]]
+) -> Iterator[tuple[Detections, Sequence[int]]]:
+    """Detections on the host, each batch once the next one is under way on the device."""
+    before: tuple[Landing, Sequence[int]] | None = None
+    for inputs, image_ids in loader:
+        landing = Landing(detector(detector.prepare(inputs)))
+        if before is not None:
+            yield before[0].wait(), before[1]
+        before = landing, image_ids
+    if before is not None:
+        yield before[0].wait(), before[1]
+
+
+class Landing:
+    """Detections on their way to the host."""
+
+    def __init__(self, detections: Detections) -> None:
+        device = detections.boxes.device
+        self._detections = detections.to("cpu", non_blocking=device.type == "cuda")
+        self._landed = None
+        if device.type == "cuda":
+            self._landed = torch.cuda.current_stream(device).record_event()
+
+    def wait(self) -> Detections:
+        if self._landed is not None:
+            self._landed.synchronize()
+        return self._detections
 
 
 def coco_results(
@@ -102,33 +133,22 @@ def coco_results(
     Raises:
         CellError: a box or score that is not finite.
     """
+    counts, labels = detections.counts.numpy(), detections.labels.numpy()
+    # numpy: torch would wake its threads for each of these small steps
+    image, column = np.nonzero(np.arange(labels.shape[1]) < counts[:, None])
+    boxes = detections.boxes.double().numpy()[image, column]
+    scores = detections.scores.double().numpy()[image, column]
+    finite = np.isfinite(boxes).all(1) & np.isfinite(scores)
+    if not finite.all():
+        bad = image_ids[int(image[~finite][0])]
+        raise CellError(f"detections of image {bad} are not finite: the weights are broken")
+    boxes[:, 2:] -= boxes[:, :2]
+    ids = [image_ids[i] for i in image.tolist()]
+    categories = [category_ids[label] for label in labels[image, column].tolist()]
+    columns = zip(ids, categories, boxes.tolist(), scores.tolist(), strict=True)
     return [
-        result
-        for image_id, boxes, scores, labels, count in zip(
-            image_ids,
-            detections.boxes,
-            detections.scores,
-            detections.labels,
-            detections.counts.tolist(),
-            strict=True,
-        )
-        for result in _image_results(
-            image_id, boxes[:count], scores[:count], labels[:count], category_ids
-        )
-    ]
-
-
-def _image_results(
-    image_id: int, boxes: Tensor, scores: Tensor, labels: Tensor, category_ids: Sequence[int]
-) -> list[dict[str, Any]]:
-    if not (torch.isfinite(boxes).all() and torch.isfinite(scores).all()):
-        raise CellError(f"detections of image {image_id} are not finite: the weights are broken")
-    corners = boxes.double()
-    xywh = torch.cat([corners[:, :2], corners[:, 2:] - corners[:, :2]], dim=1)
-    columns = zip(labels.tolist(), xywh.tolist(), scores.double().tolist(), strict=True)
-    return [
-        {"image_id": image_id, "category_id": category_ids[label], "bbox": box, "score": score}
-        for label, box, score in columns
+        {"image_id": image_id, "category_id": category, "bbox": box, "score": score}
+        for image_id, category, box, score in columns
     ]
 
 

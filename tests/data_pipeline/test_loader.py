@@ -14,6 +14,7 @@ from conftest import make_folder
 from torch import Tensor
 
 from harness.data.batch import Inputs, Targets
+from harness.data.colours import UndistortedInputs
 from harness.data.dataset import pad_targets
 from harness.data.folder import CocoFolder
 from harness.data.loader import EpochBatches, TrainLoader, eval_loader, start_worker, train_loader
@@ -25,14 +26,19 @@ RESIZE = SquashResize(64, 64)
 Batch = tuple[Inputs, Targets]
 
 
-def loader(folder: CocoFolder, seed: int = 0, **settings: Any) -> TrainLoader:
+def loader(
+    folder: CocoFolder, seed: int = 0, on_device: bool = False, **settings: Any
+) -> TrainLoader:
     options = {"batch_size": 2, "workers": 0, **settings}
-    return train_loader(folder.split("train"), RESIZE, Train(**options), seed)
+    chosen = Train(**options)
+    return train_loader(folder.split("train"), RESIZE, chosen, seed, colours_on_device=on_device)
 
 
 def tensors(batch: Batch) -> list[Tensor]:
     inputs, targets = batch
-    return [*vars(inputs).values(), *vars(targets).values()]
+    colours = vars(inputs).get("colours")
+    moving = [inputs, targets] if colours is None else [inputs, targets, colours]
+    return [t for part in moving for t in vars(part).values() if isinstance(t, Tensor)]
 
 
 def equal(one: list[Batch], other: list[Batch]) -> bool:
@@ -48,6 +54,22 @@ def test_batches_do_not_depend_on_the_number_of_workers(folder: CocoFolder, augm
     here, workers = loader(folder, augment=augment), loader(folder, augment=augment, workers=2)
     for epoch in range(2):
         assert equal(list(here.batches(epoch)), list(workers.batches(epoch)))
+
+
+def test_colours_are_the_same_in_workers_and_on_the_device(folder: CocoFolder) -> None:
+    here = loader(folder, augment="paper")
+    later, elsewhere = (
+        loader(folder, augment="paper", on_device=True, workers=workers) for workers in (0, 2)
+    )
+    changed = 0
+    for epoch in range(4):
+        batches = list(later.batches(epoch))
+        assert equal(batches, list(elsewhere.batches(epoch)))
+        for (inputs, targets), expected in zip(batches, here.batches(epoch), strict=True):
+            assert isinstance(inputs, UndistortedInputs)
+            changed += not torch.equal(inputs.pixels, expected[0].pixels)
+            assert equal([(inputs.distorted(), targets)], [expected])
+    assert changed > 6
 
 
 def test_resuming_in_an_epoch_gives_its_remaining_batches(folder: CocoFolder) -> None:

@@ -114,8 +114,10 @@ CHANGES = [
     ("meters=[coco_ap, macs_paper, parameters]", {"latency"}),
     # nothing of these determines a number
     ("detectors.one.train.workers=7", set()),
+    ("detectors.one.train.cache_gib=0", set()),
     ("detectors.one.train.log_every=7", set()),
     ("evaluate.workers=7", set()),
+    ("evaluate.cache_gib=0.5", set()),
     ("evaluate.batch_size=7", set()),
     ("columns=[ap50]", set()),
     ("detectors.two.train.steps=99", set()),

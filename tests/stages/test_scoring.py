@@ -6,16 +6,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from harness.errors import UserError
-from harness.stages.inputs import EvaluationInput
-from harness.stages.scoring import (
-    evaluate,
-    read_detections,
-    read_ground_truth,
-    restrict,
-    write_detections,
-)
+from harness.stages import detections_file
+from harness.stages.detections_file import check_detections, read_detections, write_detections
+from harness.stages.inputs import EvaluationInput, GroundTruth
+from harness.stages.scoring import evaluate, read_ground_truth, restrict
 
 GOOD = {"image_id": 7, "category_id": 3, "bbox": [1.5, 2, 30, 40], "score": 0.1 + 0.2}
 
@@ -138,3 +136,48 @@ def test_scoring_needs_no_torch():
         "m._backend('faster_coco_eval'); sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+NUMBERS = st.one_of(
+    st.floats(0, 90), st.sampled_from([1, -1.0, True, None, "1", float("nan"), float("inf")])
+)
+ODD = st.one_of(
+    st.just({"area": 3.0}),
+    st.builds(lambda value: {"score": value}, NUMBERS),
+    st.builds(lambda value: {"bbox": value}, st.lists(NUMBERS, max_size=5)),
+    st.builds(lambda value: {"bbox": value}, st.sampled_from([(1.0, 2.0, 3.0, 4.0), "abcd", None])),
+    st.builds(lambda value: {"image_id": value}, st.sampled_from([8, 9, 7.0, True, None, "7"])),
+    st.builds(lambda value: {"category_id": value}, st.sampled_from([5, 6, 3.0, False, None])),
+)
+ENTRIES = st.lists(st.one_of(st.just({}), st.just({}), ODD), max_size=4)
+
+
+@given(ENTRIES, st.integers(0, 8))
+def test_the_quick_check_lets_through_what_the_slow_one_does(changes, missing):
+    truth = GroundTruth((7, 8), {3: "a", 5: "b"}, (), "")
+    plain = {**GOOD, "bbox": [1.5, 2.0, 30.0, 40.0]}
+    content = [{**plain, **change} for change in changes]
+    if content and missing < 4:
+        del content[-1][detections_file.KEYS[missing]]
+
+    def outcome():
+        try:
+            return check_detections(content, truth, where="x")
+        except UserError as error:
+            return str(error)
+
+    quick = outcome()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(detections_file, "is_plain", lambda *_: False)
+        slow = outcome()
+    assert quick == slow
+    assert repr(quick) == repr(slow), "types too"
+
+
+def test_what_the_harness_writes_takes_the_quick_check(annotations, tmp_path):
+    path = tmp_path / "written.json"
+    entry = {**GOOD, "bbox": [1.5, 2.0, 30.0, 40.0]}
+    write_detections(path, [entry] * 3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(detections_file, "_check_detection", lambda *_: pytest.fail("slow"))
+        assert read_detections(path, read_ground_truth(annotations)) == (entry,) * 3

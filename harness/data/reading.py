@@ -1,0 +1,99 @@
+"""Images of a split for a loader: from the cache where they are there, else from their files."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+from harness.data.annotations import ImageEntry
+from harness.data.folder import image_path
+from harness.data.image_cache import FULL, open_cache, say
+from harness.data.image_store import ImageStore, Stamp
+from harness.data.images import read_image
+from harness.data.resize import (
+    Resize,
+    ResizedImage,
+    ShortestSideResize,
+    SquashResize,
+    at_network_size,
+)
+from harness.data.source import Split
+
+KNOWN = (SquashResize, ShortestSideResize)  # whose descriptions say what they do to pixels
+
+
+def read_entry(split: Split, image: ImageEntry) -> Tensor:
+    """Pixels of an annotated image, in the orientation that the annotations mean."""
+    return read_image(image_path(split.images, image.file_name), (image.height, image.width))
+
+
+class ImageReader:
+    """Reads images by their place in the annotation file, with or without a cache alike.
+
+    Args:
+        whole: photos are asked for, not only images at network size; that decides what is kept.
+        cache_gib: see `open_cache`.
+        note: see `open_cache`.
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        images: Sequence[ImageEntry],
+        resize: Resize,
+        *,
+        whole: bool,
+        cache_gib: float,
+        note: bool = True,
+    ) -> None:
+        self.split, self.images, self.resize = split, images, resize
+        self.keeps_resized = not whole and type(resize) in KNOWN
+        kept = resize.describe() if self.keeps_resized else None
+        self.store: ImageStore | None = open_cache(split, images, kept, cache_gib, note)
+
+    def photo(self, row: int) -> Tensor:
+        """(3, h, w) uint8; not to be written to."""
+        if self.keeps_resized:
+            return read_entry(self.split, self.images[row])
+        return self._kept(row, lambda: read_entry(self.split, self.images[row]))
+
+    def resized(self, row: int) -> ResizedImage:
+        """At network size; not to be written to."""
+        if not self.keeps_resized:
+            return self.resize(self.photo(row))
+        entry = self.images[row]
+        pixels = self._kept(row, lambda: self.resize(self.photo(row)).pixels)
+        return at_network_size(pixels, (entry.height, entry.width))
+
+    def _kept(self, row: int, make: Callable[[], Tensor]) -> Tensor:
+        """What the cache holds of an image, or what `make` makes of it, which is then kept."""
+        if self.store is None:
+            return make()
+        try:
+            stamp = Stamp.of(image_path(self.split.images, self.images[row].file_name))
+            found = self.store.read(row, stamp)
+        except (OSError, ValueError):  # no such file, which `make` tells; or the cache has gone
+            return make()
+        if found is None:
+            found = make()
+            self._keep(self.store, row, stamp, found)
+        return found
+
+    def _keep(self, store: ImageStore, row: int, stamp: Stamp, pixels: Tensor) -> None:
+        try:
+            store.write(row, stamp, pixels)
+        except OSError as error:
+            self.store = None
+            if _is_first(store.folder):
+                say(f"{store.folder}: {error.strerror or error}")
+
+
+def _is_first(folder: Path) -> bool:
+    """Of all processes that meet the full disk, the one that is to say so."""
+    try:
+        (folder / FULL).touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    except OSError:
+        return True
+    return True
