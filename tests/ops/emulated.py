@@ -1,4 +1,4 @@
-"""The bodies of the CUDA kernels, compiled for emulated threads (emulation/) and called by ctypes."""
+"""The bodies of the CUDA kernels, compiled for emulated threads (emulation/), called by ctypes."""
 
 import ctypes
 import functools
