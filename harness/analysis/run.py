@@ -21,8 +21,8 @@ from harness.plan.cells import digest
 from harness.records.frame import latest, to_frame
 from harness.records.record import Record
 from harness.records.store import read_records
-from harness.stages.inputs import EvaluationInput, GroundTruth
 from harness.stages.detections_file import read_detections
+from harness.stages.inputs import EvaluationInput, GroundTruth
 from harness.stages.scoring import restrict
 
 VERSION = 2  # of the analyses: another one makes those that were kept anew
