@@ -39,6 +39,10 @@ struct Block {
   __device__ int size() const { return static_cast<int>(blockDim.x); }
   __device__ void sync() const { __syncthreads(); }
   __device__ Warp warp() const { return {}; }
+  template <typename T>
+  __device__ void add(T* place, T value) const {
+    atomicAdd(place, value);
+  }
 };
 
 #endif

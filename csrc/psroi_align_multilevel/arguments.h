@@ -49,13 +49,6 @@ inline void check_maps(const std::vector<Tensor>& maps, const Tensor& boxes) {
   }
 }
 
-// Equation 1 of FPN (arXiv 1612.03144) with its logarithm taken off: floor(log2(sqrt(area) / finest
-// + 1e-6)) is at least k where the area is at least ((2^k - 1e-6) finest)^2.
-inline double least_area(int64_t level, double finest_scale) {
-  const double side = (static_cast<double>(int64_t(1) << level) - 1e-6) * finest_scale;
-  return side * side;
-}
-
 template <typename T>
 Pyramid<T> make_pyramid(const Request& asked, const Tensor& boxes) {
   STD_TORCH_CHECK(
@@ -76,11 +69,10 @@ Pyramid<T> make_pyramid(const Request& asked, const Tensor& boxes) {
     const int64_t height = asked.sizes[2 * k], width = asked.sizes[2 * k + 1];
     STD_TORCH_CHECK(height > 0 && width > 0, "psroi_align_multilevel: a map is empty");
     STD_TORCH_CHECK(asked.strides[k] > 0, "psroi_align_multilevel: strides are positive");
-    pyramid.levels[k] = {
-        {boxes.size(0), asked.channels, height, width, asked.output_channels, asked.pooled_height,
-         asked.pooled_width, asked.sampling_ratio, asked.reduce == "mean"},
-        static_cast<T>(1.0 / static_cast<double>(asked.strides[k])),
-        static_cast<T>(least_area(k, asked.finest_scale))};
+    const Shape shape{
+        boxes.size(0), asked.channels, height, width, asked.output_channels, asked.pooled_height,
+        asked.pooled_width, asked.sampling_ratio, asked.reduce == "mean"};
+    pyramid.levels[k] = make_level<T>(shape, k, asked.strides[k], asked.finest_scale);
   }
   return pyramid;
 }
@@ -116,11 +108,20 @@ inline std::tuple<Tensor, Tensor> make_pooled(
 }
 
 // Zeros in the dtype of the boxes, which is the one that the gradient is summed in.
-inline std::vector<Tensor> make_gradients(const Tensor& boxes, const Request& asked) {
+inline std::vector<Tensor> make_gradients(
+    const Tensor& boxes, const Request& asked, bool channels_last) {
   std::vector<Tensor> gradients;
   for (size_t k = 0; k < asked.strides.size(); ++k) {
-    gradients.push_back(torch::stable::new_zeros(
-        boxes, {boxes.size(0), asked.channels, asked.sizes[2 * k], asked.sizes[2 * k + 1]}));
+    const int64_t images = boxes.size(0), height = asked.sizes[2 * k], width = asked.sizes[2 * k + 1];
+    if (channels_last) {
+      const Tensor zeros =
+          torch::stable::new_zeros(boxes, {images, height, width, asked.channels});
+      const Tensor turned = torch::stable::transpose(zeros, 1, 3);
+      gradients.push_back(torch::stable::transpose(turned, 2, 3));
+    } else {
+      gradients.push_back(
+          torch::stable::new_zeros(boxes, {images, asked.channels, height, width}));
+    }
   }
   return gradients;
 }

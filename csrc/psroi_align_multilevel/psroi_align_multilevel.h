@@ -15,6 +15,20 @@ struct Level {
   T least_area;  // of the boxes of this map; the finest takes all that have an area
 };
 
+// Equation 1 of FPN (arXiv 1612.03144) with its logarithm taken off: floor(log2(sqrt(area) / finest
+// + 1e-6)) is at least k where the area is at least ((2^k - 1e-6) finest)^2.
+inline double least_area(int64_t level, double finest_scale) {
+  const double side = (static_cast<double>(int64_t(1) << level) - 1e-6) * finest_scale;
+  return side * side;
+}
+
+template <typename T>
+Level<T> make_level(const Shape& shape, int64_t k, int64_t stride, double finest_scale) {
+  return {
+      shape, static_cast<T>(1.0 / static_cast<double>(stride)),
+      static_cast<T>(least_area(k, finest_scale))};
+}
+
 // Passed to kernels by value.
 template <typename T>
 struct Pyramid {
@@ -64,10 +78,11 @@ struct Placed {
 };
 
 template <typename T>
-HARNESS_HOST_DEVICE Placed<T> place(const Pyramid<T>& pyramid, const T* boxes, int64_t n) {
+HARNESS_HOST_DEVICE Placed<T> place(
+    const Pyramid<T>& pyramid, const T* boxes, int64_t n, int64_t image) {
   const T* corners = boxes + n * 4;
   const Box<T> box{corners[0], corners[1], corners[2], corners[3]};
-  Placed<T> roi{find_level(pyramid, box), n / pyramid.image_boxes, box};
+  Placed<T> roi{find_level(pyramid, box), image, box};
   if (roi.level < 0) return roi;
   if (pyramid.inclusive) {
     roi.span.x2 -= T(1);

@@ -32,7 +32,7 @@ struct Tile {
     const int64_t reads = table_size(pyramid.shape());
     table.resize(reads * size);
     for (int64_t n = 0; n < size; ++n) {
-      rois[n] = place(pyramid, boxes, begin + n);
+      rois[n] = place(pyramid, boxes, begin + n, (begin + n) / pyramid.image_boxes);
       if (rois[n].level < 0) continue;
       const Level<T>& level = pyramid.levels[rois[n].level];
       for (int64_t k = 0; k < reads; ++k) table[k * size + n] = make_table_read(rois[n], level, k);
@@ -234,7 +234,7 @@ std::tuple<Tensor, Tensor> psroi_align_multilevel_cpu(
 std::vector<Tensor> psroi_align_multilevel_backward_cpu(
     const Tensor& grad_output, const Tensor& boxes, const Tensor& argmax,
     std::vector<int64_t> map_sizes, std::vector<int64_t> strides, double finest_scale,
-    bool inclusive, int64_t sampling_ratio, std::string reduce) {
+    bool inclusive, int64_t sampling_ratio, std::string reduce, bool channels_last) {
   const Request asked = make_backward_request(
       grad_output, map_sizes, strides, finest_scale, inclusive, sampling_ratio, reduce);
   check_rois(grad_output, boxes);
@@ -245,7 +245,7 @@ std::vector<Tensor> psroi_align_multilevel_backward_cpu(
     using Scalar = typename decltype(type)::type;
     using T = accumulate_t<Scalar>;
     const Pyramid<T> pyramid = make_pyramid<T>(asked, boxes);
-    result = make_gradients(boxes, asked);
+    result = make_gradients(boxes, asked, channels_last);
     backward(
         pyramid, write_maps<T>(result), read<Scalar>(gradients), read<T>(corners),
         pyramid.shape().mean ? nullptr : read<int32_t>(argmax), gradients.size(0));

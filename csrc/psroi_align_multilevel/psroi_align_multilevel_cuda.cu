@@ -1,11 +1,11 @@
-// One launch, one block a box: the block finds the level and places the reads in shared memory once,
-// then each thread takes elements of the output. Neighbouring threads are neighbouring cells, so
-// output and argmax are written in order, and maps in channels-last are read in order too.
+// One launch, one block a box: it finds the level and pools, without sorting boxes and without telling
+// the host how many boxes each map has. kernel.h holds what a block does.
 //
 // Backward adds with atomics: boxes overlap. Each sum is right but its order, and so its last bits,
 // vary from run to run; under deterministic algorithms the Python side takes the reference's.
 #include "../common/cuda.h"
 #include "arguments.h"
+#include "kernel.h"
 
 #include <torch/csrc/stable/library.h>
 
@@ -20,78 +20,22 @@ int64_t table_bytes(const Shape& shape) {
   return bytes <= kTableBytes ? bytes : 0;
 }
 
-// f(element, cell, reads) for the output elements of a box that has a level. The whole block calls.
-template <typename T, typename F>
-__device__ void visit_elements(
-    const Placed<T>& roi, const Level<T>& level, bool tabled, Read<T>* table, const F& f) {
-  const Shape& shape = level.shape;
-  if (tabled) {
-    const int64_t reads = table_size(shape);
-    for (int64_t k = threadIdx.x; k < reads; k += blockDim.x) {
-      table[k] = make_table_read(roi, level, k);
-    }
-    __syncthreads();
-  }
-  const int cells = static_cast<int>(shape.pooled_height * shape.pooled_width);
-  const int columns = static_cast<int>(shape.pooled_width);
-  for (int e = threadIdx.x; e < shape.channels; e += blockDim.x) {
-    const int row = e % cells / columns, column = e % cells % columns;
-    if (tabled) {
-      f(e, make_table_cell<T>(shape), TableReads<T>(table, 1, row, column, shape));
-    } else {
-      Cell<T> cell;
-      make_axes(roi.span, level.scale, row, column, shape, cell);
-      f(e, cell, CellReads<T>{cell, shape});
-    }
-  }
+template <int kRatio, typename Scalar, typename T>
+__global__ void __launch_bounds__(kThreads) forward(
+    const __grid_constant__ Launch<T> launch, const __grid_constant__ Maps<const Scalar> maps,
+    const T* boxes, Scalar* output, int32_t* argmax) {
+  extern __shared__ __align__(16) unsigned char shared[];
+  auto* table = reinterpret_cast<Read<T>*>(shared);
+  pool_box<kRatio>(Block(), launch, maps, boxes, blockIdx.x, table, output, argmax);
 }
 
-template <typename Scalar, typename T>
-__global__ void forward(
-    const __grid_constant__ Pyramid<T> pyramid, const __grid_constant__ Maps<const Scalar> maps,
-    const T* boxes, bool tabled, Scalar* output, int32_t* argmax) {
+template <int kRatio, typename Scalar, typename T>
+__global__ void __launch_bounds__(kThreads) backward(
+    const __grid_constant__ Launch<T> launch, const __grid_constant__ Maps<T> maps,
+    const Scalar* gradients, const T* boxes, const int32_t* argmax) {
   extern __shared__ __align__(16) unsigned char shared[];
-  const int64_t n = blockIdx.x, channels = pyramid.levels[0].shape.channels;
-  const Placed<T> roi = place(pyramid, boxes, n);
-  const auto store = [&](int64_t element, const Maximum<T>& pooled) {
-    output[n * channels + element] = static_cast<Scalar>(pooled.value);
-    if (argmax) argmax[n * channels + element] = static_cast<int32_t>(pooled.index);
-  };
-  if (roi.level < 0) {
-    for (int64_t e = threadIdx.x; e < channels; e += blockDim.x) store(e, Maximum<T>());
-    return;
-  }
-  const auto pool_element = [&](int64_t element, const Cell<T>& cell, const auto& reads) {
-    Maximum<T> pooled;
-    const auto planes = maps.planes(roi.level, roi.image, element, 1, 0);
-    pool(planes, cell, reads, argmax == nullptr, &pooled);
-    store(element, pooled);
-  };
-  visit_elements(
-      roi, pyramid.levels[roi.level], tabled, reinterpret_cast<Read<T>*>(shared), pool_element);
-}
-
-template <typename Scalar, typename T>
-__global__ void backward(
-    const __grid_constant__ Pyramid<T> pyramid, const __grid_constant__ Maps<T> maps,
-    const Scalar* gradients, const T* boxes, const int32_t* argmax, bool tabled) {
-  extern __shared__ __align__(16) unsigned char shared[];
-  const int64_t n = blockIdx.x, channels = pyramid.levels[0].shape.channels;
-  const Placed<T> roi = place(pyramid, boxes, n);
-  if (roi.level < 0) return;
-  const int64_t row_stride = maps.strides[roi.level][2], stride = maps.strides[roi.level][3];
-  const auto scatter = [&](int64_t element, const Cell<T>& cell, const auto& reads) {
-    T* plane = maps.plane(roi.level, roi.image, element);
-    const auto add = [&](int64_t row, int64_t column, T gradient) {
-      atomicAdd(plane + row * row_stride + column * stride, gradient);
-    };
-    const int64_t at = n * channels + element;
-    const T gradient = static_cast<T>(gradients[at]);
-    if (argmax) scatter_maximum(cell, reads, argmax[at], gradient, add);
-    else scatter_mean(cell, reads, gradient, add);
-  };
-  visit_elements(
-      roi, pyramid.levels[roi.level], tabled, reinterpret_cast<Read<T>*>(shared), scatter);
+  auto* table = reinterpret_cast<Read<T>*>(shared);
+  scatter_box<kRatio>(Block(), launch, maps, gradients, boxes, blockIdx.x, argmax, table);
 }
 
 std::tuple<Tensor, Tensor> psroi_align_multilevel_cuda(
@@ -113,9 +57,11 @@ std::tuple<Tensor, Tensor> psroi_align_multilevel_cuda(
     const Pyramid<T> pyramid = make_pyramid<T>(asked, boxes);
     if (pooled.numel() == 0) return;
     const int64_t bytes = table_bytes<T>(pyramid.shape());
-    forward<Scalar, T><<<static_cast<unsigned>(pooled.size(0)), kThreads, bytes, stream>>>(
-        pyramid, read_maps<Scalar>(maps), read<T>(corners), bytes > 0, write<Scalar>(pooled),
-        pyramid.shape().mean ? nullptr : write<int32_t>(indices));
+    const bool usual = bytes > 0 && sampling_ratio == 2;
+    const auto kernel = usual ? forward<2, Scalar, T> : forward<0, Scalar, T>;
+    kernel<<<static_cast<unsigned>(pooled.size(0)), kThreads, bytes, stream>>>(
+        Launch<T>(pyramid, bytes > 0), read_maps<Scalar>(maps), read<T>(corners),
+        write<Scalar>(pooled), pyramid.shape().mean ? nullptr : write<int32_t>(indices));
   });
   STD_CUDA_KERNEL_LAUNCH_CHECK();
   return {output, argmax};
@@ -124,7 +70,7 @@ std::tuple<Tensor, Tensor> psroi_align_multilevel_cuda(
 std::vector<Tensor> psroi_align_multilevel_backward_cuda(
     const Tensor& grad_output, const Tensor& boxes, const Tensor& argmax,
     std::vector<int64_t> map_sizes, std::vector<int64_t> strides, double finest_scale,
-    bool inclusive, int64_t sampling_ratio, std::string reduce) {
+    bool inclusive, int64_t sampling_ratio, std::string reduce, bool channels_last) {
   const Request asked = make_backward_request(
       grad_output, map_sizes, strides, finest_scale, inclusive, sampling_ratio, reduce);
   check_rois(grad_output, boxes);
@@ -137,12 +83,14 @@ std::vector<Tensor> psroi_align_multilevel_backward_cuda(
     using Scalar = typename decltype(type)::type;
     using T = accumulate_t<Scalar>;
     const Pyramid<T> pyramid = make_pyramid<T>(asked, boxes);
-    result = make_gradients(boxes, asked);
+    result = make_gradients(boxes, asked, channels_last);
     if (gradients.numel() == 0) return;
     const int64_t bytes = table_bytes<T>(pyramid.shape());
-    backward<Scalar, T><<<static_cast<unsigned>(gradients.size(0)), kThreads, bytes, stream>>>(
-        pyramid, write_maps<T>(result), read<Scalar>(gradients), read<T>(corners),
-        pyramid.shape().mean ? nullptr : read<int32_t>(argmax), bytes > 0);
+    const bool usual = bytes > 0 && sampling_ratio == 2;
+    const auto kernel = usual ? backward<2, Scalar, T> : backward<0, Scalar, T>;
+    kernel<<<static_cast<unsigned>(gradients.size(0)), kThreads, bytes, stream>>>(
+        Launch<T>(pyramid, bytes > 0), write_maps<T>(result), read<Scalar>(gradients),
+        read<T>(corners), pyramid.shape().mean ? nullptr : read<int32_t>(argmax));
   });
   STD_CUDA_KERNEL_LAUNCH_CHECK();
   return result;

@@ -8,5 +8,5 @@ STABLE_TORCH_LIBRARY_FRAGMENT(harness, m) {
   m.def(
       "psroi_align_multilevel_backward(Tensor grad_output, Tensor boxes, Tensor argmax, "
       "SymInt[] map_sizes, int[] strides, float finest_scale, bool inclusive, int sampling_ratio, "
-      "str reduce) -> Tensor[]");
+      "str reduce, bool channels_last) -> Tensor[]");
 }

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from harness.ops.psroi_multilevel_reference import (
+    empty_map,
     psroi_align_multilevel_backward_reference,
     psroi_align_multilevel_reference,
 )
@@ -29,7 +30,7 @@ SCHEMA = (
 BACKWARD_SCHEMA = (
     "psroi_align_multilevel_backward(Tensor grad_output, Tensor boxes, Tensor argmax, "
     "SymInt[] map_sizes, int[] strides, float finest_scale, bool inclusive, int sampling_ratio, "
-    "str reduce) -> Tensor[]"
+    "str reduce, bool channels_last) -> Tensor[]"
 )
 
 
@@ -134,10 +135,13 @@ def _backward_fake(
     inclusive: bool,
     sampling_ratio: int,
     reduce: str,
+    channels_last: bool,
 ) -> list[Tensor]:
     channels = grad_output.shape[1] * grad_output.shape[2] * grad_output.shape[3]
-    sizes = zip(map_sizes[::2], map_sizes[1::2], strict=True)
-    return [boxes.new_empty((boxes.shape[0], channels, *size)) for size in sizes]
+    return [
+        empty_map(boxes, channels, size, channels_last)
+        for size in zip(map_sizes[::2], map_sizes[1::2], strict=True)
+    ]
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
@@ -146,6 +150,8 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tens
     ctx.sampling_ratio, ctx.reduce = ratio, reduce
     ctx.map_sizes = [size for x in maps for size in x.shape[2:]]
     ctx.dtype = maps[0].dtype
+    # the convolution before would otherwise have to turn the gradient round
+    ctx.channels_last = maps[0].stride(1) == 1 and maps[0].shape[1] > 1
 
 
 def _backward(ctx: Any, grad_output: Tensor, _: Tensor) -> tuple[list[Tensor] | None, ...]:
@@ -163,6 +169,7 @@ def _backward(ctx: Any, grad_output: Tensor, _: Tensor) -> tuple[list[Tensor] | 
         ctx.inclusive,
         ctx.sampling_ratio,
         ctx.reduce,
+        ctx.channels_last,
     )
     return ([gradient.to(ctx.dtype) for gradient in gradients], *[None] * 9)
 

@@ -78,21 +78,32 @@ def psroi_align_multilevel_backward_reference(
     inclusive: bool,
     sampling_ratio: int,
     reduce: str,
+    channels_last: bool = False,
 ) -> list[Tensor]:
     """`harness::psroi_align_multilevel_backward`: a gradient a map, in the dtype of the boxes.
 
     `map_sizes` are height and width, map by map.
     """
     channels = grad_output.shape[1] * grad_output.shape[2] * grad_output.shape[3]
-    return [
-        psroi_align_backward_reference(
+    gradients = []
+    for share in share_boxes(boxes, strides, finest_scale, inclusive):
+        height, width = map_sizes[2 * share.level : 2 * share.level + 2]
+        gradient = psroi_align_backward_reference(
             grad_output,
             share.rois,
             argmax.long(),
-            [boxes.shape[0], channels, *map_sizes[2 * share.level : 2 * share.level + 2]],
+            [boxes.shape[0], channels, height, width],
             share.scale,
             sampling_ratio,
             reduce,
         )
-        for share in share_boxes(boxes, strides, finest_scale, inclusive)
-    ]
+        result = empty_map(boxes, channels, (height, width), channels_last)
+        gradients.append(result.copy_(gradient))
+    return gradients
+
+
+def empty_map(boxes: Tensor, channels: int, size: tuple[int, int], channels_last: bool) -> Tensor:
+    """(B, channels, *size) in the dtype of the boxes, in the memory format that is asked for."""
+    if channels_last:
+        return boxes.new_empty((boxes.shape[0], *size, channels)).permute(0, 3, 1, 2)
+    return boxes.new_empty((boxes.shape[0], channels, *size))

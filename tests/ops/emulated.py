@@ -1,4 +1,4 @@
-"""The bodies of the CUDA kernels, compiled for emulated threads (emulation/), called by ctypes."""
+"""The bodies of the CUDA kernels, built for emulated threads (emulation/) and called by ctypes."""
 
 import ctypes
 import functools
@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,9 @@ def compile_cpp(source: str, target: Path, *flags: str) -> Path:
 def library() -> ctypes.CDLL:
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "kernels.so"
-        return ctypes.CDLL(str(compile_cpp("library.cpp", target, "-O2", "-shared", "-fPIC")))
+        found = ctypes.CDLL(str(compile_cpp("library.cpp", target, "-O2", "-shared", "-fPIC")))
+    found.divide.restype = ctypes.c_uint32
+    return found
 
 
 def call(name: str, dtype: torch.dtype, seed: int, threads: int, *arguments: object) -> None:
@@ -43,6 +46,8 @@ def call(name: str, dtype: torch.dtype, seed: int, threads: int, *arguments: obj
             converted.append(ctypes.c_void_p(x.data_ptr()))
         elif isinstance(x, bool):
             converted.append(ctypes.c_bool(x))
+        elif isinstance(x, ctypes.Structure | ctypes.Array):
+            converted.append(ctypes.byref(x))
         else:
             converted.append(ctypes.c_double(x) if isinstance(x, float) else ctypes.c_int64(x))
     assert getattr(library(), f"{name}_{SUFFIX[dtype]}")(*converted) == 0
@@ -76,3 +81,80 @@ def soft_nms(
     rule = (float(threshold), float(min_score), float(sigma), method == "gaussian")
     call("soft_nms", boxes.dtype, seed, threads, boxes, scores, groups, size, *rule, output)
     return output
+
+
+class Pooling(ctypes.Structure):
+    """`Pooling` of emulation/psroi_kernels.h."""
+
+    NUMBERS = (
+        *("levels", "images", "image_boxes", "output_channels", "pooled_height", "pooled_width"),
+        *("sampling_ratio", "inclusive", "mean", "tabled"),
+    )
+    LISTS = ("sizes", "strides", "memory_strides")
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in NUMBERS),
+        ("finest_scale", ctypes.c_double),
+        *((name, ctypes.POINTER(ctypes.c_int64)) for name in LISTS),
+    )
+
+
+def make_pooling(
+    maps: Sequence[Tensor],
+    boxes: Tensor,
+    strides: Sequence[int],
+    finest_scale: float,
+    inclusive: bool,
+    pooled_height: int,
+    pooled_width: int,
+    output_channels: int,
+    sampling_ratio: int,
+    reduce: str,
+    tabled: bool,
+) -> Pooling:
+    lists = (
+        [side for x in maps for side in x.shape[2:]],
+        strides,
+        [step for x in maps for step in x.stride()],
+    )
+    cells = (output_channels, pooled_height, pooled_width)
+    flags = (sampling_ratio, inclusive, reduce == "mean", tabled)
+    arrays = [(ctypes.c_int64 * len(numbers))(*numbers) for numbers in lists]
+    return Pooling(len(maps), *boxes.shape[:2], *cells, *flags, finest_scale, *arrays)
+
+
+def pointers(tensors: Sequence[Tensor]) -> ctypes.Array[ctypes.c_void_p]:
+    return (ctypes.c_void_p * len(tensors))(*(x.data_ptr() for x in tensors))
+
+
+def psroi_align_multilevel(
+    maps: Sequence[Tensor],
+    boxes: Tensor,
+    *rule: object,
+    tabled: bool = True,
+    threads: int = 256,
+    seed: int = 0,
+) -> tuple[Tensor, Tensor]:
+    pooling = make_pooling(maps, boxes, *rule, tabled=tabled)  # type: ignore[arg-type]
+    size = (boxes.shape[0] * boxes.shape[1], pooling.output_channels)
+    size += (pooling.pooled_height, pooling.pooled_width)
+    output = torch.full(size, -7, dtype=boxes.dtype)
+    argmax = torch.full((0 if pooling.mean else size[0], *size[1:]), -7, dtype=torch.int32)
+    arguments = (pooling, pointers(maps), boxes, output, argmax)
+    call("psroi", boxes.dtype, seed, threads, *arguments)
+    return output, argmax
+
+
+def psroi_align_multilevel_backward(
+    gradients: Sequence[Tensor],
+    grad_output: Tensor,
+    argmax: Tensor,
+    boxes: Tensor,
+    *rule: object,
+    tabled: bool = True,
+    threads: int = 256,
+    seed: int = 0,
+) -> None:
+    """Adds to `gradients`, one a map, of any memory format."""
+    pooling = make_pooling(gradients, boxes, *rule, tabled=tabled)  # type: ignore[arg-type]
+    arguments = (pooling, pointers(gradients), boxes, grad_output, argmax)
+    call("psroi_backward", boxes.dtype, seed, threads, *arguments)

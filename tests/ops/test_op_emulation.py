@@ -3,6 +3,7 @@
 Threads take turns at random, differently with each seed, so what depends on their order shows.
 """
 
+import ctypes
 import math
 import os
 import subprocess
@@ -12,7 +13,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from op_cases import random_boxes
+from op_cases import random_boxes, random_features
 
 from harness.ops.nms import nms_padded_reference
 from harness.ops.soft_nms import soft_nms_padded_reference
@@ -115,6 +116,65 @@ def test_soft_nms_of_a_class_full_of_boxes(dtype, threads, size):
     arguments = (boxes, scores, 0.5, 0.001, "linear", 0.5)
     found = emulated.soft_nms(*arguments, threads=threads)
     assert torch.equal(found, soft_nms_padded_reference(*arguments))
+
+
+COORDINATES = st.one_of(
+    st.floats(-60, 120, width=32),
+    st.sampled_from([0.0, 8.0, 16.0, 32.0, 1e6, -1e6, 3e38, math.inf, -math.inf, math.nan]),
+)
+
+
+@settings(max_examples=50, deadline=None)
+@given(data=st.data())
+def test_psroi_align_multilevel(data):
+    """Also without a table of reads, and with fewer threads than elements."""
+    draw = data.draw
+    height, width, channels = (draw(st.integers(1, n)) for n in (3, 7, 2))
+    batch, levels, count = (draw(st.integers(a, b)) for a, b in ((1, 2), (1, 4), (0, 3)))
+    layout = draw(st.sampled_from([torch.contiguous_format, torch.channels_last]))
+    maps = []
+    for _ in range(levels):
+        size = (batch, channels * height * width, draw(st.integers(1, 9)), draw(st.integers(1, 9)))
+        maps.append(random_features(draw(st.integers(0, 99)), size).to(memory_format=layout))
+    rows = [[draw(COORDINATES) for _ in range(4)] for _ in range(batch * count)]
+    boxes = torch.tensor(rows, dtype=torch.float32).view(batch, count, 4)
+    rule = (
+        [4 * 2**level for level in range(levels)],
+        draw(st.sampled_from([4.0, 8.0, 22.4])),
+        draw(st.booleans()),
+        *(height, width, channels),
+        draw(st.sampled_from([-1, 1, 2, 2, 3])),
+        draw(st.sampled_from(["max", "mean"])),
+    )
+    crew = {"tabled": draw(st.booleans()), "threads": draw(st.sampled_from([32, 64])), "seed": 1}
+    output, argmax = emulated.psroi_align_multilevel(maps, boxes, *rule, **crew)
+    wanted, indices = torch.ops.harness.psroi_align_multilevel(maps, boxes, *rule)
+    torch.testing.assert_close(output, wanted, rtol=0, atol=0, equal_nan=True)
+    assert torch.equal(argmax, indices)
+
+    weights = torch.arange(output.numel(), dtype=torch.float32).view_as(output).cos()
+    gradients = [torch.zeros_like(x) for x in maps]
+    emulated.psroi_align_multilevel_backward(gradients, weights, argmax, boxes, *rule, **crew)
+    sizes = [side for x in maps for side in x.shape[2:]]
+    backward = torch.ops.harness.psroi_align_multilevel_backward
+    settings_of_it = (*rule[:3], rule[6], rule[7], layout == torch.channels_last)
+    expected = backward(weights, boxes, indices, sizes, *settings_of_it)
+    torch.testing.assert_close(gradients, expected)
+
+
+def test_division_by_a_product_is_exact():
+    divide = emulated.library().divide
+    for divisor in (1, 2, 3, 7, 49, 64, 65535, 2**20 + 1):
+        for largest in (255, 2**16, 2**31):
+            numbers = {0, 1, divisor - 1, divisor, largest - 1, largest, largest // divisor}
+            numbers |= {n * divisor + k for n in (1, 2, 5, 1000) for k in (-1, 0, 1)}
+            for number in (n for n in numbers if n <= largest):
+                arguments = (
+                    ctypes.c_uint32(number),
+                    ctypes.c_int64(divisor),
+                    ctypes.c_int64(largest),
+                )
+                assert divide(*arguments) == number // divisor
 
 
 @pytest.fixture(scope="module")

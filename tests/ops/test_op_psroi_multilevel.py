@@ -185,9 +185,29 @@ def test_opcheck(dtype, reduce):
     rule = ([4, 8], 9.0, True)
     torch.library.opcheck(OP, (maps, boxes, *rule, 2, 2, 3, 2, reduce))
     output, argmax = OP([x.detach() for x in maps], boxes, *rule, 2, 2, 3, 2, reduce)
-    torch.library.opcheck(
-        BACKWARD, (torch.ones_like(output), boxes, argmax, [6, 7, 3, 4], *rule, 2, reduce)
-    )
+    for channels_last in (False, True):
+        told = ([6, 7, 3, 4], *rule, 2, reduce, channels_last)
+        torch.library.opcheck(BACKWARD, (torch.ones_like(output), boxes, argmax, *told))
+
+
+def test_gradients_have_the_memory_format_of_the_maps():
+    """On the reference as well, which serves where the order of sums must not vary."""
+    maps = random_maps(0, 2, 12, [(6, 7), (3, 4)])
+    boxes = random_pyramid_boxes(1, 2, 4, 24)
+    found = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        leaves = as_leaves([x.to(memory_format=layout) for x in maps])
+        output, argmax = OP(leaves, boxes, [4, 8], 9.0, True, 2, 2, 3, 2, "max")
+        told = ([6, 7, 3, 4], [4, 8], 9.0, True, 2, "max", layout == torch.channels_last)
+        for backward in (BACKWARD, psroi_align_multilevel_backward_reference):
+            gradients = backward(weigh(output), boxes, argmax, *told)
+            assert all(x.is_contiguous(memory_format=layout) for x in gradients)
+            found.append(gradients)
+        gradients = torch.autograd.grad((output * weigh(output)).sum(), leaves)
+        assert all(x.is_contiguous(memory_format=layout) for x in gradients)
+        found.append(gradients)
+    for gradients in found[1:]:
+        torch.testing.assert_close(list(gradients), list(found[0]))
 
 
 @REDUCES

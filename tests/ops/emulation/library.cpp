@@ -1,7 +1,10 @@
 // What the tests call through ctypes: kernels on fibers, whose turns `seed` decides. 0 is success.
 #include "nms_kernels.h"
+#include "psroi_kernels.h"
 
 namespace {
+
+using harness::emulation::Pooling;
 
 template <typename F>
 int run(uint64_t seed, const F& launch) {
@@ -35,7 +38,31 @@ int run(uint64_t seed, const F& launch) {
     return run(seed, [&](auto& crew) {                                                           \
       launch(crew, boxes, scores, groups, size, rule, threads, output);                          \
     });                                                                                          \
+  }                                                                                              \
+  extern "C" int psroi_##name(                                                                   \
+      uint64_t seed, int threads, const Pooling* asked, const T* const* maps, const T* boxes,    \
+      T* output, int32_t* argmax) {                                                              \
+    const bool usual = asked->tabled && asked->sampling_ratio == 2;                              \
+    const auto launch = usual ? harness::emulation::run_forward<2, T>                            \
+                              : harness::emulation::run_forward<0, T>;                           \
+    return run(seed, [&](auto& crew) {                                                           \
+      launch(crew, *asked, threads, maps, boxes, output, argmax);                                \
+    });                                                                                          \
+  }                                                                                              \
+  extern "C" int psroi_backward_##name(                                                          \
+      uint64_t seed, int threads, const Pooling* asked, T* const* maps, const T* boxes,          \
+      const T* gradients, const int32_t* argmax) {                                               \
+    const bool usual = asked->tabled && asked->sampling_ratio == 2;                              \
+    const auto launch = usual ? harness::emulation::run_backward<2, T>                           \
+                              : harness::emulation::run_backward<0, T>;                          \
+    return run(seed, [&](auto& crew) {                                                           \
+      launch(crew, *asked, threads, maps, boxes, gradients, argmax);                             \
+    });                                                                                          \
   }
 
 HARNESS_EMULATE(float, float)
 HARNESS_EMULATE(double, double)
+
+extern "C" uint32_t divide(uint32_t number, int64_t divisor, int64_t largest) {
+  return harness::psroi::Divider(divisor, largest)(number);
+}

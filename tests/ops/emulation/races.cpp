@@ -1,6 +1,7 @@
 // Kernels on real threads for a race detector: built with -fsanitize=thread, it fails on a race.
 // With an argument it makes one on purpose, which shows that the detector sees what it should.
 #include "nms_kernels.h"
+#include "psroi_kernels.h"
 
 #include <cmath>
 #include <cstdio>
@@ -44,6 +45,23 @@ void run_soft_nms_once(int threads, int64_t size) {
       crew, boxes.data(), scores.data(), 1, size, {0.3, 0.05, 0.5, false}, threads, output.data());
 }
 
+void run_psroi_once(int64_t ratio) {
+  const int64_t sizes[] = {12, 13, 6, 7}, strides[] = {4, 8};
+  const int64_t memory_strides[] = {18 * 156, 156, 13, 1, 18 * 42, 42, 7, 1};
+  const Pooling asked{2, 1, 6, 2, 3, 3, ratio, 0, 0, 1, 20.0, sizes, strides, memory_strides};
+  const auto boxes = draw_boxes(6, 40);
+  std::vector<float> fine(18 * 156), coarse(18 * 42), output(6 * 18);
+  std::vector<int32_t> argmax(6 * 18);
+  for (auto* map : {&fine, &coarse})
+    for (auto& value : *map) value = draw(1);
+  float* maps[] = {fine.data(), coarse.data()};
+  ThreadCrew crew;
+  const auto forward = ratio == 2 ? run_forward<2, float> : run_forward<0, float>;
+  const auto backward = ratio == 2 ? run_backward<2, float> : run_backward<0, float>;
+  forward(crew, asked, 64, maps, boxes.data(), output.data(), argmax.data());
+  backward(crew, asked, 64, maps, boxes.data(), output.data(), argmax.data());
+}
+
 // A ballot in the place of a barrier: orders threads, but not what they have written.
 void race() {
   ThreadCrew crew;
@@ -72,5 +90,6 @@ int main(int count, char**) {
     run_soft_nms_once(kWarp, size);
     run_soft_nms_once(2 * kWarp, size);
   }
+  for (const int64_t ratio : {0, 2, 3}) run_psroi_once(ratio);
   std::puts("no race");
 }

@@ -1,0 +1,74 @@
+// Launches of the kernels of psroi_align_multilevel on emulated threads.
+#pragma once
+
+#include "../../../csrc/psroi_align_multilevel/kernel.h"
+#include "team.h"
+
+namespace harness::emulation {
+
+// As the tests hand it over.
+struct Pooling {
+  int64_t levels, images, image_boxes, output_channels, pooled_height, pooled_width;
+  int64_t sampling_ratio, inclusive, mean, tabled;
+  double finest_scale;
+  const int64_t *sizes, *strides, *memory_strides;  // 2, 1 and 4 a level
+
+  template <typename T>
+  psroi::Launch<T> launch() const {
+    psroi::Pyramid<T> pyramid{{}, levels, image_boxes, inclusive != 0};
+    const int64_t channels = output_channels * pooled_height * pooled_width;
+    for (int64_t k = 0; k < levels; ++k) {
+      const psroi::Shape shape{
+          images, channels, sizes[2 * k], sizes[2 * k + 1], output_channels, pooled_height,
+          pooled_width, sampling_ratio, mean != 0};
+      pyramid.levels[k] = psroi::make_level<T>(shape, k, strides[k], finest_scale);
+    }
+    return {pyramid, tabled && sampling_ratio > 0};
+  }
+
+  template <typename T>
+  psroi::Maps<T> maps(T* const* data) const {
+    psroi::Maps<T> result{};
+    for (int64_t k = 0; k < levels; ++k) {
+      result.data[k] = data[k];
+      for (int i = 0; i < 4; ++i) result.strides[k][i] = memory_strides[4 * k + i];
+    }
+    return result;
+  }
+};
+
+// Calls f(block, launch, n, table) for each box.
+template <typename T, typename F>
+void run_blocks(Crew& crew, const Pooling& asked, int threads, const F& f) {
+  const auto launch = asked.launch<T>();
+  std::vector<psroi::Read<T>> table(psroi::table_size(launch.pyramid.shape()));
+  for (int64_t n = 0; n < asked.images * asked.image_boxes; ++n) {
+    crew.run(threads, [&](int rank) {
+      f(Block{&crew, rank, threads}, launch, static_cast<uint32_t>(n), table.data());
+    });
+  }
+}
+
+template <int kRatio, typename T>
+void run_forward(
+    Crew& crew, const Pooling& asked, int threads, const T* const* maps, const T* boxes, T* output,
+    int32_t* argmax) {
+  const auto views = asked.maps<const T>(maps);
+  run_blocks<T>(crew, asked, threads, [&](const auto& block, const auto& launch, auto n, auto table) {
+    psroi::pool_box<kRatio>(
+        block, launch, views, boxes, n, table, output, asked.mean ? nullptr : argmax);
+  });
+}
+
+template <int kRatio, typename T>
+void run_backward(
+    Crew& crew, const Pooling& asked, int threads, T* const* maps, const T* boxes,
+    const T* gradients, const int32_t* argmax) {
+  const auto views = asked.maps<T>(maps);
+  run_blocks<T>(crew, asked, threads, [&](const auto& block, const auto& launch, auto n, auto table) {
+    psroi::scatter_box<kRatio>(
+        block, launch, views, gradients, boxes, n, asked.mean ? nullptr : argmax, table);
+  });
+}
+
+}  // namespace harness::emulation
