@@ -27,7 +27,7 @@ def build_fake(detector: Detector, mode: str) -> Runner:
         raise ZeroDivisionError("no half")
     if mode == "compiled":
         return replace(runner, mode=mode, detect_pixels=elsewhere(runner.detect_pixels))
-    return replace(runner, mode=mode, conditions={"graph_breaks": 0} if mode != "eager" else {})
+    return replace(runner, mode=mode, about=lambda: {"graph_breaks": 0} if mode != "eager" else {})
 
 
 def elsewhere(detect: Callable[..., Detections]) -> Callable[..., Detections]:
