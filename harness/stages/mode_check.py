@@ -123,7 +123,7 @@ def _find_problem(tolerance: Tolerance, agreement: float, ap: float, ap_eager: f
     """Which limits are passed, with both figures; "" where none is."""
     problems = []
     if agreement < tolerance.agreement:
-        problems.append(f"agreement {agreement:.3f} where {tolerance.agreement:g} is asked for")
+        problems.append(f"agreement {agreement:.4f} where {tolerance.agreement:g} is asked for")
     # an eager AP of 0 says nothing, NaN neither
     if ap_eager > 0 and not ap_eager - ap <= tolerance.ap_drop:
         allowed = f"{100 * tolerance.ap_drop:g} lower at most"

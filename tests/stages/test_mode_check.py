@@ -95,7 +95,7 @@ def test_a_moved_box_fails_with_both_figures(data, precision):
     with pytest.raises(CellError) as caught:
         check(data, moved(6), precision)
     least = {"float32": "0.99", "bfloat16": "0.9"}[precision]
-    assert f"agreement 0.000 where {least} is asked for" in str(caught.value)
+    assert f"agreement 0.0000 where {least} is asked for" in str(caught.value)
     assert "where eager has 100.00" in str(caught.value)
     assert "on 4 images" in str(caught.value)
 
@@ -145,7 +145,7 @@ def test_of_random_weights_what_differs_is_a_doubt_and_no_failure(data):
     assert (agreement.value, ap.conditions["ap_eager"]) == (0.0, 1.0)
     for number in (agreement, ap):
         [warning] = number.warnings
-        assert "agreement 0.000 where 0.99 is asked for" in warning
+        assert "agreement 0.0000 where 0.99 is asked for" in warning
         assert "with random weights" in warning
     same, _ = check_mode(runner(), runner(), untrained, batch_size=2)
     assert same.warnings == ()
