@@ -127,10 +127,11 @@ class StageRunner:
             settings,
             lambda done, total: advance(done, total, "runs"),
             mode=mode,
-            check=None if mode == USUAL_MODE else self._check_data(settings.check_images),
+            check=None if mode == USUAL_MODE else self._check_data(bool(weighted.weights)),
         )
 
-    def _check_data(self, count: int) -> CheckData:
+    def _check_data(self, trained: bool) -> CheckData:
+        count = self.plan.suite.latency.check_images
         annotations = read_annotations(self.plan.source.split("val").annotations)
         chosen = [m.part for m in self.plan.meters if m.writes_ap]
         return CheckData(
@@ -139,6 +140,7 @@ class StageRunner:
             category_ids=annotations.category_ids,
             annotations=annotations.path,
             meters=[part.declaration.load()(**part.params) for part in chosen],
+            trained=trained,
         )
 
     def _meters(self, stage: Stage) -> list[Any]:

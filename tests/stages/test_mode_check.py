@@ -1,6 +1,7 @@
 """The check of a mode before it is timed, on runners that find what they are told to."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -94,7 +95,7 @@ def test_a_moved_box_fails_with_both_figures(data, precision):
     with pytest.raises(CellError) as caught:
         check(data, moved(6), precision)
     least = {"float32": "0.99", "bfloat16": "0.9"}[precision]
-    assert f"agreement 0.000 where {least} is asked for" in str(caught.value)
+    assert f"agreement 0.0000 where {least} is asked for" in str(caught.value)
     assert "where eager has 100.00" in str(caught.value)
     assert "on 4 images" in str(caught.value)
 
@@ -136,6 +137,18 @@ def test_what_is_not_finite_is_told_of_the_side_that_finds_it(data):
         check_mode(runner(broken), runner(), data, batch_size=2)
     with pytest.raises(CellError, match="detections of eager are not finite"):
         check_mode(runner(), runner(broken), data, batch_size=2)
+
+
+def test_of_random_weights_what_differs_is_a_doubt_and_no_failure(data):
+    untrained = replace(data, trained=False)
+    agreement, ap = check_mode(runner(moved(6)), runner(), untrained, batch_size=2)
+    assert (agreement.value, ap.conditions["ap_eager"]) == (0.0, 1.0)
+    for number in (agreement, ap):
+        [warning] = number.warnings
+        assert "agreement 0.0000 where 0.99 is asked for" in warning
+        assert "with random weights" in warning
+    same, _ = check_mode(runner(), runner(), untrained, batch_size=2)
+    assert same.warnings == ()
 
 
 def test_batches_are_of_one_size_and_what_fills_the_last_is_not_counted(data):

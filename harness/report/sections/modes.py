@@ -51,7 +51,7 @@ class ModeRow:
         breaks: graph breaks of a compiler, "" where the mode has none to count.
         shown_elsewhere: whether all other tables show this mode.
         error: how its cells failed.
-        doubts: why the time must be taken with care.
+        doubts: why the time or the agreement must be taken with care.
     """
 
     mode: str
@@ -152,7 +152,7 @@ def _row(
         breaks="" if breaks is None else str(breaks),
         shown_elsewhere=any(r.kind == "measurement" and not r.scope for r in records),
         error="; ".join(errors),
-        doubts=whole.reasons if whole.is_there else (),
+        doubts=tuple(dict.fromkeys((*whole.reasons, *measured["mode_agreement"].reasons))),
     )
 
 

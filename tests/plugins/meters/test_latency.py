@@ -137,7 +137,7 @@ def test_a_runner_says_how_it_ran_and_is_what_is_timed(detector, monkeypatch):
             network=lambda inputs: called.append("network") or runner.network(inputs),
             forward=lambda inputs: called.append("forward") or runner.forward(inputs),
             detect_pixels=lambda inputs: called.append("pixels") or runner.detect_pixels(inputs),
-            conditions={"graph_breaks": 3},
+            about=lambda: {"graph_breaks": 3},
         )
 
     monkeypatch.setattr(stage_module, "build_runner", build)
