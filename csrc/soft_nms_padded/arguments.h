@@ -21,10 +21,6 @@ inline Rule make_rule(
   STD_TORCH_CHECK(
       method == "linear" || method == "gaussian",
       "soft_nms_padded: method is 'linear' or 'gaussian'");
-  // Scores then only fall, which is what the walks rely on.
-  STD_TORCH_CHECK(
-      iou_threshold >= 0 && sigma > 0,
-      "soft_nms_padded: iou_threshold is 0 or more, sigma more than 0");
   return {iou_threshold, min_score, sigma, method == "gaussian"};
 }
 

@@ -16,6 +16,8 @@ struct Rule {
 // then has no branch and vectorises.
 template <typename T, bool Gaussian>
 struct Decay {
+  static constexpr bool kGaussian = Gaussian;
+
   T iou_threshold, min_score, sigma;
 
   explicit Decay(const Rule& rule)

@@ -1,13 +1,8 @@
-// Scores only fall, so the score that a box has had bounds the one that it has: only the box with the
-// greatest bound is brought up to date with the boxes taken since. If it does not fall then, it is
-// the best there is. The multiplications are those of the definition, in its order.
-//
-// A group is one thread's, so the result does not depend on threads. A class without candidates
-// costs one pass over its scores.
-#include "../common/box_list.h"
+// A group is one thread's, so the result does not depend on threads. Only boxes with a score are looked
+// at, so a class without candidates costs one pass over its scores.
+#include "../common/columns.h"
 #include "../common/groups.h"
 #include "arguments.h"
-#include "bounds.h"
 
 #include <torch/csrc/stable/library.h>
 
@@ -18,7 +13,81 @@
 namespace harness::soft_nms {
 namespace {
 
-constexpr int64_t kFewBoxes = 256;  // waking threads costs more than these do
+constexpr int64_t kFewBoxes = 512;  // waking threads costs more than these do
+
+template <typename T>
+struct Group {
+  Columns<T> boxes;
+  std::vector<T> scores, ious;
+
+  void clear() {
+    boxes.clear();
+    scores.clear();
+  }
+
+  // The first of equals. Maxima of interleaved lanes first, since those vectorise.
+  int64_t best() const {
+    constexpr int64_t kLanes = 8;
+    const int64_t size = boxes.size(), whole = size - size % kLanes;
+    T lanes[kLanes] = {};
+    for (int64_t i = 0; i < whole; i += kLanes) {
+      for (int64_t k = 0; k < kLanes; ++k) lanes[k] = std::max(lanes[k], scores[i + k]);
+    }
+    T highest = *std::max_element(lanes, lanes + kLanes);
+    for (int64_t i = whole; i < size; ++i) highest = std::max(highest, scores[i]);
+    return std::find(scores.begin(), scores.begin() + size, highest) - scores.begin();
+  }
+
+  // Closes the gaps that dropped boxes leave; keeps the order, which decides between equals.
+  void compact() {
+    int64_t kept = 0;
+    for (int64_t i = 0; i < boxes.size(); ++i) {
+      if (!(scores[i] > T(0))) continue;
+      if (kept != i) {
+        boxes.move(i, kept);
+        scores[kept] = scores[i];
+      }
+      ++kept;
+    }
+    boxes.source.resize(kept);
+  }
+
+  // Decays all scores for the box that is taken; returns how many are left.
+  template <typename Decay>
+  int64_t lower(const Box<T>& taken, T taken_area, Decay decay) {
+    T* values = scores.data();
+    const T *left = boxes.x1.data(), *top = boxes.y1.data();
+    const T *right = boxes.x2.data(), *bottom = boxes.y2.data(), *areas = boxes.areas.data();
+    const int64_t size = boxes.size();
+    const auto iou_with = [&](int64_t i) {
+      return iou<T>(taken, taken_area, {left[i], top[i], right[i], bottom[i]}, areas[i]);
+    };
+    if constexpr (Decay::kGaussian) {  // a loop that calls exp does not vectorise
+      ious.resize(size);
+      T* overlaps = ious.data();
+      for (int64_t i = 0; i < size; ++i) overlaps[i] = iou_with(i);
+      for (int64_t i = 0; i < size; ++i) values[i] = decay(values[i], overlaps[i]);
+    } else {
+      for (int64_t i = 0; i < size; ++i) values[i] = decay(values[i], iou_with(i));
+    }
+    return std::count_if(values, values + size, [](T score) { return score > T(0); });
+  }
+
+  // Writes each box's final score; dropped boxes keep the zero that is there.
+  template <typename Decay, typename Scalar>
+  void run(const Decay& decay, Scalar* result) {
+    int64_t alive = boxes.size();
+    while (alive > 0) {
+      const int64_t taken = best();
+      result[boxes.source[taken]] = static_cast<Scalar>(scores[taken]);
+      const Box<T> box = boxes.box(taken);
+      const T box_area = boxes.areas[taken];
+      scores[taken] = T(0);
+      alive = lower(box, box_area, decay);
+      if (alive < boxes.size() - boxes.size() / 8) compact();
+    }
+  }
+};
 
 template <typename T, typename Scalar, bool Gaussian>
 struct Walk {
@@ -27,37 +96,17 @@ struct Walk {
   int64_t size;
   Decay<T, Gaussian> decay;
   Scalar* output;
-  std::vector<int64_t> sources = {};  // of the candidates: positions in the group
-  std::vector<int64_t> seen = {};     // how many of the taken boxes a candidate's bound allows for
-  Bounds<T> bounds = {};
-  BoxList<T> taken = {};
+  Group<T> group = {};
 
-  void operator()(int64_t group) {
-    sources.clear();
-    for (int64_t i = group * size; i < (group + 1) * size; ++i)
-      if (static_cast<T>(scores[i]) > T(0)) sources.push_back(i - group * size);
-    const auto count = static_cast<int64_t>(sources.size());
-    seen.assign(count, 0);
-    taken.clear();
-    bounds.assign(
-        count, [&](int64_t i) { return static_cast<T>(scores[group * size + sources[i]]); });
-    for (int64_t i; (i = bounds.find_greatest()) >= 0;) visit(group, i);
-  }
-
-  void visit(int64_t group, int64_t i) {
-    const auto box = corners.template load<T>(group, sources[i]);
-    T score = bounds[i];
-    const auto lower = [&](const Overlap<T>& overlap) {
-      score = decay(score, overlap.iou());
-      return !(score > T(0));
-    };
-    const bool dropped = taken.find_overlap(box, decay.iou_threshold, seen[i], lower);
-    seen[i] = taken.size();
-    if (!dropped && score < bounds[i]) return bounds.lower(i, score);
-    bounds.lower(i, T(0));
-    if (dropped) return;
-    output[group * size + sources[i]] = static_cast<Scalar>(score);
-    taken.push(box);
+  void operator()(int64_t index) {
+    group.clear();
+    for (int64_t i = 0; i < size; ++i) {
+      const T score = static_cast<T>(scores[index * size + i]);
+      if (!(score > T(0))) continue;
+      group.boxes.push(corners.template load<T>(index, i), i);
+      group.scores.push_back(score);
+    }
+    group.run(decay, output + index * size);
   }
 };
 

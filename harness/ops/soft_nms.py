@@ -35,8 +35,7 @@ def soft_nms_padded(
         (G, N) final scores, 0 for dropped boxes and padding. No gradient.
 
     Raises:
-        ValueError: Shapes or dtypes that do not fit, an unknown method, a negative threshold, or a
-            sigma that is not positive.
+        ValueError: Shapes or dtypes that do not fit, or an unknown method.
     """
     if boxes.ndim != 3 or boxes.shape[2] != 4 or scores.shape != boxes.shape[:2]:
         shapes = f"{tuple(boxes.shape)} and {tuple(scores.shape)}"
@@ -45,8 +44,6 @@ def soft_nms_padded(
         raise ValueError(f"boxes and scores differ in dtype: {boxes.dtype} and {scores.dtype}")
     if method not in ("linear", "gaussian"):
         raise ValueError(f"method is 'linear' or 'gaussian', not {method!r}")
-    if not (iou_threshold >= 0 and sigma > 0):
-        raise ValueError(f"no rule: iou_threshold {iou_threshold}, sigma {sigma}")
     final: Tensor = torch.ops.harness.soft_nms_padded(
         boxes.detach(), scores.detach(), iou_threshold, min_score, method, sigma
     )
