@@ -33,10 +33,15 @@ from harness_plugins.tinydet.sampling import Samples, select_samples
 
 @dataclass(frozen=True)
 class RpnOutputs:
-    """One (B, A, H, W) of logits and one (B, 4A, H, W) of deltas a level."""
+    """One (B, A, H, W) of logits and one (B, 4A, H, W) of deltas a level.
+
+    Attributes:
+        hidden: the maps that both are made from, (B, C, H, W) a level.
+    """
 
     logits: tuple[Tensor, ...]
     deltas: tuple[Tensor, ...]
+    hidden: tuple[Tensor, ...]
 
     def flat_logits(self) -> list[Tensor]:
         """A level: (B, H * W * A), in the order of the anchors."""
@@ -98,7 +103,9 @@ class TinyRpn(nn.Module):
         self._check_sizes(features)
         hidden = [F.relu(self.rpn_conv(x), inplace=True) for x in features]
         return RpnOutputs(
-            tuple(self.rpn_cls(x) for x in hidden), tuple(self.rpn_reg(x) for x in hidden)
+            tuple(self.rpn_cls(x) for x in hidden),
+            tuple(self.rpn_reg(x) for x in hidden),
+            tuple(hidden),
         )
 
     @property
@@ -139,15 +146,27 @@ class TinyRpn(nn.Module):
         """`loss_rpn_cls` and `loss_rpn_bbox`, over the sampled anchors of the batch."""
         matched = self._match(targets := pad_to_one(targets))
         samples = self._sample(matched)
-        logits = torch.cat(outputs.flat_logits(), 1).gather(1, samples.indices)
-        corners = samples.indices[..., None].expand(-1, -1, 4)
-        deltas = outputs.flat_deltas().gather(1, corners)
+        logits, deltas = self._predict_at(outputs.hidden, samples.indices)
         truths = matched_rows(targets.boxes, matched.gather(1, samples.indices))
         wanted = encode_boxes(truths, self.anchors[samples.indices])
         total = samples.positive.sum(1).clamp(min=1) + samples.negative.sum(1).clamp(min=1)
         objectness = objectness_sum(logits, samples.positive, samples.valid)
         boxes = smooth_l1_sum(deltas, wanted, samples.positive, self.params.beta)
         return {"loss_rpn_cls": objectness / total.sum(), "loss_rpn_bbox": boxes / total.sum()}
+
+    def _predict_at(self, hidden: Sequence[Tensor], indices: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits (B, S) and deltas (B, S, 4) of some anchors, worked out anew.
+
+        Losses ask for a few hundred of tens of thousands: the gradient of the two last layers is
+        then a product over those rows, where the dense maps would have one that is almost all zero.
+        """
+        per_cell = len(self.params.ratios)
+        rows = _rows_at(hidden, indices // per_cell)
+        chosen = (indices % per_cell)[..., None]
+        logits = F.linear(rows, self.rpn_cls.weight.flatten(1), self.rpn_cls.bias)
+        deltas = F.linear(rows, self.rpn_reg.weight.flatten(1), self.rpn_reg.bias)
+        of_anchor = (chosen * 4 + torch.arange(4, device=indices.device)).expand(-1, -1, 4)
+        return logits.gather(2, chosen)[..., 0], deltas.gather(2, of_anchor)
 
     def _check_sizes(self, features: list[Tensor]) -> None:
         per_cell = len(self.params.ratios)
@@ -199,6 +218,19 @@ class TinyRpn(nn.Module):
         keys = torch.rand(matched.shape, device=matched.device)
         limit, fraction = self.params.samples, self.params.positive_fraction
         return select_samples(matched >= 0, matched == NEGATIVE, keys, limit, fraction)
+
+
+def _rows_at(maps: Sequence[Tensor], cells: Tensor) -> Tensor:
+    """Of maps (B, C, H, W) the columns (B, S, C) at cells counted over all maps, row by row."""
+    found, first = maps[0].new_zeros(()), 0
+    for x in maps:
+        rows = x.permute(0, 2, 3, 1).flatten(1, 2)
+        own = cells - first
+        inside = ((own >= 0) & (own < rows.shape[1]))[..., None]
+        at = own.clamp(0, rows.shape[1] - 1)[..., None].expand(-1, -1, rows.shape[2])
+        found = torch.where(inside, rows.gather(1, at), found)
+        first += rows.shape[1]
+    return found
 
 
 def _take_rows(rows: Tensor, indices: Tensor) -> Tensor:

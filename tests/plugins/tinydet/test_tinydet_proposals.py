@@ -28,7 +28,7 @@ def random_outputs(seed: int, shared: bool = False) -> RpnOutputs:
         values = order / 384 - 2 if shared else (order + 1 / stride) / 384 - 2
         logits.append(values.view(2, 3, cells, cells).float())
         deltas.append(torch.randn((2, 12, cells, cells), generator=generator) * 0.2)
-    return RpnOutputs(tuple(logits), tuple(deltas))
+    return RpnOutputs(tuple(logits), tuple(deltas), ())
 
 
 def propose_by_hand(rpn: TinyRpn, outputs: RpnOutputs, image: int) -> tuple[Tensor, Tensor]:
