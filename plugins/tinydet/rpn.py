@@ -227,17 +227,16 @@ def _rows_at(maps: Sequence[Tensor], cells: Tensor) -> Tensor:
         rows = x.permute(0, 2, 3, 1).flatten(1, 2)
         own = cells - first
         inside = ((own >= 0) & (own < rows.shape[1]))[..., None]
-        at = own.clamp(0, rows.shape[1] - 1)[..., None].expand(-1, -1, rows.shape[2])
-        found = torch.where(inside, rows.gather(1, at), found)
+        found = torch.where(inside, _take_rows(rows, own.clamp(0, rows.shape[1] - 1)), found)
         first += rows.shape[1]
     return found
 
 
 def _take_rows(rows: Tensor, indices: Tensor) -> Tensor:
-    """(B, N, 4) and (B, K) -> (B, K, 4), whole rows at a time: gather takes number by number."""
+    """(B, N, C) and (B, K) -> (B, K, C), whole rows at a time: gather takes number by number."""
     first = torch.arange(len(rows), device=rows.device)[:, None] * rows.shape[1]
     taken = rows.flatten(0, 1).index_select(0, (indices + first).flatten())
-    return taken.view(*indices.shape, 4)
+    return taken.view(*indices.shape, rows.shape[2])
 
 
 def tiny_rpn(

@@ -71,7 +71,8 @@ def test_channels_last_outputs_give_the_same() -> None:
         *(
             tuple(x.to(memory_format=torch.channels_last) for x in maps)
             for maps in (outputs.logits, outputs.deltas)
-        )
+        ),
+        hidden=(),
     )
     wanted, found = rpn.propose(outputs), rpn.propose(moved)
     assert torch.equal(found.boxes, wanted.boxes)
