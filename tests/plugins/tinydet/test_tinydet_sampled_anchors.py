@@ -37,7 +37,7 @@ def draw_anchors(rpn: TinyRpn) -> Tensor:
 def gradients(rpn: TinyRpn, maps: list[Tensor], logits: Tensor, deltas: Tensor) -> list[Tensor]:
     weights = torch.linspace(0.1, 1, logits.numel()).view_as(logits)
     total = (logits * weights).sum() + (deltas.square() * weights[..., None]).sum()
-    return list(torch.autograd.grad(total, [*maps, *rpn.parameters()]))
+    return list(torch.autograd.grad(total, [*maps, *rpn.parameters()], retain_graph=True))
 
 
 def test_sampled_anchors_equal_the_dense_maps() -> None:
