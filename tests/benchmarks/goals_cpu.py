@@ -6,7 +6,7 @@ from statistics import median
 
 import torch
 from in_turn import Goal, at_least, at_most, time_in_turn
-from rivals import build, draw_photos, make_step, pool_with_torchvision, proposals
+from subjects import build, draw_photos, make_step, pool_with_torchvision, proposals
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from goals_cpu import FINEST, OP_ROUNDS, STRIDES, TRAINING_ROUNDS
 from in_turn import Goal, at_least, event_seconds, time_in_turn
-from rivals import build, draw_photos, make_step, pool_with_torchvision, proposals
+from subjects import build, draw_photos, make_step, pool_with_torchvision, proposals
 from torch import Tensor
 
 from harness.modes import Runner, build_runner
