@@ -12,7 +12,7 @@ from harness.errors import UserError
 from harness.model.detector import Detector
 from harness.modes.capturing import Captured
 from harness.modes.compiling import Compiled
-from harness.modes.folding import fold_norms
+from harness.modes.folding import fold_norms, fuse_parts
 from harness.modes.precision import half_dtype, halve_weights, in_precision
 from harness.modes.runner import Runner
 
@@ -93,6 +93,7 @@ def _fuse(detector: Detector) -> int:
     grey = torch.full((3, 320, 320), 127, dtype=torch.uint8)
     inputs = detector.prepare(collate_images([detector.resize(grey)]))
     folded = fold_norms(detector, lambda: detector.network(inputs))
+    fuse_parts(detector)
     detector.to(memory_format=torch.channels_last)
     return folded
 

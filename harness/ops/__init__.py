@@ -4,14 +4,24 @@ from harness.ops.library import Status, implementation, status
 from harness.ops.nms import nms_padded
 from harness.ops.psroi import psroi_align
 from harness.ops.psroi_multilevel import psroi_align_multilevel
+from harness.ops.separable import (
+    SeparableWeights,
+    map_of_rows,
+    pack_separable,
+    separable_conv,
+)
 from harness.ops.soft_nms import soft_nms_padded
 
 __all__ = [
+    "SeparableWeights",
     "Status",
     "implementation",
+    "map_of_rows",
     "nms_padded",
+    "pack_separable",
     "psroi_align",
     "psroi_align_multilevel",
+    "separable_conv",
     "soft_nms_padded",
     "status",
 ]

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from harness.errors import UserError
 from harness.model.features import FeatureSpec
 from harness_plugins.tinydet.joints import describe_specs, require_groups, require_pyramid
+from harness_plugins.tinydet.separable import FusedSeparable, separable_conv, widen
 
 
 class Lateral(nn.Module):
@@ -50,6 +51,7 @@ class TinyFpn(nn.Module):
         groups = _check_groups(groups, in_features, channels)
         self.lateral_convs = nn.ModuleList(Lateral(f.channels, channels) for f in in_features)
         self.fpn_convs = nn.ModuleList(separable_conv(channels, g) for g in groups)
+        self.fused: FusedSeparable | None = None
         self.out_features = tuple(
             FeatureSpec(f"p{f.stride.bit_length() - 1}", channels, f.stride) for f in in_features
         )
@@ -62,15 +64,19 @@ class TinyFpn(nn.Module):
         for i in range(len(laterals) - 1, 0, -1):
             size = laterals[i - 1].shape[-2:]
             laterals[i - 1] = laterals[i - 1] + F.interpolate(laterals[i], size, mode="nearest")
+        if self.fused is not None:
+            return self.fused(laterals)
         return [conv(x) for conv, x in zip(self.fpn_convs, laterals, strict=True)]
 
+    def fuse_for_inference(self) -> None:
+        """All levels' separable convolutions in one launch.
 
-def separable_conv(channels: int, groups: int) -> nn.Sequential:
-    """Depthwise 3x3, then a grouped 1x1, both with bias."""
-    return nn.Sequential(
-        nn.Conv2d(channels, channels, 3, padding=1, groups=channels),
-        nn.Conv2d(channels, channels, 1, groups=groups),
-    )
+        Laterals get a multiple of 8 channels, which 16-bit kernels take as they are; the added
+        ones are never read.
+        """
+        self.fused = FusedSeparable([(conv[0], conv[1]) for conv in self.fpn_convs])
+        for lateral in self.lateral_convs:
+            lateral.conv = widen(lateral.conv, self.fused.padded)
 
 
 def _check_groups(

@@ -18,7 +18,6 @@ from harness.model.types import AnchorLevel, Proposals
 from harness.ops import nms_padded
 from harness_plugins.tinydet.anchors import anchors_inside, base_anchors, grid_anchors
 from harness_plugins.tinydet.boxes import clip_boxes, decode_boxes, encode_boxes, pairwise_ious
-from harness_plugins.tinydet.fpn import separable_conv
 from harness_plugins.tinydet.joints import (
     describe_specs,
     require_groups,
@@ -29,6 +28,12 @@ from harness_plugins.tinydet.losses import objectness_sum, smooth_l1_sum
 from harness_plugins.tinydet.matching import NEGATIVE, match_boxes, matched_rows, pad_to_one
 from harness_plugins.tinydet.params import TinyRpnParams
 from harness_plugins.tinydet.sampling import Samples, select_samples
+from harness_plugins.tinydet.separable import (
+    FusedSeparable,
+    join_outputs,
+    separable_conv,
+    split_rows,
+)
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,7 @@ class RpnOutputs:
     """One (B, A, H, W) of logits and one (B, 4A, H, W) of deltas a level.
 
     Attributes:
-        hidden: the maps that both are made from, (B, C, H, W) a level.
+        hidden: the maps that both are made from, (B, C, H, W) a level; none of fused inference.
     """
 
     logits: tuple[Tensor, ...]
@@ -84,6 +89,7 @@ class TinyRpn(nn.Module):
         for conv in (m for m in self.modules() if isinstance(m, nn.Conv2d)):
             nn.init.normal_(conv.weight, std=0.01)
             nn.init.zeros_(conv.bias)
+        self.fused: FusedSeparable | None = None
         levels = [
             grid_anchors(
                 (image_size[0] // f.stride, image_size[1] // f.stride),
@@ -101,12 +107,27 @@ class TinyRpn(nn.Module):
 
     def forward(self, features: list[Tensor]) -> RpnOutputs:
         self._check_sizes(features)
+        if self.fused is not None:
+            return self._forward_fused(self.fused, features)
         hidden = [F.relu(self.rpn_conv(x), inplace=True) for x in features]
         return RpnOutputs(
             tuple(self.rpn_cls(x) for x in hidden),
             tuple(self.rpn_reg(x) for x in hidden),
             tuple(hidden),
         )
+
+    def fuse_for_inference(self) -> None:
+        """One launch for all levels' hidden maps, one product for all outputs."""
+        layers = (self.rpn_conv[0], self.rpn_conv[1])
+        self.fused = FusedSeparable([layers] * len(self.level_sizes), relu=True)
+        self.fused_outputs = join_outputs([self.rpn_cls, self.rpn_reg], self.fused.padded)
+
+    def _forward_fused(self, fused: FusedSeparable, features: list[Tensor]) -> RpnOutputs:
+        found = self.fused_outputs(fused.rows(features))
+        per_cell = self.rpn_cls.out_channels
+        logits = split_rows(found[..., :per_cell], features)
+        deltas = split_rows(found[..., per_cell : 5 * per_cell], features)
+        return RpnOutputs(tuple(logits), tuple(deltas), ())
 
     @property
     def positive_iou(self) -> float:

@@ -1,0 +1,46 @@
+// One launch for all maps and images; kernel.h holds what a block does.
+#include "../common/cuda.h"
+#include "arguments.h"
+#include "kernel.h"
+
+#include <torch/csrc/stable/library.h>
+
+namespace harness::separable {
+namespace {
+
+template <typename Scalar, typename T>
+__global__ void __launch_bounds__(kThreads)
+    convolve(const __grid_constant__ Job<Scalar, T> job, Scalar* output) {
+  extern __shared__ __align__(16) unsigned char shared[];
+  convolve_tile(Block(), job, static_cast<int64_t>(blockIdx.x), reinterpret_cast<T*>(shared), output);
+}
+
+Tensor separable_conv_cuda(
+    std::vector<Tensor> maps, Weights depthwise, Weights depthwise_bias, Weights pointwise,
+    Weights pointwise_bias, int64_t out_channels, bool relu) {
+  check_counts(maps, depthwise, depthwise_bias, pointwise, pointwise_bias, out_channels);
+  const torch::stable::accelerator::DeviceGuard guard(maps[0].get_device_index());
+  const cudaStream_t stream = current_stream(maps[0].get_device_index());
+  Tensor rows = make_rows(maps, out_channels);
+  dispatch_floating(maps[0].scalar_type(), [&](auto type) {
+    using Scalar = typename decltype(type)::type;
+    using T = accumulate_t<Scalar>;
+    const auto job = make_job<Scalar>(
+        maps, depthwise, depthwise_bias, pointwise, pointwise_bias, out_channels, relu);
+    const int64_t bytes = shared_bytes<T>(job.channels);
+    STD_TORCH_CHECK(bytes <= 48 * 1024, "separable_conv: too many channels for shared memory");
+    const int64_t blocks = job.images * job.tiles();
+    if (blocks == 0) return;
+    convolve<Scalar, T>
+        <<<static_cast<unsigned>(blocks), kThreads, bytes, stream>>>(job, write<Scalar>(rows));
+  });
+  STD_CUDA_KERNEL_LAUNCH_CHECK();
+  return rows;
+}
+
+}  // namespace
+}  // namespace harness::separable
+
+STABLE_TORCH_LIBRARY_IMPL(harness, CUDA, m) {
+  m.impl("separable_conv", TORCH_BOX(&harness::separable::separable_conv_cuda));
+}
