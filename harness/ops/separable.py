@@ -99,7 +99,8 @@ def separable_conv(
 
     Returns:
         (B, cells of all maps, out_channels) in the dtype of the maps: their cells one map after
-        the other, row by row. `map_of_rows` turns a map's rows back.
+        the other, row by row. `map_of_rows` turns a map's rows back. A number that is not finite
+        may reach the channels of its whole block.
 
     Raises:
         ValueError: numbers of maps, channels or images that do not fit.
@@ -131,7 +132,8 @@ def separable_conv(
 def map_of_rows(rows: Tensor, first: int, size: tuple[int, int]) -> Tensor:
     """The map (B, C, H, W) whose rows (B, cells, C) begin at `first`: a view."""
     height, width = size
-    return rows[:, first : first + height * width].unflatten(1, (height, width)).permute(0, 3, 1, 2)
+    own = rows[:, first : first + height * width]
+    return own.view(len(rows), height, width, rows.shape[2]).permute(0, 3, 1, 2)
 
 
 def _channels_side_by_side(x: Tensor) -> Tensor:
