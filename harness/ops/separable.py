@@ -78,7 +78,10 @@ def _pack_blocks(weight: Tensor, groups: int) -> Tensor:
     width, count = together * side, -(-groups // together)
     products = weight.view(groups, side, side).transpose(1, 2)
     firsts = [min(b * together, groups - together) for b in range(count)]
-    blocks = [torch.block_diag(*products[first : first + together]) for first in firsts]
+    blocks = [
+        torch.block_diag(*products[first : first + together])  # type: ignore[no-untyped-call]
+        for first in firsts
+    ]
     return torch.stack(blocks).view(count, width, width).contiguous()
 
 

@@ -138,5 +138,6 @@ def test_what_does_not_fit_is_refused():
         separable_conv([x], [w], 9)
     if status().compiled:
         half = [t.half() for t in vars(w).values()]
+        laid_out = x.contiguous(memory_format=torch.channels_last)
         with pytest.raises(RuntimeError, match="float32"):
-            torch.ops.harness.separable_conv([x], *([t] for t in half), 10, False)
+            torch.ops.harness.separable_conv([laid_out], *([t] for t in half), 10, False)
