@@ -4,6 +4,8 @@ from harness.ops.library import Status, implementation, status
 from harness.ops.nms import nms_padded
 from harness.ops.psroi import psroi_align
 from harness.ops.psroi_multilevel import psroi_align_multilevel
+from harness.ops.select_anchors import select_anchors
+from harness.ops.select_boxes import select_boxes
 from harness.ops.soft_nms import soft_nms_padded
 
 __all__ = [
@@ -12,6 +14,8 @@ __all__ = [
     "nms_padded",
     "psroi_align",
     "psroi_align_multilevel",
+    "select_anchors",
+    "select_boxes",
     "soft_nms_padded",
     "status",
 ]

@@ -64,5 +64,5 @@ HARNESS_EMULATE(float, float)
 HARNESS_EMULATE(double, double)
 
 extern "C" uint32_t divide(uint32_t number, int64_t divisor, int64_t largest) {
-  return harness::psroi::Divider(divisor, largest)(number);
+  return harness::Divider(divisor, largest)(number);
 }
