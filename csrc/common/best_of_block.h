@@ -96,7 +96,10 @@ class BestOfBlock {
       if (bin.count == 0) return 1;  // there are fewer than are asked for
       limit -= bin.above;
       prefix = prefix << kDigitBits | bin.value;
-      if (bin.count == limit) return prefix << shift;  // the whole bin is chosen
+      if (bin.count == limit) {  // the whole bin is chosen; in the lowest lies also what is no entry
+        const uint64_t bound = prefix << shift;
+        return bound ? bound : 1;
+      }
     }
   }
 

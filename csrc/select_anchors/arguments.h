@@ -83,7 +83,9 @@ struct Arguments {
   template <typename Scalar>
   static Maps<Scalar> make_maps(const Tensor& scores, const Tensor& boxes, uint32_t first) {
     const int64_t size = level_size(scores);
-    Maps<Scalar> maps{read<Scalar>(scores), read<Scalar>(boxes)};
+    Maps<Scalar> maps{};
+    maps.logits = read<Scalar>(scores);
+    maps.deltas = read<Scalar>(boxes);
     for (int i = 0; i < 4; ++i) {
       maps.logit_strides[i] = scores.stride(i);
       maps.delta_strides[i] = boxes.stride(i);

@@ -57,7 +57,9 @@ struct Arguments {
   Request<Scalar> make_request() const {
     STD_TORCH_CHECK(
         candidates() < std::numeric_limits<int32_t>::max(), "select_boxes: too many boxes");
-    Request<Scalar> request{read<Scalar>(boxes), read<Scalar>(scores)};
+    Request<Scalar> request{};
+    request.boxes = read<Scalar>(boxes);
+    request.scores = read<Scalar>(scores);
     for (int i = 0; i < 4; ++i) request.box_strides[i] = boxes.stride(i);
     for (int i = 0; i < 3; ++i) request.score_strides[i] = scores.stride(i);
     request.kept = kept ? read<int64_t>(*kept) : nullptr;

@@ -110,8 +110,8 @@ def select_anchors_reference(
         flat = level.permute(0, 2, 3, 1).flatten(1).float()
         ranked = torch.where(flat.isnan(), -torch.inf, flat)
         # NaN behind what is -inf itself
-        order = flat.isnan().long().sort(1, stable=True).indices
-        best, place = ranked.gather(1, order).sort(1, descending=True, stable=True)
+        order = flat.isnan().long().sort(dim=1, stable=True).indices
+        best, place = ranked.gather(1, order).sort(dim=1, descending=True, stable=True)
         order, best = order.gather(1, place)[:, :rows], best[:, :rows]
         found = (~flat.isnan()).sum(1).clamp(max=rows)
         there = torch.arange(order.shape[1], device=flat.device) < found[:, None]

@@ -79,7 +79,7 @@ def select_boxes_reference(
     # also what an infinity below the threshold, or NaN, is not
     candidate = (values > score_threshold).flatten(1)
     values = torch.where(candidate, values.flatten(1), -torch.inf)
-    ranked, order = values.sort(1, descending=True, stable=True)
+    ranked, order = values.sort(dim=1, descending=True, stable=True)
     ranked, order = ranked[:, :limit], order[:, :limit]
     found = candidate.sum(1).clamp(max=limit)
     there = torch.arange(order.shape[1], device=scores.device) < found[:, None]
