@@ -1,4 +1,4 @@
-"""Boxes as deltas from anchors (R-CNN's coding, https://arxiv.org/abs/1506.01497, section 3.1.2)."""
+"""Boxes as deltas from anchors: https://arxiv.org/abs/1506.01497, section 3.1.2."""
 
 import torch
 from torch import Tensor

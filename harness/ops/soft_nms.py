@@ -44,7 +44,9 @@ def soft_nms_padded(
         ValueError: Shapes or dtypes that do not fit, or an unknown method.
     """
     if boxes.ndim != 3 or boxes.shape[2] != 4 or scores.ndim != 3:
-        raise ValueError(f"boxes must be (B, N, 4) and scores (B, C, N), not {_shapes(boxes, scores)}")
+        raise ValueError(
+            f"boxes must be (B, N, 4) and scores (B, C, N), not {_shapes(boxes, scores)}"
+        )
     if scores.shape[::2] != boxes.shape[:2]:
         raise ValueError(f"boxes (B, N, 4) and scores (B, C, N) differ: {_shapes(boxes, scores)}")
     if boxes.dtype != scores.dtype:

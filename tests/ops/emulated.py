@@ -129,7 +129,10 @@ def select_anchors(
     arrays = [(ctypes.c_int64 * len(numbers))(*numbers) for numbers in lists]
     numbers = (levels, images, limit, rows, height, width, far, keeps_keys)
     asked = AnchorSelection(*numbers, max_log_ratio, inside, *arrays)
-    boxes, scores = torch.full((images, levels, rows, 4), -7.0), torch.full((images, levels, rows), -7.0)
+    boxes, scores = (
+        torch.full((images, levels, rows, 4), -7.0),
+        torch.full((images, levels, rows), -7.0),
+    )
     counts = torch.full((images, levels), -7)
     arguments = (asked, pointers(logits), pointers(deltas), anchors, boxes, scores, counts)
     call("select_anchors", torch.float32, seed, threads, *arguments)

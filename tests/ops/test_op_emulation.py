@@ -159,7 +159,16 @@ def test_select_anchors(data):
         deltas.append(shifts.to(memory_format=data.draw(layouts)))
     anchors = random_boxes(0, 1, sum(x[0].numel() for x in logits))[0]
     limit = data.draw(st.one_of(st.integers(0, 10), st.sampled_from([32, 64, 100, 1000])))
-    arguments = (logits, deltas, anchors, limit, 1.5, 40, 50, data.draw(st.sampled_from([0.0, 1.0])))
+    arguments = (
+        logits,
+        deltas,
+        anchors,
+        limit,
+        1.5,
+        40,
+        50,
+        data.draw(st.sampled_from([0.0, 1.0])),
+    )
     found = emulated.select_anchors(*arguments, **draw_memory(data))
     wanted = select_anchors_reference(*arguments)
     assert torch.equal(found[2], wanted[2])
