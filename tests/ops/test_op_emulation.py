@@ -13,7 +13,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from op_cases import random_boxes, random_features
+from op_cases import draw_scores, random_boxes, random_features
 
 from harness.ops.nms import nms_padded_reference
 from harness.ops.select_anchors import select_anchors_reference
@@ -123,15 +123,6 @@ def test_soft_nms_of_a_class_full_of_boxes(dtype, threads, size):
     arguments = (boxes, scores, None, 0.0, 0.5, 0.001, "linear", 0.5)
     found = emulated.soft_nms(*arguments, threads=threads)
     assert torch.equal(found, soft_nms_padded_reference(*arguments))
-
-
-def draw_scores(generator, shape, values):
-    """Few values, so that many are equal, or as many as there are scores; some are no numbers."""
-    scores = torch.randn(shape, generator=generator) * 3
-    scores = (scores * values).round() / values if values else scores
-    odd = torch.tensor([math.nan, math.inf, -math.inf, -math.nan, 0.0, -0.0])
-    chosen = torch.rand(shape, generator=generator) < 0.1
-    return torch.where(chosen, odd[torch.randint(6, shape, generator=generator)], scores)
 
 
 def draw_memory(data):
