@@ -32,6 +32,10 @@ struct Warp {
   __device__ T shuffle_xor(T value, int mask) const {
     return __shfl_xor_sync(0xffffffffu, value, mask);
   }
+  template <typename T>
+  __device__ T shuffle(T value, int lane) const {
+    return __shfl_sync(0xffffffffu, value, lane);
+  }
 };
 
 struct Block {
@@ -42,6 +46,9 @@ struct Block {
   template <typename T>
   __device__ void add(T* place, T value) const {
     atomicAdd(place, value);
+  }
+  __device__ uint32_t fetch_add(uint32_t* place, uint32_t value) const {
+    return atomicAdd(place, value);
   }
 };
 

@@ -8,6 +8,7 @@
 
 #include "../common/boxes.h"
 #include "../common/team.h"
+#include "present.h"
 
 #include <cstdint>
 
@@ -34,10 +35,10 @@ template <typename T, typename Scalar, typename Block>
 class Walk {
  public:
   HARNESS_DEVICE Walk(
-      const Block& block, Workspace<T>& shared, const Corners<Scalar>& corners, const bool* valid,
-      int64_t group, int64_t size, T threshold, int64_t max_output, int64_t* indices)
-      : block_(block), shared_(shared), corners_(corners), valid_(valid), group_(group),
-        size_(size), max_output_(max_output), indices_(indices), threshold_(threshold) {}
+      const Block& block, Workspace<T>& shared, const Corners<Scalar>& corners,
+      const Present& present, int64_t group, int64_t size, T threshold, int64_t max_output, int64_t* indices)
+      : block_(block), shared_(shared), corners_(corners), present_(present),
+        group_(group), size_(size), max_output_(max_output), indices_(indices), threshold_(threshold) {}
 
   // The whole block calls; returns how many boxes are kept.
   HARNESS_DEVICE int64_t run() {
@@ -62,7 +63,7 @@ class Walk {
  private:
   HARNESS_DEVICE void load(int64_t base) {
     const int64_t i = base + block_.rank();
-    next_valid_ = block_.rank() < kChunk && i < size_ && valid_[i];
+    next_valid_ = block_.rank() < kChunk && i < size_ && present_(group_, i);
     if (next_valid_) next_ = corners_.template load<T>(group_, i);
   }
 
@@ -145,7 +146,7 @@ class Walk {
   const Block& block_;
   Workspace<T>& shared_;
   const Corners<Scalar>& corners_;
-  const bool* valid_;  // of the group
+  const Present& present_;
   int64_t group_, size_, max_output_, count_ = 0;
   int64_t* indices_;  // of the group
   T threshold_;
@@ -156,11 +157,11 @@ class Walk {
 // Finds the kept boxes of one group. The whole block, of a multiple of 64 threads, calls.
 template <typename T, typename Scalar, typename Block>
 HARNESS_DEVICE void walk_group(
-    const Block& block, Workspace<T>& shared, const Corners<Scalar>& corners, const bool* valid,
-    int64_t group, int64_t size, T threshold, int64_t max_output, int64_t* indices,
+    const Block& block, Workspace<T>& shared, const Corners<Scalar>& corners,
+    const Present& present, int64_t group, T threshold, int64_t max_output, int64_t* indices,
     int64_t* counts) {
   Walk<T, Scalar, Block> walk(
-      block, shared, corners, valid + group * size, group, size, threshold, max_output,
+      block, shared, corners, present, group, present.size, threshold, max_output,
       indices + group * max_output);
   const int64_t count = walk.run();
   if (block.rank() == 0) counts[group] = count;

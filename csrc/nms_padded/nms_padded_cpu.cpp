@@ -17,8 +17,8 @@ constexpr int64_t kFewBoxes = 256;  // waking threads costs more than these do
 template <typename T, typename Scalar>
 struct Walk {
   Corners<Scalar> corners;
-  const bool* valid;
-  int64_t size, max_output;
+  Present present;
+  int64_t max_output;
   T threshold;
   int64_t *indices, *counts;
   BoxList<T> kept = {};
@@ -26,8 +26,8 @@ struct Walk {
   void operator()(int64_t group) {
     int64_t* result = indices + group * max_output;
     kept.clear();
-    for (int64_t i = 0; i < size && kept.size() < max_output; ++i) {
-      if (!valid[group * size + i]) continue;
+    for (int64_t i = 0; i < present.size && kept.size() < max_output; ++i) {
+      if (!present(group, i)) continue;
       const auto box = corners.template load<T>(group, i);
       const auto suppresses = [&](const Overlap<T>& overlap) { return overlap.exceeds(threshold); };
       if (kept.find_overlap(box, threshold, 0, suppresses)) continue;
@@ -42,14 +42,14 @@ struct Walk {
 std::tuple<Tensor, Tensor> nms_padded_cpu(
     const Tensor& boxes, const Tensor& valid, double iou_threshold, int64_t max_output) {
   check(boxes, valid, max_output);
-  const Tensor present = torch::stable::contiguous(valid);
+  const Tensor flags = torch::stable::contiguous(valid);
   auto [indices, counts] = make_results(boxes, max_output);
   int64_t *kept = write<int64_t>(indices), *totals = write<int64_t>(counts);
   dispatch_floating(boxes.scalar_type(), [&](auto type) {
     using Scalar = typename decltype(type)::type;
     using T = accumulate_t<Scalar>;
     const Walk<T, Scalar> walk{
-        read_corners<Scalar>(boxes), read<bool>(present), boxes.size(1), max_output,
+        read_corners<Scalar>(boxes), read_present(flags, boxes.size(1)), max_output,
         static_cast<T>(iou_threshold), kept, totals};
     const bool in_parallel = boxes.size(0) * boxes.size(1) > kFewBoxes;
     for_each_group(boxes.size(0), in_parallel, [&] { return walk; });

@@ -4,26 +4,11 @@
 // channels-last are read in order too.
 #pragma once
 
+#include "../common/divider.h"
 #include "../common/team.h"
 #include "psroi_align_multilevel.h"
 
 namespace harness::psroi {
-
-// Divides by a product where the numbers are small enough for it to be exact.
-struct Divider {
-  uint32_t divisor, factor;  // factor 0: divide
-
-  Divider(int64_t divisor, int64_t largest)
-      : divisor(static_cast<uint32_t>(divisor)),
-        factor(
-            divisor > 1 && largest * divisor < (int64_t(1) << 32)
-                ? static_cast<uint32_t>((int64_t(1) << 32) / divisor + 1)
-                : 0) {}
-
-  HARNESS_HOST_DEVICE uint32_t operator()(uint32_t number) const {
-    return factor ? static_cast<uint32_t>(uint64_t(number) * factor >> 32) : number / divisor;
-  }
-};
 
 // What both kernels are told, by value.
 template <typename T>

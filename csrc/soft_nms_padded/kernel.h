@@ -1,4 +1,4 @@
-// The bodies of the CUDA kernels: a team of threads walks one group. Find the best remaining score
+// The bodies of the CUDA kernels: a team of threads walks one class of an image. Find the best remaining score
 // together, take it, lower the rest, repeat. A thread reads and writes only its own scores, each
 // kWarp-th or each block-th, and the choice between equal scores is by position, so there is no race
 // and the result is deterministic.
@@ -75,14 +75,13 @@ struct Candidates {
   HARNESS_DEVICE int64_t source(int64_t i) const { return sources[i]; }
 };
 
-// The boxes of a group where they are.
+// The boxes of a class where they are.
 template <typename T, typename Scalar>
 struct Everything {
-  Corners<Scalar> corners;
-  int64_t group;
+  const Class<T, Scalar>& own;
   T* scores;
 
-  HARNESS_DEVICE Box<T> box(int64_t i) const { return corners.template load<T>(group, i); }
+  HARNESS_DEVICE Box<T> box(int64_t i) const { return own.box(i); }
   HARNESS_DEVICE int64_t source(int64_t i) const { return i; }
 };
 
@@ -111,47 +110,46 @@ HARNESS_DEVICE void walk(
   }
 }
 
-// One warp, with room for all boxes of a group in shared memory.
+// One warp, with room for all boxes of a class in shared memory.
 template <typename T, typename Scalar, typename Decay, typename Warp>
 HARNESS_DEVICE void walk_in_shared(
-    const Warp& warp, const Candidates<T>& candidates, const Corners<Scalar>& corners,
-    const Scalar* scores, int64_t group, int64_t size, const Decay& decay, Scalar* output) {
-  scores += group * size;
-  output += group * size;
+    const Warp& warp, const Candidates<T>& candidates, const Classes<T, Scalar>& classes,
+    int64_t index, const Decay& decay, Scalar* output) {
+  const Class<T, Scalar> own = classes[index];
+  output += index * own.size;
   int64_t count = 0;
-  for (int64_t base = 0; base < size; base += kWarp) {
+  for (int64_t base = 0; base < own.size; base += kWarp) {
     const int64_t i = base + warp.lane();
-    const T score = i < size ? static_cast<T>(scores[i]) : T(0);
+    const T score = own.score(i);
     const bool alive = score > T(0);
     const uint32_t bits = warp.ballot(alive);
     if (alive) {
       const int64_t at = count + count_bits(bits & bits_below(warp.lane()));
-      candidates.boxes[at] = corners.template load<T>(group, i);
+      candidates.boxes[at] = own.box(i);
       candidates.scores[at] = score;
       candidates.sources[at] = static_cast<int32_t>(i);
     }
-    if (i < size) output[i] = static_cast<Scalar>(T(0));
+    if (i < own.size) output[i] = static_cast<Scalar>(T(0));
     count += count_bits(bits);
   }
   warp.sync();  // candidates and zeros are another lane's from here on
   walk<T>(WarpTeam<T, Warp>{warp}, candidates, count, decay, output);
 }
 
-// One block, for groups of any size. `remaining` has room for the scores of all groups.
+// One block, for classes of any size. `remaining` has room for the scores of all classes.
 template <typename T, typename Scalar, typename Decay, typename Block>
 HARNESS_DEVICE void walk_in_global(
-    const Block& block, Best<T>* shared, const Corners<Scalar>& corners, const Scalar* scores,
-    int64_t group, int64_t size, const Decay& decay, T* remaining, Scalar* output) {
-  scores += group * size;
-  remaining += group * size;
-  output += group * size;
-  for (int64_t i = block.rank(); i < size; i += block.size()) {
-    const T score = static_cast<T>(scores[i]);
-    remaining[i] = score > T(0) ? score : T(0);
+    const Block& block, Best<T>* shared, const Classes<T, Scalar>& classes, int64_t index,
+    const Decay& decay, T* remaining, Scalar* output) {
+  const Class<T, Scalar> own = classes[index];
+  remaining += index * own.size;
+  output += index * own.size;
+  for (int64_t i = block.rank(); i < own.size; i += block.size()) {
+    remaining[i] = own.score(i);
     output[i] = static_cast<Scalar>(T(0));
   }
-  const Everything<T, Scalar> store{corners, group, remaining};
-  walk<T>(BlockTeam<T, Block>{block, shared}, store, size, decay, output);
+  const Everything<T, Scalar> store{own, remaining};
+  walk<T>(BlockTeam<T, Block>{block, shared}, store, own.size, decay, output);
 }
 
 }  // namespace harness::soft_nms

@@ -8,8 +8,45 @@
 namespace harness::soft_nms {
 
 struct Rule {
-  double iou_threshold, min_score, sigma;
+  double score_threshold, iou_threshold, min_score, sigma;
   bool gaussian;
+};
+
+// One class of an image.
+template <typename T, typename Scalar>
+struct Class {
+  Corners<Scalar> corners;
+  const Scalar* scores;
+  int64_t step, count, size;  // boxes from `count` to `size` are padding
+  T score_threshold;
+
+  // 0 for what is no candidate.
+  HARNESS_HOST_DEVICE T score(int64_t i) const {
+    const T score = i < count ? static_cast<T>(scores[i * step]) : T(0);
+    return score > score_threshold ? score : T(0);
+  }
+  HARNESS_HOST_DEVICE Box<T> box(int64_t i) const { return corners.template load<T>(0, i); }
+};
+
+// The scores of all classes of all images in whatever memory format, and the boxes that the classes of
+// an image share.
+template <typename T, typename Scalar>
+struct Classes {
+  Corners<Scalar> corners;
+  const Scalar* scores;
+  int64_t image_stride, class_stride, box_stride;
+  const int64_t* counts;  // of an image's boxes; null: all
+  int64_t classes, size;
+  T score_threshold;
+
+  HARNESS_HOST_DEVICE Class<T, Scalar> operator[](int64_t index) const {
+    const int64_t image = index / classes, own = index - image * classes;
+    Corners<Scalar> boxes = corners;
+    boxes.data += image * corners.group_stride;
+    return {
+        boxes, scores + image * image_stride + own * class_stride, box_stride,
+        counts ? counts[image] : size, size, score_threshold};
+  }
 };
 
 // The rule in the arithmetic of the kernel, its method known to the compiler: the linear inner loop

@@ -1,4 +1,4 @@
-// A group is one thread's, so the result does not depend on threads. Only boxes with a score are looked
+// A class is one thread's, so the result does not depend on threads. Only boxes with a score are looked
 // at, so a class without candidates costs one pass over its scores.
 #include "../common/columns.h"
 #include "../common/groups.h"
@@ -91,47 +91,52 @@ struct Group {
 
 template <typename T, typename Scalar, bool Gaussian>
 struct Walk {
-  Corners<Scalar> corners;
-  const Scalar* scores;
-  int64_t size;
+  Classes<T, Scalar> classes;
   Decay<T, Gaussian> decay;
   Scalar* output;
   Group<T> group = {};
 
   void operator()(int64_t index) {
+    const Class<T, Scalar> own = classes[index];
     group.clear();
-    for (int64_t i = 0; i < size; ++i) {
-      const T score = static_cast<T>(scores[index * size + i]);
+    for (int64_t i = 0; i < own.count; ++i) {
+      const T score = own.score(i);
       if (!(score > T(0))) continue;
-      group.boxes.push(corners.template load<T>(index, i), i);
+      group.boxes.push(own.box(i), i);
       group.scores.push_back(score);
     }
-    group.run(decay, output + index * size);
+    Scalar* result = output + index * own.size;
+    std::fill(result, result + own.size, static_cast<Scalar>(T(0)));
+    group.run(decay, result);
   }
 };
 
 template <typename Scalar, bool Gaussian>
-void soft_nms(const Tensor& boxes, const Tensor& scores, const Rule& rule, Tensor& output) {
+void soft_nms(
+    const Tensor& boxes, const Tensor& scores, const std::optional<Tensor>& counts,
+    const Rule& rule, Tensor& output) {
   using T = accumulate_t<Scalar>;
+  const auto classes = read_classes<T, Scalar>(boxes, scores, counts, rule);
+  const Walk<T, Scalar, Gaussian> walk{classes, Decay<T, Gaussian>(rule), write<Scalar>(output)};
   const Scalar* values = read<Scalar>(scores);
-  const int64_t groups = boxes.size(0), size = boxes.size(1);
-  const Walk<T, Scalar, Gaussian> walk{
-      read_corners<Scalar>(boxes), values, size, Decay<T, Gaussian>(rule), write<Scalar>(output)};
-  const int64_t alive = std::count_if(
-      values, values + groups * size, [](Scalar score) { return static_cast<T>(score) > T(0); });
-  for_each_group(groups, alive > kFewBoxes, [&] { return walk; });
+  const int64_t alive = std::count_if(values, values + scores.numel(), [&](Scalar score) {
+    return static_cast<T>(score) > classes.score_threshold;
+  });
+  for_each_group(scores.size(0) * scores.size(1), alive > kFewBoxes, [&] { return walk; });
 }
 
 Tensor soft_nms_padded_cpu(
-    const Tensor& boxes, const Tensor& scores, double iou_threshold, double min_score,
-    std::string method, double sigma) {
-  const Rule rule = make_rule(boxes, scores, iou_threshold, min_score, method, sigma);
+    const Tensor& boxes, const Tensor& scores, std::optional<Tensor> counts,
+    double score_threshold, double iou_threshold, double min_score, std::string method,
+    double sigma) {
+  const Rule rule = make_rule(score_threshold, iou_threshold, min_score, method, sigma);
+  check(boxes, scores, counts);
   const Tensor values = torch::stable::contiguous(scores);
-  Tensor output = torch::stable::new_zeros(values, values.sizes());
+  Tensor output = make_output(values);
   dispatch_floating(boxes.scalar_type(), [&](auto type) {
     using Scalar = typename decltype(type)::type;
     const auto run = rule.gaussian ? soft_nms<Scalar, true> : soft_nms<Scalar, false>;
-    run(boxes, values, rule, output);
+    run(boxes, values, in_order(counts), rule, output);
   });
   return output;
 }

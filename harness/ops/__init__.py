@@ -4,6 +4,8 @@ from harness.ops.library import Status, implementation, status
 from harness.ops.nms import nms_padded
 from harness.ops.psroi import psroi_align
 from harness.ops.psroi_multilevel import psroi_align_multilevel
+from harness.ops.select_anchors import select_anchors
+from harness.ops.select_boxes import select_boxes
 from harness.ops.separable import (
     SeparableWeights,
     map_of_rows,
@@ -21,6 +23,8 @@ __all__ = [
     "pack_separable",
     "psroi_align",
     "psroi_align_multilevel",
+    "select_anchors",
+    "select_boxes",
     "separable_conv",
     "soft_nms_padded",
     "status",

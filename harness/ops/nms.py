@@ -32,9 +32,9 @@ def nms_padded(
     """
     if boxes.ndim != 3 or boxes.shape[2] != 4:
         raise ValueError(f"boxes must be (G, N, 4), not {tuple(boxes.shape)}")
-    if valid.dtype != torch.bool and valid.ndim == 1:
-        valid = torch.arange(boxes.shape[1], device=boxes.device) < valid[:, None]
-    if valid.dtype != torch.bool or valid.shape != boxes.shape[:2]:
+    counted = valid.ndim == 1 and valid.dtype != torch.bool
+    fits = valid.shape == boxes.shape[: 1 if counted else 2]
+    if not fits or not (counted or valid.dtype == torch.bool):
         wanted = f"{tuple(boxes.shape[:2])} bool or {(boxes.shape[0],)} counts"
         raise ValueError(f"valid must be {wanted}, not {tuple(valid.shape)} {valid.dtype}")
     if max_output is None:
@@ -42,7 +42,7 @@ def nms_padded(
     if max_output < 0:
         raise ValueError(f"max_output must be 0 or more, not {max_output}")
     kept: tuple[Tensor, Tensor] = torch.ops.harness.nms_padded(
-        boxes.detach(), valid, iou_threshold, max_output
+        boxes.detach(), valid.long() if counted else valid, iou_threshold, max_output
     )
     return kept
 
@@ -65,6 +65,8 @@ def nms_padded_reference(
     boxes: Tensor, valid: Tensor, iou_threshold: float, max_output: int
 ) -> tuple[Tensor, Tensor]:
     """`harness::nms_padded`: all that is kept, then the first `max_output` of it."""
+    if valid.ndim == 1:
+        valid = torch.arange(boxes.shape[1], device=boxes.device) < valid[:, None]
     keep = _find_kept(boxes, valid, iou_threshold)
     ranks = keep.cumsum(1) - 1
     wanted = keep & (ranks < max_output)

@@ -3,6 +3,7 @@
 import functools
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
 
 import torch
@@ -14,6 +15,18 @@ R = TypeVar("R")
 
 _library: Any = torch.library  # typed in some versions only
 LIBRARY = _library.Library("harness", "FRAGMENT")
+
+
+@dataclass(frozen=True)
+class Op:
+    """What an op was registered with."""
+
+    schema: str
+    reference: Callable[..., Any]
+    fake: Callable[..., Any]
+
+
+REGISTERED: dict[str, Op] = {}
 
 
 @functools.cache
@@ -56,4 +69,5 @@ def register(
         raise ImportError(f"the compiled ops are of another version ({op._schema}); reinstall")
     LIBRARY.impl(name, _announced(name, reference), "CompositeExplicitAutograd")
     _library.register_fake(f"harness::{name}", fake, lib=LIBRARY)
+    REGISTERED[name] = Op(schema, reference, fake)
     return op

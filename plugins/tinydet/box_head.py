@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from harness.data.batch import Inputs, Targets
 from harness.model.features import RoiSpec
 from harness.model.types import Detections, Proposals
-from harness.ops import soft_nms_padded
+from harness.ops import select_boxes, soft_nms_padded
 from harness_plugins.tinydet.boxes import (
     InclusiveFrame,
     clip_boxes,
@@ -110,16 +110,18 @@ class TinyBoxHead(nn.Module):
         """Soft-NMS class by class in image pixels, then the best of all classes."""
         p, (batch, count) = self.params, proposals.scores.shape
         scores = logits.float().softmax(-1)[:, 1:].view(batch, count, -1).transpose(1, 2)
-        scores = scores * ((scores > p.min_score) & proposals.valid[:, None])
         boxes = self._refine(proposals, deltas, inputs)
-        per_class = boxes[:, None].expand(-1, self.num_classes, -1, -1).flatten(0, 1)
         scores = soft_nms_padded(
-            per_class,
-            scores.flatten(0, 1),
+            boxes,
+            scores,
+            proposals.counts,
+            score_threshold=p.min_score,
             iou_threshold=p.soft_nms_iou,
             min_score=p.soft_nms_min_score,
         )
-        return self._best(boxes, scores.view(batch, -1))
+        shared = boxes[:, None].expand(-1, self.num_classes, -1, -1)
+        limit = min(p.detections, self.num_classes * count)
+        return Detections(*select_boxes(shared, scores, limit, 0.0))
 
     def _match(self, proposals: Proposals, targets: Targets) -> Tensor:
         """(B, G + P): ground truths, which are proposals too, stand for themselves."""
@@ -157,19 +159,6 @@ class TinyBoxHead(nn.Module):
         deltas = deltas.float().view_as(proposals.boxes) * self.stds
         boxes = clip_boxes(decode_boxes(deltas, proposals.boxes), self.image_size)
         return self.frame.to_image(boxes, inputs)
-
-    def _best(self, boxes: Tensor, scores: Tensor) -> Detections:
-        """The best of (B, classes * P) scores of (B, P) boxes."""
-        per_class = boxes.shape[1]
-        scores, order = scores.topk(min(self.params.detections, scores.shape[1]), 1)
-        found = scores > 0
-        rows = (order % per_class)[..., None].expand(-1, -1, 4)
-        return Detections(
-            boxes.gather(1, rows) * found[..., None],
-            scores * found,
-            order // per_class * found,
-            found.sum(1),
-        )
 
 
 def tiny_box_head(

@@ -19,9 +19,12 @@ from torch import Tensor
 
 from harness.data.batch import Inputs
 from harness.model.frame import BoxFrame, xyxy_scales
+from harness.ops import box_coding
 
 # The largest change of a side that a delta can ask for.
 MAX_LOG_RATIO = abs(math.log(16 / 1000))
+# Pixels of a clipped box: inclusive corners at 0 or side - 1 span one.
+LEAST_INSIDE = 1.0
 
 
 class InclusiveFrame(BoxFrame):
@@ -42,26 +45,19 @@ class InclusiveFrame(BoxFrame):
 
 def clip_boxes(boxes: Tensor, image_size: tuple[int, int]) -> Tensor:
     """(..., 4) into an image of (height, width) so that first and last pixel lie inside."""
-    height, width = image_size
-    x1, y1, x2, y2 = boxes.unbind(-1)
-    low = [x1.clamp(0, width - 1), y1.clamp(0, height - 1)]
-    return torch.stack([*low, x2.clamp(1, width), y2.clamp(1, height)], -1)
+    return box_coding.clip_boxes(boxes, image_size, LEAST_INSIDE)
 
 
 def encode_boxes(boxes: Tensor, anchors: Tensor) -> Tensor:
     """Deltas that lead from anchors to boxes, (..., 4) each (https://arxiv.org/abs/1506.01497)."""
-    box_centers, box_sides = _centers_and_sides(boxes)
-    centers, sides = _centers_and_sides(anchors)
+    box_centers, box_sides = box_coding.centers_and_sides(boxes)
+    centers, sides = box_coding.centers_and_sides(anchors)
     return torch.cat([(box_centers - centers) / sides, (box_sides / sides).log()], -1)
 
 
 def decode_boxes(deltas: Tensor, anchors: Tensor) -> Tensor:
     """Inverse of `encode_boxes`, with the change of sides held within a factor of 62.5."""
-    shifts, logs = deltas.split(2, -1)
-    centers, sides = _centers_and_sides(anchors)
-    centers = centers + sides * shifts
-    halves = sides * logs.clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO).exp() * 0.5
-    return torch.cat([centers - halves, centers + halves], -1)
+    return box_coding.decode_boxes(deltas, anchors, MAX_LOG_RATIO)
 
 
 def box_areas(boxes: Tensor) -> Tensor:
@@ -83,8 +79,3 @@ def _overlaps(boxes: Tensor, others: Tensor, axis: int) -> Tensor:
     low = torch.maximum(boxes[:, :, None, axis], others[:, None, :, axis])
     high = torch.minimum(boxes[:, :, None, axis + 2], others[:, None, :, axis + 2])
     return high.sub_(low).clamp_(min=0)
-
-
-def _centers_and_sides(boxes: Tensor) -> tuple[Tensor, Tensor]:
-    low, high = boxes.split(2, -1)
-    return (low + high) * 0.5, high - low

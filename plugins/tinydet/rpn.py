@@ -15,9 +15,14 @@ from harness.data.batch import Targets
 from harness.errors import UserError
 from harness.model.features import FeatureSpec
 from harness.model.types import AnchorLevel, Proposals
-from harness.ops import nms_padded
+from harness.ops import nms_padded, select_anchors, select_boxes
 from harness_plugins.tinydet.anchors import anchors_inside, base_anchors, grid_anchors
-from harness_plugins.tinydet.boxes import clip_boxes, decode_boxes, encode_boxes, pairwise_ious
+from harness_plugins.tinydet.boxes import (
+    LEAST_INSIDE,
+    MAX_LOG_RATIO,
+    encode_boxes,
+    pairwise_ious,
+)
 from harness_plugins.tinydet.joints import (
     describe_specs,
     require_groups,
@@ -47,15 +52,6 @@ class RpnOutputs:
     logits: tuple[Tensor, ...]
     deltas: tuple[Tensor, ...]
     hidden: tuple[Tensor, ...]
-
-    def flat_logits(self) -> list[Tensor]:
-        """A level: (B, H * W * A), in the order of the anchors."""
-        return [level.permute(0, 2, 3, 1).flatten(1).float() for level in self.logits]
-
-    def flat_deltas(self) -> Tensor:
-        """(B, anchors of all levels, 4)."""
-        rows = [x.permute(0, 2, 3, 1).reshape(x.shape[0], -1, 4) for x in self.deltas]
-        return torch.cat(rows, 1).float()
 
 
 class TinyRpn(nn.Module):
@@ -153,15 +149,25 @@ class TinyRpn(nn.Module):
             if self.training
             else (p.test_per_level, p.test_proposals)
         )
-        boxes, scores = self._best_of_levels(outputs, per_level)
+        boxes, scores, counts = select_anchors(
+            outputs.logits,
+            outputs.deltas,
+            self.anchors,
+            per_level,
+            self.image_size,
+            MAX_LOG_RATIO,
+            LEAST_INSIDE,
+        )
+        batch, levels, most = scores.shape
         # No more boxes of one level can be among the best of all.
-        kept, scores = self._suppress(boxes, scores, min(total, scores.shape[2]))
+        kept, kept_counts = nms_padded(
+            boxes.flatten(0, 1), counts.flatten(), p.nms_iou, min(total, most)
+        )
         # Equal scores stay in order: finer levels first, and within a level as NMS took them.
-        scores, order = scores.flatten(1).sort(dim=1, descending=True, stable=True)
-        scores, order = scores[:, :total], order[:, :total]
-        boxes = _take_rows(boxes.flatten(1, 2), kept.flatten(1).gather(1, order))
-        found = scores >= 0
-        return Proposals(boxes * found[..., None], scores * found, found.sum(1))
+        kept_of_levels = kept.view(batch, levels, -1), kept_counts.view(batch, levels)
+        limit = min(total, levels * kept.shape[1])
+        found = select_boxes(boxes, scores, limit, -1.0, kept_of_levels)
+        return Proposals(found[0], found[1], found[3])
 
     def losses(self, outputs: RpnOutputs, targets: Targets) -> dict[str, Tensor]:
         """`loss_rpn_cls` and `loss_rpn_bbox`, over the sampled anchors of the batch."""
@@ -194,35 +200,6 @@ class TinyRpn(nn.Module):
         sizes = [x.shape[-2] * x.shape[-1] * per_cell for x in features]
         if sizes != self.level_sizes:
             raise ValueError(f"anchors are for images of {self.image_size}, features are not")
-
-    def _best_of_levels(self, outputs: RpnOutputs, limit: int) -> tuple[Tensor, Tensor]:
-        """(B, levels, K, 4) decoded boxes and (B, levels, K) scores, -1 on padding."""
-        width = min(limit, max(self.level_sizes))
-        best, order, first = [], [], 0
-        for logits in outputs.flat_logits():
-            scores, indices = logits.sigmoid().topk(min(width, logits.shape[1]), 1)
-            padding = (0, width - scores.shape[1])
-            best.append(F.pad(scores, padding, value=-1))
-            order.append(F.pad(indices + first, padding))
-            first += logits.shape[1]
-        chosen = torch.stack(order, 1)
-        anchors = self.anchors.index_select(0, chosen.flatten()).view(*chosen.shape, 4)
-        deltas = _take_rows(outputs.flat_deltas(), chosen.flatten(1)).view_as(anchors)
-        boxes = clip_boxes(decode_boxes(deltas, anchors), self.image_size)
-        return boxes, torch.stack(best, 1)
-
-    def _suppress(self, boxes: Tensor, scores: Tensor, most: int) -> tuple[Tensor, Tensor]:
-        """What NMS keeps of each level, the first `most`: rows of all levels' boxes, and scores.
-
-        (B, levels, most) each, the scores -1 on padding.
-        """
-        batch, levels, count = scores.shape
-        valid = (scores >= 0).flatten(0, 1)
-        kept, counts = nms_padded(boxes.flatten(0, 1), valid, self.params.nms_iou, most)
-        kept, counts = kept.view(batch, levels, most), counts.view(batch, levels, 1)
-        padding = torch.arange(most, device=kept.device) >= counts
-        first = torch.arange(levels, device=kept.device)[:, None] * count
-        return kept + first, scores.gather(2, kept).masked_fill(padding, -1)
 
     @torch.no_grad()
     def _match(self, targets: Targets) -> Tensor:

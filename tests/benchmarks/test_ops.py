@@ -144,4 +144,4 @@ def test_nms_of_five_levels(benchmark, nms, limit):
 def test_soft_nms_of_eighty_classes(benchmark, soft_nms, alive):
     boxes, scores = make_boxes(80, 200), torch.rand(80, 200)
     scores = torch.where(torch.rand(80, 200) < alive, scores, 0.0)
-    benchmark(soft_nms, boxes, scores, 0.5, 0.001, "linear", 0.5)
+    benchmark(soft_nms, boxes, scores[:, None], None, 0.0, 0.5, 0.001, "linear", 0.5)

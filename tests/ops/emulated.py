@@ -41,7 +41,9 @@ def call(name: str, dtype: torch.dtype, seed: int, threads: int, *arguments: obj
     """Fails where some threads wait at a barrier that others never come to."""
     converted: list[object] = [ctypes.c_uint64(seed), ctypes.c_int(threads)]
     for x in arguments:
-        if isinstance(x, Tensor):
+        if x is None:
+            converted.append(ctypes.c_void_p(None))
+        elif isinstance(x, Tensor):
             assert x.is_contiguous()
             converted.append(ctypes.c_void_p(x.data_ptr()))
         elif isinstance(x, bool):
@@ -56,10 +58,12 @@ def call(name: str, dtype: torch.dtype, seed: int, threads: int, *arguments: obj
 def nms(
     boxes: Tensor, valid: Tensor, threshold: float, limit: int, *, threads: int = 128, seed: int = 0
 ) -> tuple[Tensor, Tensor]:
+    """`valid`: flags or counts."""
     groups, size, _ = boxes.shape
+    present = (valid, None) if valid.ndim == 2 else (None, valid)
     indices = torch.full((groups, limit), -7)
     counts = torch.full((groups,), -7)
-    arguments = (boxes, valid, groups, size, float(threshold), limit, indices, counts)
+    arguments = (boxes, *present, groups, size, float(threshold), limit, indices, counts)
     call("nms", boxes.dtype, seed, threads, *arguments)
     return indices, counts
 
@@ -67,6 +71,8 @@ def nms(
 def soft_nms(
     boxes: Tensor,
     scores: Tensor,
+    counts: Tensor | None,
+    score_threshold: float,
     threshold: float,
     min_score: float,
     method: str,
@@ -75,12 +81,89 @@ def soft_nms(
     threads: int = 32,
     seed: int = 0,
 ) -> Tensor:
-    """32 threads: the kernel of a warp a group; more: the one for large groups."""
-    groups, size = scores.shape
-    output = torch.full_like(scores, -7)
-    rule = (float(threshold), float(min_score), float(sigma), method == "gaussian")
-    call("soft_nms", boxes.dtype, seed, threads, boxes, scores, groups, size, *rule, output)
+    """32 threads: the kernel of a warp a class; more: the one for large classes."""
+    output = torch.full(scores.shape, -7, dtype=scores.dtype)
+    numbers = (score_threshold, threshold, min_score, sigma)
+    rule = (*map(float, numbers), method == "gaussian")
+    by_box = scores.transpose(1, 2).contiguous()
+    arguments = (boxes, by_box, counts, *scores.shape, *rule, output)
+    call("soft_nms", boxes.dtype, seed, threads, *arguments)
     return output
+
+
+class AnchorSelection(ctypes.Structure):
+    """`AnchorSelection` of emulation/select_kernels.h."""
+
+    NUMBERS = ("levels", "images", "limit", "rows", "height", "width", "far", "keeps_keys")
+    LISTS = ("sizes", "logit_strides", "delta_strides")
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in NUMBERS),
+        *((name, ctypes.c_double) for name in ("max_log_ratio", "inside")),
+        *((name, ctypes.POINTER(ctypes.c_int64)) for name in LISTS),
+    )
+
+
+def select_anchors(
+    logits: Sequence[Tensor],
+    deltas: Sequence[Tensor],
+    anchors: Tensor,
+    limit: int,
+    max_log_ratio: float,
+    height: int,
+    width: int,
+    inside: float,
+    *,
+    far: bool = False,
+    keeps_keys: bool = True,
+    threads: int = 64,
+    seed: int = 0,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`far`: the list of the chosen is not in shared memory."""
+    images, levels = len(logits[0]), len(logits)
+    rows = min(limit, max(x[0].numel() for x in logits))
+    lists = (
+        [side for x in logits for side in x.shape[1:]],
+        [step for x in logits for step in x.stride()],
+        [step for x in deltas for step in x.stride()],
+    )
+    arrays = [(ctypes.c_int64 * len(numbers))(*numbers) for numbers in lists]
+    numbers = (levels, images, limit, rows, height, width, far, keeps_keys)
+    asked = AnchorSelection(*numbers, max_log_ratio, inside, *arrays)
+    boxes, scores = (
+        torch.full((images, levels, rows, 4), -7.0),
+        torch.full((images, levels, rows), -7.0),
+    )
+    counts = torch.full((images, levels), -7)
+    arguments = (asked, pointers(logits), pointers(deltas), anchors, boxes, scores, counts)
+    call("select_anchors", torch.float32, seed, threads, *arguments)
+    return boxes, scores, counts
+
+
+def select_boxes(
+    boxes: Tensor,
+    scores: Tensor,
+    kept: Tensor | None,
+    kept_counts: Tensor | None,
+    limit: int,
+    score_threshold: float,
+    *,
+    far: bool = False,
+    keeps_keys: bool = True,
+    threads: int = 64,
+    seed: int = 0,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """`far`: the list of the chosen is not in shared memory."""
+    images, groups, size = scores.shape
+    found = (
+        torch.full((images, limit, 4), -7.0),
+        torch.full((images, limit), -7.0),
+        torch.full((images, limit), -7),
+        torch.full((images,), -7),
+    )
+    sizes = (images, groups, size, 0 if kept is None else kept.shape[2], limit)
+    arguments = (boxes, scores, kept, kept_counts, *sizes, float(score_threshold), far, keeps_keys)
+    call("select_boxes", torch.float32, seed, threads, *arguments, *found)
+    return found
 
 
 class Pooling(ctypes.Structure):

@@ -1,5 +1,6 @@
 """Inputs and comparisons that the tests of the ops share."""
 
+import math
 import os
 import zlib
 from dataclasses import dataclass
@@ -94,3 +95,12 @@ def random_boxes(seed: int, groups: int, size: int, dtype: torch.dtype = torch.f
     corners = torch.rand((groups, size, 4), generator=generator, dtype=dtype)
     low, sides = corners[..., :2] * 60, corners[..., 2:] * 40 + 1
     return torch.cat([low, low + sides], -1)
+
+
+def draw_scores(generator: torch.Generator, shape: tuple[int, ...], values: int) -> Tensor:
+    """Few values, so that many are equal, or as many as there are scores; some are no numbers."""
+    scores = torch.randn(shape, generator=generator) * 3
+    scores = (scores * values).round() / values if values else scores
+    odd = torch.tensor([math.nan, math.inf, -math.inf, -math.nan, 0.0, -0.0])
+    chosen = torch.rand(shape, generator=generator) < 0.1
+    return torch.where(chosen, odd[torch.randint(6, shape, generator=generator)], scores)

@@ -13,9 +13,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from op_cases import random_boxes, random_features
+from op_cases import draw_scores, random_boxes, random_features
 
 from harness.ops.nms import nms_padded_reference
+from harness.ops.select_anchors import select_anchors_reference
+from harness.ops.select_boxes import select_boxes_reference
 from harness.ops.soft_nms import soft_nms_padded_reference
 
 FLOATS = pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -54,6 +56,8 @@ def test_nms(data):
     if data.draw(st.booleans()):
         valid[:, 40:200] = False  # whole chunks of padding in the middle
     threshold = data.draw(st.sampled_from([-1.0, 0.0, 1 / 3, 0.5, 2 / 3, 0.7, 1.0]))
+    if data.draw(st.booleans()):
+        valid = torch.randint(size + 1, (groups,), generator=generator)
     arguments = (boxes, valid, threshold, data.draw(st.integers(0, size + 3)))
     threads, seed = data.draw(st.sampled_from([64, 128, 256])), data.draw(SEEDS)
     found = emulated.nms(*arguments, threads=threads, seed=seed)
@@ -88,17 +92,20 @@ def test_nms_follows_a_chain_through_a_chunk():
 @given(data=st.data())
 def test_soft_nms(data):
     generator = torch.Generator().manual_seed(data.draw(SEEDS))
-    groups = data.draw(st.integers(1, 2))
+    images, classes = data.draw(st.integers(1, 2)), data.draw(st.integers(1, 2))
     size = data.draw(st.one_of(st.sampled_from([0, 1, 31, 32, 33]), st.integers(0, 90)))
-    boxes = grid_boxes(generator, groups, size, data.draw(st.sampled_from([2, 8, 40])))
+    boxes = grid_boxes(generator, images, size, data.draw(st.sampled_from([2, 8, 40])))
     if data.draw(st.booleans()):
         boxes = spoil(generator, boxes)
     # few values, so that many are equal
-    scores = torch.randint(-2, 7, (groups, size), generator=generator) / 8
-    scores[torch.rand((groups, size), generator=generator) < 0.05] = math.nan
+    scores = torch.randint(-2, 7, (images, classes, size), generator=generator) / 8
+    scores[torch.rand(scores.shape, generator=generator) < 0.05] = math.nan
+    counts = torch.randint(size + 1, (images,), generator=generator)
+    present = (data.draw(st.sampled_from([None, counts])), data.draw(st.sampled_from([0.0, 0.2])))
     method = data.draw(st.sampled_from(["linear", "gaussian"]))
     threshold = data.draw(st.sampled_from([0.0, 0.25, 0.5]))
-    arguments = (boxes, scores, threshold, data.draw(st.sampled_from([0.0, 0.05])), method, 0.5)
+    min_score = data.draw(st.sampled_from([0.0, 0.05]))
+    arguments = (boxes, scores, *present, threshold, min_score, method, 0.5)
     threads, seed = data.draw(st.sampled_from([32, 64, 128])), data.draw(SEEDS)
     found = emulated.soft_nms(*arguments, threads=threads, seed=seed)
     wanted = soft_nms_padded_reference(*arguments)
@@ -112,10 +119,83 @@ def test_soft_nms(data):
 @pytest.mark.parametrize(("threads", "size"), [(32, 200), (128, 80)])
 def test_soft_nms_of_a_class_full_of_boxes(dtype, threads, size):
     boxes = random_boxes(1, 2, size, dtype)
-    scores = torch.rand((2, size), generator=torch.Generator().manual_seed(1), dtype=dtype)
-    arguments = (boxes, scores, 0.5, 0.001, "linear", 0.5)
+    scores = torch.rand((2, 2, size), generator=torch.Generator().manual_seed(1), dtype=dtype)
+    arguments = (boxes, scores, None, 0.0, 0.5, 0.001, "linear", 0.5)
     found = emulated.soft_nms(*arguments, threads=threads)
     assert torch.equal(found, soft_nms_padded_reference(*arguments))
+
+
+def draw_memory(data):
+    """How a block of the selecting kernels works."""
+    return {
+        "threads": data.draw(st.sampled_from([32, 64, 128])),
+        "seed": data.draw(SEEDS),
+        "far": data.draw(st.booleans()),
+        "keeps_keys": data.draw(st.booleans()),
+    }
+
+
+@settings(max_examples=50, deadline=None)
+@given(data=st.data())
+def test_select_anchors(data):
+    generator = torch.Generator().manual_seed(data.draw(SEEDS))
+    images, levels, per_cell = (data.draw(st.integers(1, n)) for n in (2, 3, 3))
+    layouts = st.sampled_from([torch.contiguous_format, torch.channels_last])
+    logits, deltas = [], []
+    for _ in range(levels):
+        size = (data.draw(st.integers(1, 9)), data.draw(st.integers(1, 9)))
+        scores = draw_scores(generator, (images, per_cell, *size), data.draw(st.integers(0, 2)))
+        logits.append(scores.to(memory_format=data.draw(layouts)))
+        shifts = torch.randn((images, 4 * per_cell, *size), generator=generator)
+        deltas.append(shifts.to(memory_format=data.draw(layouts)))
+    anchors = random_boxes(0, 1, sum(x[0].numel() for x in logits))[0]
+    limit = data.draw(st.one_of(st.integers(0, 10), st.sampled_from([32, 64, 100, 1000])))
+    arguments = (
+        logits,
+        deltas,
+        anchors,
+        limit,
+        1.5,
+        40,
+        50,
+        data.draw(st.sampled_from([0.0, 1.0])),
+    )
+    found = emulated.select_anchors(*arguments, **draw_memory(data))
+    wanted = select_anchors_reference(*arguments)
+    assert torch.equal(found[2], wanted[2])
+    # the last bit of exp differs between libraries
+    torch.testing.assert_close(found, wanted, rtol=1e-6, atol=1e-5)
+
+
+@settings(max_examples=50, deadline=None)
+@given(data=st.data())
+def test_select_boxes(data):
+    generator = torch.Generator().manual_seed(data.draw(SEEDS))
+    images, groups = data.draw(st.integers(1, 2)), data.draw(st.integers(1, 3))
+    size = data.draw(st.one_of(st.sampled_from([1, 32, 85]), st.integers(1, 90)))
+    scores = draw_scores(generator, (images, groups, size), data.draw(st.integers(0, 2)))
+    boxes = random_boxes(1, images * groups, size).view(images, groups, size, 4)
+    kept = (None, None)
+    if data.draw(st.booleans()):
+        order = torch.rand((images, groups, size), generator=generator).argsort(2)
+        kept = (order[..., : data.draw(st.integers(1, size))].contiguous(),)
+        kept += (torch.randint(kept[0].shape[2] + 1, (images, groups), generator=generator),)
+    limit = data.draw(st.one_of(st.integers(0, 10), st.sampled_from([64, 100, 300])))
+    threshold = data.draw(st.sampled_from([-math.inf, -1.0, 0.0]))
+    arguments = (boxes, scores, *kept, limit, threshold)
+    found = emulated.select_boxes(*arguments, **draw_memory(data))
+    assert_equal(found, select_boxes_reference(*arguments))
+
+
+@pytest.mark.parametrize(("values", "limit"), [(0, 1000), (1, 1000), (0, 3000)])
+def test_a_large_level_is_selected_from(values, limit):
+    """As many anchors as a photo's finest map has, scores that share their first digits."""
+    generator = torch.Generator().manual_seed(0)
+    logits = [draw_scores(generator, (1, 3, 40, 40), values)]
+    deltas, anchors = [torch.zeros(1, 12, 40, 40)], random_boxes(0, 1, 4800)[0]
+    arguments = (logits, deltas, anchors, limit, 1.5, 99, 99, 0.0)
+    found = emulated.select_anchors(*arguments, threads=256)
+    torch.testing.assert_close(found, select_anchors_reference(*arguments), rtol=1e-6, atol=1e-5)
 
 
 COORDINATES = st.one_of(

@@ -9,7 +9,8 @@ import sys
 import pytest
 import torch
 
-from harness.ops import implementation, library, nms, psroi, psroi_multilevel, soft_nms, status
+from harness.ops import implementation, library, status
+from harness.ops.registration import REGISTERED
 
 
 def test_status_names_the_library_or_the_reason():
@@ -31,19 +32,9 @@ def test_implementation_by_device():
     assert implementation(torch.device("meta")) == "reference"
 
 
-@pytest.mark.parametrize(
-    "schema",
-    [
-        psroi.SCHEMA,
-        psroi.BACKWARD_SCHEMA,
-        psroi_multilevel.SCHEMA,
-        psroi_multilevel.BACKWARD_SCHEMA,
-        nms.SCHEMA,
-        soft_nms.SCHEMA,
-    ],
-)
-def test_python_and_cpp_declare_the_same(schema):
-    name = schema.partition("(")[0]
+@pytest.mark.parametrize("name", sorted(REGISTERED))
+def test_python_and_cpp_declare_the_same(name):
+    schema = REGISTERED[name].schema
     declared = getattr(torch.ops.harness, name).default._schema
     assert str(declared) == str(torch._C.parse_schema(f"harness::{schema}"))
 
@@ -64,11 +55,16 @@ with warnings.catch_warnings(record=True) as seen:
         ops.psroi_align_multilevel([features], boxes, [1], 8, 2, 2).sum().backward()
         kept, counts = ops.nms_padded(boxes, torch.tensor([2]), 0.5)
         assert kept.tolist() == [[0, 0]] and counts.tolist() == [1]
-        assert ops.soft_nms_padded(boxes, torch.tensor([[0.5, 0.25]])).tolist() == [[0.5, 0.0]]
+        scores = torch.tensor([[[0.5, 0.25]]])
+        assert ops.soft_nms_padded(boxes, scores).tolist() == [[[0.5, 0.0]]]
+        assert ops.select_boxes(boxes[None], scores, 1, 0.0)[1].tolist() == [[0.5]]
+        maps = [torch.ones(1, 1, 1, 1)], [torch.zeros(1, 4, 1, 1)]
+        assert ops.select_anchors(*maps, boxes[0, :1], 1, (9, 9), 1.0)[0].tolist() == [
+            [[[0, 0, 4, 4]]]]
 names = sorted(str(warning.message).split()[0] for warning in seen)
 assert names == ["harness.ops." + name for name in
     ("nms_padded", "psroi_align", "psroi_align_backward", "psroi_align_multilevel",
-     "psroi_align_multilevel_backward", "soft_nms_padded")], names
+     "psroi_align_multilevel_backward", "select_anchors", "select_boxes", "soft_nms_padded")], names
 args = (torch.rand(1, 8, 5, 5, requires_grad=True), rois, 1.0, 2, 2, 2, 2, "max")
 torch.library.opcheck(torch.ops.harness.psroi_align, args)
 print("served")

@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from op_cases import random_features
+from op_cases import random_boxes, random_features
 
 from harness.ops import psroi_align, psroi_align_multilevel
 from harness.ops.levels import assign_levels, make_rois
@@ -298,3 +298,21 @@ def test_what_does_not_fit_is_an_error(change, message):
     }
     with pytest.raises(ValueError, match=message):
         psroi_align_multilevel(**{**arguments, **change})
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_maps_may_have_more_channels_than_are_read(layout):
+    """A view of them is pooled where it lies, and the gradient of the others is zero."""
+    wide = [random_features(k, (2, 11, 9 - k, 8)).to(memory_format=layout) for k in range(2)]
+    boxes = random_boxes(0, 2, 5)
+    rule = ([4, 8], 20.0, 2, 2)
+    views = [x.clone(memory_format=torch.preserve_format).requires_grad_() for x in wide]
+    copies = [x[:, :8].contiguous().requires_grad_() for x in wide]
+    found = psroi_align_multilevel([x[:, :8] for x in views], boxes, *rule)
+    wanted = psroi_align_multilevel(copies, boxes, *rule)
+    assert torch.equal(found, wanted)
+    for pooled in (found, wanted):
+        (pooled * torch.arange(pooled.numel()).view_as(pooled).cos()).sum().backward()
+    for view, copy in zip(views, copies, strict=True):
+        assert torch.equal(view.grad[:, :8], copy.grad)
+        assert not view.grad[:, 8:].any()

@@ -42,11 +42,17 @@ def test_equals_the_definition(soft_nms, method):
     generator = torch.Generator().manual_seed(0)
     scores = torch.rand((4, 40), generator=generator, dtype=torch.float64)
     scores[1, 10:], scores[2] = 0, -1
-    final = soft_nms(boxes, scores, 0.3, 0.05, method, 0.5)
-    for group in range(4):
-        alive = scores[group].clamp(min=0).tolist()
-        wanted = by_hand(boxes[group].tolist(), alive, 0.3, 0.05, method, 0.5)
-        torch.testing.assert_close(final[group], torch.tensor(wanted, dtype=torch.float64))
+    counts = torch.tensor([30, 40])
+    shared = boxes[:2]
+    per_class = scores.view(2, 2, 40)
+    final = soft_nms(shared, per_class, counts, 0.1, 0.3, 0.05, method, 0.5)
+    for image, count in enumerate(counts.tolist()):
+        for label in range(2):
+            own = per_class[image, label]
+            alive = [x if x > 0.1 and i < count else 0.0 for i, x in enumerate(own.tolist())]
+            wanted = by_hand(shared[image].tolist(), alive, 0.3, 0.05, method, 0.5)
+            found = final[image, label]
+            torch.testing.assert_close(found, torch.tensor(wanted, dtype=torch.float64))
 
 
 @settings(max_examples=60, deadline=None)
@@ -54,13 +60,17 @@ def test_equals_the_definition(soft_nms, method):
 def test_kernel_equals_reference(data):
     corner = st.one_of(st.integers(-3, 3).map(float), st.sampled_from([math.nan, math.inf, 1e38]))
     score = st.sampled_from([0.0, -1.0, 0.0005, 0.25, 0.5, 0.5, 1.0, math.nan])
-    groups, size = data.draw(st.integers(0, 3)), data.draw(st.integers(0, 20))
-    count = groups * size
-    boxes = data.draw(st.lists(corner, min_size=count * 4, max_size=count * 4))
+    images, classes = data.draw(st.integers(0, 2)), data.draw(st.integers(0, 2))
+    size = data.draw(st.integers(0, 20))
+    corners, count = images * size * 4, images * classes * size
+    boxes = data.draw(st.lists(corner, min_size=corners, max_size=corners))
     scores = data.draw(st.lists(score, min_size=count, max_size=count))
+    counts = data.draw(st.lists(st.integers(0, size), min_size=images, max_size=images))
     arguments = (
-        torch.tensor(boxes).view(groups, size, 4),
-        torch.tensor(scores).view(groups, size),
+        torch.tensor(boxes).view(images, size, 4),
+        torch.tensor(scores).view(images, classes, size),
+        data.draw(st.sampled_from([None, torch.tensor(counts, dtype=torch.int64)])),
+        data.draw(st.sampled_from([0.0, 0.25])),
         data.draw(st.sampled_from([0.0, 0.25, 0.5])),
         0.01,
         data.draw(st.sampled_from(["linear", "gaussian"])),
@@ -72,31 +82,31 @@ def test_kernel_equals_reference(data):
 @METHODS
 def test_many_boxes(method):
     boxes = random_boxes(1, 3, 300)
-    scores = torch.rand((3, 300), generator=torch.Generator().manual_seed(1))
-    arguments = (boxes, scores, 0.3, 0.1, method, 0.5)
+    scores = torch.rand((3, 2, 300), generator=torch.Generator().manual_seed(1))
+    arguments = (boxes, scores, None, 0.0, 0.3, 0.1, method, 0.5)
     torch.testing.assert_close(OP(*arguments), soft_nms_padded_reference(*arguments))
 
 
 def test_the_first_of_equal_scores_is_taken():
     boxes = torch.tensor([[[0.0, 0, 4, 4], [0, 0, 4, 3]]])
-    assert soft_nms_padded(boxes, torch.tensor([[0.5, 0.5]])).tolist() == [[0.5, 0.125]]
+    assert soft_nms_padded(boxes, torch.tensor([[[0.5, 0.5]]])).tolist() == [[[0.5, 0.125]]]
 
 
 def test_an_iou_equal_to_the_threshold_decays_nothing():
     boxes = torch.tensor([[[0.0, 0, 4, 4], [0, 0, 4, 2]]])
-    assert soft_nms_padded(boxes, torch.tensor([[0.75, 0.5]])).tolist() == [[0.75, 0.5]]
+    assert soft_nms_padded(boxes, torch.tensor([[[0.75, 0.5]]])).tolist() == [[[0.75, 0.5]]]
 
 
 def test_a_box_that_falls_below_the_minimum_is_dropped():
     boxes = torch.tensor([[[0.0, 0, 4, 4], [0, 0, 4, 4]]])
-    assert soft_nms_padded(boxes, torch.tensor([[0.75, 0.5]])).tolist() == [[0.75, 0.0]]
+    assert soft_nms_padded(boxes, torch.tensor([[[0.75, 0.5]]])).tolist() == [[[0.75, 0.0]]]
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_dtypes(dtype):
     boxes = random_boxes(2, 2, 60).to(dtype)
-    scores = torch.rand((2, 60), generator=torch.Generator().manual_seed(2)).to(dtype)
-    arguments = (boxes, scores, 0.5, 0.001, "linear", 0.5)
+    scores = torch.rand((2, 3, 60), generator=torch.Generator().manual_seed(2)).to(dtype)
+    arguments = (boxes, scores, None, 0.0, 0.5, 0.001, "linear", 0.5)
     final = OP(*arguments)
     assert final.dtype == dtype
     torch.testing.assert_close(final, soft_nms_padded_reference(*arguments))
@@ -104,33 +114,37 @@ def test_dtypes(dtype):
 
 @METHODS
 def test_opcheck(method):
-    boxes, scores = random_boxes(0, 2, 9), torch.rand(2, 9)
-    torch.library.opcheck(OP, (boxes, scores, 0.5, 0.001, method, 0.5))
+    boxes, scores = random_boxes(0, 2, 9), torch.rand(2, 3, 9)
+    counts = torch.tensor([4, 9])
+    torch.library.opcheck(OP, (boxes, scores, counts, 0.1, 0.5, 0.001, method, 0.5))
 
 
 def test_what_does_not_fit_is_an_error():
     boxes = torch.zeros(1, 3, 4)
-    with pytest.raises(ValueError, match=r"scores \(G, N\)"):
-        soft_nms_padded(boxes, torch.zeros(1, 2))
+    with pytest.raises(ValueError, match=r"scores \(B, C, N\)"):
+        soft_nms_padded(boxes, torch.zeros(1, 3))
+    with pytest.raises(ValueError, match=r"differ: \(1, 3, 4\) and \(1, 1, 2\)"):
+        soft_nms_padded(boxes, torch.zeros(1, 1, 2))
     with pytest.raises(ValueError, match="differ in dtype"):
-        soft_nms_padded(boxes, torch.zeros(1, 3).double())
+        soft_nms_padded(boxes, torch.zeros(1, 1, 3).double())
     with pytest.raises(ValueError, match="not 'cubic'"):
-        soft_nms_padded(boxes, torch.zeros(1, 3), method="cubic")
+        soft_nms_padded(boxes, torch.zeros(1, 1, 3), method="cubic")
+    with pytest.raises(ValueError, match="0 or more, not -1"):
+        soft_nms_padded(boxes, torch.zeros(1, 1, 3), score_threshold=-1)
 
 
-def test_a_box_for_all_groups_need_not_be_copied():
-    boxes, scores = random_boxes(5, 1, 40), torch.rand(6, 40)
-    shared = boxes.expand(6, -1, -1)
-    found = soft_nms_padded(shared, scores)
-    assert torch.equal(found, soft_nms_padded(shared.contiguous(), scores))
-    turned = boxes.transpose(1, 2).contiguous().transpose(1, 2).expand(6, -1, -1)
-    assert torch.equal(found, soft_nms_padded(turned, scores.t().contiguous().t()))
+def test_memory_formats_give_the_same():
+    boxes, scores = random_boxes(5, 2, 40), torch.rand(2, 6, 40)
+    found = soft_nms_padded(boxes, scores)
+    turned = boxes.transpose(1, 2).contiguous().transpose(1, 2)
+    by_box = scores.transpose(1, 2).contiguous().transpose(1, 2)
+    assert torch.equal(found, soft_nms_padded(turned, by_box))
 
 
 @pytest.mark.parametrize("backend", ["aot_eager"])
 @METHODS
 def test_compiles_whole(backend, method):
     compiled = torch.compile(soft_nms_padded, backend=backend, fullgraph=True)
-    boxes, scores = random_boxes(6, 3, 30), torch.rand(3, 30)
+    boxes, scores = random_boxes(6, 3, 30), torch.rand(3, 2, 30)
     wanted = soft_nms_padded(boxes, scores, method=method)
     assert torch.equal(compiled(boxes, scores, method=method), wanted)

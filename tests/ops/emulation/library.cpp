@@ -1,6 +1,7 @@
 // What the tests call through ctypes: kernels on fibers, whose turns `seed` decides. 0 is success.
 #include "nms_kernels.h"
 #include "psroi_kernels.h"
+#include "select_kernels.h"
 
 namespace {
 
@@ -21,22 +22,24 @@ int run(uint64_t seed, const F& launch) {
 
 #define HARNESS_EMULATE(T, name)                                                                 \
   extern "C" int nms_##name(                                                                     \
-      uint64_t seed, int threads, const T* boxes, const bool* valid, int64_t groups,             \
-      int64_t size, double threshold, int64_t max_output, int64_t* indices, int64_t* counts) {   \
+      uint64_t seed, int threads, const T* boxes, const bool* flags, const int64_t* present,     \
+      int64_t groups, int64_t size, double threshold, int64_t max_output, int64_t* indices,      \
+      int64_t* counts) {                                                                         \
     return run(seed, [&](auto& crew) {                                                           \
       harness::emulation::run_nms<T>(                                                            \
-          crew, boxes, valid, groups, size, static_cast<T>(threshold), max_output, threads,      \
-          indices, counts);                                                                      \
+          crew, boxes, {flags, present, size}, groups, static_cast<T>(threshold), max_output,    \
+          threads, indices, counts);                                                             \
     });                                                                                          \
   }                                                                                              \
   extern "C" int soft_nms_##name(                                                                \
-      uint64_t seed, int threads, const T* boxes, const T* scores, int64_t groups, int64_t size, \
-      double threshold, double min_score, double sigma, bool gaussian, T* output) {              \
-    const harness::soft_nms::Rule rule{threshold, min_score, sigma, gaussian};                   \
+      uint64_t seed, int threads, const T* boxes, const T* scores, const int64_t* counts,        \
+      int64_t images, int64_t classes, int64_t size, double score_threshold, double threshold,   \
+      double min_score, double sigma, bool gaussian, T* output) {                                \
+    const harness::soft_nms::Rule rule{score_threshold, threshold, min_score, sigma, gaussian};  \
     const auto launch = gaussian ? harness::emulation::run_soft_nms<T, true>                     \
                                  : harness::emulation::run_soft_nms<T, false>;                   \
     return run(seed, [&](auto& crew) {                                                           \
-      launch(crew, boxes, scores, groups, size, rule, threads, output);                          \
+      launch(crew, boxes, scores, counts, images, classes, size, rule, threads, output);         \
     });                                                                                          \
   }                                                                                              \
   extern "C" int psroi_##name(                                                                   \
@@ -63,6 +66,29 @@ int run(uint64_t seed, const F& launch) {
 HARNESS_EMULATE(float, float)
 HARNESS_EMULATE(double, double)
 
+extern "C" int select_anchors_float(
+    uint64_t seed, int threads, const harness::emulation::AnchorSelection* asked,
+    const float* const* logits, const float* const* deltas, const float* anchors, float* boxes,
+    float* scores, int64_t* counts) {
+  return run(seed, [&](auto& crew) {
+    harness::emulation::run_select_anchors(
+        crew, *asked, threads, logits, deltas, anchors, boxes, scores, counts);
+  });
+}
+
+extern "C" int select_boxes_float(
+    uint64_t seed, int threads, const float* boxes, const float* scores, const int64_t* kept,
+    const int64_t* kept_counts, int64_t images, int64_t groups, int64_t size, int64_t kept_size,
+    int64_t limit, double score_threshold, bool far, bool keeps_keys, float* chosen_boxes,
+    float* chosen_scores, int64_t* chosen_groups, int64_t* counts) {
+  return run(seed, [&](auto& crew) {
+    harness::emulation::run_select_boxes(
+        crew, boxes, scores, kept, kept_counts, images, groups, size, kept_size, limit,
+        static_cast<float>(score_threshold), far, keeps_keys, threads, chosen_boxes, chosen_scores,
+        chosen_groups, counts);
+  });
+}
+
 extern "C" uint32_t divide(uint32_t number, int64_t divisor, int64_t largest) {
-  return harness::psroi::Divider(divisor, largest)(number);
+  return harness::Divider(divisor, largest)(number);
 }

@@ -2,6 +2,7 @@
 // With an argument it makes one on purpose, which shows that the detector sees what it should.
 #include "nms_kernels.h"
 #include "psroi_kernels.h"
+#include "select_kernels.h"
 
 #include <cmath>
 #include <cstdio>
@@ -32,8 +33,8 @@ void run_nms_once(int threads, int64_t size, int64_t max_output, float spread) {
   std::vector<int64_t> indices(2 * max_output), counts(2);
   ThreadCrew crew;
   run_nms<float>(
-      crew, boxes.data(), valid.get(), 2, size, 0.5f, max_output, threads, indices.data(),
-      counts.data());
+      crew, boxes.data(), {valid.get(), nullptr, size}, 2, 0.5f, max_output, threads,
+      indices.data(), counts.data());
 }
 
 void run_soft_nms_once(int threads, int64_t size) {
@@ -42,7 +43,8 @@ void run_soft_nms_once(int threads, int64_t size) {
   for (auto& score : scores) score = draw(1) < 0.7f ? std::round(draw(8)) / 8 : 0;
   ThreadCrew crew;
   run_soft_nms<float, false>(
-      crew, boxes.data(), scores.data(), 1, size, {0.3, 0.05, 0.5, false}, threads, output.data());
+      crew, boxes.data(), scores.data(), nullptr, 1, 1, size, {0.1, 0.3, 0.05, 0.5, false}, threads,
+      output.data());
 }
 
 void run_psroi_once(int64_t ratio) {
@@ -60,6 +62,27 @@ void run_psroi_once(int64_t ratio) {
   const auto backward = ratio == 2 ? run_backward<2, float> : run_backward<0, float>;
   forward(crew, asked, 64, maps, boxes.data(), output.data(), argmax.data());
   backward(crew, asked, 64, maps, boxes.data(), output.data(), argmax.data());
+}
+
+void run_select_once(int threads, int64_t limit, bool keeps_keys) {
+  const int64_t size = 150;  // three groups of 50
+  const auto boxes = draw_boxes(size, 60);
+  std::vector<float> scores(size), chosen(4 * limit), best(limit);
+  std::vector<int64_t> groups(limit), counts(1);
+  for (auto& score : scores) score = std::round(draw(8)) / 8;  // many are equal
+  ThreadCrew crew;
+  run_select_boxes(
+      crew, boxes.data(), scores.data(), nullptr, nullptr, 1, 3, 50, 0, limit, 0.1f, false,
+      keeps_keys, threads, chosen.data(), best.data(), groups.data(), counts.data());
+
+  const int64_t shape[] = {2, 5, 15}, strides[] = {150, 75, 15, 1}, delta_strides[] = {600, 75, 15, 1};
+  const AnchorSelection asked{
+      1, 1, limit, limit, 60, 60, 0, keeps_keys, 2, 1, shape, strides, delta_strides};
+  std::vector<float> deltas(600, 0.1f);
+  const float *logits[] = {scores.data()}, *all_deltas[] = {deltas.data()};
+  run_select_anchors(
+      crew, asked, threads, logits, all_deltas, boxes.data(), chosen.data(), best.data(),
+      counts.data());
 }
 
 // A ballot in the place of a barrier: orders threads, but not what they have written.
@@ -91,5 +114,8 @@ int main(int count, char**) {
     run_soft_nms_once(2 * kWarp, size);
   }
   for (const int64_t ratio : {0, 2, 3}) run_psroi_once(ratio);
+  for (const int threads : {32, 64}) {
+    for (const int64_t limit : {1, 20, 100}) run_select_once(threads, limit, limit == 20);
+  }
   std::puts("no race");
 }

@@ -54,11 +54,16 @@ struct Warp {
 
   template <typename T>
   T shuffle_xor(T value, int mask) const {
+    return shuffle(value, lane() ^ mask);
+  }
+
+  template <typename T>
+  T shuffle(T value, int from) const {
     static_assert(sizeof(T) <= sizeof(uint64_t));
     uint64_t bits = 0;
     std::memcpy(&bits, &value, sizeof(T));
     tell(bits);
-    bits = hear(lane() ^ mask);
+    bits = hear(from);
     crew->meet(rank, first(), kWarp);
     std::memcpy(&value, &bits, sizeof(T));
     return value;
@@ -82,6 +87,10 @@ struct Block {
   int size() const { return own_size; }
   void sync() const { crew->sync(own_rank, 0, own_size); }
   Warp warp() const { return {crew, own_rank}; }
+
+  uint32_t fetch_add(uint32_t* place, uint32_t value) const {
+    return __atomic_fetch_add(place, value, __ATOMIC_RELAXED);
+  }
 
   template <typename T>
   void add(T* place, T value) const {

@@ -1,5 +1,7 @@
 """What losses see of sampled anchors is what the dense maps say, gradients included."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -34,6 +36,12 @@ def draw_anchors(rpn: TinyRpn) -> Tensor:
     return torch.cat([drawn, torch.tensor([[0, count - 1, 7, 7]] * 2)], 1)
 
 
+def in_order_of_anchors(maps: Sequence[Tensor], numbers: int) -> Tensor:
+    """(B, anchors of all levels, numbers)."""
+    rows = [x.permute(0, 2, 3, 1).reshape(len(x), -1, numbers) for x in maps]
+    return torch.cat(rows, 1)
+
+
 def gradients(rpn: TinyRpn, maps: list[Tensor], logits: Tensor, deltas: Tensor) -> list[Tensor]:
     weights = torch.linspace(0.1, 1, logits.numel()).view_as(logits)
     total = (logits * weights).sum() + (deltas.square() * weights[..., None]).sum()
@@ -44,9 +52,9 @@ def test_sampled_anchors_equal_the_dense_maps() -> None:
     rpn, maps = make_rpn(), make_maps()
     indices, outputs = draw_anchors(rpn), rpn(maps)
     logits, deltas = rpn._predict_at(outputs.hidden, indices)
-    dense_logits = torch.cat(outputs.flat_logits(), 1).gather(1, indices)
+    dense_logits = in_order_of_anchors(outputs.logits, 1)[..., 0].gather(1, indices)
     corners = indices[..., None].expand(-1, -1, 4)
-    dense_deltas = outputs.flat_deltas().gather(1, corners)
+    dense_deltas = in_order_of_anchors(outputs.deltas, 4).gather(1, corners)
     torch.testing.assert_close(logits, dense_logits, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(deltas, dense_deltas, rtol=1e-5, atol=1e-5)
     found = gradients(rpn, maps, logits, deltas)
