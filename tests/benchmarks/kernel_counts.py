@@ -13,6 +13,7 @@ import argparse
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -28,6 +29,8 @@ from torch._inductor.ir import MultiOutput
 from torch._inductor.scheduler import NopKernelSchedulerNode
 from torch._inductor.virtualized import V
 
+from harness.data.batch import Inputs
+from harness.model.types import Detections
 from harness.modes import build_runner
 
 LOOPS, SELECTION = "generated loop", ("topk", "sort")
@@ -51,10 +54,16 @@ def main() -> None:
 def count_kernels(name: str) -> Counter[Kernel]:
     """How often a detector launches each kernel at batch 1."""
     runner = build_runner(build(name).eval(), "fused")
-    inputs = runner.load([draw_vga()])
+    detector, inputs = runner.detector, runner.load([draw_vga()])
+
+    def detect(inputs: Inputs) -> Detections:
+        ready = detector.prepare(inputs)
+        pixels = ready.pixels.contiguous(memory_format=torch.channels_last)
+        return detector.forward(replace(ready, pixels=pixels))
+
     with torch.no_grad(), scheduled() as kernels:
         torch._dynamo.reset()
-        run = torch.compile(runner.detect_pixels, fullgraph=True, dynamic=False)
+        run = torch.compile(detect, fullgraph=True, dynamic=False)
         try:
             run(inputs)
         except (BackendCompilerFailed, InductorError):
