@@ -35,6 +35,13 @@ Modes = Annotated[
         metavar="MODE,...", help="Latency in these modes, or in all that the device has: all."
     ),
 ]
+Precisions = Annotated[
+    list[str],
+    typer.Option(
+        metavar="NAME,...",
+        help="Latency in these precisions: float32, tf32, bfloat16, float16, or all.",
+    ),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 
 

@@ -17,6 +17,7 @@ def plan(
     stages: o.Stages = [],  # noqa: B006
     seeds: o.Seeds = [],  # noqa: B006
     modes: o.Modes = [],  # noqa: B006
+    precisions: o.Precisions = [],  # noqa: B006
     cost: Annotated[
         bool, typer.Option("--cost", help="Build each detector: parameters and multiply-adds.")
     ] = False,
@@ -29,7 +30,7 @@ def plan(
 
     made = plan_from(
         manifest, plugins=plugins, profile=profile, data=data, sets=sets, only=only,
-        stages=stages, seeds=seeds, modes=modes,
+        stages=stages, seeds=seeds, modes=modes, precisions=precisions,
     )  # fmt: skip
     if as_json:
         print(json.dumps(resolved(made), indent=2, default=str))

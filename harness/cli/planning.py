@@ -31,6 +31,7 @@ def plan_from(
     stages: list[str],
     seeds: list[str],
     modes: list[str],
+    precisions: list[str],
 ) -> Plan:
     """Raises UserError for whatever is wrong with the manifest or the choices."""
     registry = load_registry(plugins)
@@ -41,5 +42,6 @@ def plan_from(
         stages=split_commas(stages),
         seeds=parse_seeds(seeds),
         modes=split_commas(modes),
+        precisions=split_commas(precisions),
         data_root=data,
     )

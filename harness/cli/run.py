@@ -17,6 +17,7 @@ def run(
     stages: o.Stages = [],  # noqa: B006
     seeds: o.Seeds = [],  # noqa: B006
     modes: o.Modes = [],  # noqa: B006
+    precisions: o.Precisions = [],  # noqa: B006
     device: o.Device = "auto",
     run_id: Annotated[
         str | None, typer.Option(help="Name of the run's folder. [default: date and time]")
@@ -32,7 +33,7 @@ def run(
 
     plan = plan_from(
         manifest, plugins=plugins, profile=profile, data=data, sets=sets, only=only,
-        stages=stages, seeds=seeds, modes=modes,
+        stages=stages, seeds=seeds, modes=modes, precisions=precisions,
     )  # fmt: skip
     from harness.run.session import run_plan
 

@@ -1,5 +1,6 @@
 """The manifest's grammar: strict, immutable models. `docs/manifest.md` explains each key."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Annotated, Any, Literal, get_args
 
@@ -9,6 +10,24 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 Positive = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 NotNegative = Annotated[float, Field(ge=0.0)]
+
+
+# How a detector is run, and what its convolutions and products compute in.
+ModeName = Literal["eager", "fused", "compiled", "cuda_graph"]
+PrecisionName = Literal["float32", "tf32", "bfloat16", "float16"]
+MODES: tuple[ModeName, ...] = get_args(ModeName)
+PRECISIONS: tuple[PrecisionName, ...] = get_args(PrecisionName)
+OTHER_NAMES = {"fp32": "float32", "no": "float32", "bf16": "bfloat16", "fp16": "float16"}
+
+
+def renamed(name: str) -> str:
+    """How to say what `name` once said, or is called elsewhere; "" where nothing is known of it."""
+    mode, dash, precision = name.partition("-")
+    if precision == "half":
+        return f"'{name}' is {mode} in the precision float16 (bfloat16 on most CPUs)"
+    if dash and precision in PRECISIONS:
+        return f"'{name}' is {mode} in the precision {precision}"
+    return f"'{name}' is called {OTHER_NAMES[name]}" if name in OTHER_NAMES else ""
 
 
 class Section(BaseModel):
@@ -71,13 +90,18 @@ class Train(Section):
     clip_norm: Annotated[float, Field(gt=0)] | None = 35.0
     augment: Literal["none", "flip", "paper"] = "paper"
     ema_decay: Fraction | None = None
-    precision: Literal["float32", "float16", "bfloat16"] = "float32"
+    precision: PrecisionName = "float32"
     accumulate: Positive = 1
     sync_bn: bool = True
     compile: bool = False
     workers: Annotated[int, Field(ge=0)] = 2
     cache_gib: NotNegative = 4.0
     log_every: Positive = 10
+
+    @field_validator("precision", mode="before")
+    @classmethod
+    def _precision(cls, value: Any) -> Any:
+        return _check_name(value, PRECISIONS)
 
     @model_validator(mode="after")
     def _one_length(self) -> "Train":
@@ -93,31 +117,20 @@ class Evaluate(Section):
     max_images: Positive | None = None
 
 
-# How a detector is run when it is timed; "-half": in the device's 16-bit floating point.
-ModeName = Literal[
-    "eager",
-    "eager-half",
-    "fused",
-    "fused-half",
-    "compiled",
-    "compiled-half",
-    "cuda_graph",
-    "cuda_graph-half",
-]
-MODES: tuple[ModeName, ...] = get_args(ModeName)
-
-
 class Latency(Section):
     """Warm-up ends when both `warmup_runs` and `warmup_seconds` are reached.
 
     Attributes:
-        modes: one cell each; "all" stands for those that the device has. The first is the one
-            that tables show.
+        modes, precisions: a cell for each pair; "all" stands for those that the device has. The
+            first pair is the one that tables show.
         check_images: of the validation split, in which each mode but `eager` must find what
             `eager` finds.
     """
 
     modes: Annotated[tuple[ModeName, ...], Field(min_length=1)] | Literal["all"] = ("eager",)
+    precisions: Annotated[tuple[PrecisionName, ...], Field(min_length=1)] | Literal["all"] = (
+        "float32",
+    )
     check_images: Positive = 50
     batch_size: Positive = 1
     images: Positive = 16
@@ -128,16 +141,30 @@ class Latency(Section):
 
     @field_validator("modes", mode="before")
     @classmethod
-    def _names(cls, value: Any) -> Any:
-        """A bare name is a list of one. What pydantic itself says of a union is long."""
-        names = [value] if isinstance(value, str) else value
-        if value == "all":
-            return value
-        if not isinstance(names, list | tuple) or not names:
-            raise ValueError("should be 'all' or a list of modes")
-        if any(name not in MODES for name in names):
-            raise ValueError(f"should be 'all' or of {', '.join(MODES)}")
-        return tuple(names)
+    def _modes(cls, value: Any) -> Any:
+        return _check_names(value, MODES, "modes")
+
+    @field_validator("precisions", mode="before")
+    @classmethod
+    def _precisions(cls, value: Any) -> Any:
+        return _check_names(value, PRECISIONS, "precisions")
+
+
+def _check_names(value: Any, known: Sequence[str], kind: str) -> Any:
+    """A bare name is a list of one. What pydantic itself says of a union is long."""
+    if value == "all":
+        return value
+    names = [value] if isinstance(value, str) else value
+    if not isinstance(names, list | tuple) or not names:
+        raise ValueError(f"should be 'all' or a list of {kind}")
+    return tuple(_check_name(name, known, "'all' or ") for name in names)
+
+
+def _check_name(name: Any, known: Sequence[str], others: str = "") -> Any:
+    if name not in known:
+        told = renamed(name) if isinstance(name, str) else ""
+        raise ValueError(f"{told and f'{told}: '}should be {others}of {', '.join(known)}")
+    return name
 
 
 class Report(Section):

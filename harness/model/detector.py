@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from harness.data.batch import Inputs, Targets
 from harness.data.colours import UndistortedInputs
 from harness.data.resize import Resize, collate_images
+from harness.model.arithmetic import arithmetic
 from harness.model.types import AnchorLevel, Detections
 
 
@@ -84,7 +85,7 @@ class Detector(nn.Module, ABC):
 
     @torch.inference_mode()
     def predict(self, images: Sequence[Any]) -> list[dict[str, Tensor]]:
-        """Detect in uint8 RGB images.
+        """Detect in uint8 RGB images, in float32 without TF32.
 
         Args:
             images: arrays (h, w, 3) or tensors (3, h, w), uint8, of any sizes.
@@ -95,7 +96,8 @@ class Detector(nn.Module, ABC):
         """
         if len(images) == 0:
             return []
-        found = self(self.preprocess([as_image(image) for image in images])).to("cpu")
+        with arithmetic("float32"):
+            found = self(self.preprocess([as_image(image) for image in images])).to("cpu")
         return [
             {
                 "boxes": found.boxes[i, :n],

@@ -8,69 +8,71 @@ import torch
 
 from harness.data.batch import Inputs
 from harness.data.resize import collate_images
-from harness.errors import UserError
+from harness.errors import UserError, near_names
+from harness.manifest.schema import MODES, PRECISIONS
+from harness.model.arithmetic import arithmetic
 from harness.model.detector import Detector
 from harness.modes.capturing import Captured
 from harness.modes.compiling import Compiled
 from harness.modes.folding import fold_norms, fuse_parts
-from harness.modes.precision import half_dtype, halve_weights, in_precision
+from harness.modes.precision import DTYPES, autocast, cast_weights, lacking, with_flags
 from harness.modes.runner import Runner
 
-HALF = "-half"
 Function = Callable[[Inputs], Any]
 
 
-def build_runner(detector: Detector, mode: str) -> Runner:
-    """Make a detector run in a mode, on the device that it is on.
+def build_runner(detector: Detector, mode: str = "eager", precision: str = "float32") -> Runner:
+    """Make a detector run in a mode and a precision, on the device that it is on.
 
     `fused` folds batch norms and lays images and weights out channels last; `compiled` compiles
-    what `fused` makes; `cuda_graph` captures what `compiled` makes. With "-half" at its end a
-    mode's convolutions and products are in the 16-bit floating point of the device.
+    what `fused` makes; `cuda_graph` captures what `compiled` makes. The precision is that of
+    convolutions and products; in 16 bits autocast chooses what else is in them.
 
     Args:
         detector: in evaluation mode; it is not changed.
         mode: a name of `harness.manifest.schema.MODES`.
+        precision: a name of `harness.manifest.schema.PRECISIONS`.
 
     Raises:
-        UserError: the device does not have the mode; see `unavailable`.
+        UserError: the device does not have the mode or the precision; see `unavailable`.
     """
-    device, (way, half) = detector.device, _parse(mode)
-    reason = unavailable(mode, device)
+    device = detector.device
+    reason = unavailable(mode, precision, device)
     if reason is not None:
-        raise UserError(f"the mode '{mode}' cannot run: {reason}")
-    dtype = half_dtype(device) if half else None
+        raise UserError(f"{mode} in {precision} cannot run: {reason}")
     conditions: dict[str, Any] = {}
-    own = detector if mode == "eager" else deepcopy(detector)
-    if way != "eager":
-        conditions["folded_norms"] = _fuse(own)
-    if dtype is not None:
-        halve_weights(own, dtype)
-    functions = _functions(own, channels_last=way != "eager")
-    if dtype is not None:
-        functions = {k: in_precision(f, device, dtype) for k, f in functions.items()}
-    if way in ("compiled", "cuda_graph"):
+    own = detector if mode == "eager" and precision not in DTYPES else deepcopy(detector)
+    if mode != "eager":
+        with arithmetic(precision):
+            conditions["folded_norms"] = _fuse(own)
+    functions = _functions(own, channels_last=mode != "eager")
+    if precision in DTYPES:
+        dtype = DTYPES[precision]
+        cast_weights(own, dtype)
+        functions = {k: autocast(f, device, dtype) for k, f in functions.items()}
+    if mode in ("compiled", "cuda_graph"):
         functions = {k: Compiled(f, device) for k, f in functions.items()}
     compiled = functions
-    if way == "cuda_graph":
+    functions = {k: with_flags(f, precision) for k, f in functions.items()}
+    if mode == "cuda_graph":  # what is replayed has the flags of its capture
         functions = {k: Captured(f) for k, f in functions.items()}
     return Runner(
-        own, way, str(dtype or torch.float32).removeprefix("torch."), **functions,
-        about=lambda: conditions | _breaks(compiled),
+        own, mode, precision, **functions, about=lambda: conditions | _breaks(compiled)
     )  # fmt: skip
 
 
-def unavailable(mode: str, device: torch.device) -> str | None:
-    """Why a device cannot run a mode, None where it can."""
-    way, half = _parse(mode)
-    if way == "cuda_graph" and device.type != "cuda":
+def unavailable(mode: str, precision: str, device: torch.device) -> str | None:
+    """Why a device cannot run a mode in a precision, None where it can.
+
+    Raises:
+        UserError: there is no such mode or precision.
+    """
+    for kind, name, known in (("mode", mode, MODES), ("precision", precision, PRECISIONS)):
+        if name not in known:
+            raise UserError(f"there is no {kind} '{name}'", mend=near_names(name, list(known)))
+    if mode == "cuda_graph" and device.type != "cuda":
         return "CUDA graphs need an NVIDIA GPU"
-    if half and half_dtype(device) is None:
-        return "this processor has no 16-bit floating-point arithmetic"
-    return None
-
-
-def _parse(mode: str) -> tuple[str, bool]:
-    return mode.removesuffix(HALF), mode.endswith(HALF)
+    return lacking(precision, device)
 
 
 def _functions(detector: Detector, channels_last: bool) -> dict[str, Function]:

@@ -20,7 +20,7 @@ class Runner:
     Attributes:
         detector: the one that runs; a copy where the mode changes weights or modules.
         mode: "eager", "fused", "compiled" or "cuda_graph".
-        precision: of convolutions and products: "float32", "float16", "bfloat16".
+        precision: of convolutions and products: "float32", "tf32", "bfloat16", "float16".
         network: normalised inputs -> raw outputs.
         forward: normalised inputs -> detections: network and postprocessing.
         detect_pixels: uint8 inputs of network size on the device -> detections.

@@ -12,7 +12,7 @@ from harness.plugin.declarations import Declaration, Meter, Stage
 from harness.plugin.registry import Entry
 
 STAGES: tuple[Stage, ...] = ("train", "evaluate", "cost", "latency")
-USUAL_MODE = "eager"
+USUAL_MODE, USUAL_PRECISION = "eager", "float32"
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Cell:
 
     Attributes:
         fingerprint: hash of everything that determines the numbers of this cell.
-        mode: a name of `harness.manifest.schema.MODES`; "" for the other stages.
+        mode: with its precision, see `name_mode`; "" for the other stages.
     """
 
     detector: str
@@ -74,6 +74,22 @@ class Cell:
 
     def __str__(self) -> str:
         return f"{self.detector} seed {self.seed} {name_stage(self.stage, self.mode)}"
+
+
+def name_mode(mode: str, precision: str) -> str:
+    """The pair as one word: "fused" in float32, else "fused-float16" and so on.
+
+    Args:
+        mode: a name of `harness.manifest.schema.MODES`.
+        precision: a name of `harness.manifest.schema.PRECISIONS`.
+    """
+    return mode if precision == USUAL_PRECISION else f"{mode}-{precision}"
+
+
+def split_mode(name: str) -> tuple[str, str]:
+    """The inverse of `name_mode`."""
+    mode, _, precision = name.partition("-")
+    return mode, precision or USUAL_PRECISION
 
 
 def name_stage(stage: str, mode: str) -> str:

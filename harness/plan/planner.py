@@ -11,9 +11,27 @@ from harness.data.source import DataSource
 from harness.errors import UserError, near_names
 from harness.files import hash_file
 from harness.manifest.reader import KeyPath
-from harness.manifest.schema import MODES, PART_KINDS, Detector, Latency, ModeName, Suite, Use
+from harness.manifest.schema import (
+    MODES,
+    PART_KINDS,
+    PRECISIONS,
+    Detector,
+    Latency,
+    Suite,
+    Use,
+    renamed,
+)
 from harness.manifest.suite import Manifest, invalid
-from harness.plan.cells import STAGES, USUAL_MODE, Cell, MeterPart, Part, Plan, digest
+from harness.plan.cells import (
+    STAGES,
+    USUAL_MODE,
+    Cell,
+    MeterPart,
+    Part,
+    Plan,
+    digest,
+    name_mode,
+)
 from harness.plugin.declarations import Stage
 from harness.plugin.registry import Registry
 
@@ -29,6 +47,7 @@ def make_plan(
     stages: Sequence[str] = (),
     seeds: Sequence[int] = (),
     modes: Sequence[str] = (),
+    precisions: Sequence[str] = (),
     data_root: str | None = None,
     classes: Sequence[str] | None = None,
 ) -> Plan:
@@ -38,14 +57,16 @@ def make_plan(
         only: names of detectors; all when empty.
         stages: stages; the manifest's when empty.
         seeds: the manifest's when empty.
-        modes: of the stage `latency`, or "all"; the manifest's when empty.
+        modes, precisions: of the stage `latency`, or "all"; the manifest's when empty.
         data_root: a COCO-format folder in place of the manifest's data.
         classes: class names in place of the data's (no data is touched then).
 
     Raises:
         UserError: anything that can be wrong without a GPU.
     """
-    suite = _choose(manifest.suite, only, stages, seeds, modes, data_root)
+    suite = _choose(manifest.suite, only, stages, seeds, data_root)
+    latency = {"modes": (modes, MODES), "precisions": (precisions, PRECISIONS)}
+    suite = suite.model_copy(update={"latency": _choose_latency(suite.latency, latency)})
     parts = {
         name: detector_parts(registry, detector, _inside(manifest, ("detectors", name)))
         for name, detector in suite.detectors.items()
@@ -69,7 +90,6 @@ def _choose(
     only: Sequence[str],
     stages: Sequence[str],
     seeds: Sequence[int],
-    modes: Sequence[str],
     data_root: str | None,
 ) -> Suite:
     changes: dict[str, Any] = {}
@@ -86,29 +106,41 @@ def _choose(
     wanted = stages or suite.stages
     changes["stages"] = tuple(s for s in STAGES if s in wanted)
     changes["seeds"] = tuple(dict.fromkeys(seeds or suite.seeds))
-    if modes:
-        changes["latency"] = suite.latency.model_copy(update={"modes": _choose_modes(modes)})
     if data_root is not None:
         changes["data"] = Use(use="coco", params={"root": data_root})
     return suite.model_copy(update=changes)
 
 
-def _choose_modes(modes: Sequence[str]) -> tuple[ModeName, ...] | Literal["all"]:
-    known: dict[str, ModeName] = {mode: mode for mode in MODES}
-    for mode in modes:
-        if mode not in (*known, "all"):
-            mend = near_names(mode, [*known, "all"])
-            raise UserError(f"there is no mode '{mode}'", where="--modes", mend=mend)
-    if "all" not in modes:
-        return tuple(known[mode] for mode in dict.fromkeys(modes))
-    if len(set(modes)) > 1:
-        raise UserError("'all' stands alone", where="--modes", mend="--modes all")
+def _choose_latency(
+    settings: Latency, choices: Mapping[str, tuple[Sequence[str], Sequence[str]]]
+) -> Latency:
+    """The settings with what was chosen on the command line: key -> (chosen, known)."""
+    changes = {
+        key: _choose_names(chosen, known, key) for key, (chosen, known) in choices.items() if chosen
+    }
+    return settings.model_copy(update=changes)
+
+
+def _choose_names(
+    chosen: Sequence[str], known: Sequence[str], key: str
+) -> tuple[str, ...] | Literal["all"]:
+    where = f"--{key}"
+    for name in chosen:
+        if name not in (*known, "all"):
+            mend = renamed(name) or near_names(name, [*known, "all"])
+            raise UserError(f"there is no {key[:-1]} '{name}'", where=where, mend=mend)
+    if "all" not in chosen:
+        return tuple(dict.fromkeys(chosen))
+    if len(set(chosen)) > 1:
+        raise UserError("'all' stands alone", where=where, mend=f"{where} all")
     return "all"
 
 
-def modes_of(settings: Latency) -> tuple[ModeName, ...]:
-    """Each once, the one that tables show first; what a device lacks is not known here."""
-    return MODES if settings.modes == "all" else tuple(dict.fromkeys(settings.modes))
+def modes_of(settings: Latency) -> tuple[str, ...]:
+    """Each pair once, the one that tables show first; what a device lacks is not known here."""
+    modes = MODES if settings.modes == "all" else settings.modes
+    precisions = PRECISIONS if settings.precisions == "all" else settings.precisions
+    return tuple(dict.fromkeys(name_mode(m, p) for m in modes for p in precisions))
 
 
 def detector_parts(registry: Registry, detector: Detector, place: Place) -> dict[str, Part]:
@@ -256,5 +288,5 @@ def _protocol(suite: Suite, stage: Stage, mode: str) -> dict[str, Any] | None:
     if stage != "latency":
         return None
     # the usual mode is what others are checked against
-    unused = {"modes", *(("check_images",) if mode == USUAL_MODE else ())}
+    unused = {"modes", "precisions", *(("check_images",) if mode == USUAL_MODE else ())}
     return {**suite.latency.model_dump(exclude=unused), "mode": mode}

@@ -206,8 +206,6 @@ def _settings() -> dict[str, Any]:
     return {
         "torch_threads": torch.get_num_threads(),
         "cudnn_benchmark": torch.backends.cudnn.benchmark,
-        "cudnn_tf32": torch.backends.cudnn.allow_tf32,
-        "matmul_tf32": torch.backends.cuda.matmul.allow_tf32,
         "deterministic": torch.are_deterministic_algorithms_enabled(),
         **{name: os.environ[name] for name in names if name in os.environ},
     }

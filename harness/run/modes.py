@@ -7,7 +7,15 @@ import torch
 
 from harness.errors import UserError
 from harness.modes import unavailable
-from harness.plan.cells import Cell, Plan, digest
+from harness.plan.cells import (
+    USUAL_MODE,
+    USUAL_PRECISION,
+    Cell,
+    Plan,
+    digest,
+    name_mode,
+    split_mode,
+)
 from harness.records.measurement import Measurement
 from harness.records.record import Record
 
@@ -16,18 +24,22 @@ def settle_modes(plan: Plan, device: torch.device) -> tuple[Plan, str]:
     """The plan without the cells that the device cannot run, and a note on them or "".
 
     Raises:
-        UserError: a mode that was asked for by its name is not to be had here.
+        UserError: a mode or precision that was asked for by its name is not to be had here.
     """
-    wanted = dict.fromkeys(cell.mode for cell in plan.cells if cell.mode)
-    reasons = {m: reason for m in wanted if (reason := unavailable(m, device)) is not None}
+    pairs = dict.fromkeys(split_mode(cell.mode) for cell in plan.cells if cell.mode)
+    axes = plan.suite.latency.modes, plan.suite.latency.precisions
+    alone = [[(mode, USUAL_PRECISION) for mode, _ in pairs], [(USUAL_MODE, p) for _, p in pairs]]
+    for chosen, key, tried in zip(axes, ("modes", "precisions"), alone, strict=True):
+        for pair in tried if chosen != "all" else []:
+            if (reason := unavailable(*pair, device)) is not None:
+                name = pair[key == "precisions"]
+                raise UserError(
+                    f"the {key[:-1]} '{name}' cannot run on this device ({device.type}): {reason}",
+                    mend=f"--{key} all takes those that can",
+                )
+    reasons = {name_mode(*p): why for p in pairs if (why := unavailable(*p, device)) is not None}
     if not reasons:
         return plan, ""
-    if plan.suite.latency.modes != "all":
-        mode, reason = next(iter(reasons.items()))
-        raise UserError(
-            f"the mode '{mode}' cannot run on this device ({device.type}): {reason}",
-            mend="--modes all takes those that can",
-        )
     cells = tuple(cell for cell in plan.cells if cell.mode not in reasons)
     kept = replace(plan, cells=cells, fingerprint=digest([c.fingerprint for c in cells]))
     return kept, f"modes that {device.type} does not have are left out: {_in_words(reasons)}"

@@ -1,6 +1,6 @@
 """Whether two ways to run a detector find the same things."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,9 +33,18 @@ class Tolerance:
 # two candidates are almost equal NMS may then keep the other one, which is all that 1 % leaves
 # room for: a wrong fold or a dropped layer moves most detections.
 FLOAT32 = Tolerance(score=0.01, agreement=0.99, ap_drop=0.002)
+# TF32 rounds the factors of every product to the 10 bits that float16 has, but neither the sums
+# nor what is handed from layer to layer: scores move in the third digit.
+TF32 = Tolerance(score=0.02, agreement=0.97, ap_drop=0.004)
 # Sixteen bits carry three decimal digits (bfloat16: two and a half) through some fifty layers:
 # scores move in the second digit, and with them who wins in NMS and who passes the threshold.
 HALF = Tolerance(score=0.05, agreement=0.90, ap_drop=0.01)
+TOLERANCES: Mapping[str, Tolerance] = {
+    "float32": FLOAT32,
+    "tf32": TF32,
+    "bfloat16": HALF,
+    "float16": HALF,
+}
 
 
 @dataclass(frozen=True, eq=False)

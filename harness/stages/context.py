@@ -3,23 +3,26 @@
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import nn
 
+from harness.model.arithmetic import arithmetic
 from harness.model.detector import Detector
 from harness.modes import Runner
 from harness.ops import implementation
+from harness.plan.cells import USUAL_PRECISION
 from harness.records.measurement import Measurement
 
 
 @contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients; afterwards every submodule is as it was."""
+def evaluating(module: nn.Module, precision: str = USUAL_PRECISION) -> Iterator[None]:
+    """Evaluation mode without gradients, with the flags of a precision; afterwards as before."""
     modes = [(part, part.training) for part in module.modules()]
     module.eval()
     try:
-        with torch.no_grad():
+        with torch.no_grad(), arithmetic(precision):
             yield
     finally:
         for part, mode in modes:
@@ -53,7 +56,7 @@ def with_place(measured: Iterable[Measurement], detector: Detector) -> list[Meas
     place = {
         "device_type": device.type,
         "ops": implementation(device),
-        "precision": precision(detector),
+        "precision": _weights_dtype(detector),
         "classes": len(detector.classes),
         "input": dict(detector.resize.describe()),
         **detector.selection,
@@ -63,17 +66,14 @@ def with_place(measured: Iterable[Measurement], detector: Detector) -> list[Meas
 
 def with_runner(measured: Iterable[Measurement], runner: Runner) -> list[Measurement]:
     """`with_place`, and in which mode and precision the detector ran."""
-    detector = runner.detector
-    # of float32 there is more to say, of what a mode computes in the mode says it
-    computed = precision(detector) if runner.precision == "float32" else runner.precision
-    ways = {"mode": runner.mode, "precision": computed, **runner.conditions}
-    return with_place((replace(m, conditions={**ways, **m.conditions}) for m in measured), detector)
+    ways: dict[str, Any] = {"mode": runner.mode, **runner.conditions}
+    if runner.precision != USUAL_PRECISION:
+        ways["precision"] = runner.precision
+    return with_place(
+        (replace(m, conditions={**ways, **m.conditions}) for m in measured), runner.detector
+    )
 
 
-def precision(detector: Detector) -> str:
-    """Dtype of the weights; on a GPU also whether float32 products may run as TF32."""
-    name = str(next(detector.parameters()).dtype).removeprefix("torch.")
-    if detector.device.type == "cuda" and name == "float32":
-        tf32 = torch.backends.cudnn.allow_tf32 or torch.backends.cuda.matmul.allow_tf32
-        return "float32, TF32 allowed" if tf32 else name
-    return name
+def _weights_dtype(detector: Detector) -> str:
+    """What float32 arithmetic computes in; TF32 is off wherever this is recorded."""
+    return str(next(detector.parameters()).dtype).removeprefix("torch.")

@@ -68,7 +68,7 @@ def detect(
     total: int,
     on_progress: OnProgress | None = None,
 ) -> list[Detection]:
-    """Run the detector over a loader.
+    """Run the detector over a loader, in float32 without TF32.
 
     Args:
         detector: its mode is left as it was.

@@ -9,7 +9,7 @@ from torch import Tensor
 from harness.manifest.schema import Latency
 from harness.model.detector import Detector
 from harness.modes import Runner, build_runner
-from harness.plan.cells import USUAL_MODE
+from harness.plan.cells import USUAL_MODE, split_mode
 from harness.records.measurement import Measurement
 from harness.stages.context import evaluating, synchronize, threads, with_runner
 from harness.stages.inputs import LatencyInput, LatencyMeter, OnProgress
@@ -36,7 +36,7 @@ def measure_latency(
             `settings.images` are used.
         settings: how often, how warm, how many at once.
         on_progress: told (repetitions done, repetitions wanted).
-        mode: a name of `harness.manifest.schema.MODES`.
+        mode: with its precision, see `harness.plan.cells.name_mode`.
         check: what the mode must find as eager does before it is timed; nothing when None.
 
     Raises:
@@ -46,7 +46,7 @@ def measure_latency(
     if not chosen:
         raise ValueError("there are no images to time with")
     # compilers build the number of threads in, so it is set before anything is compiled
-    with evaluating(detector), threads(settings.threads):
+    with evaluating(detector, split_mode(mode)[1]), threads(settings.threads):
         runner, seconds = set_up(detector, mode, chosen, settings.batch_size)
         found = [Measurement("mode_setup_seconds", seconds, "s", higher_is_better=False)]
         given = LatencyInput(chosen, settings, runner, on_progress)
@@ -67,7 +67,7 @@ def set_up(
     """
     synchronize(detector.device)
     started = time.perf_counter()
-    runner = build_runner(detector, mode)
+    runner = build_runner(detector, *split_mode(mode))
     batch = [images[i % len(images)] for i in range(batch_size)]
     with torch.inference_mode():
         inputs = runner.prepare(batch)

@@ -15,9 +15,8 @@ from harness.model.types import Detections
 from harness.modes import Runner
 from harness.records.measurement import Measurement
 from harness.stages.agreement import (
-    FLOAT32,
-    HALF,
     SAME_BOX,
+    TOLERANCES,
     Tolerance,
     measure_agreement,
     split_images,
@@ -64,7 +63,7 @@ def check_mode(
         CellError: they differ by more than `harness.stages.agreement` allows, or one of them finds
             what is not finite.
     """
-    tolerance = tolerance_of(runner)
+    tolerance = TOLERANCES[runner.precision]
     batches = [
         (ids, _detect(runner, inputs, len(ids), "this mode"), _detect(eager, inputs, len(ids)))
         for inputs, ids in _batches(eager, data, batch_size)
@@ -84,11 +83,6 @@ def check_mode(
     warnings = [problem and f"{problem}: {ALL_ALIKE}", "" if data.meters else NO_AP]
     found = _measurements(tolerance, agreement, ap, ap_eager, data)
     return [replace(m, warnings=tuple(filter(None, warnings))) for m in found]
-
-
-def tolerance_of(runner: Runner) -> Tolerance:
-    """Of the precision in which it computes."""
-    return FLOAT32 if runner.precision == "float32" else HALF
 
 
 def _batches(runner: Runner, data: CheckData, size: int) -> Iterator[tuple[Inputs, Sequence[int]]]:

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import inf
 from statistics import median
 from time import perf_counter
 
 import torch
 
+LEAST_ROUNDS = 5
 Functions = Mapping[str, Callable[[], object]]
 
 
@@ -32,14 +34,21 @@ def time_in_turn(
     rounds: int,
     clock: Callable[[Callable[[], object]], float] = wall_seconds,
     warm_up: int = 2,
+    budget: float = inf,
 ) -> dict[str, list[float]]:
-    """Seconds of each function in each round; another one first in every round."""
+    """Seconds of each function in each round; another one first in every round.
+
+    Args:
+        rounds: the most; fewer once `budget` seconds are spent, but five at least.
+    """
     for function in functions.values():
         for _ in range(warm_up):
             clock(function)
     seconds: dict[str, list[float]] = {name: [] for name in functions}
-    names = list(functions)
+    names, start = list(functions), perf_counter()
     for turn in range(rounds):
+        if turn >= LEAST_ROUNDS and perf_counter() - start > budget:
+            break
         k = turn % len(names)
         for name in names[k:] + names[:k]:
             seconds[name].append(clock(functions[name]))

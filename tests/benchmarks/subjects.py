@@ -1,6 +1,6 @@
 """TinyDet and torchvision's detectors, ready to be timed against one another."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,18 @@ from torchvision.ops import ps_roi_align
 
 import harness
 from harness.data.batch import Inputs, Targets
+from harness.manifest.schema import Train
 from harness.model.detector import Detector
 from harness.ops.levels import assign_levels, make_rois
+from harness.stages.train.launch import start_accelerator
+from harness.stages.train.stream import Batch
+from harness.stages.train.training import Training
 from harness_plugins.synthetic.scenes import draw_scene
 
 SUITE = Path(__file__).parents[2] / "suites" / "tinydet.yaml"
 BACKGROUND_BIAS = 8.0
 SIDE = 320
+TRAINED_IN = "float32"
 
 
 def build(name: str, run: Path | None = None) -> Detector:
@@ -47,26 +52,46 @@ def _background_scores(detector: Any) -> list[tuple[Any, Any]]:
     return [(block[-1], slice(None, None, head.num_columns)) for block in head.module_list]
 
 
-def make_step(
-    detector: Detector, batch: int, compiled: bool = False, boxes: int = 10
-) -> Callable[[], None]:
-    """A training step, forward and backward, on random images of 320 pixels with some boxes."""
-    inputs, targets = draw_batch(batch, boxes, len(detector.classes), detector.device)
-    detector.train()
-    losses = torch.compile(detector.losses) if compiled else detector.losses
+class OneBatch:
+    """The same batch at every step: a loader that never keeps anybody waiting."""
 
-    def step() -> None:
-        detector.zero_grad(set_to_none=True)
-        found = losses(detector.prepare(inputs), targets)
-        torch.stack(list(found.values())).sum().backward()
+    steps_per_epoch = 1_000_000
 
-    return step
+    def __init__(self, batch: Batch) -> None:
+        self.batch = batch
+
+    @property
+    def most_boxes(self) -> int:
+        return self.batch[1].labels.shape[1]
+
+    def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        while True:
+            yield self.batch
 
 
-def draw_batch(
-    batch: int, boxes: int, classes: int, device: torch.device
-) -> tuple[Inputs, Targets]:
-    """On the device, so that a step is the step alone."""
+def make_steps(
+    detectors: Mapping[str, Detector], batch: int, device: torch.device, boxes: int = 10
+) -> dict[str, Callable[[], object]]:
+    """Whole training steps as `harness run` takes them on a device by default.
+
+    From a batch of uint8 images of 320 pixels with some boxes, in the host's memory, to new
+    weights. To be run inside `arithmetic(TRAINED_IN)`, as the training stage does.
+    """
+    settings = Train(steps=OneBatch.steps_per_epoch, batch_size=batch, precision=TRAINED_IN)
+    accelerator = start_accelerator(settings, device, seed=0)
+
+    def make(detector: Detector) -> Callable[[], object]:
+        given = draw_batch(batch, boxes, len(detector.classes), torch.device("cpu"))
+        if device.type == "cuda":
+            given = (given[0].pin_memory(), given[1].pin_memory())
+        loader = OneBatch(given)
+        training = Training(detector, loader, settings, accelerator, Path(), {})
+        return lambda: training.advance([given])
+
+    return {name: make(detector) for name, detector in detectors.items()}
+
+
+def draw_batch(batch: int, boxes: int, classes: int, device: torch.device) -> Batch:
     generator = torch.Generator().manual_seed(0)
     pixels = torch.randint(0, 256, (batch, 3, SIDE, SIDE), generator=generator).to(torch.uint8)
     sizes = torch.full((batch, 2), SIDE)
@@ -79,10 +104,16 @@ def draw_batch(
 
 
 def draw_photos(count: int, side: int = 640) -> list[Tensor]:
-    """Scenes of the generated data set, (3, h, w) uint8."""
+    """Scenes of the generated data set with a longer side of `side`, (3, h, w) uint8."""
     rng = np.random.default_rng(0)
     scenes = [draw_scene(side, rng).pixels for _ in range(count)]
     return [torch.from_numpy(pixels.copy()).permute(2, 0, 1) for pixels in scenes]
+
+
+def draw_vga() -> Tensor:
+    """A scene of 640x480, (3, 480, 640) uint8."""
+    pixels = draw_scene(1000, np.random.default_rng(0)).pixels[:480, :640]
+    return torch.from_numpy(pixels.copy()).permute(2, 0, 1)
 
 
 def proposals(images: int, count: int) -> Tensor:

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import make_folder
+from photo_sets import make_folder
 
 from harness.data.annotations import read_annotations
 from harness.data.folder import CocoFolder, check_split, image_path

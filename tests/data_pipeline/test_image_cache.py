@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import make_folder, photo
+from photo_sets import make_folder, photo
 from PIL import Image
 
 from harness.data import image_cache, reading

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import photo
+from photo_sets import photo
 from PIL import Image, ImageOps
 
 from harness.data import images

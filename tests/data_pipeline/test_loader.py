@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import make_folder
+from photo_sets import make_folder
 from torch import Tensor
 
 from harness.data.batch import Inputs, Targets

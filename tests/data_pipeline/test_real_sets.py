@@ -1,7 +1,7 @@
 """The real data sets: read without error, counted as their READMEs say."""
 
 import pytest
-from conftest import real_set
+from photo_sets import real_set
 
 from harness.data.annotations import read_annotations
 from harness.data.loader import eval_loader, train_loader

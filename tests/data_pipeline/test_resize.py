@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from conftest import photo, real_set
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from photo_sets import photo, real_set
 from torch import Tensor
 
 from harness.data.annotations import read_annotations

@@ -6,7 +6,7 @@ import pytest
 import torch
 from mode_detectors import build, draw_images
 
-from harness.manifest.schema import MODES
+from harness.manifest.schema import MODES, PRECISIONS
 from harness.model.detector import Detector
 from harness.modes import build_runner
 
@@ -36,23 +36,25 @@ def strict_about_syncs() -> Iterator[None]:
         torch.cuda.set_sync_debug_mode("default")
 
 
+@pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("mode", MODES)
-def test_a_mode_finds_the_same(detector: Detector, mode: str) -> None:
+def test_a_mode_finds_the_same(detector: Detector, mode: str, precision: str) -> None:
     images = draw_images()
-    wanted = build_runner(detector, "eager").detect(images).to("cpu")
-    runner = build_runner(detector, mode)
+    wanted = build_runner(detector).detect(images).to("cpu")
+    runner = build_runner(detector, mode, precision)
     runner.detect(images)
     found = runner.detect(images).to("cpu")  # a graph's second call replays it
-    limit = 5e-2 if mode.endswith("-half") else 2e-3
+    limit = {"float32": 2e-3, "tf32": 2e-2}.get(precision, 5e-2)
     torch.testing.assert_close(found.scores, wanted.scores, rtol=0, atol=limit)
 
 
+@pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("mode", MODES)
 def test_nothing_waits_between_pixels_and_detections(
-    detector: Detector, mode: str, strict_about_syncs: None
+    detector: Detector, mode: str, precision: str, strict_about_syncs: None
 ) -> None:
     torch.cuda.set_sync_debug_mode("default")  # loading and compiling may wait
-    runner = build_runner(detector, mode)
+    runner = build_runner(detector, mode, precision)
     pixels = runner.load(draw_images())
     runner.detect_pixels(pixels)
     torch.cuda.synchronize()

@@ -8,7 +8,7 @@ import torch
 import harness
 from harness.model.detector import Detector
 from harness.records.measurement import Measurement
-from harness.stages.context import precision, with_place
+from harness.stages.context import with_place
 
 SUITE = Path(__file__).parents[2] / "suites" / "tinydet.yaml"
 
@@ -34,5 +34,5 @@ def test_what_a_meter_says_stands_before_what_the_stage_knows(detector: Detector
 
 
 def test_precision_is_that_of_the_weights(detector: Detector) -> None:
-    assert precision(detector) == "float32"
-    assert precision(detector.to(torch.bfloat16)) == "bfloat16"
+    (measured,) = with_place([Measurement("x", 1.0, "ms", False)], detector.to(torch.bfloat16))
+    assert measured.conditions["precision"] == "bfloat16"

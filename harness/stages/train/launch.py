@@ -7,8 +7,9 @@ from accelerate.utils import set_seed
 
 from harness.errors import UserError
 from harness.manifest.schema import Train
+from harness.modes.precision import lacking
 
-PRECISIONS = {"float32": "no", "float16": "fp16", "bfloat16": "bf16"}
+MIXED = {"float32": "no", "tf32": "no", "float16": "fp16", "bfloat16": "bf16"}  # accelerate's
 
 
 def start_accelerator(settings: Train, device: torch.device, seed: int) -> Accelerator:
@@ -27,7 +28,7 @@ def start_accelerator(settings: Train, device: torch.device, seed: int) -> Accel
         torch.cuda.set_device(device)
     accelerator = Accelerator(
         cpu=device.type == "cpu",
-        mixed_precision=PRECISIONS[settings.precision],
+        mixed_precision=MIXED[settings.precision],
         gradient_accumulation_steps=settings.accumulate,
     )
     set_seed(seed, device_specific=True)
@@ -44,9 +45,12 @@ def check_device(settings: Train, device: torch.device) -> None:
         raise UserError(f"cannot train on device '{device}'", mend="cpu or cuda")
     if device.type == "cuda" and not torch.cuda.is_available():
         raise UserError("no CUDA device found to train on", mend="--device cpu")
+    where = "train.precision"
     if device.type == "cpu" and settings.precision == "float16":
-        raise UserError(
-            "precision float16 needs a GPU: its gradients are scaled there",
-            where="train.precision",
-            mend="float32 or bfloat16 on a CPU",
-        )
+        found = "float16 needs a GPU: its gradients are scaled there"
+        raise UserError(found, where=where, mend="float32 or bfloat16 on a CPU")
+    # on a CPU bfloat16 is slow at worst
+    if device.type == "cuda" or settings.precision == "tf32":
+        reason = lacking(settings.precision, device)
+        if reason is not None:
+            raise UserError(reason, where=where, mend="float32")

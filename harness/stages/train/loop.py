@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from harness.manifest.schema import Train
+from harness.model.arithmetic import arithmetic
 from harness.model.checkpoint import load_detector, read_checkpoint
 from harness.model.detector import Detector
 from harness.stages.train.launch import check_device, start_accelerator
@@ -61,7 +62,7 @@ def train(
     world = accelerator.num_processes
     if resume and state is not None:
         check_resumable(state, folder, fingerprint, world)
-    with StopRequest() as stop:
+    with StopRequest() as stop, arithmetic(settings.precision):
         loader = make_loader(accelerator.process_index, world)
         about = {**(meta or {}), "seed": seed, "fingerprint": fingerprint}
         training = Training(detector, loader, settings, accelerator, folder, about)

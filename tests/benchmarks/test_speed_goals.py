@@ -1,0 +1,56 @@
+"""What the goals of speed are printed and kept by; they themselves are measured by hand."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+from goal_files import environments_file, write_goals
+from in_turn import LEAST_ROUNDS, Goal, time_in_turn
+
+HERE = Path(__file__).parent
+
+
+def goal(value: float, what: str = "one") -> Goal:
+    return Goal(what, value, "x", "at most", 1.0, 5, "")
+
+
+def test_a_partial_run_replaces_its_own_rows_only(tmp_path: Path):
+    path = tmp_path / "speed.csv"
+    both = {"latency": [goal(0.5), goal(2.0, "two")], "training": [goal(3.0)]}
+    write_goals(path, both, "first", {"run": 1})
+    write_goals(path, {"latency": [goal(0.25)]}, "second", {"run": 2})
+    rows = pd.read_csv(path)
+    assert rows[["group", "value", "met", "device"]].to_numpy().tolist() == [
+        ["training", 3.0, False, "first"],
+        ["latency", 0.25, True, "second"],
+    ]
+    environments = json.loads(environments_file(path).read_text())
+    assert environments == {"latency": {"run": 2}, "training": {"run": 1}}
+
+
+def test_time_bounds_the_rounds():
+    calls: list[str] = []
+    functions = {name: lambda name=name: calls.append(name) for name in ("a", "b")}
+    seconds = time_in_turn(functions, 1000, clock=lambda f: f() or 0.0, warm_up=1, budget=0)
+    assert [len(times) for times in seconds.values()] == [LEAST_ROUNDS] * 2
+    assert calls[:6] == ["a", "b", "a", "b", "b", "a"]
+    assert len(time_in_turn(functions, 7)["a"]) == 7
+
+
+def run_goals(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(HERE / "speed_goals.py"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_groups_are_listed():
+    assert run_goals("--list").stdout.split() == ["latency", "convolutions", "ops", "training"]
+    cuda = run_goals("--list", "--device", "cuda", "--data", ".").stdout.split()
+    assert cuda == ["latency", "throughput", "pooling", "training", "suite"]
+
+
+def test_an_unknown_group_is_named():
+    done = run_goals("--only", "latency,nothing")
+    assert done.returncode == 2
+    assert "no group nothing; there are latency, convolutions" in done.stderr
