@@ -9,8 +9,8 @@ from typing import Any, Literal
 from harness.analysis.latency import compare_latency
 from harness.analysis.run import Run
 from harness.compare.protocol import mismatches
-from harness.manifest.schema import MODES
-from harness.plan.cells import USUAL_MODE
+from harness.manifest.schema import MODES, PRECISIONS
+from harness.plan.cells import USUAL_MODE, split_mode
 from harness.records.frame import latest
 from harness.records.record import Record
 from harness.report.sections.measured import Measured, measure
@@ -113,11 +113,20 @@ def compare_modes(run: Run) -> Modes | None:
 
 
 def _rows(run: Run, name: str, modes: Mapping[str, Sequence[Record]]) -> Iterable[ModeRow]:
-    there: list[str] = [mode for mode in MODES if mode in modes]
+    there = sorted(modes, key=_rank)
     found = {mode: _measure_all(run, name, modes[mode]) for mode in there}
     base = found.get(USUAL_MODE, {}).get(WHOLE)
     for mode, measured in found.items():
         yield _row(mode, modes[mode], measured, base if mode != USUAL_MODE else None)
+
+
+def _rank(name: str) -> tuple[int, int]:
+    """Place of a mode in the grammar, those of older versions last."""
+    mode, precision = split_mode(name)
+    known: tuple[Sequence[str], Sequence[str]] = (MODES, PRECISIONS)
+    places = zip((mode, precision), known, strict=True)
+    first, second = (names.index(n) if n in names else len(names) for n, names in places)
+    return first, second
 
 
 def _measure_all(run: Run, name: str, records: Sequence[Record]) -> dict[str, Measured]:
