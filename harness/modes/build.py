@@ -1,6 +1,6 @@
 """From a mode's name to a runner."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from typing import Any
 
@@ -41,6 +41,7 @@ def build_runner(detector: Detector, mode: str = "eager", precision: str = "floa
     if reason is not None:
         raise UserError(f"{mode} in {precision} cannot run: {reason}")
     conditions: dict[str, Any] = {}
+    compiled: dict[str, Compiled] = {}
     own = detector if mode == "eager" and precision not in DTYPES else deepcopy(detector)
     if mode != "eager":
         with arithmetic(precision):
@@ -51,13 +52,14 @@ def build_runner(detector: Detector, mode: str = "eager", precision: str = "floa
         cast_weights(own, dtype)
         functions = {k: autocast(f, device, dtype) for k, f in functions.items()}
     if mode in ("compiled", "cuda_graph"):
-        functions = {k: Compiled(f, device) for k, f in functions.items()}
-    compiled = functions
-    functions = {k: with_flags(f, precision) for k, f in functions.items()}
+        compiled = {k: Compiled(f, own, device) for k, f in functions.items()}
+    plain = {k: with_flags(f, precision) for k, f in functions.items()}
+    functions = {k: with_flags(f, precision) for k, f in (compiled or functions).items()}
     if mode == "cuda_graph":  # what is replayed has the flags of its capture
-        functions = {k: Captured(f) for k, f in functions.items()}
+        functions = {k: Captured(f, plain[k]) for k, f in functions.items()}
     return Runner(
-        own, mode, precision, **functions, about=lambda: conditions | _breaks(compiled)
+        own, mode, precision, **functions, about=lambda: conditions | _breaks(compiled),
+        compile_seconds=lambda: sum(c.seconds for c in compiled.values()),
     )  # fmt: skip
 
 
@@ -99,8 +101,7 @@ def _fuse(detector: Detector) -> int:
     return folded
 
 
-def _breaks(functions: dict[str, Any]) -> dict[str, int]:
+def _breaks(functions: Mapping[str, Compiled]) -> dict[str, int]:
     """Graph breaks of the functions that were called, the most of any."""
-    found = [f.breaks for f in functions.values() if isinstance(f, Compiled)]
-    known = [breaks for breaks in found if breaks is not None]
+    known = [f.breaks for f in functions.values() if f.breaks is not None]
     return {"graph_breaks": max(known)} if known else {}

@@ -25,6 +25,7 @@ class Runner:
         forward: normalised inputs -> detections: network and postprocessing.
         detect_pixels: uint8 inputs of network size on the device -> detections.
         about: says what else a reader of its times must know; see `conditions`.
+        compile_seconds: of all first calls until now; 0 where nothing is compiled.
     """
 
     detector: Detector
@@ -34,6 +35,7 @@ class Runner:
     forward: Callable[[Inputs], Detections]
     detect_pixels: Callable[[Inputs], Detections]
     about: Callable[[], Mapping[str, Any]] = dict
+    compile_seconds: Callable[[], float] = float
 
     @property
     def conditions(self) -> Mapping[str, Any]:

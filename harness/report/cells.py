@@ -23,6 +23,7 @@ TITLES = {
     "latency_peak_memory": "peak memory",
     "mode_agreement": "agreement",
     "mode_setup_seconds": "set-up",
+    "mode_compile_seconds": "compiling",
     "ap_check": "AP of the check",
     "latency_end_to_end_p50": "latency",
     "latency_end_to_end_p90": "latency p90",

@@ -29,8 +29,8 @@ def measure(run: Path | None) -> Iterator[Goal]:
     yield from training(run)
 
 
-def on_gpu(name: str, run: Path | None, mode: str) -> Runner:
-    return build_runner(build(name, run).to("cuda").eval(), mode)
+def on_gpu(name: str, run: Path | None, mode: str, precision: str = "float32") -> Runner:
+    return build_runner(build(name, run).to("cuda").eval(), mode, precision)
 
 
 def latency(name: str, limit: float, run: Path | None) -> Iterator[Goal]:
@@ -56,13 +56,13 @@ def latency(name: str, limit: float, run: Path | None) -> Iterator[Goal]:
 
 
 def throughput(run: Path | None) -> Goal:
-    runner = on_gpu("tinydet_s", run, "cuda_graph-half")
+    runner = on_gpu("tinydet_s", run, "cuda_graph", "float16")
     inputs = runner.load([p.to("cuda") for p in draw_photos(BATCH, 320)])
     seconds = time_in_turn(
         {"own": lambda: runner.detect_pixels(inputs)}, ROUNDS, event_seconds, warm_up=20
     )["own"]
     rate = BATCH / median(seconds)
-    what = f"tinydet_s cuda_graph-half, batches of {BATCH}, images a second"
+    what = f"tinydet_s cuda_graph-float16, batches of {BATCH}, images a second"
     return Goal(what, rate, "images/s", "at least", 5000, ROUNDS, f"{median(seconds) * 1e3:.3f} ms")
 
 

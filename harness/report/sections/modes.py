@@ -17,7 +17,13 @@ from harness.report.sections.measured import Measured, measure
 
 KINDS = ("network", "postprocessed", "end_to_end")
 WHOLE = "latency_end_to_end_p50"
-OTHERS = ("mode_agreement", "ap_check", "mode_setup_seconds", "latency_peak_memory")
+OTHERS = (
+    "mode_agreement",
+    "ap_check",
+    "mode_setup_seconds",
+    "mode_compile_seconds",
+    "latency_peak_memory",
+)
 METRICS = (*(f"latency_{kind}_{p}" for kind in KINDS for p in ("p50", "p99")), *OTHERS)
 WAYS = ("mode", "precision")  # in which modes are meant to differ
 Sign = Literal["", "better", "worse", "noise", "unknown"]
@@ -48,6 +54,7 @@ class ModeRow:
         times: (median, 99th percentile) in ms of `KINDS`.
         ap, ap_eager: AP of the images of the check, 0 to 100.
         setup: seconds until it had run once.
+        compiling: how many of them compilers took, "–" where there was none.
         breaks: graph breaks of a compiler, "" where the mode has none to count.
         shown_elsewhere: whether all other tables show this mode.
         error: how its cells failed.
@@ -62,6 +69,7 @@ class ModeRow:
     ap: str
     ap_eager: str
     setup: str
+    compiling: str
     memory: str
     breaks: str
     shown_elsewhere: bool
@@ -157,6 +165,7 @@ def _row(
         ap=_show(checked, 1, 100),
         ap_eager=_percent(_conditions(checked).get("ap_eager")),
         setup=_show(measured["mode_setup_seconds"], 1),
+        compiling=_show(measured["mode_compile_seconds"], 1),
         memory=_show(measured["latency_peak_memory"], 0),
         breaks="" if breaks is None else str(breaks),
         shown_elsewhere=any(r.kind == "measurement" and not r.scope for r in records),
