@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -41,7 +42,6 @@ def build_runner(detector: Detector, mode: str = "eager", precision: str = "floa
     if reason is not None:
         raise UserError(f"{mode} in {precision} cannot run: {reason}")
     conditions: dict[str, Any] = {}
-    compiled: dict[str, Compiled] = {}
     own = detector if mode == "eager" and precision not in DTYPES else deepcopy(detector)
     if mode != "eager":
         with arithmetic(precision):
@@ -51,16 +51,24 @@ def build_runner(detector: Detector, mode: str = "eager", precision: str = "floa
         dtype = DTYPES[precision]
         cast_weights(own, dtype)
         functions = {k: autocast(f, device, dtype) for k, f in functions.items()}
-    if mode in ("compiled", "cuda_graph"):
-        compiled = {k: Compiled(f, own, device) for k, f in functions.items()}
-    plain = {k: with_flags(f, precision) for k, f in functions.items()}
-    functions = {k: with_flags(f, precision) for k, f in (compiled or functions).items()}
-    if mode == "cuda_graph":  # what is replayed has the flags of its capture
-        functions = {k: Captured(f, plain[k]) for k, f in functions.items()}
-    return Runner(
-        own, mode, precision, **functions, about=lambda: conditions | _breaks(compiled),
-        compile_seconds=lambda: sum(c.seconds for c in compiled.values()),
-    )  # fmt: skip
+    plain: dict[str, Any] = {k: with_flags(f, precision) for k, f in functions.items()}
+    runner = Runner(own, mode, precision, about=lambda: conditions, **plain)
+    return runner if mode in ("eager", "fused") else _compiled(runner, functions)
+
+
+def _compiled(runner: Runner, functions: Mapping[str, Function]) -> Runner:
+    """The runner with `functions` compiled, and captured where its mode says so."""
+    made = {k: Compiled(f, runner.detector, runner.device) for k, f in functions.items()}
+    ready: dict[str, Any] = {k: with_flags(f, runner.precision) for k, f in made.items()}
+    if runner.mode == "cuda_graph":  # what is replayed has the flags of its capture
+        ready = {k: Captured(f, getattr(runner, k)) for k, f in ready.items()}
+        ready["place"] = ready["detect_pixels"].place
+    return replace(
+        runner,
+        about=lambda: runner.conditions | _breaks(made),
+        compile_seconds=lambda: sum(c.seconds for c in made.values()),
+        **ready,
+    )
 
 
 def unavailable(mode: str, precision: str, device: torch.device) -> str | None:

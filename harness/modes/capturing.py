@@ -1,26 +1,50 @@
 """CUDA graphs: a function of a batch recorded once, then replayed in a single launch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from harness.data.batch import Inputs
+from harness.data.resize import ResizedImage, collate_geometry
 from harness.errors import CellError
 from harness.modes.blame import find_obstacle
 
 WARM_UP_CALLS = 3  # lazily made handles, workspaces and autotuned kernels must be there before
 Function = Callable[[Inputs], Any]
+Geometry = list[tuple[Any, ...]]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Recording:
-    """A graph with the memory that it reads and writes."""
+    """A graph with the memory that it reads and writes.
+
+    Attributes:
+        geometry: what sizes and scales in that memory were made of, None where that is not known.
+    """
 
     replay: Callable[[], None]
     inputs: Inputs
     result: Any
+    geometry: Geometry | None = None
+
+    def take(self, inputs: Inputs) -> None:
+        """Copy what does not lie there already."""
+        for own, given in zip(self.inputs.tensors, inputs.tensors, strict=True):
+            if own is not given:
+                own.copy_(given, non_blocking=True)
+                self.geometry = None
+
+    def fill(self, images: Sequence[ResizedImage]) -> None:
+        """Copy pixels in one launch, and sizes only where they are others than before."""
+        torch._foreach_copy_(list(self.inputs.pixels), [i.pixels for i in images], True)
+        geometry = [(tuple(i.pixels.shape[1:]), i.scale, i.image_size) for i in images]
+        if geometry != self.geometry:
+            collated = collate_geometry(images)
+            for own, given in zip(self.inputs.tensors[1:], collated, strict=True):
+                own.copy_(given, non_blocking=True)
+            self.geometry = geometry
 
 
 class Captured:
@@ -36,20 +60,31 @@ class Captured:
 
     def __init__(self, function: Function, plain: Function) -> None:
         self.function, self.plain = function, plain
-        self.recordings: dict[tuple[Any, ...], Recording] = {}
+        self.recordings: dict[tuple[torch.Size, torch.dtype], Recording] = {}
 
     def __call__(self, inputs: Inputs) -> Any:
-        given = inputs.tensors
-        key = tuple((x.shape, x.dtype) for x in given)
+        key = inputs.pixels.shape, inputs.pixels.dtype
         recording = self.recordings.get(key)
         if recording is None:
             recording = self.recordings[key] = self._record(inputs)
-        moved = [p for p in zip(recording.inputs.tensors, given, strict=True) if p[0] is not p[1]]
-        if moved:
-            # one launch for each dtype, whatever the number of tensors
-            torch._foreach_copy_([own for own, _ in moved], [x for _, x in moved], True)
+        recording.take(inputs)
         recording.replay()
         return recording.result
+
+    def place(self, images: Sequence[ResizedImage]) -> Inputs | None:
+        """The images as a batch in the memory that a graph reads, valid until the next call.
+
+        None where no graph has been recorded for their shape, or they would have to be padded.
+        """
+        shapes = {image.pixels.shape for image in images}
+        if len(shapes) != 1:
+            return None
+        shape = torch.Size([len(images), *next(iter(shapes))])
+        recording = self.recordings.get((shape, torch.uint8))
+        if recording is None:
+            return None
+        recording.fill(images)
+        return recording.inputs
 
     def _record(self, inputs: Inputs) -> Recording:
         own = Inputs(*(x.clone() for x in inputs.tensors))

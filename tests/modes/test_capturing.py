@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from harness.data.batch import Inputs
+from harness.data.resize import ResizedImage, collate_images
 from harness.errors import CellError
 from harness.modes import capturing
 from harness.modes.blame import find_obstacle
@@ -76,6 +77,44 @@ def test_what_lies_in_the_graphs_memory_already_is_not_copied(recorded: list[Inp
     versions = [x._version for x in own.tensors]
     assert captured(own) == 7 * 48 + 2
     assert [x._version for x in own.tensors] == versions
+
+
+def resized(value: int, width: int = 4, scale: float = 0.5) -> ResizedImage:
+    pixels = torch.full((3, 4, width), value, dtype=torch.uint8)
+    return ResizedImage(pixels, (scale, scale), (8, 8))
+
+
+def test_images_are_placed_where_the_graph_reads_them(recorded: list[Inputs]) -> None:
+    captured = Captured(total, total)
+    images = [resized(1), resized(2)]
+    assert captured.place(images) is None  # before the first call
+    captured(collate_images(images, divisor=4))
+    placed = captured.place([resized(3), resized(4)])
+    assert placed is recorded[0]
+    assert captured(placed) == 7 * 48 + 4 * 4
+    assert torch.equal(placed.scales, torch.full((2, 2), 0.5))
+    versions = [x._version for x in placed.tensors[1:]]
+    captured.place(images)
+    assert [x._version for x in placed.tensors[1:]] == versions  # the same sizes as before
+    captured.place([resized(1), resized(2, scale=0.25)])
+    assert placed.scales.tolist() == [[0.5, 0.5], [0.25, 0.25]]
+
+
+def test_a_batch_from_elsewhere_is_not_taken_for_the_one_that_was_placed(
+    recorded: list[Inputs],
+) -> None:
+    captured, images = Captured(total, total), [resized(1)]
+    captured(collate_images(images, divisor=4))
+    captured.place(images)
+    captured(collate_images([resized(1, scale=0.25)], divisor=4))
+    captured.place(images)
+    assert recorded[0].scales.tolist() == [[0.5, 0.5]]
+
+
+def test_images_that_must_be_padded_have_no_place(recorded: list[Inputs]) -> None:
+    captured = Captured(total, total)
+    captured(collate_images([resized(1), resized(2)], divisor=4))
+    assert captured.place([resized(1), resized(2, width=3)]) is None
 
 
 @pytest.mark.parametrize(
