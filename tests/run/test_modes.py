@@ -83,6 +83,9 @@ def test_all_modes_are_measured_and_one_that_is_wrong_fails_alone(cli, tmp_path:
         assert "ZeroDivisionError: no bfloat16" in ends[name, "eager-bfloat16"].error
         assert "latency_eager-bfloat16_error.txt" in ends[name, "eager-bfloat16"].error
         assert f"{name} seed 0 latency compiled: failed" in done.err
+        phases = ("compiling", "checking against eager")
+        assert all(f"{name} seed 0 latency compiled: {what}" in done.err for what in phases)
+        assert f"{name} seed 0 latency fused: warming up" in done.err
     assert len({end.fingerprint for end in ends.values()}) == len(ends)
     _check_measured(folder(tmp_path, "all"))
     _check_shown(folder(tmp_path, "all"), done.out)
@@ -100,6 +103,7 @@ def _check_measured(run: Path) -> None:
     assert {LATENCY, "mode_agreement", "ap_check", "mode_setup_seconds", "cell_seconds"} <= set(
         fused["metric"]
     )
+    assert "mode_compile_seconds" not in set(fused["metric"])
     assert float(fused[fused["metric"] == "mode_agreement"]["value"].iloc[0]) == 1.0
     assert '"graph_breaks": 0' in fused[fused["metric"] == LATENCY]["conditions"].iloc[0]
     others = frame[frame["stage"] != "latency"]
