@@ -94,8 +94,9 @@ def _functions(detector: Detector, channels_last: bool) -> dict[str, Function]:
         return Inputs(pixels, ready.sizes, ready.scales, ready.image_sizes)
 
     return {
-        "network": detector.network,
-        "forward": detector.forward,
+        # looked up at each call: a compiler may have given the detector methods of its own
+        "network": lambda inputs: detector.network(inputs),
+        "forward": lambda inputs: detector.forward(inputs),
         "detect_pixels": lambda inputs: detector.forward(prepare(inputs)),
     }
 

@@ -37,8 +37,8 @@ class Compiled:
     kernels of its own sizes.
 
     Args:
-        module: whose methods `function` runs; nothing else does, since where it is compiled in
-            pieces they are replaced by copies.
+        module: whose methods `function` looks up and runs; nothing else does, since where it is
+            compiled in pieces they are replaced by copies.
         backend: makes something to call of a graph and example inputs.
 
     Attributes:

@@ -1,5 +1,7 @@
 """Any number of compiled functions in one process, whole or in pieces, each with its own limit."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -30,7 +32,7 @@ class Whole(nn.Module):
 
 
 class Pieces(Whole):
-    """The same with two breaks, one of them in a method that the other class has as well."""
+    """The same with a break in each method."""
 
     def forward(self, inputs: Inputs) -> Tensor:
         torch._dynamo.graph_break()
@@ -40,6 +42,29 @@ class Pieces(Whole):
         half = pixels * self.weight
         torch._dynamo.graph_break()
         return half * 1
+
+
+class Within(Whole):
+    """Breaks in a module that it calls."""
+
+    def __init__(self, weight: float) -> None:
+        super().__init__(1.0)
+        self.inner = nn.Sequential(Broken(weight), nn.Identity())
+
+    def scaled(self, pixels: Tensor) -> Tensor:
+        return self.inner(pixels + 0) + 0
+
+
+class Broken(Whole):
+    def forward(self, pixels: Tensor) -> Tensor:  # type: ignore[override]
+        half = pixels * self.weight
+        torch._dynamo.graph_break()
+        return half + 0
+
+
+def run(module: nn.Module) -> Callable[[Inputs], Tensor]:
+    """Looks the methods up at each call, as a runner does."""
+    return lambda inputs: module.forward(inputs)
 
 
 class Counting:
@@ -58,14 +83,14 @@ def inputs_of(width: int = 4) -> Inputs:
     return Inputs(torch.ones(1, 3, 4, width), two, two, two)
 
 
-@pytest.mark.parametrize("kind", [Whole, Pieces])
+@pytest.mark.parametrize("kind", [Whole, Pieces, Within])
 @torch.no_grad()
 def test_any_number_of_runners_is_compiled(kind: type[Whole]) -> None:
     """The last as the first: none is left to run as it is, which would be told by no graph."""
     made, graphs = [], []
     for number in range(MANY):
         module, backend = kind(float(number)), Counting()
-        compiled = Compiled(module.forward, module, CPU, backend)
+        compiled = Compiled(run(module), module, CPU, backend)
         assert torch.equal(compiled(inputs_of()), torch.full((1, 3, 4, 4), float(number)))
         made.append(compiled)
         graphs.append(backend.graphs)
@@ -79,7 +104,7 @@ def test_any_number_of_runners_is_compiled(kind: type[Whole]) -> None:
 @torch.no_grad()
 def test_any_number_of_shapes_is_compiled_each_once() -> None:
     module, backend = Whole(3.0), Counting()
-    compiled = Compiled(module.forward, module, CPU, backend)
+    compiled = Compiled(run(module), module, CPU, backend)
     for _ in range(2):
         for width in range(1, MANY):
             assert compiled(inputs_of(width)).shape == (1, 3, 4, width)
@@ -93,7 +118,7 @@ def test_a_limit_that_is_met_is_told_as_what_it_is(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(compiling.torch, "compile", lambda *_, **__: give_up)
     module = Whole(1.0)
     with pytest.raises(CellError, match="more often than its recompile limit"):
-        Compiled(module.forward, module, CPU)(inputs_of())
+        Compiled(run(module), module, CPU)(inputs_of())
 
 
 def test_separated_methods_are_the_same_but_for_their_code() -> None:
