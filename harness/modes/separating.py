@@ -7,7 +7,7 @@ runs a copy of it.
 
 from collections.abc import Callable
 from itertools import count
-from types import FunctionType
+from types import CellType, FunctionType
 from typing import Any
 
 from torch import nn
@@ -19,12 +19,12 @@ COMMON = ("torch.nn.",)  # modules that compilers know, and never compile apart 
 
 
 def separate(function: Callable[[Inputs], Any]) -> Callable[[Inputs], Any]:
-    """The same function with a code object that equals no other."""
+    """The same function, and the functions that it closes over, with code that equals no other."""
 
     def run(inputs: Inputs) -> Any:
         return function(inputs)
 
-    return _copy(run)
+    return _copy(function if isinstance(function, FunctionType) else run)
 
 
 def separate_methods(module: nn.Module) -> None:
@@ -49,13 +49,23 @@ def _own_class(kind: type[nn.Module]) -> type[nn.Module]:
     return made
 
 
-def _copy(function: Any) -> Callable[..., Any]:
+def _copy(function: Any, within: tuple[Any, ...] = ()) -> Callable[..., Any]:
     code = function.__code__
     # a copy of the same name would be equal, and some tables of compilers go by equality
     own = code.replace(co_name=f"{code.co_name}_{next(_numbers)}")
-    made = FunctionType(
-        own, function.__globals__, function.__name__, function.__defaults__, function.__closure__
-    )
+    inside = (*within, function)
+    cells = tuple(_copy_cell(cell, inside) for cell in function.__closure__ or ()) or None
+    made = FunctionType(own, function.__globals__, function.__name__, function.__defaults__, cells)
     made.__kwdefaults__ = function.__kwdefaults__
     made.__dict__.update(function.__dict__)
     return made
+
+
+def _copy_cell(cell: CellType, within: tuple[Any, ...]) -> CellType:
+    try:
+        found = cell.cell_contents
+    except ValueError:  # not filled yet
+        return cell
+    if not isinstance(found, FunctionType) or found in within:
+        return cell
+    return CellType(_copy(found, within))

@@ -1,6 +1,7 @@
 """Any number of compiled functions in one process, whole or in pieces, each with its own limit."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -36,7 +37,7 @@ class Pieces(Whole):
 
     def forward(self, inputs: Inputs) -> Tensor:
         torch._dynamo.graph_break()
-        return super().forward(inputs) + 0
+        return self.scaled(inputs.pixels) + 0
 
     def scaled(self, pixels: Tensor) -> Tensor:
         half = pixels * self.weight
@@ -63,8 +64,12 @@ class Broken(Whole):
 
 
 def run(module: nn.Module) -> Callable[[Inputs], Tensor]:
-    """Looks the methods up at each call, as a runner does."""
-    return lambda inputs: module.forward(inputs)
+    """Looks the methods up at each call and closes over another function, as a runner does."""
+
+    def forward(inputs: Inputs) -> Tensor:
+        return module.forward(inputs)
+
+    return lambda inputs: forward(inputs)
 
 
 class Counting:
@@ -134,6 +139,9 @@ def test_separated_methods_are_the_same_but_for_their_code() -> None:
 
 
 def test_separated_functions_are_equal_to_none() -> None:
-    ones = [separate(lambda inputs: inputs.pixels) for _ in range(3)]
-    assert len({f.__code__ for f in ones}) == 3  # type: ignore[attr-defined]
-    assert torch.equal(ones[0](inputs_of()), inputs_of().pixels)
+    function = run(Whole(2.0))
+    ones: list[Any] = [separate(function) for _ in range(3)]
+    assert len({f.__code__ for f in (function, *ones)}) == 4  # type: ignore[attr-defined]
+    inner = [f.__closure__[0].cell_contents for f in ones]
+    assert len({f.__code__ for f in inner}) == 3
+    assert torch.equal(ones[0](inputs_of()), 2 * inputs_of().pixels)
