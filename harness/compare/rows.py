@@ -18,7 +18,7 @@ SHORT = {
 MEASURABLE = re.compile(
     r"ap(50|75)?|(ap|ar)_(small|medium|large)|ar_10{0,2}"
     r"|latency_(network|postprocessed|end_to_end)_(p50|p90|p99|spread)|throughput"
-    r"|latency_peak_memory|mode_setup_seconds"
+    r"|latency_peak_memory|mode_(?:setup|compile)_seconds"
     r"|macs_(paper|fvcore)|parameters|activations"
     r"|train_(loss|images_per_second|wall_time|peak_memory|loader_wait)"
 )

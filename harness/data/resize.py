@@ -106,11 +106,15 @@ def collate_images(images: Sequence[ResizedImage], divisor: int = 32) -> Inputs:
         row[:, :h, :w] = image.pixels
         row[:, h:] = 0
         row[:, :h, w:] = 0
-    return Inputs(
-        pixels=pixels,
-        sizes=torch.tensor(sizes),
-        scales=torch.tensor([i.scale for i in images], dtype=torch.float32),
-        image_sizes=torch.tensor([i.image_size for i in images]),
+    return Inputs(pixels, *collate_geometry(images))
+
+
+def collate_geometry(images: Sequence[ResizedImage]) -> tuple[Tensor, Tensor, Tensor]:
+    """`sizes`, `scales` and `image_sizes` of `Inputs`, in the host's memory."""
+    return (
+        torch.tensor([tuple(image.pixels.shape[1:]) for image in images]),
+        torch.tensor([image.scale for image in images], dtype=torch.float32),
+        torch.tensor([image.image_size for image in images]),
     )
 
 

@@ -1,7 +1,8 @@
 """From a mode's name to a runner."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -50,15 +51,24 @@ def build_runner(detector: Detector, mode: str = "eager", precision: str = "floa
         dtype = DTYPES[precision]
         cast_weights(own, dtype)
         functions = {k: autocast(f, device, dtype) for k, f in functions.items()}
-    if mode in ("compiled", "cuda_graph"):
-        functions = {k: Compiled(f, device) for k, f in functions.items()}
-    compiled = functions
-    functions = {k: with_flags(f, precision) for k, f in functions.items()}
-    if mode == "cuda_graph":  # what is replayed has the flags of its capture
-        functions = {k: Captured(f) for k, f in functions.items()}
-    return Runner(
-        own, mode, precision, **functions, about=lambda: conditions | _breaks(compiled)
-    )  # fmt: skip
+    plain: dict[str, Any] = {k: with_flags(f, precision) for k, f in functions.items()}
+    runner = Runner(own, mode, precision, about=lambda: conditions, **plain)
+    return runner if mode in ("eager", "fused") else _compiled(runner, functions)
+
+
+def _compiled(runner: Runner, functions: Mapping[str, Function]) -> Runner:
+    """The runner with `functions` compiled, and captured where its mode says so."""
+    made = {k: Compiled(f, runner.detector, runner.device) for k, f in functions.items()}
+    ready: dict[str, Any] = {k: with_flags(f, runner.precision) for k, f in made.items()}
+    if runner.mode == "cuda_graph":  # what is replayed has the flags of its capture
+        ready = {k: Captured(f, getattr(runner, k)) for k, f in ready.items()}
+        ready["place"] = ready["detect_pixels"].place
+    return replace(
+        runner,
+        about=lambda: runner.conditions | _breaks(made),
+        compile_seconds=lambda: sum(c.seconds for c in made.values()),
+        **ready,
+    )
 
 
 def unavailable(mode: str, precision: str, device: torch.device) -> str | None:
@@ -84,8 +94,9 @@ def _functions(detector: Detector, channels_last: bool) -> dict[str, Function]:
         return Inputs(pixels, ready.sizes, ready.scales, ready.image_sizes)
 
     return {
-        "network": detector.network,
-        "forward": detector.forward,
+        # looked up at each call: a compiler may have given the detector methods of its own
+        "network": lambda inputs: detector.network(inputs),
+        "forward": lambda inputs: detector.forward(inputs),
         "detect_pixels": lambda inputs: detector.forward(prepare(inputs)),
     }
 
@@ -100,8 +111,7 @@ def _fuse(detector: Detector) -> int:
     return folded
 
 
-def _breaks(functions: dict[str, Any]) -> dict[str, int]:
+def _breaks(functions: Mapping[str, Compiled]) -> dict[str, int]:
     """Graph breaks of the functions that were called, the most of any."""
-    found = [f.breaks for f in functions.values() if isinstance(f, Compiled)]
-    known = [breaks for breaks in found if breaks is not None]
+    known = [f.breaks for f in functions.values() if f.breaks is not None]
     return {"graph_breaks": max(known)} if known else {}

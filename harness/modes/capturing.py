@@ -1,59 +1,119 @@
 """CUDA graphs: a function of a batch recorded once, then replayed in a single launch."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from harness.data.batch import Inputs
+from harness.data.resize import ResizedImage, collate_geometry
+from harness.errors import CellError
+from harness.modes.blame import find_obstacle
 
 WARM_UP_CALLS = 3  # lazily made handles, workspaces and autotuned kernels must be there before
+Function = Callable[[Inputs], Any]
+Geometry = list[tuple[Any, ...]]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Recording:
-    """A graph with the memory that it reads and writes."""
+    """A graph with the memory that it reads and writes.
 
-    graph: torch.cuda.CUDAGraph
+    Attributes:
+        geometry: what sizes and scales in that memory were made of, None where that is not known.
+    """
+
+    replay: Callable[[], None]
     inputs: Inputs
     result: Any
+    geometry: Geometry | None = None
+
+    def take(self, inputs: Inputs) -> None:
+        """Copy what does not lie there already."""
+        for own, given in zip(self.inputs.tensors, inputs.tensors, strict=True):
+            if own is not given:
+                own.copy_(given, non_blocking=True)
+                self.geometry = None
+
+    def fill(self, images: Sequence[ResizedImage]) -> None:
+        """Copy pixels in one launch, and sizes only where they are others than before."""
+        torch._foreach_copy_(list(self.inputs.pixels), [i.pixels for i in images], True)
+        geometry = [(tuple(i.pixels.shape[1:]), i.scale, i.image_size) for i in images]
+        if geometry != self.geometry:
+            collated = collate_geometry(images)
+            for own, given in zip(self.inputs.tensors[1:], collated, strict=True):
+                own.copy_(given, non_blocking=True)
+            self.geometry = geometry
 
 
 class Captured:
     """A function captured at the first call with each shape of the batch.
 
     What it returns lies in the graph's own memory: valid until the next call.
+
+    Args:
+        function: of a batch on the device; what it does there must be launches alone.
+        plain: the same in a way that can be watched op by op, to name the op that is to blame
+            where the capture fails.
     """
 
-    def __init__(self, function: Callable[[Inputs], Any]) -> None:
-        self.function = function
-        self.recordings: dict[tuple[Any, ...], Recording] = {}
+    def __init__(self, function: Function, plain: Function) -> None:
+        self.function, self.plain = function, plain
+        self.recordings: dict[tuple[torch.Size, torch.dtype], Recording] = {}
 
     def __call__(self, inputs: Inputs) -> Any:
-        key = tuple((x.shape, x.dtype) for x in _tensors(inputs))
+        key = inputs.pixels.shape, inputs.pixels.dtype
         recording = self.recordings.get(key)
         if recording is None:
             recording = self.recordings[key] = self._record(inputs)
-        for own, given in zip(_tensors(recording.inputs), _tensors(inputs), strict=True):
-            own.copy_(given, non_blocking=True)
-        recording.graph.replay()
+        recording.take(inputs)
+        recording.replay()
         return recording.result
 
+    def place(self, images: Sequence[ResizedImage]) -> Inputs | None:
+        """The images as a batch in the memory that a graph reads, valid until the next call.
+
+        None where no graph has been recorded for their shape, or they would have to be padded.
+        """
+        shapes = {image.pixels.shape for image in images}
+        if len(shapes) != 1:
+            return None
+        shape = torch.Size([len(images), *next(iter(shapes))])
+        recording = self.recordings.get((shape, torch.uint8))
+        if recording is None:
+            return None
+        recording.fill(images)
+        return recording.inputs
+
     def _record(self, inputs: Inputs) -> Recording:
-        own = Inputs(*(x.clone() for x in _tensors(inputs)))
-        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            for _ in range(WARM_UP_CALLS):
-                self.function(own)
-        torch.cuda.current_stream().wait_stream(side)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            result = self.function(own)
-        return Recording(graph, own, result)
+        own = Inputs(*(x.clone() for x in inputs.tensors))
+        try:
+            return record(self.function, own)
+        except RuntimeError as error:
+            raise CellError(self._explain(own, error)) from error
+
+    def _explain(self, inputs: Inputs, error: RuntimeError) -> str:
+        obstacle = find_obstacle(self.plain, inputs)
+        if obstacle:
+            return f"cuda_graph cannot capture {obstacle}"
+        reason = str(error).strip().splitlines()[0]
+        return f"cuda_graph: the capture failed, by no op that is known to wait: {reason}"
 
 
-def _tensors(inputs: Inputs) -> list[Tensor]:
-    return [getattr(inputs, field.name) for field in fields(inputs)]
+def record(function: Function, inputs: Inputs) -> Recording:
+    """Call `function` on memory that is kept, and record what it launches.
+
+    Raises:
+        RuntimeError: it does what a graph cannot hold; what torch says does not name the op.
+    """
+    side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(WARM_UP_CALLS):
+            function(inputs)
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        result = function(inputs)
+    return Recording(graph.replay, inputs, result)

@@ -1,6 +1,6 @@
 """What every mode makes of a detector: the three things that are timed, and what they are."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from harness.data.batch import Inputs
-from harness.data.resize import collate_images
+from harness.data.resize import ResizedImage, collate_images
 from harness.model.detector import Detector
 from harness.model.types import Detections
 
@@ -25,6 +25,9 @@ class Runner:
         forward: normalised inputs -> detections: network and postprocessing.
         detect_pixels: uint8 inputs of network size on the device -> detections.
         about: says what else a reader of its times must know; see `conditions`.
+        place: resized images -> the batch where `detect_pixels` needs no copy of it, None where
+            there is no such place; `detect` alone uses it, since the next call overwrites it.
+        compile_seconds: of all first calls until now; 0 where nothing is compiled.
     """
 
     detector: Detector
@@ -33,10 +36,12 @@ class Runner:
     network: Callable[[Inputs], Any]
     forward: Callable[[Inputs], Detections]
     detect_pixels: Callable[[Inputs], Detections]
-    about: Callable[[], Mapping[str, Any]] = dict
+    about: Callable[[], dict[str, Any]] = dict
+    compile_seconds: Callable[[], float] = float
+    place: Callable[[Sequence[ResizedImage]], Inputs | None] = lambda images: None
 
     @property
-    def conditions(self) -> Mapping[str, Any]:
+    def conditions(self) -> dict[str, Any]:
         """`folded_norms`; once everything has run, also `graph_breaks`."""
         return self.about()
 
@@ -46,7 +51,9 @@ class Runner:
 
     def load(self, images: Sequence[Tensor]) -> Inputs:
         """uint8 RGB images (3, h, w) of any sizes -> a uint8 batch on the device."""
-        resized = [self.detector.resize(image) for image in images]
+        return self._collate([self.detector.resize(image) for image in images])
+
+    def _collate(self, resized: Sequence[ResizedImage]) -> Inputs:
         return collate_images(resized).to(self.device, non_blocking=True)
 
     def prepare(self, images: Sequence[Tensor]) -> Inputs:
@@ -55,4 +62,6 @@ class Runner:
 
     def detect(self, images: Sequence[Tensor]) -> Detections:
         """uint8 RGB images -> detections on the device: everything, end to end."""
-        return self.detect_pixels(self.load(images))
+        resized = [self.detector.resize(image) for image in images]
+        placed = self.place(resized)
+        return self.detect_pixels(self._collate(resized) if placed is None else placed)

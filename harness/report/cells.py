@@ -23,6 +23,7 @@ TITLES = {
     "latency_peak_memory": "peak memory",
     "mode_agreement": "agreement",
     "mode_setup_seconds": "set-up",
+    "mode_compile_seconds": "compiling",
     "ap_check": "AP of the check",
     "latency_end_to_end_p50": "latency",
     "latency_end_to_end_p90": "latency p90",
@@ -35,7 +36,7 @@ DIGITS = {"AP": 1, "M": 2, "ms": 1, "MMACs": 1}  # by unit, of others 2
 
 CONDITIONS = {
     "ap": "AP: COCO's, by {evaluator}, at most {max_detections} detections an image, {images} "
-    "images; size bins by {area} area",
+    "images, in {precision} with TF32 off; size bins by {area} area",
     "macs_paper": "mult-adds: one each, for one image, the TinyDet paper's counter; rivals that "
     "publish FLOPs often mean twice this",
     "latency_end_to_end_p50": "latency: median from decoded image to detections, batch "

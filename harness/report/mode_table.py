@@ -53,6 +53,4 @@ def _cells(row: ModeRow) -> tuple[Text, ...]:
         return Text(""), Text("failed", style="red")
     ratio = Text(f"{SIGNS.get(row.ratio.sign, '')}{row.ratio.shown}")
     ratio.stylize(STYLES.get(row.ratio.sign, "dim"))
-    # the rest of "float32, TF32 allowed" stands in the report
-    precision = row.precision.partition(",")[0]
-    return Text(precision), Text(row.times[-1][0]), ratio, Text(row.agreement), Text(row.setup)
+    return Text(row.precision), Text(row.times[-1][0]), ratio, Text(row.agreement), Text(row.setup)

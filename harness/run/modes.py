@@ -27,22 +27,26 @@ def settle_modes(plan: Plan, device: torch.device) -> tuple[Plan, str]:
         UserError: a mode or precision that was asked for by its name is not to be had here.
     """
     pairs = dict.fromkeys(split_mode(cell.mode) for cell in plan.cells if cell.mode)
-    axes = plan.suite.latency.modes, plan.suite.latency.precisions
-    alone = [[(mode, USUAL_PRECISION) for mode, _ in pairs], [(USUAL_MODE, p) for _, p in pairs]]
-    for chosen, key, tried in zip(axes, ("modes", "precisions"), alone, strict=True):
-        for pair in tried if chosen != "all" else []:
-            if (reason := unavailable(*pair, device)) is not None:
-                name = pair[key == "precisions"]
-                raise UserError(
-                    f"the {key[:-1]} '{name}' cannot run on this device ({device.type}): {reason}",
-                    mend=f"--{key} all takes those that can",
-                )
+    chosen = plan.suite.latency
+    for mode, precision in pairs:
+        if chosen.modes != "all":
+            _require("mode", mode, unavailable(mode, USUAL_PRECISION, device), device)
+        if chosen.precisions != "all":
+            _require("precision", precision, unavailable(USUAL_MODE, precision, device), device)
     reasons = {name_mode(*p): why for p in pairs if (why := unavailable(*p, device)) is not None}
     if not reasons:
         return plan, ""
     cells = tuple(cell for cell in plan.cells if cell.mode not in reasons)
     kept = replace(plan, cells=cells, fingerprint=digest([c.fingerprint for c in cells]))
     return kept, f"modes that {device.type} does not have are left out: {_in_words(reasons)}"
+
+
+def _require(axis: str, name: str, reason: str | None, device: torch.device) -> None:
+    if reason is not None:
+        raise UserError(
+            f"the {axis} '{name}' cannot run on this device ({device.type}): {reason}",
+            mend=f"--{axis}s all takes those that can",
+        )
 
 
 def _in_words(reasons: dict[str, str]) -> str:

@@ -27,7 +27,9 @@ class Reporter(Protocol):
 
     def start(self, cell: str) -> None: ...
 
-    def advance(self, done: int, total: int, note: str = "") -> None: ...
+    def advance(self, done: int, total: int, note: str = "") -> None:
+        """`total` is 0 while something goes on that has no steps, which `note` names."""
+        ...
 
     def finish(self, cell: str, status: str) -> None: ...
 
@@ -58,8 +60,8 @@ class Bars:
 
     def advance(self, done: int, total: int, note: str = "") -> None:
         if self.cell is not None:
-            self.progress.update(self.cell, completed=done, total=total, note=note)
-        if time.monotonic() - self.drawn >= DRAW_EVERY_S:
+            self.progress.update(self.cell, completed=done, total=total or None, note=note)
+        if not total or time.monotonic() - self.drawn >= DRAW_EVERY_S:
             self.drawn = time.monotonic()
             self.progress.refresh()
 
@@ -86,7 +88,9 @@ class Lines:
         self._print(f"[{self.done + 1}/{self.cells}] {cell}")
 
     def advance(self, done: int, total: int, note: str = "") -> None:
-        if time.monotonic() - self.printed >= LINE_EVERY_S:
+        if not total:
+            self._print(f"[{self.done + 1}/{self.cells}] {self.cell}: {note}")
+        elif time.monotonic() - self.printed >= LINE_EVERY_S:
             self.printed = time.monotonic()
             self._print(f"[{self.done + 1}/{self.cells}] {self.cell}: {done}/{total}  {note}")
 

@@ -23,7 +23,7 @@ from harness.stages.train.loop import train
 from harness.stages.train.losses import GRAD_NORM
 from harness.stages.train.result import Progress
 
-Advance = Callable[[int, int, str], None]
+Advance = Callable[[int, int, str], None]  # done, in all or 0 before that is known, words
 UNTRAINED = "the weights are random: this detector was not trained"
 
 
@@ -126,6 +126,7 @@ class StageRunner:
             self._images(settings.images),
             settings,
             lambda done, total: advance(done, total, "runs"),
+            told=lambda phase: advance(0, 0, phase),
             mode=mode,
             check=None if mode == USUAL_MODE else self._check_data(bool(weighted.weights)),
         )

@@ -1,7 +1,7 @@
 """The stage that times a detector on real images, in one mode."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -15,6 +15,8 @@ from harness.stages.context import evaluating, synchronize, threads, with_runner
 from harness.stages.inputs import LatencyInput, LatencyMeter, OnProgress
 from harness.stages.mode_check import CheckData, check_mode
 
+COMPILED = ("compiled", "cuda_graph")
+
 
 def measure_latency(
     detector: Detector,
@@ -23,6 +25,7 @@ def measure_latency(
     settings: Latency,
     on_progress: OnProgress | None = None,
     *,
+    told: Callable[[str], object] = lambda phase: None,
     mode: str = USUAL_MODE,
     check: CheckData | None = None,
 ) -> list[Measurement]:
@@ -36,6 +39,7 @@ def measure_latency(
             `settings.images` are used.
         settings: how often, how warm, how many at once.
         on_progress: told (repetitions done, repetitions wanted).
+        told: what goes on before the first repetition, in words.
         mode: with its precision, see `harness.plan.cells.name_mode`.
         check: what the mode must find as eager does before it is timed; nothing when None.
 
@@ -47,13 +51,19 @@ def measure_latency(
         raise ValueError("there are no images to time with")
     # compilers build the number of threads in, so it is set before anything is compiled
     with evaluating(detector, split_mode(mode)[1]), threads(settings.threads):
+        compiles = mode.startswith(COMPILED)
+        told("compiling" if compiles else "setting up")
         runner, seconds = set_up(detector, mode, chosen, settings.batch_size)
         found = [Measurement("mode_setup_seconds", seconds, "s", higher_is_better=False)]
+        if compiles:
+            found.append(Measurement("mode_compile_seconds", runner.compile_seconds(), "s", False))
         given = LatencyInput(chosen, settings, runner, on_progress)
         with torch.inference_mode():
             if check is not None:
-                eager = build_runner(detector, USUAL_MODE)
+                told("checking against eager")
+                eager = build_runner(detector)
                 found += check_mode(runner, eager, check, settings.batch_size)
+            told("warming up")
             found += [number for meter in meters for number in meter(runner.detector, given)]
     return with_runner(found, runner)
 

@@ -3,15 +3,16 @@
 # ruff: noqa: E501  a line of a table is a change or a mistake and what it leads to
 
 import json
+from itertools import product
 from pathlib import Path
 
 import pytest
 from tiny_suite import make_coco
 
 from harness.errors import UserError
-from harness.manifest.schema import MODES
+from harness.manifest.schema import MODES, PRECISIONS
 from harness.manifest.suite import load_manifest
-from harness.plan.cells import Plan
+from harness.plan.cells import Plan, name_mode, split_mode
 from harness.plan.planner import make_plan, resolved
 from harness.plugin.manager import load_plugins
 
@@ -109,6 +110,7 @@ CHANGES = [
     ("latency.runs=7", {"latency"}),
     ("latency.batch_size=2", {"latency"}),
     ("latency.modes=[fused]", {"latency"}),
+    ("latency.precisions=[tf32]", {"latency"}),
     ("meters=[{use: coco_ap, params: {backend: pycocotools}}, macs_paper, parameters, latency]", {"evaluate"}),
     ("meters=[coco_ap, parameters, latency]", {"cost"}),
     ("meters=[coco_ap, macs_paper, parameters]", {"latency"}),
@@ -189,6 +191,9 @@ MISTAKES = [
     ("seeds=[0]", {"only": ["twoo"]}, "--only: the suite has no detector 'twoo' (did you mean 'two'?"),
     ("seeds=[0]", {"stages": ["evaluat"]}, "--stages: there is no stage 'evaluat' (did you mean 'evaluate'?"),
     ("seeds=[0]", {"modes": ["fusd"]}, "--modes: there is no mode 'fusd' (did you mean 'fused'?"),
+    ("seeds=[0]", {"modes": ["fused-half"]}, "--modes: there is no mode 'fused-half' ('fused-half' is fused in the precision float16 (bfloat16 on most CPUs))"),
+    ("seeds=[0]", {"precisions": ["fp16"]}, "--precisions: there is no precision 'fp16' ('fp16' is called float16)"),
+    ("seeds=[0]", {"precisions": ["flaot16"]}, "--precisions: there is no precision 'flaot16' (did you mean 'float16'?"),
     ("seeds=[0]", {"modes": ["fused", "all"]}, "--modes: 'all' stands alone (--modes all)"),
     ("detectors.one.checkpoint=no.pth", {}, "detectors.one.checkpoint: 'no.pth' cannot be read: No such file"),
     ("data.params.root=nowhere", {}, "nowhere: is not a folder"),
@@ -255,7 +260,19 @@ def test_a_modes_fingerprint_covers_itself_and_not_the_others(plan):
     every = latencies(plan("latency.modes=all"))
     assert len(set(every.values())) == len(MODES)
     assert latencies(plan()) == {"eager": every["eager"]}
-    assert latencies(plan("latency.modes=[fused-half]")) == {"fused-half": every["fused-half"]}
+    assert latencies(plan("latency.modes=fused")) == {"fused": every["fused"]}
+
+
+def test_modes_and_precisions_are_crossed_and_named_by_one_word(plan):
+    made = latencies(plan("latency.modes=[fused, eager]", "latency.precisions=[float16, float32]"))
+    assert list(made) == ["fused-float16", "fused", "eager-float16", "eager"]
+    assert len(set(made.values())) == 4
+    assert made["fused"] == latencies(plan("latency.modes=fused"))["fused"]
+    assert latencies(plan(modes=["fused", "eager"], precisions=["float16", "float32"])) == made
+    every = latencies(plan("latency.modes=all", "latency.precisions=all"))
+    assert list(every) == [name_mode(m, p) for m in MODES for p in PRECISIONS]
+    assert [split_mode(name) for name in every] == list(product(MODES, PRECISIONS))
+    assert list(latencies(plan(precisions=["tf32"]))) == ["eager-tf32"]
 
 
 @pytest.mark.parametrize(

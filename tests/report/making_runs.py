@@ -14,6 +14,7 @@ from making_analyses import make_analysis
 from PIL import Image
 
 from harness.analysis.run import Run
+from harness.plan.cells import split_mode
 from harness.records.frame import to_frame
 from harness.records.record import Record
 from harness.stages.inputs import GroundTruth
@@ -27,10 +28,10 @@ ROLES = {"backbone": 0.6, "neck": 0.2, "rpn": 0.05, "box_head": 0.15}
 # Mode -> its time as a multiple of eager's.
 SPEEDS = {
     "eager": 1.0,
-    "eager-half": 1.3,
+    "eager-bfloat16": 1.3,
     "fused": 1.001,
     "compiled": 0.5,
-    "compiled-half": 0.25,
+    "compiled-bfloat16": 0.25,
 }
 ENVIRONMENT = "0123456789ab"
 NOON = 1_700_000_000.0
@@ -146,12 +147,12 @@ def _records(
 
 
 def _latencies(of: Any, median: float, seed: int, mode: str) -> Iterator[Record]:
-    way, _, half = mode.partition("-")
+    way, precision = split_mode(mode)
     scope = "" if mode == "eager" else f"mode/{mode}"
     told = {
         "device": "a made-up processor",
         "mode": way,
-        **({"precision": "bfloat16"} if half else {}),
+        "precision": precision,
         **({"graph_breaks": 2} if way == "compiled" else {}),
         "batch_size": 1,
         "threads": 1,

@@ -19,7 +19,7 @@ from harness.report.page import render_page
 from harness.report.sections.modes import ModeRow, compare_modes
 from harness.report.summary import print_summary
 
-MODES = ("eager", "eager-half", "fused", "fused-half", "compiled")
+MODES = ("eager", "eager-bfloat16", "fused", "fused-bfloat16", "compiled")
 NAMES = {"tinydet_s": 0.30, "ssdlite320": 0.24}
 
 
@@ -58,20 +58,20 @@ def test_a_row_says_times_ratio_agreement_and_costs(run: Run) -> None:
     assert re.fullmatch(r"\[0\.\d\d, 0\.\d\d\]", compiled.ratio.interval)
     assert (compiled.agreement, compiled.ap, compiled.ap_eager) == ("0.998", "31.1", "31.2")
     assert (compiled.breaks, compiled.memory, compiled.setup) == ("2", "512", "8.1")
-    assert rows["eager-half"].precision == "bfloat16"
-    assert rows["eager-half"].ratio.sign == "worse"
+    assert rows["eager-bfloat16"].precision == "bfloat16"
+    assert rows["eager-bfloat16"].ratio.sign == "worse"
     assert rows["fused"].ratio.sign == "noise"
     assert rows["fused"].breaks == ""
     assert (rows["eager"].ratio.shown, rows["eager"].agreement) == ("–", "–")
 
 
 def test_a_failure_is_told_in_words_where_its_numbers_would_stand(run: Run) -> None:
-    row = rows_of(run)["fused-half"]
+    row = rows_of(run)["fused-bfloat16"]
     assert row.has_failed
     page = render_page(run)
     section = page[page.index('<section id="modes"') :].partition("</section>")[0]
     assert section.count("failed</strong> does not find what eager finds") == len(NAMES)
-    assert "tinydet_s seed 0, latency fused-half failed: does not find" in text_of(page)
+    assert "tinydet_s seed 0, latency fused-bfloat16 failed: does not find" in text_of(page)
 
 
 def test_no_other_number_is_touched_by_further_modes(run: Run, tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_the_terminal_shows_a_table_that_fits(run: Run, width: int, precision: b
     assert max(map(len, text.splitlines())) <= width
     lines = [line.split() for line in text.splitlines()]
     assert any({"compiled", "10.0", "▲", "0.50", "0.998"} <= set(words) for words in lines)
-    assert any({"fused-half", "failed"} <= set(words) for words in lines)
+    assert any({"fused-bfloat16", "failed"} <= set(words) for words in lines)
 
 
 def test_the_terminal_says_nothing_of_modes_where_there_is_one(made: Run) -> None:

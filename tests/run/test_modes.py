@@ -20,11 +20,11 @@ NO_GPU = "needs a GPU"
 LATENCY = "latency_end_to_end_p50"
 
 
-def build_fake(detector: Detector, mode: str) -> Runner:
-    """`fused` is right, `compiled` finds its boxes elsewhere, `eager-half` is a bug."""
+def build_fake(detector: Detector, mode: str = "eager", precision: str = "float32") -> Runner:
+    """`fused` is right, `compiled` finds its boxes elsewhere, 16 bits are a bug."""
     runner = build_runner(detector, "eager")
-    if mode == "eager-half":
-        raise ZeroDivisionError("no half")
+    if precision == "bfloat16":
+        raise ZeroDivisionError("no bfloat16")
     if mode == "compiled":
         return replace(runner, mode=mode, detect_pixels=elsewhere(runner.detect_pixels))
     return replace(runner, mode=mode, about=lambda: {"graph_breaks": 0} if mode != "eager" else {})
@@ -38,13 +38,13 @@ def elsewhere(detect: Callable[..., Detections]) -> Callable[..., Detections]:
     return detecting
 
 
-def lacks(mode: str, device: torch.device) -> str | None:
-    return NO_GPU if mode.startswith("cuda_graph") or mode.endswith("d-half") else None
+def lacks(mode: str, precision: str, device: torch.device) -> str | None:
+    return NO_GPU if mode == "cuda_graph" or precision in ("tf32", "float16") else None
 
 
 @pytest.fixture
 def modes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, data: Path) -> None:
-    """eager, eager-half, fused and compiled can be had, and a manifest stands ready."""
+    """All but `cuda_graph`, `tf32` and `float16` can be had, and a manifest stands ready."""
     monkeypatch.setattr(stage, "build_runner", build_fake)
     monkeypatch.setattr(run_modes, "unavailable", lacks)
     write_manifest(tmp_path / "m.yaml", data, [tiny("one"), tiny("two", channels=4)])
@@ -56,23 +56,36 @@ def folder(tmp_path: Path, run_id: str) -> Path:
 
 @pytest.mark.usefixtures("modes")
 def test_all_modes_are_measured_and_one_that_is_wrong_fails_alone(cli, tmp_path: Path):
-    done = cli("run", "m.yaml", "--modes", "all", "--run-id", "all")
+    choice = ("--modes", "all", "--precisions", "float32,bfloat16")
+    done = cli("run", "m.yaml", *choice, "--run-id", "all")
     assert done.code == 1
     assert done.err.count("harness: note: modes that cpu does not have are left out: ") == 1
-    assert f"fused-half, compiled-half, cuda_graph, cuda_graph-half ({NO_GPU})" in done.err
+    assert f"cuda_graph, cuda_graph-bfloat16 ({NO_GPU})" in done.err
     records = read_records(folder(tmp_path, "all") / "records.jsonl")
     ends = {(r.detector, r.mode): r for r in records if r.kind == "cell" and r.stage == "latency"}
     assert list(ends) == [
         (name, mode)
         for name in ("one", "two")
-        for mode in ("eager", "eager-half", "fused", "compiled")
+        for mode in (
+            *(
+                "eager",
+                "eager-bfloat16",
+                "fused",
+                "fused-bfloat16",
+                "compiled",
+                "compiled-bfloat16",
+            ),
+        )
     ]
     for name in ("one", "two"):
         assert ends[name, "eager"].status == ends[name, "fused"].status == "ok"
         assert "agreement 0.0000 where 0.99 is asked for" in ends[name, "compiled"].error
-        assert "ZeroDivisionError: no half" in ends[name, "eager-half"].error
-        assert "latency_eager-half_error.txt" in ends[name, "eager-half"].error
+        assert "ZeroDivisionError: no bfloat16" in ends[name, "eager-bfloat16"].error
+        assert "latency_eager-bfloat16_error.txt" in ends[name, "eager-bfloat16"].error
         assert f"{name} seed 0 latency compiled: failed" in done.err
+        phases = ("compiling", "checking against eager")
+        assert all(f"{name} seed 0 latency compiled: {what}" in done.err for what in phases)
+        assert f"{name} seed 0 latency fused: warming up" in done.err
     assert len({end.fingerprint for end in ends.values()}) == len(ends)
     _check_measured(folder(tmp_path, "all"))
     _check_shown(folder(tmp_path, "all"), done.out)
@@ -90,6 +103,7 @@ def _check_measured(run: Path) -> None:
     assert {LATENCY, "mode_agreement", "ap_check", "mode_setup_seconds", "cell_seconds"} <= set(
         fused["metric"]
     )
+    assert "mode_compile_seconds" not in set(fused["metric"])
     assert float(fused[fused["metric"] == "mode_agreement"]["value"].iloc[0]) == 1.0
     assert '"graph_breaks": 0' in fused[fused["metric"] == LATENCY]["conditions"].iloc[0]
     others = frame[frame["stage"] != "latency"]
@@ -114,6 +128,29 @@ def test_a_mode_asked_for_by_name_must_be_there(cli, tmp_path: Path):
         "(--modes all takes those that can)"
     )
     assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.usefixtures("modes")
+@pytest.mark.parametrize(
+    ("choice", "mistake"),
+    [
+        ("--modes all --precisions tf32", "the precision 'tf32' cannot run on this device (cpu): "),
+        ("--modes cuda_graph --precisions all", "the mode 'cuda_graph' cannot run on this device"),
+    ],
+)
+def test_all_of_one_axis_excuses_nothing_of_the_other(cli, choice: str, mistake: str):
+    done = cli("run", "m.yaml", *choice.split(), "--run-id", "never")
+    assert done.code == 2
+    assert done.mistake.startswith(mistake)
+
+
+@pytest.mark.usefixtures("modes")
+def test_precisions_that_a_device_lacks_are_left_out_of_all(cli, tmp_path: Path):
+    choice = ("--only", "one", "--stages", "latency", "--precisions", "all")
+    done = cli("run", "m.yaml", *choice, "--run-id", "precisions")
+    assert f"are left out: eager-tf32, eager-float16 ({NO_GPU})" in done.err
+    assert scopes(folder(tmp_path, "precisions")) == {"eager": ""}
+    assert "latency eager-bfloat16: failed: ZeroDivisionError" in done.err
 
 
 @pytest.mark.usefixtures("modes")

@@ -15,6 +15,7 @@ from harness.data.batch import Inputs
 from harness.data.images import read_image
 from harness.data.resize import SquashResize
 from harness.errors import CellError
+from harness.manifest.schema import PRECISIONS
 from harness.model.types import Detections
 from harness.modes import Runner
 from harness.records.measurement import Measurement
@@ -22,7 +23,6 @@ from harness.stages.mode_check import NO_AP, CheckData, check_mode
 from harness_plugins.meters.coco_ap import CocoAp
 
 Change = Callable[[Detections], Detections]
-PRECISIONS = ["float32", "bfloat16"]
 
 
 @pytest.fixture
@@ -94,16 +94,22 @@ def test_a_mode_that_finds_the_same_passes_and_says_on_what(data):
 def test_a_moved_box_fails_with_both_figures(data, precision):
     with pytest.raises(CellError) as caught:
         check(data, moved(6), precision)
-    least = {"float32": "0.99", "bfloat16": "0.9"}[precision]
+    least = {"float32": "0.99", "tf32": "0.97"}.get(precision, "0.9")
     assert f"agreement 0.0000 where {least} is asked for" in str(caught.value)
     assert "where eager has 100.00" in str(caught.value)
     assert "on 4 images" in str(caught.value)
 
 
-def test_half_precision_may_move_scores_further_than_float32(data):
-    assert check(data, scored(0.03), "bfloat16")["mode_agreement"].value == 1.0
-    with pytest.raises(CellError, match=r"agreement 0\.000"):
-        check(data, scored(0.03), "float32")
+@pytest.mark.parametrize(
+    ("step", "passing"), [(0.015, ["tf32", "bfloat16", "float16"]), (0.03, ["bfloat16", "float16"])]
+)
+def test_the_fewer_bits_the_further_scores_may_move(data, step: float, passing: list[str]):
+    for precision in PRECISIONS:
+        if precision in passing:
+            assert check(data, scored(step), precision)["mode_agreement"].value == 1.0
+        else:
+            with pytest.raises(CellError, match=r"agreement 0\.000"):
+                check(data, scored(step), precision)
 
 
 def test_an_ap_that_falls_fails_though_the_boxes_agree(data):

@@ -9,15 +9,21 @@ from typing import Any, Literal
 from harness.analysis.latency import compare_latency
 from harness.analysis.run import Run
 from harness.compare.protocol import mismatches
-from harness.manifest.schema import MODES
-from harness.plan.cells import USUAL_MODE
+from harness.manifest.schema import MODES, PRECISIONS
+from harness.plan.cells import USUAL_MODE, split_mode
 from harness.records.frame import latest
 from harness.records.record import Record
 from harness.report.sections.measured import Measured, measure
 
 KINDS = ("network", "postprocessed", "end_to_end")
 WHOLE = "latency_end_to_end_p50"
-OTHERS = ("mode_agreement", "ap_check", "mode_setup_seconds", "latency_peak_memory")
+OTHERS = (
+    "mode_agreement",
+    "ap_check",
+    "mode_setup_seconds",
+    "mode_compile_seconds",
+    "latency_peak_memory",
+)
 METRICS = (*(f"latency_{kind}_{p}" for kind in KINDS for p in ("p50", "p99")), *OTHERS)
 WAYS = ("mode", "precision")  # in which modes are meant to differ
 Sign = Literal["", "better", "worse", "noise", "unknown"]
@@ -48,6 +54,7 @@ class ModeRow:
         times: (median, 99th percentile) in ms of `KINDS`.
         ap, ap_eager: AP of the images of the check, 0 to 100.
         setup: seconds until it had run once.
+        compiling: how many of them compilers took, "–" where there was none.
         breaks: graph breaks of a compiler, "" where the mode has none to count.
         shown_elsewhere: whether all other tables show this mode.
         error: how its cells failed.
@@ -62,6 +69,7 @@ class ModeRow:
     ap: str
     ap_eager: str
     setup: str
+    compiling: str
     memory: str
     breaks: str
     shown_elsewhere: bool
@@ -113,11 +121,20 @@ def compare_modes(run: Run) -> Modes | None:
 
 
 def _rows(run: Run, name: str, modes: Mapping[str, Sequence[Record]]) -> Iterable[ModeRow]:
-    there: list[str] = [mode for mode in MODES if mode in modes]
+    there = sorted(modes, key=_rank)
     found = {mode: _measure_all(run, name, modes[mode]) for mode in there}
     base = found.get(USUAL_MODE, {}).get(WHOLE)
     for mode, measured in found.items():
         yield _row(mode, modes[mode], measured, base if mode != USUAL_MODE else None)
+
+
+def _rank(name: str) -> tuple[int, int]:
+    """Place of a mode in the grammar, those of older versions last."""
+    mode, precision = split_mode(name)
+    known: tuple[Sequence[str], Sequence[str]] = (MODES, PRECISIONS)
+    places = zip((mode, precision), known, strict=True)
+    first, second = (names.index(n) if n in names else len(names) for n, names in places)
+    return first, second
 
 
 def _measure_all(run: Run, name: str, records: Sequence[Record]) -> dict[str, Measured]:
@@ -148,6 +165,7 @@ def _row(
         ap=_show(checked, 1, 100),
         ap_eager=_percent(_conditions(checked).get("ap_eager")),
         setup=_show(measured["mode_setup_seconds"], 1),
+        compiling=_show(measured["mode_compile_seconds"], 1),
         memory=_show(measured["latency_peak_memory"], 0),
         breaks="" if breaks is None else str(breaks),
         shown_elsewhere=any(r.kind == "measurement" and not r.scope for r in records),

@@ -127,8 +127,8 @@ def test_a_runner_says_how_it_ran_and_is_what_is_timed(detector, monkeypatch):
     """Not the detector: a mode may have made something else of it."""
     called = []
 
-    def build(given, mode):
-        assert (given, mode) == (detector, "compiled-half")
+    def build(given, mode, precision):
+        assert (given, mode, precision) == (detector, "compiled", "bfloat16")
         runner = build_runner(detector, "eager")
         return replace(
             runner,
@@ -141,7 +141,7 @@ def test_a_runner_says_how_it_ran_and_is_what_is_timed(detector, monkeypatch):
         )
 
     monkeypatch.setattr(stage_module, "build_runner", build)
-    found = measure(detector, mode="compiled-half")
+    found = measure(detector, mode="compiled-bfloat16")
     for number in found.values():
         assert number.conditions["mode"] == "compiled"
         assert number.conditions["precision"] == "bfloat16"

@@ -1,0 +1,27 @@
+"""What goes on before the first step of a cell is told at once, on a terminal and in a log."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from harness.run.progress import Bars, Lines
+
+
+@pytest.mark.parametrize("kind", [Bars, Lines])
+def test_a_phase_without_steps_is_told_at_once(kind: type[Bars] | type[Lines]) -> None:
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=kind is Bars, width=160)
+    shown = kind(console, 2)
+    live = shown.progress if isinstance(shown, Bars) else None
+    if live is not None:
+        live.start()
+    shown.start("s seed 0 latency compiled")
+    for phase in ("compiling", "warming up"):
+        shown.advance(0, 0, phase)
+        assert phase in out.getvalue()
+    shown.advance(1, 5, "runs")
+    if isinstance(shown, Bars) and shown.cell is not None:
+        assert shown.progress.tasks[shown.cell].total == 5
+    if live is not None:
+        live.stop()
