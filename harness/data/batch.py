@@ -1,6 +1,6 @@
 """Tensors that the loader hands to a detector. Batched and padded, never ragged."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
@@ -17,6 +17,15 @@ class TensorStruct:
     def pin_memory(self) -> Self:
         """Into page-locked memory; a torch loader calls this where there is a GPU."""
         return self._each(Tensor.pin_memory)
+
+    def tensors(self) -> Iterator[Tensor]:
+        """All of them, in the order of the fields."""
+        for field in fields(self):  # type: ignore[arg-type]
+            value = getattr(self, field.name)
+            if isinstance(value, TensorStruct):
+                yield from value.tensors()
+            elif isinstance(value, Tensor):
+                yield value
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Self:
         def changed(value: Any) -> Any:

@@ -60,7 +60,10 @@ class Schedule(Section):
 class Train(Section):
     """One of `steps` and `epochs` says how long. `batch_size` is per process.
 
-    `compile`: forward and backward by `torch.compile`. It takes a minute or more at the start.
+    Attributes:
+        step: how a step runs: launched kernel by kernel ("eager"), recorded as a CUDA graph and
+            replayed ("captured"), or compiled by torch, which takes a minute or more at the start
+            ("compiled"; on one GPU also captured). "auto" is captured on one GPU, else eager.
     """
 
     steps: Positive | None = None
@@ -74,10 +77,17 @@ class Train(Section):
     precision: Literal["float32", "float16", "bfloat16"] = "float32"
     accumulate: Positive = 1
     sync_bn: bool = True
-    compile: bool = False
+    step: Literal["auto", "eager", "captured", "compiled"] = "auto"
     workers: Annotated[int, Field(ge=0)] = 2
     cache_gib: NotNegative = 4.0
     log_every: Positive = 10
+
+    @model_validator(mode="before")
+    @classmethod
+    def _renamed(cls, value: Any) -> Any:
+        if isinstance(value, dict) and "compile" in value:
+            raise ValueError("'compile: true' is now 'step: compiled', and false 'step: eager'")
+        return value
 
     @model_validator(mode="after")
     def _one_length(self) -> "Train":

@@ -61,6 +61,8 @@ class ToyDetector(Detector):
 class ToyLoader:
     """The interface of `harness.data.loader.TrainLoader`, from memory."""
 
+    most_boxes = 1
+
     def __init__(
         self, batch_size: int = 4, rank: int = 0, world: int = 1, pause: float = 0
     ) -> None:
