@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 
 from harness.data.batch import Inputs
 from harness.model.detector import Detector
+from harness.stages.train.layout import train_layout
 from harness.stages.train.losses import GRAD_NORM
 from harness.stages.train.stream import Batch
 
@@ -26,7 +27,6 @@ class Step:
         model: gives the losses; the detector as accelerate and compilers wrap it.
         optimizer: as accelerate wraps it; its learning rate is set beforehand.
         clip_norm: of the gradient, None for no limit.
-        channels_last: layout of the images that the network gets.
     """
 
     detector: Detector
@@ -34,7 +34,6 @@ class Step:
     optimizer: Optimizer
     accelerator: Accelerator
     clip_norm: float | None
-    channels_last: bool
 
     @property
     def settled(self) -> bool:
@@ -63,10 +62,10 @@ class Step:
         return sums | norm
 
     def prepare(self, inputs: Inputs) -> Inputs:
+        """On the device, normalised, laid out as the weights are."""
         ready = self.detector.prepare(inputs)
-        if not self.channels_last:
-            return ready
-        return replace(ready, pixels=ready.pixels.contiguous(memory_format=torch.channels_last))
+        layout = train_layout(ready.pixels.device)
+        return replace(ready, pixels=ready.pixels.contiguous(memory_format=layout))
 
     def clip(self) -> Numbers:
         """Clip once all micro-batches are in; the gradient's norm before.

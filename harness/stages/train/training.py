@@ -35,6 +35,11 @@ from harness.stages.train.step import Numbers, Step
 from harness.stages.train.stream import Batch, TrainBatches, endless
 
 
+# Of a training's time at most this goes into checkpoints at the ends of epochs: a GPU takes a second
+# for an epoch of a few hundred images, and writing takes nearly as long.
+SAVE_SHARE = 0.05
+
+
 class Training:
     """What changes from step to step. `restore` before `run`, `release` after it.
 
@@ -64,12 +69,12 @@ class Training:
         self.step, self.losses, self.loss_steps = 0, dict[str, float](), 0
         self.window, self.clock = LossWindow(), Clock(sessions=1)
         self.rates, self.within_step = (math.nan, math.nan), False
+        self.began, self.saving_seconds = time.perf_counter(), 0.0
         self.way = choose_way(settings, self.device, accelerator.num_processes)
         if graph is None and self.way.captured:
             graph = CudaGraph(self.device)
         self.compile_clock = CompileClock()
-        layout = train_layout(self.device)
-        detector.to(self.device, memory_format=layout).train()
+        detector.to(self.device, memory_format=train_layout(self.device)).train()
         decay = settings.ema_decay
         self.ema = None if decay is None else build_ema(detector, decay)
         self.module = self.share_norms(detector)
@@ -79,9 +84,7 @@ class Training:
             self.module.parameters(), settings.optimizer, capturable=graph is not None
         )
         self.model, self.optimizer = accelerator.prepare(self.module, optimizer)
-        channels_last = layout == torch.channels_last
-        clip = settings.clip_norm
-        step = Step(detector, self.model, self.optimizer, accelerator, clip, channels_last)
+        step = Step(detector, self.model, self.optimizer, accelerator, settings.clip_norm)
         self.take: Step | StaticStep = step
         if self.way.compiled or graph is not None:
             self.take = StaticStep(step, loader.most_boxes, self.device, graph)
@@ -139,11 +142,12 @@ class Training:
                     micro = [next(batches) for _ in range(self.settings.accumulate)]
                 self.within_step = True
                 lr = self.advance(micro)
-                self.look(log, lr)
+                saves = self.save_is_due()
+                self.look(log, lr, saves)
                 self.within_step = False
             if on_progress is not None and self.is_main:
                 on_progress(self.progress(lr))
-            if self.ends_epoch and self.step < self.total:
+            if saves:
                 self.save()
 
     @contextmanager
@@ -187,7 +191,7 @@ class Training:
         self.window.add(self.step, numbers)
         return lr
 
-    def look(self, log: TrainLog | None, lr: float) -> None:
+    def look(self, log: TrainLog | None, lr: float, saves: bool) -> None:
         """Read the losses: at log lines, before checkpoints, and wherever reading is free.
 
         Raises:
@@ -195,7 +199,7 @@ class Training:
         """
         logged = self.step % self.settings.log_every == 0 or self.step == self.total
         free = self.device.type == "cpu" and not self.is_parallel
-        if not (logged or free or self.ends_epoch):
+        if not (logged or free or saves):
             return
         bad = self.window.first_bad(self.accelerator)
         if bad is not None:
@@ -250,6 +254,16 @@ class Training:
             f"{name_of(signum)} at step {self.step} of {self.total}; --resume continues there",
         )
 
+    def save_is_due(self) -> bool:
+        """At the ends of epochs, unless they are so short that it would take too much time.
+
+        Several processes save at every one: they must agree, and their clocks do not.
+        """
+        if not self.ends_epoch or self.step == self.total:
+            return False
+        spent = time.perf_counter() - self.began
+        return self.is_parallel or self.saving_seconds <= SAVE_SHARE * spent
+
     def save(self) -> None:
         """Checkpoint and state, in this order: a kill between them only repeats some steps.
 
@@ -257,10 +271,12 @@ class Training:
             CellError: the losses say that the weights are spoilt; nothing is written.
             UserError: as `write_atomic`.
         """
+        started = time.perf_counter()
         self.write_weights()
         snapshot = self.snapshot()
         if self.is_main:
             write_state(self.folder, snapshot)
+        self.saving_seconds += time.perf_counter() - started
 
     def finish(self) -> State:
         """Final weights into the detector and, with a small state that says done, on disk."""

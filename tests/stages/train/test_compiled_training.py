@@ -1,4 +1,4 @@
-"""`train.compile`: the same training, by compiled kernels."""
+"""`train.step: compiled`: the same training, by compiled kernels."""
 
 from pathlib import Path
 
@@ -23,16 +23,16 @@ class PlainToy(ToyDetector):
         }
 
 
-def run(folder: Path, compiled: bool) -> tuple[PlainToy, TrainResult]:
-    detector, settings = PlainToy(norm=False, dropout=0), toy_settings(epochs=2, step="compiled" if compiled else "eager")
+def run(folder: Path, step: str) -> tuple[PlainToy, TrainResult]:
+    detector, settings = PlainToy(norm=False, dropout=0), toy_settings(epochs=2, step=step)
     loader = ToyLoader(settings.batch_size)
     return detector, train(detector, lambda *_: loader, settings, seed=SEED, folder=folder)
 
 
 def test_a_compiled_training_learns_the_same(tmp_path: Path) -> None:
     torch._dynamo.reset()
-    plain, slow = run(tmp_path / "eager", compiled=False)
-    compiled, fast = run(tmp_path / "compiled", compiled=True)
+    plain, slow = run(tmp_path / "eager", "eager")
+    compiled, fast = run(tmp_path / "compiled", "compiled")
     counted = torch._dynamo.utils.counters["stats"]["unique_graphs"]
     assert counted >= 1
     for name, weight in plain.state_dict().items():
@@ -45,6 +45,6 @@ def test_a_compiled_training_learns_the_same(tmp_path: Path) -> None:
 
 
 def test_afterwards_the_detector_is_a_plain_module(tmp_path: Path) -> None:
-    detector, _ = run(tmp_path, compiled=True)
+    detector, _ = run(tmp_path, "compiled")
     assert detector._compiled_call_impl is None
     assert list(detector.state_dict()) == list(PlainToy(norm=False).state_dict())
