@@ -12,6 +12,7 @@ from torch._inductor import config
 from torch._inductor.compile_fx import compile_fx
 
 from harness.data.batch import Inputs
+from harness.data.cache import keep_compiled_kernels
 
 Function = Callable[[Inputs], Any]
 Options = dict[str, str | int | bool | Callable[..., Any]]
@@ -27,6 +28,7 @@ class Compiled:
     """
 
     def __init__(self, function: Function, device: torch.device) -> None:
+        keep_compiled_kernels()
         self.function, self.device = function, device
         self.breaks: int | None = None
         self.shapes: set[torch.Size] = set()

@@ -1,6 +1,7 @@
 """TinyDet and torchvision's detectors, ready to be timed against one another."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,12 @@ from torchvision.ops import ps_roi_align
 
 import harness
 from harness.data.batch import Inputs, Targets
+from harness.manifest.schema import Train
 from harness.model.detector import Detector
 from harness.ops.levels import assign_levels, make_rois
+from harness.stages.train.launch import start_accelerator
+from harness.stages.train.stream import Batch
+from harness.stages.train.training import Training
 from harness_plugins.synthetic.scenes import draw_scene
 
 SUITE = Path(__file__).parents[2] / "suites" / "tinydet.yaml"
@@ -59,6 +64,36 @@ def make_step(
         detector.zero_grad(set_to_none=True)
         found = losses(detector.prepare(inputs), targets)
         torch.stack(list(found.values())).sum().backward()
+
+    return step
+
+
+@dataclass(frozen=True)
+class Loader:
+    """What a training asks of a loader before it takes a step."""
+
+    most_boxes: int
+    steps_per_epoch: int = 10**6
+
+    def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        raise NotImplementedError
+
+
+def make_loop_step(
+    detector: Detector, batch: int, how: str = "auto", boxes: int = 10
+) -> Callable[[], None]:
+    """A step as the training stage takes it, from uint8 images to new weights.
+
+    Captured (`how` is a value of `train.step`), it is replayed from the fifth call on.
+    """
+    given = draw_batch(batch, boxes, len(detector.classes), detector.device)
+    settings = Train.model_validate({"steps": 10**6, "batch_size": batch, "step": how})
+    accelerator = start_accelerator(settings, detector.device, 0)
+    about = {"fingerprint": ""}
+    training = Training(detector, Loader(boxes), settings, accelerator, Path(), about)
+
+    def step() -> None:
+        training.advance([given])
 
     return step
 

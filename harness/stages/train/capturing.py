@@ -12,12 +12,14 @@ import torch
 
 from harness.errors import CellError
 from harness.stages.train.buffers import Buffers
-from harness.stages.train.step import Numbers, StepFunction
+from harness.stages.train.step import Numbers
 from harness.stages.train.stream import Batch
 
-# Real steps: the first makes the optimiser's state, handles and workspaces, the second is without.
+# Real steps: the first makes the optimiser's state, handles and workspaces, the last shows whether
+# a step waits for the device.
 WARM_UP_STEPS = 3
 WAITED = "called a synchronizing CUDA operation"
+PROTOTYPE = "Synchronization debug mode"  # torch says of it once that it is a prototype
 
 
 class Graph(Protocol):
@@ -33,6 +35,10 @@ class Graph(Protocol):
 
     def replay(self) -> None:
         """Do what was recorded, on what its memory holds now."""
+        ...
+
+    def has_left_device_usable(self) -> bool:
+        """Whether steps can go on without a graph after `record` has failed."""
         ...
 
 
@@ -55,7 +61,8 @@ class CudaGraph:
                 torch.cuda.set_sync_debug_mode(mode)
         torch.cuda.current_stream().wait_stream(self.stream)
         waits = [f"{w.filename}:{w.lineno}" for w in seen if WAITED in str(w.message)]
-        for other in (w for w in seen if WAITED not in str(w.message)):
+        others = [w for w in seen if not any(s in str(w.message) for s in (WAITED, PROTOTYPE))]
+        for other in others:
             warnings.warn_explicit(other.message, other.category, other.filename, other.lineno)
         return result, waits
 
@@ -67,12 +74,31 @@ class CudaGraph:
     def replay(self) -> None:
         self.graph.replay()
 
+    def has_left_device_usable(self) -> bool:
+        # a capture that ends by a failure can leave the generator of random numbers in it
+        try:
+            torch.rand(1, device=self.stream.device)
+            torch.cuda.synchronize(self.stream.device)
+        except RuntimeError:
+            return False
+        return True
+
+
+class Capturable(Protocol):
+    """What `StaticStep` asks of a step; `Step` has it."""
+
+    def __call__(self, micro: Sequence[Batch]) -> Numbers: ...
+
+    def abandon(self) -> None:
+        """Forget a step of which only a part was taken."""
+        ...
+
 
 class StaticStep:
     """A step on buffers: as it is at first, then replayed from a graph.
 
-    A step that waits for the device cannot be captured and stays as it is; `reason` says where it
-    waits. Batches of other shapes than the first run as they are, too.
+    A step that waits for the device cannot be captured and stays as it is, and so does one whose
+    capture fails; `reason` says why. Batches of other shapes than the first run as they are, too.
 
     Args:
         step: what is run.
@@ -81,12 +107,12 @@ class StaticStep:
         graph: None: nothing is captured, only the shapes stay the same.
 
     Attributes:
-        reason: why nothing is captured although there is a graph.
+        reason: why nothing is captured although there was a graph.
         replayed: steps that a graph took.
     """
 
     def __init__(
-        self, step: StepFunction, most_boxes: int, device: torch.device, graph: Graph | None
+        self, step: Capturable, most_boxes: int, device: torch.device, graph: Graph | None
     ) -> None:
         self.step, self.most_boxes, self.device, self.graph = step, most_boxes, device, graph
         self.buffers: Buffers | None = None
@@ -103,7 +129,7 @@ class StaticStep:
         """As `Step`; the numbers are valid until the next call.
 
         Raises:
-            CellError: the step cannot be captured.
+            CellError: recording failed and left a device with which nothing can be done.
         """
         if self.buffers is None:
             self.buffers = Buffers(micro, self.most_boxes, self.device)
@@ -111,12 +137,12 @@ class StaticStep:
             return self.step(micro)
         self.buffers.fill(micro)
         own = self.buffers.micro
-        if self.graph is None:
-            return self.step(own)
-        if self.result is None and self.warmed_up < WARM_UP_STEPS:
+        if self.graph is not None and self.warmed_up < WARM_UP_STEPS:
             return self._warm_up(self.graph, own)
-        if self.result is None:
-            self.result = self._record(self.graph, own)
+        if self.graph is not None and self.result is None:
+            self._record(self.graph, own)
+        if self.graph is None or self.result is None:
+            return self.step(own)
         self.graph.replay()
         self.replayed += 1
         return self.result
@@ -128,11 +154,13 @@ class StaticStep:
             self.graph, self.reason = None, f"the step waits for the device ({waits[0]})"
         return result
 
-    def _record(self, graph: Graph, own: Sequence[Batch]) -> Numbers:
+    def _record(self, graph: Graph, own: Sequence[Batch]) -> None:
         try:
-            return graph.record(lambda: self.step(own))
+            self.result = graph.record(lambda: self.step(own))
         except RuntimeError as error:
             line = str(error).strip().split("\n")[0]
-            raise CellError(
-                f"the training step cannot be captured: {line} (train.step: eager trains without)"
-            ) from error
+            self.graph, self.reason = None, f"recording failed: {line}"
+            self.step.abandon()
+            if not graph.has_left_device_usable():
+                hint = "train.step: eager trains without"
+                raise CellError(f"the step cannot be captured: {line} ({hint})") from error

@@ -1,6 +1,6 @@
 """One optimiser step, from uint8 images to new weights. Nothing in it waits for the device."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -15,7 +15,6 @@ from harness.stages.train.losses import GRAD_NORM
 from harness.stages.train.stream import Batch
 
 Numbers = dict[str, Tensor]
-StepFunction = Callable[[Sequence[Batch]], Numbers]
 
 
 @dataclass(frozen=True)
@@ -76,3 +75,10 @@ class Step:
             return {}
         norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.clip_norm)
         return {GRAD_NORM: norm} if self.accelerator.scaler is None else {}
+
+    def abandon(self) -> None:
+        """Forget a step of which only a part was taken: its gradients, and its micro-batches."""
+        self.accelerator.step = 0
+        self.model.zero_grad(set_to_none=True)
+        if self.accelerator.scaler is not None:
+            self.accelerator.scaler._per_optimizer_states.clear()

@@ -34,9 +34,8 @@ from harness.stages.train.state import LOG, STATE, State, write_checkpoint, writ
 from harness.stages.train.step import Numbers, Step
 from harness.stages.train.stream import Batch, TrainBatches, endless
 
-
-# Of a training's time at most this goes into checkpoints at the ends of epochs: a GPU takes a second
-# for an epoch of a few hundred images, and writing takes nearly as long.
+# Of a training's time at most this goes into checkpoints at the ends of epochs: a GPU takes a
+# second for an epoch of a few hundred images, and writing takes nearly as long.
 SAVE_SHARE = 0.05
 
 
@@ -362,7 +361,8 @@ class Training:
         self.accelerator.free_memory()
         if self.way.compiled:
             forget_compiled(self.detector)
-        standard_layout(self.detector)
+        if train_layout(self.device) != torch.contiguous_format:
+            standard_layout(self.detector)
         self.detector.eval()
 
     def conditions(self) -> dict[str, Any]:

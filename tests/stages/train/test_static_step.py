@@ -55,6 +55,9 @@ class CallGraph:
         self.recordings += 1
         return self.result
 
+    def has_left_device_usable(self) -> bool:
+        return True
+
     def replay(self) -> None:
         for name, value in self.function().items():
             self.result[name].copy_(value)
@@ -150,12 +153,40 @@ def test_a_step_that_waits_is_not_captured_and_the_record_says_why(tmp_path: Pat
     assert said["not_captured"] == "the step waits for the device (model.py:7)"
 
 
-def test_a_capture_that_fails_is_a_failed_cell_with_a_hint(tmp_path: Path) -> None:
-    class Broken(CallGraph):
-        def record(self, function: Callable[[], Numbers]) -> Numbers:
-            raise RuntimeError("CUDA error: operation not permitted\nmore")
+class Failing(CallGraph):
+    """A capture that ends within the second of a step's batches."""
 
-    made = prepare(tmp_path, toy_settings(), Broken())
+    usable = True
+
+    def record(self, function: Callable[[], Numbers]) -> Numbers:
+        assert self.training is not None
+        made, random = self.training, torch.get_rng_state()
+        before = deepcopy(made.module.state_dict())
+        inputs, targets = toy_batch(0, [1, 2])
+        with made.accelerator.accumulate(made.model):
+            made.model(made.detector.prepare(inputs), targets)["loss_cls"].backward()
+        made.module.load_state_dict(before)
+        torch.set_rng_state(random)
+        raise RuntimeError("CUDA error: operation not permitted\nmore")
+
+    def has_left_device_usable(self) -> bool:
+        return self.usable
+
+
+def test_after_a_capture_that_fails_steps_go_on_one_by_one(tmp_path: Path) -> None:
+    settings = toy_settings(accumulate=2, batch_size=2)
+    plain = finish(prepare(tmp_path / "plain", settings, None))
+    made = prepare(tmp_path / "graph", settings, Failing())
+    made.way = replace(made.way, captured=True)
+    assert_equal(plain, finish(made))
+    reason = "recording failed: CUDA error: operation not permitted"
+    assert made.conditions()["not_captured"] == reason
+
+
+def test_a_capture_that_spoils_the_device_is_a_failed_cell_with_a_hint(tmp_path: Path) -> None:
+    graph = Failing()
+    graph.usable = False
+    made = prepare(tmp_path, toy_settings(), graph)
     with pytest.raises(CellError, match=r"captured: CUDA error: operation not permitted \(train"):
         finish(made)
 
@@ -193,22 +224,31 @@ def with_rows(batch: Batch, rows: int) -> Batch:
     return inputs, Targets(boxes, labels, torch.full((images,), rows))
 
 
-def test_batches_of_another_shape_run_as_they_are() -> None:
-    seen: list[list[Batch]] = []
+class Seen:
+    """A step that does nothing but keep what it is given."""
 
-    def step(micro: Sequence[Batch]) -> Numbers:
-        seen.append(list(micro))
+    def __init__(self) -> None:
+        self.micro: list[Sequence[Batch]] = []
+
+    def __call__(self, micro: Sequence[Batch]) -> Numbers:
+        self.micro.append(micro)
         return {"loss": torch.zeros(())}
 
-    static = StaticStep(step, most_boxes=1, device=CPU, graph=None)
-    static([toy_batch(0, [0, 1])])
+    def abandon(self) -> None:
+        raise NotImplementedError
+
+
+def test_batches_of_another_shape_run_as_they_are() -> None:
+    seen = Seen()
+    static = StaticStep(seen, most_boxes=1, device=CPU, graph=None)
     wide = wider(toy_batch(0, [2, 3]))
-    static([wide])
+    for batch in (toy_batch(0, [0, 1]), wide, with_rows(toy_batch(0, [2, 3]), 3)):
+        static([batch])
     assert static.buffers is not None
-    assert seen[0][0][0] is static.buffers.micro[0][0]
-    assert seen[1][0][0] is wide[0]
-    static([with_rows(toy_batch(0, [2, 3]), 3)])
-    assert seen[2][0][1].labels.shape[1] == ROUNDED_TO
+    ((own, _),) = static.buffers.micro
+    assert [inputs is own for ((inputs, _),) in seen.micro] == [True, False, True]
+    assert seen.micro[1][0][0] is wide[0]
+    assert seen.micro[2][0][1].labels.shape[1] == ROUNDED_TO
 
 
 def wider(batch: Batch) -> Batch:
