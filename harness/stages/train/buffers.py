@@ -24,7 +24,8 @@ class Buffers:
     def __init__(self, micro: Sequence[Batch], most_boxes: int, device: torch.device) -> None:
         rows = -(-max(1, most_boxes) // ROUNDED_TO) * ROUNDED_TO
         self.micro: list[Batch] = [
-            (inputs.to(device), room_for(targets, rows, device)) for inputs, targets in micro
+            (inputs.to(device).clone(), room_for(targets, rows, device))
+            for inputs, targets in micro
         ]
 
     def fit(self, micro: Sequence[Batch]) -> bool:

@@ -200,11 +200,12 @@ def test_what_a_replayed_step_counts_as(tmp_path: Path) -> None:
 
 def test_buffers_are_refilled_whatever_rows_a_batch_has() -> None:
     many, few = with_rows(toy_batch(0, [0, 1]), 5), toy_batch(1, [2, 3])
+    untouched = few[0].pixels.clone()
     buffers = Buffers([few], most_boxes=5, device=CPU)
     ((inputs, targets),) = buffers.micro
     places = [t.data_ptr() for t in (*inputs.tensors(), *targets.tensors())]
     assert targets.boxes.shape == (2, ROUNDED_TO, 4)
-    for batch in (many, few):
+    for batch in (many, few, many):
         assert buffers.fit([batch])
         buffers.fill([batch])
         rows = batch[1].labels.shape[1]
@@ -214,6 +215,7 @@ def test_buffers_are_refilled_whatever_rows_a_batch_has() -> None:
         assert torch.equal(targets.counts, batch[1].counts)
         assert not targets.boxes[:, rows:].any()
         assert not targets.labels[:, rows:].any()
+    assert torch.equal(few[0].pixels, untouched)
     assert places == [t.data_ptr() for t in (*inputs.tensors(), *targets.tensors())]
 
 
