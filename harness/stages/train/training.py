@@ -73,7 +73,7 @@ class Training:
         if graph is None and self.way.captured:
             graph = CudaGraph(self.device)
         self.compile_clock = CompileClock()
-        detector.to(self.device, memory_format=train_layout(self.device)).train()
+        detector.to(self.device).to(memory_format=train_layout(self.device)).train()
         decay = settings.ema_decay
         self.ema = None if decay is None else build_ema(detector, decay)
         self.module = self.share_norms(detector)
