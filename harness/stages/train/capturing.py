@@ -118,12 +118,13 @@ class StaticStep:
         self.buffers: Buffers | None = None
         self.result: Numbers | None = None
         self.reason: str | None = None
-        self.warmed_up, self.replayed = 0, 0
+        self.warmed_up, self.replayed, self.shapes_vary = 0, 0, False
 
     @property
     def settled(self) -> bool:
-        """What the next step does has been done before, and needs no more preparation."""
-        return self.buffers is not None and (self.graph is None or self.result is not None)
+        """The next step needs no preparation, or, where shapes vary, may as well as any other."""
+        prepared = self.graph is None or self.result is not None
+        return self.buffers is not None and (prepared or self.shapes_vary)
 
     def __call__(self, micro: Sequence[Batch]) -> Numbers:
         """As `Step`; the numbers are valid until the next call.
@@ -134,6 +135,7 @@ class StaticStep:
         if self.buffers is None:
             self.buffers = Buffers(micro, self.most_boxes, self.device)
         if not self.buffers.fit(micro):
+            self.shapes_vary = True
             return self.step(micro)
         self.buffers.fill(micro)
         own = self.buffers.micro

@@ -242,10 +242,13 @@ class Seen:
 
 def test_batches_of_another_shape_run_as_they_are() -> None:
     seen = Seen()
-    static = StaticStep(seen, most_boxes=1, device=CPU, graph=None)
+    static = StaticStep(seen, most_boxes=1, device=CPU, graph=CallGraph())
     wide = wider(toy_batch(0, [2, 3]))
+    settled = []
     for batch in (toy_batch(0, [0, 1]), wide, with_rows(toy_batch(0, [2, 3]), 3)):
         static([batch])
+        settled.append(static.settled)
+    assert settled == [False, True, True]  # a rate of images leaves out what is not settled
     assert static.buffers is not None
     ((own, _),) = static.buffers.micro
     assert [inputs is own for ((inputs, _),) in seen.micro] == [True, False, True]
