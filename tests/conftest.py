@@ -25,6 +25,9 @@ hypothesis.settings.load_profile("patient")
 os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="harness-tests-")
 atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)
 
+# what compilers made serves later sessions of tests, too
+os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", f"{tempfile.gettempdir()}/harness-tests-compiled")
+
 # A shell starts its background jobs with SIGINT ignored, and all that tests start would inherit it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

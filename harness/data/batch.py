@@ -1,6 +1,6 @@
 """Tensors that the loader hands to a detector. Batched and padded, never ragged."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 class TensorStruct:
-    """`.to(device)` and `.pin_memory()` for a dataclass of tensors and of such dataclasses."""
+    """Moving, copying and page-locking for a dataclass of tensors and of such dataclasses."""
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
         return self._each(lambda tensor: tensor.to(device, non_blocking=non_blocking))
@@ -17,6 +17,18 @@ class TensorStruct:
     def pin_memory(self) -> Self:
         """Into page-locked memory; a torch loader calls this where there is a GPU."""
         return self._each(Tensor.pin_memory)
+
+    def clone(self) -> Self:
+        return self._each(Tensor.clone)
+
+    def tensors(self) -> Iterator[Tensor]:
+        """All of them, in the order of the fields."""
+        for field in fields(self):  # type: ignore[arg-type]
+            value = getattr(self, field.name)
+            if isinstance(value, TensorStruct):
+                yield from value.tensors()
+            elif isinstance(value, Tensor):
+                yield value
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Self:
         def changed(value: Any) -> Any:

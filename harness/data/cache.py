@@ -17,6 +17,14 @@ def cache_folder() -> Path:
     return (Path(shared) if shared else Path.home() / ".cache") / "harness"
 
 
+def keep_compiled_kernels() -> None:
+    """Let torch's compiler keep its graphs and kernels here, so that none is compiled twice.
+
+    $TORCHINDUCTOR_CACHE_DIR is respected. Compilers started by this process inherit the place.
+    """
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "compiled"))
+
+
 def make_folder(
     folder: Path, fill: Callable[[Path], None], complete: Callable[[Path], bool]
 ) -> None:

@@ -97,6 +97,11 @@ class TrainDataset(Dataset[TrainSample | UserError]):
     def __len__(self) -> int:
         return len(self.indices)
 
+    @property
+    def most_boxes(self) -> int:
+        """Boxes of the image that has the most; augmentation only takes some away."""
+        return max(len(self.annotations.trainable(int(index))) for index in self.indices)
+
     def __getitem__(self, key: SampleKey) -> TrainSample | UserError:
         try:
             return self.sample(key)

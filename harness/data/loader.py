@@ -92,6 +92,11 @@ class TrainLoader:
     def steps_per_epoch(self) -> int:
         return self.order.steps_per_epoch
 
+    @property
+    def most_boxes(self) -> int:
+        """Rows of targets that are enough for every batch of every epoch."""
+        return self.dataset.most_boxes
+
     def batches(self, epoch: int, start: int = 0) -> Iterator[tuple[Inputs, Targets]]:
         """Batches `start`, `start` + 1, ... of an epoch.
 

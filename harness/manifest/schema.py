@@ -79,7 +79,10 @@ class Schedule(Section):
 class Train(Section):
     """One of `steps` and `epochs` says how long. `batch_size` is per process.
 
-    `compile`: forward and backward by `torch.compile`. It takes a minute or more at the start.
+    Attributes:
+        step: how a step runs: launched kernel by kernel ("eager"), recorded as a CUDA graph and
+            replayed ("captured"), or compiled by torch, which takes a minute or more at the start
+            ("compiled"; on one GPU also captured). "auto" is captured on one GPU, else eager.
     """
 
     steps: Positive | None = None
@@ -93,7 +96,7 @@ class Train(Section):
     precision: PrecisionName = "float32"
     accumulate: Positive = 1
     sync_bn: bool = True
-    compile: bool = False
+    step: Literal["auto", "eager", "captured", "compiled"] = "auto"
     workers: Annotated[int, Field(ge=0)] = 2
     cache_gib: NotNegative = 4.0
     log_every: Positive = 10
@@ -102,6 +105,13 @@ class Train(Section):
     @classmethod
     def _precision(cls, value: Any) -> Any:
         return _check_name(value, PRECISIONS)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _renamed(cls, value: Any) -> Any:
+        if isinstance(value, dict) and "compile" in value:
+            raise ValueError("'compile: true' is now 'step: compiled', and false 'step: eager'")
+        return value
 
     @model_validator(mode="after")
     def _one_length(self) -> "Train":

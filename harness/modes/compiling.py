@@ -14,6 +14,7 @@ from torch._inductor import config
 from torch._inductor.compile_fx import compile_fx
 
 from harness.data.batch import Inputs
+from harness.data.cache import keep_compiled_kernels
 from harness.errors import CellError
 from harness.modes.separating import separate, separate_methods
 
@@ -53,6 +54,7 @@ class Compiled:
         device: torch.device,
         backend: Backend | None = None,
     ) -> None:
+        keep_compiled_kernels()
         self.function, self.module, self.device = function, module, device
         self.backend = backend
         self.breaks: int | None = None

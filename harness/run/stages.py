@@ -156,6 +156,8 @@ class StageRunner:
 
 def describe_progress(progress: Progress) -> str:
     """Loss, speed and waiting, for the bar."""
+    if progress.doing:
+        return progress.doing
     if not progress.losses:
         return ""
     total = sum(value for name, value in progress.losses.items() if name != GRAD_NORM)

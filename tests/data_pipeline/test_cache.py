@@ -1,10 +1,11 @@
 """Folders that are made once: whole or not at all, by one process or by several."""
 
+import os
 from pathlib import Path
 
 import pytest
 
-from harness.data.cache import cache_folder, make_folder
+from harness.data.cache import cache_folder, keep_compiled_kernels, make_folder
 from harness.errors import UserError
 
 
@@ -25,6 +26,18 @@ def test_places(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert cache_folder() == tmp_path / "harness"
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "own"))
     assert cache_folder() == tmp_path / "own"
+
+
+def test_compiled_kernels_have_a_place_unless_the_user_names_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "mine")
+    keep_compiled_kernels()
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == "mine"
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
+    keep_compiled_kernels()
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(tmp_path / "compiled")
 
 
 def test_made_once_and_again_when_incomplete(tmp_path: Path) -> None:

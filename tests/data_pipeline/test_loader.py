@@ -149,6 +149,18 @@ def test_a_small_set_is_repeated_to_fill_one_batch() -> None:
     assert set(rows[0]) | set(rows[1]) == {0, 1, 2}
 
 
+@pytest.mark.parametrize("augment", ["none", "flip", "paper"])
+def test_no_batch_is_short_or_has_more_boxes_than_told(folder: CocoFolder, augment: str) -> None:
+    train = loader(folder, augment=augment)
+    batches = [batch for epoch in range(4) for batch in train.batches(epoch)]
+    assert {len(inputs.pixels) for inputs, _ in batches} == {2}
+    rows = [targets.labels.shape[1] for _, targets in batches]
+    counted = [int(targets.counts.max()) for _, targets in batches]
+    assert max(rows) == max(counted) <= train.most_boxes
+    if augment != "paper":  # which crops boxes away
+        assert max(counted) == train.most_boxes
+
+
 def test_length_counts_the_whole_epoch(folder: CocoFolder) -> None:
     train = loader(folder)
     assert train.steps_per_epoch == 3

@@ -13,15 +13,16 @@ import torch
 class Clock:
     """Seconds and images, of all sessions of this training together.
 
-    The first step of a session starts the loader's workers and warms the kernels up, so it
-    stands in `first_step_seconds` and in no rate.
+    The first steps of a session start the loader's workers, warm the kernels up, and compile or
+    capture what is compiled or captured, so they stand in `first_steps_seconds` and in no rate.
 
     Attributes:
         step_seconds: in steps, waiting included.
         wait_seconds: waiting for the loader within those steps.
         images: of all processes, in those steps.
         steps: how many those are.
-        first_step_seconds: in the first step of each session.
+        first_steps: that were left out, of each session.
+        first_steps_seconds: in those.
         wall_seconds: everything, checkpoints included.
         sessions: how many processes have worked on this training, one after the other.
         peak_bytes: highest memory seen; see `note_memory`.
@@ -31,25 +32,26 @@ class Clock:
     wait_seconds: float = 0.0
     images: int = 0
     steps: int = 0
-    first_step_seconds: float = 0.0
+    first_steps: int = 0
+    first_steps_seconds: float = 0.0
     wall_seconds: float = 0.0
     sessions: int = 0
     peak_bytes: int = 0
 
     def __post_init__(self) -> None:
-        self._fresh, self._seen, self._waited = True, 0, 0.0
+        self._seen, self._waited = 0, 0.0
         self._tick = time.perf_counter()
         self._lap = (self.images, self.step_seconds, self.wait_seconds)
 
     @contextmanager
-    def step(self) -> Iterator[None]:
-        """Around one step."""
+    def step(self, settled: bool) -> Iterator[None]:
+        """Around one step; `settled`: it does nothing that is done but once a session."""
         self._seen, self._waited, started = 0, 0.0, time.perf_counter()
         yield
         seconds = time.perf_counter() - started
-        if self._fresh:
-            self._fresh = False
-            self.first_step_seconds += seconds
+        if not settled:
+            self.first_steps += 1
+            self.first_steps_seconds += seconds
             return
         self.step_seconds += seconds
         self.wait_seconds += self._waited

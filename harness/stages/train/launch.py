@@ -1,5 +1,7 @@
 """accelerate, set up for one training after another in the same process."""
 
+from dataclasses import dataclass
+
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState
@@ -10,6 +12,45 @@ from harness.manifest.schema import Train
 from harness.modes.precision import lacking
 
 MIXED = {"float32": "no", "tf32": "no", "float16": "fp16", "bfloat16": "bf16"}  # accelerate's
+
+
+@dataclass(frozen=True)
+class Way:
+    """How steps are taken.
+
+    Attributes:
+        compiled: the losses and their gradient, by torch.compile.
+        captured: all of a step, in a CUDA graph.
+        reason: why it is not captured, where it would be.
+    """
+
+    compiled: bool
+    captured: bool
+    reason: str | None = None
+
+    @property
+    def name(self) -> str:
+        return "compiled" if self.compiled else "captured" if self.captured else "eager"
+
+
+def choose_way(settings: Train, device: torch.device, processes: int) -> Way:
+    """What `train.step` comes to on a device.
+
+    Raises:
+        UserError: several processes cannot do it.
+    """
+    compiled = settings.step == "compiled"
+    if settings.step == "eager" or device.type != "cuda":
+        return Way(compiled, captured=False)
+    if processes == 1:
+        return Way(compiled, captured=True)
+    if settings.step == "captured":
+        raise UserError(
+            f"{processes} processes exchange gradients within a step, which cannot be captured",
+            where="train.step",
+            mend="auto, eager or compiled",
+        )
+    return Way(compiled, captured=False, reason=f"{processes} processes")
 
 
 def start_accelerator(settings: Train, device: torch.device, seed: int) -> Accelerator:
@@ -54,3 +95,9 @@ def check_device(settings: Train, device: torch.device) -> None:
         reason = lacking(settings.precision, device)
         if reason is not None:
             raise UserError(reason, where=where, mend="float32")
+    if device.type == "cpu" and settings.step == "captured":
+        raise UserError(
+            "CUDA graphs need an NVIDIA GPU",
+            where="train.step",
+            mend="auto, eager or compiled on a CPU",
+        )

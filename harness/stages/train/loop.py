@@ -34,10 +34,11 @@ def train(
     """Train `detector` and leave it with the checkpoint's weights, in eval mode on `device`.
 
     `folder` gets `checkpoint.pt` (the weights, the averaged ones under EMA), `state.pt` (what
-    resuming needs) and `train_log.jsonl`. The first two are renewed after every epoch, at the
-    end, and on SIGTERM or SIGINT. A training that is done under the same fingerprint is not
-    repeated; `resume` continues one that is not, on a CPU to the same bits as without the
-    interruption. Under torchrun every process calls this, and the first one writes.
+    resuming needs) and `train_log.jsonl`. The first two are renewed after every epoch (where
+    epochs are short: after some), at the end, and on SIGTERM or SIGINT. A training that is done
+    under the same fingerprint is not repeated; `resume` continues one that is not, on a CPU to
+    the same bits as without the interruption. Under torchrun every process calls this, and the
+    first one writes.
 
     Args:
         make_loader: (rank, world) -> the batches of this process.

@@ -21,6 +21,7 @@ class Progress:
         learning_rate: of the step just done.
         images_per_second: of all processes since the line before, NaN before the first.
         wait_share: of that time, the share spent waiting for the loader.
+        doing: what keeps the next step waiting, where that is worth telling.
     """
 
     step: int
@@ -30,6 +31,7 @@ class Progress:
     learning_rate: float
     images_per_second: float
     wait_share: float
+    doing: str = ""
 
 
 OnProgress = Callable[[Progress], None]
@@ -60,8 +62,8 @@ def measure(
         losses: means over the last `window` steps.
     """
     terms = {name: value for name, value in losses.items() if name != GRAD_NORM}
-    timing = {**conditions, "first_steps_left_out": clock.sessions}
-    timing["first_step_seconds"] = round(clock.first_step_seconds, 3)
+    timing = {**conditions, "first_steps_left_out": clock.first_steps}
+    timing["first_steps_seconds"] = round(clock.first_steps_seconds, 3)
     memory = "allocated on the GPU" if conditions["device"] == "cuda" else "resident, sampled"
     return [
         Measurement("train_loss", sum(terms.values()), "", False, count=window),

@@ -6,7 +6,7 @@ from typing import Any
 from harness.errors import UserError
 from harness.stages.train.files import load_safely, save_atomic
 
-FORMAT = 1
+FORMAT = 2
 CHECKPOINT, STATE, LOG = "checkpoint.pt", "state.pt", "train_log.jsonl"
 
 State = dict[str, Any]

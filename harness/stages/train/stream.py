@@ -11,11 +11,16 @@ Batch = tuple[Inputs, Targets]
 class TrainBatches(Protocol):
     """What the loop asks of a loader: `harness.data.loader.TrainLoader` has it.
 
-    What a batch holds follows from (seed, epoch, step) alone.
+    What a batch holds follows from (seed, epoch, step) alone. All have the same number of images.
     """
 
     @property
     def steps_per_epoch(self) -> int: ...
+
+    @property
+    def most_boxes(self) -> int:
+        """Of any image: no batch of any epoch has more rows of targets."""
+        ...
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Batches `start`, `start` + 1, ... of an epoch."""

@@ -2,8 +2,10 @@
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +17,26 @@ from torch import Tensor, nn
 from harness.errors import CellError, Interrupted, UserError
 from harness.manifest.schema import Train
 from harness.model.detector import Detector
+from harness.stages.train.capturing import CudaGraph, Graph, StaticStep
 from harness.stages.train.clock import Clock
+from harness.stages.train.compiling import CompileClock, compile_losses, forget_compiled
 from harness.stages.train.ema import build_ema
+from harness.stages.train.launch import choose_way
+from harness.stages.train.layout import standard_layout, train_layout
 from harness.stages.train.log import TrainLog
-from harness.stages.train.losses import GRAD_NORM, LossWindow
-from harness.stages.train.optim import build_optimizer, set_learning_rate
+from harness.stages.train.losses import LossWindow
+from harness.stages.train.optim import build_optimizer, load_optimizer, set_learning_rate
 from harness.stages.train.result import OnProgress, Progress
 from harness.stages.train.rng import capture_rng, preserved_rng, restore_rng
 from harness.stages.train.schedule import learning_rate
 from harness.stages.train.signals import ECHO_SECONDS, StopRequest, name_of
 from harness.stages.train.state import LOG, STATE, State, write_checkpoint, write_state
+from harness.stages.train.step import Numbers, Step
 from harness.stages.train.stream import Batch, TrainBatches, endless
+
+# Of a training's time at most this goes into checkpoints at the ends of epochs: a GPU takes a
+# second for an epoch of a few hundred images, and writing takes nearly as long.
+SAVE_SHARE = 0.05
 
 
 class Training:
@@ -33,9 +44,10 @@ class Training:
 
     Args:
         about: what the checkpoint's meta says of its origin; "fingerprint" among it.
+        graph: what records a step instead of a CUDA graph.
 
     Raises:
-        UserError: settings without a length.
+        UserError: settings without a length, or that several processes cannot keep.
     """
 
     def __init__(
@@ -46,6 +58,7 @@ class Training:
         accelerator: Accelerator,
         folder: Path,
         about: Mapping[str, Any],
+        graph: Graph | None = None,
     ) -> None:
         self.detector, self.loader, self.settings = detector, loader, settings
         self.accelerator, self.folder = accelerator, folder
@@ -55,14 +68,25 @@ class Training:
         self.step, self.losses, self.loss_steps = 0, dict[str, float](), 0
         self.window, self.clock = LossWindow(), Clock(sessions=1)
         self.rates, self.within_step = (math.nan, math.nan), False
-        detector.to(self.device).train()
+        self.began, self.saving_seconds = time.perf_counter(), 0.0
+        self.way = choose_way(settings, self.device, accelerator.num_processes)
+        if graph is None and self.way.captured:
+            graph = CudaGraph(self.device)
+        self.compile_clock = CompileClock()
+        detector.to(self.device).to(memory_format=train_layout(self.device)).train()
         decay = settings.ema_decay
         self.ema = None if decay is None else build_ema(detector, decay)
         self.module = self.share_norms(detector)
-        if settings.compile:
-            self.module.compile()
-        optimizer = build_optimizer(self.module.parameters(), settings.optimizer)
+        if self.way.compiled:
+            compile_losses(self.module)
+        optimizer = build_optimizer(
+            self.module.parameters(), settings.optimizer, capturable=graph is not None
+        )
         self.model, self.optimizer = accelerator.prepare(self.module, optimizer)
+        step = Step(detector, self.model, self.optimizer, accelerator, settings.clip_norm)
+        self.take: Step | StaticStep = step
+        if self.way.compiled or graph is not None:
+            self.take = StaticStep(step, loader.most_boxes, self.device, graph)
 
     def share_norms(self, detector: Detector) -> nn.Module:
         """A copy whose batch norms share their statistics, where there is something to share.
@@ -92,7 +116,8 @@ class Training:
         """
         log = TrainLog(self.folder / LOG, keep_until=self.step) if self.is_main else None
         try:
-            self.take_steps(stop, log, on_progress)
+            with self.telling_of_compilers(on_progress):
+                self.take_steps(stop, log, on_progress)
         except RuntimeError:
             self.save_after_crash(stop)
             raise
@@ -107,20 +132,34 @@ class Training:
         self, stop: StopRequest, log: TrainLog | None, on_progress: OnProgress | None
     ) -> None:
         batches = endless(self.loader, self.step * self.settings.accumulate)
+        begun = self.step
         while self.step < self.total:
             self.stop_if_asked(stop)
-            with self.clock.step():
+            with self.clock.step(settled=self.step > begun and self.take.settled):
                 with self.clock.waiting(), preserved_rng():
                     # all of a step's batches, before any of them changes a weight
                     micro = [next(batches) for _ in range(self.settings.accumulate)]
                 self.within_step = True
                 lr = self.advance(micro)
-                self.look(log, lr)
+                saves = self.save_is_due()
+                self.look(log, lr, saves)
                 self.within_step = False
             if on_progress is not None and self.is_main:
                 on_progress(self.progress(lr))
-            if self.ends_epoch and self.step < self.total:
+            if saves:
                 self.save()
+
+    @contextmanager
+    def telling_of_compilers(self, on_progress: OnProgress | None) -> Iterator[None]:
+        """Count their seconds, and say when they are what keeps a step waiting."""
+        if not self.way.compiled:
+            yield
+            return
+        if on_progress is not None and self.is_main:
+            told = replace(self.progress(math.nan), doing="compiling")
+            self.compile_clock.on_start = lambda: on_progress(told)
+        with self.compile_clock.running():
+            yield
 
     def save_after_crash(self, stop: StopRequest) -> None:
         """Raise Interrupted if a signal is behind the crash, saving first if that is possible.
@@ -139,40 +178,19 @@ class Training:
 
     def advance(self, micro: list[Batch]) -> float:
         """One optimiser step; returns its learning rate."""
-        settings, accelerator = self.settings, self.accelerator
+        settings = self.settings
         lr = learning_rate(self.step, self.total, settings.optimizer.lr, settings.schedule)
         set_learning_rate(self.optimizer, lr)
-        sums: dict[str, Tensor] = {}
-        for inputs, targets in micro:
-            self.clock.count(len(inputs.pixels) * accelerator.num_processes)
-            inputs = self.detector.prepare(inputs)
-            targets = targets.to(self.device, non_blocking=True)
-            with accelerator.accumulate(self.model):
-                losses: dict[str, Tensor] = self.model(inputs, targets)
-                accelerator.backward(torch.stack(list(losses.values())).sum())
-                norm = self.clip()
-                self.optimizer.step()
-                self.optimizer.zero_grad()
-            for name, loss in losses.items():
-                sums[name] = sums.get(name, torch.zeros_like(loss)) + loss.detach() / len(micro)
+        images = sum(len(inputs.pixels) for inputs, _ in micro)
+        self.clock.count(images * self.accelerator.num_processes)
+        numbers: Numbers = self.take(micro)
         self.step += 1
         if self.ema is not None:
             self.ema.update(self.module, step=self.step)
-        self.window.add(self.step, sums | norm)
+        self.window.add(self.step, numbers)
         return lr
 
-    def clip(self) -> dict[str, Tensor]:
-        """Clip once all micro-batches are in; the gradient's norm before.
-
-        Not told under float16: a norm that overflows there is how the loss scale is found.
-        """
-        limit = self.settings.clip_norm
-        if limit is None or not self.accelerator.sync_gradients:
-            return {}
-        norm = self.accelerator.clip_grad_norm_(self.model.parameters(), limit)
-        return {GRAD_NORM: norm} if self.accelerator.scaler is None else {}
-
-    def look(self, log: TrainLog | None, lr: float) -> None:
+    def look(self, log: TrainLog | None, lr: float, saves: bool) -> None:
         """Read the losses: at log lines, before checkpoints, and wherever reading is free.
 
         Raises:
@@ -180,7 +198,7 @@ class Training:
         """
         logged = self.step % self.settings.log_every == 0 or self.step == self.total
         free = self.device.type == "cpu" and not self.is_parallel
-        if not (logged or free or self.ends_epoch):
+        if not (logged or free or saves):
             return
         bad = self.window.first_bad(self.accelerator)
         if bad is not None:
@@ -235,6 +253,16 @@ class Training:
             f"{name_of(signum)} at step {self.step} of {self.total}; --resume continues there",
         )
 
+    def save_is_due(self) -> bool:
+        """At the ends of epochs, unless they are so short that it would take too much time.
+
+        Several processes save at every one: they must agree, and their clocks do not.
+        """
+        if not self.ends_epoch or self.step == self.total:
+            return False
+        spent = time.perf_counter() - self.began
+        return self.is_parallel or self.saving_seconds <= SAVE_SHARE * spent
+
     def save(self) -> None:
         """Checkpoint and state, in this order: a kill between them only repeats some steps.
 
@@ -242,10 +270,12 @@ class Training:
             CellError: the losses say that the weights are spoilt; nothing is written.
             UserError: as `write_atomic`.
         """
+        started = time.perf_counter()
         self.write_weights()
         snapshot = self.snapshot()
         if self.is_main:
             write_state(self.folder, snapshot)
+        self.saving_seconds += time.perf_counter() - started
 
     def finish(self) -> State:
         """Final weights into the detector and, with a small state that says done, on disk."""
@@ -264,7 +294,7 @@ class Training:
     def weights(self) -> dict[str, Tensor]:
         """What is evaluated: the average under EMA, else the weights themselves."""
         kept = self.module if self.ema is None else self.ema.module
-        return dict(kept.state_dict())
+        return {name: value.contiguous() for name, value in kept.state_dict().items()}
 
     def write_weights(self, weights: dict[str, Tensor] | None = None) -> None:
         meta = {
@@ -309,7 +339,7 @@ class Training:
         """
         try:
             self.module.load_state_dict(state["model"])
-            self.optimizer.load_state_dict(state["optimizer"])
+            load_optimizer(self.optimizer, state["optimizer"])
             if self.ema is not None:
                 self.ema.module.load_state_dict(state["ema"])
         except (RuntimeError, ValueError) as error:
@@ -329,7 +359,10 @@ class Training:
         """Leave the detector as a plain module in eval mode, whatever happened."""
         self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
         self.accelerator.free_memory()
-        self.detector._compiled_call_impl = None
+        if self.way.compiled:
+            forget_compiled(self.detector)
+        if train_layout(self.device) != torch.contiguous_format:
+            standard_layout(self.detector)
         self.detector.eval()
 
     def conditions(self) -> dict[str, Any]:
@@ -341,11 +374,27 @@ class Training:
             "processes": self.accelerator.num_processes,
             "accumulate": settings.accumulate,
             "optimizer": settings.optimizer.name,
-            "compiled": settings.compile,
+            **self.how_steps_ran(),
             "workers": settings.workers,
             "threads": torch.get_num_threads(),
             "steps": self.total,
         }
+
+    def how_steps_ran(self) -> dict[str, Any]:
+        """`step`; of a compiled one how long it took; of a captured one how often it was replayed,
+        or why it never was."""
+        said: dict[str, Any] = {"step": self.way.name}
+        reason = self.way.reason
+        if isinstance(self.take, StaticStep) and self.way.captured:
+            reason = self.take.reason
+            said["replayed_steps"] = self.take.replayed
+            if reason is not None and not self.way.compiled:
+                said["step"] = "eager"
+        if reason is not None:
+            said["not_captured"] = reason
+        if self.way.compiled:
+            said["compile_seconds"] = round(self.compile_clock.seconds, 1)
+        return said
 
 
 def total_steps(settings: Train, batches: int) -> int:

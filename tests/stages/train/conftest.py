@@ -1,3 +1,4 @@
+import math
 from collections.abc import Iterator
 
 import pytest
@@ -11,3 +12,9 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def save_every_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Toys' epochs are shorter than a checkpoint takes."""
+    monkeypatch.setattr("harness.stages.train.training.SAVE_SHARE", math.inf)

@@ -1,4 +1,4 @@
-"""`train.compile`: the same training, by compiled kernels."""
+"""`train.step: compiled`: the same training, by compiled kernels."""
 
 from pathlib import Path
 
@@ -23,16 +23,16 @@ class PlainToy(ToyDetector):
         }
 
 
-def run(folder: Path, compiled: bool) -> tuple[PlainToy, TrainResult]:
-    detector, settings = PlainToy(norm=False, dropout=0), toy_settings(epochs=2, compile=compiled)
+def run(folder: Path, step: str) -> tuple[PlainToy, TrainResult]:
+    detector, settings = PlainToy(norm=False, dropout=0), toy_settings(epochs=2, step=step)
     loader = ToyLoader(settings.batch_size)
     return detector, train(detector, lambda *_: loader, settings, seed=SEED, folder=folder)
 
 
 def test_a_compiled_training_learns_the_same(tmp_path: Path) -> None:
     torch._dynamo.reset()
-    plain, slow = run(tmp_path / "eager", compiled=False)
-    compiled, fast = run(tmp_path / "compiled", compiled=True)
+    plain, slow = run(tmp_path / "eager", "eager")
+    compiled, fast = run(tmp_path / "compiled", "compiled")
     counted = torch._dynamo.utils.counters["stats"]["unique_graphs"]
     assert counted >= 1
     for name, weight in plain.state_dict().items():
@@ -41,10 +41,35 @@ def test_a_compiled_training_learns_the_same(tmp_path: Path) -> None:
         next(m for m in r.measurements if m.metric == "train_images_per_second")
         for r in (slow, fast)
     ]
-    assert [m.conditions["compiled"] for m in said] == [False, True]
+    assert [m.conditions["step"] for m in said] == ["eager", "compiled"]
 
 
 def test_afterwards_the_detector_is_a_plain_module(tmp_path: Path) -> None:
-    detector, _ = run(tmp_path, compiled=True)
+    detector, _ = run(tmp_path, "compiled")
     assert detector._compiled_call_impl is None
     assert list(detector.state_dict()) == list(PlainToy(norm=False).state_dict())
+
+
+def test_a_process_compiles_any_number_of_trainings(tmp_path: Path) -> None:
+    """One more than torch keeps versions of a function: the last is compiled as the first was."""
+    for number in range(torch._dynamo.config.recompile_limit + 1):
+        before = torch._dynamo.utils.counters["stats"]["unique_graphs"]
+        _, result = run(tmp_path / str(number), "compiled")
+        assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > before
+    (said,) = [m for m in result.measurements if m.metric == "train_images_per_second"]
+    assert said.conditions["compile_seconds"] > 0
+
+
+def test_compiling_shows_in_the_progress(tmp_path: Path) -> None:
+    told: list[str] = []
+    settings = toy_settings(epochs=1, step="compiled")
+    train(
+        PlainToy(norm=False, dropout=0),
+        lambda *_: ToyLoader(settings.batch_size),
+        settings,
+        seed=SEED,
+        folder=tmp_path,
+        on_progress=lambda progress: told.append(progress.doing or str(progress.step)),
+    )
+    assert told[0] == "compiling"
+    assert [line for line in told if line != "compiling"] == ["1", "2", "3", "4", "5"]

@@ -81,6 +81,7 @@ def batch(side: int = 320, images: int = 2) -> Batch:
 def training(detector: Any, folder: Path, **changes: Any) -> Training:
     class Loader:
         steps_per_epoch = 100
+        most_boxes = 5
 
         def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
             raise NotImplementedError

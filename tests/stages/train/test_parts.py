@@ -210,13 +210,18 @@ def test_clock_leaves_the_first_step_out(monkeypatch: pytest.MonkeyPatch) -> Non
     now = [100.0]
     monkeypatch.setattr("harness.stages.train.clock.time.perf_counter", lambda: now[0])
     clock = Clock(sessions=1)
-    for wait, work in ((50.0, 10.0), (1.0, 3.0), (0.5, 3.5)):
-        with clock.step():
+    for wait, work, settled in ((50.0, 10.0, False), (1.0, 3.0, True), (0.5, 3.5, True)):
+        with clock.step(settled):
             with clock.waiting():
                 now[0] += wait
             clock.count(8)
             now[0] += work
-    assert (clock.steps, clock.images, clock.first_step_seconds) == (2, 16, 60.0)
+    assert (clock.steps, clock.images, clock.first_steps, clock.first_steps_seconds) == (
+        2,
+        16,
+        1,
+        60.0,
+    )
     assert clock.lap() == (2.0, 1.5 / 8)
     assert math.isnan(clock.lap()[0])
     now[0] += 7

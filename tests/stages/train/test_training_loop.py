@@ -16,6 +16,7 @@ from toy_training import SEED, ToyDetector, ToyLoader, toy_settings
 from harness.errors import CellError, Interrupted, UserError
 from harness.manifest.schema import Train
 from harness.model.checkpoint import read_checkpoint
+from harness.stages.train.files import load_safely
 from harness.stages.train.loop import train
 from harness.stages.train.result import Progress, TrainResult
 
@@ -181,6 +182,19 @@ def test_nan_stops_at_its_step_and_keeps_the_last_good_checkpoint(tmp_path: Path
         run(tmp_path, detector)
     assert read_checkpoint(tmp_path / "checkpoint.pt").meta["step"] == 5
     assert all(torch.isfinite(w).all() for w in weights(tmp_path).values())
+
+
+def test_short_epochs_are_not_all_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.stages.train.training.SAVE_SHARE", 0.0)
+    saved: list[int] = []
+
+    def watch(progress: Progress) -> None:
+        state = tmp_path / "state.pt"
+        saved.append(load_safely(state)["step"] if state.exists() else 0)
+
+    result = run(tmp_path, settings=toy_settings(epochs=4), on_progress=watch)
+    assert saved == [0] * 5 + [5] * 15  # told before saving; the first epoch always is
+    assert read_checkpoint(result.checkpoint).meta["step"] == 20
 
 
 def test_clipping_bounds_the_step(tmp_path: Path) -> None:
