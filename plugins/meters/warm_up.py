@@ -6,10 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.analysis.latency import compare_latency
+import numpy as np
+from scipy import stats
+
 from harness.manifest.schema import Latency
 
-FEWEST = 6  # repetitions on either side of a comparison: fewer do not bound a median
+FEWEST = 6  # images at most, and half of the repetitions that a trend is looked for in
+SIGNIFICANT = 0.05
 SMALLEST_DRIFT = 0.02
 LONGEST = 4.0  # times as long as the warm-up took until it was first asked for
 GROWTH = 1.25  # of the number of repetitions, from one question to the next
@@ -22,8 +25,7 @@ class WarmUp:
     Attributes:
         runs: repetitions.
         seconds: that they took.
-        drift: of the last half of what was looked at against the half before it, as a ratio of
-            medians; 1.0 where the two are not significantly different.
+        drift: by how much the times still rose or fell, as a ratio; 1.0 for no trend.
     """
 
     runs: int
@@ -59,18 +61,17 @@ def warm_up(
 ) -> WarmUp:
     """Repeat until the wanted count and time are reached and the times are stationary.
 
-    Stationary: of the last two thirds of all repetitions, those of the second half are not
-    significantly different from those of the first by the test that compares latencies anywhere
-    (Mann-Whitney with autocorrelation, p < 0.05, the whole interval of the ratio of medians beyond
-    2 %). Both halves see the same images. It ends without that after `LONGEST` times the time that
-    the wanted count and time took.
+    Stationary: the latter half of the repetitions, twelve at the least, has no significant trend
+    (Mann and Kendall's test, p < 0.05), or one of at most 2 % from its beginning to its end (Theil
+    and Sen's slope). It ends without that after `LONGEST` times the time that the wanted count and
+    time took.
 
     Args:
         repeat: told which batch, less than `batches`.
         batches: how many there are; the first six are enough here, each has been met before.
     """
     cycle = min(batches, FEWEST)
-    fewest = 2 * cycle * math.ceil(FEWEST / cycle)
+    fewest = cycle * math.ceil(2 * FEWEST / cycle)
     times: list[float] = []
     start, limit, ask_at = clock(), math.inf, max(settings.warmup_runs, fewest)
     while True:
@@ -88,9 +89,15 @@ def warm_up(
 
 
 def drift(times: Sequence[float], cycle: int) -> float:
-    """Median of the later over that of the earlier half of the last two thirds; 1.0 for none."""
-    rounds = max(len(times) // 3, FEWEST)
-    half = cycle * math.ceil(rounds / cycle)
-    later, earlier = times[-half:], times[-2 * half : -half]
-    change = compare_latency(earlier, later, SMALLEST_DRIFT)
-    return change.ratio if change.outside else 1.0
+    """By how much the latter half of the times rose or fell, as a ratio; 1.0 for no trend.
+
+    Each time is taken relative to the median of its image, and images alternate every `cycle`.
+    """
+    half = cycle * math.ceil(max(len(times) // 2, 2 * FEWEST) / cycle)
+    rounds = np.asarray(times[-half:], dtype=np.float64).reshape(-1, cycle)
+    relative = (rounds / np.median(rounds, axis=0)).ravel()
+    moments = np.arange(len(relative))
+    if np.ptp(relative) == 0 or stats.kendalltau(moments, relative).pvalue >= SIGNIFICANT:
+        return 1.0
+    change = float(stats.theilslopes(relative).slope) * len(relative)
+    return 1.0 if abs(change) <= SMALLEST_DRIFT else 1.0 + change
