@@ -108,7 +108,7 @@ MODES: tuple[ModeName, ...] = get_args(ModeName)
 
 
 class Latency(Section):
-    """Warm-up ends when both `warmup_runs` and `warmup_seconds` are reached.
+    """Warm-up ends when `warmup_runs` and `warmup_seconds` are reached and times are stationary.
 
     Attributes:
         modes: one cell each; "all" stands for those that the device has. The first is the one

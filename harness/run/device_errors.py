@@ -120,7 +120,9 @@ def check_cuda(device: torch.device) -> None:
         torch.zeros(1, device=device).add_(1).item()
     except (RuntimeError, AssertionError) as error:
         found, hint = name_problem(error) or (_first_line(error), CPU)
-        raise UserError(f"'{device}' cannot be used: {found}", where="--device", mend=hint) from error
+        raise UserError(
+            f"'{device}' cannot be used: {found}", where="--device", mend=hint
+        ) from error
 
 
 def _first_line(error: BaseException) -> str:

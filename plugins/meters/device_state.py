@@ -94,13 +94,15 @@ class Watch:
     def _judge_gpu_use(self, percent: float | None, moment: str) -> None:
         """An idle process of others is no doubt: what it does on the GPU would be."""
         self.conditions[f"gpu_others_percent_{moment}"] = _rounded(percent)
-        before, after = (self.conditions.get(f"gpu_other_processes_{t}") for t in ("before", "after"))
+        before, after = (
+            self.conditions.get(f"gpu_other_processes_{t}") for t in ("before", "after")
+        )
         if percent is not None and percent > BUSY_GPU_PERCENT:
             self._say(f"other processes kept the GPU {percent:.0f} % busy ({moment})")
         elif percent is None and moment == "before":
             self._say("unknown whether other processes used the GPU")
-        elif percent is None and (after or 0) > (before or 0):
-            self._say(f"{after - before} other processes came to the GPU meanwhile")
+        elif percent is None and newcomers > 0:
+            self._say(f"{newcomers} other processes came to the GPU meanwhile")
 
     def _say(self, warning: str) -> None:
         if warning not in self.warnings:

@@ -34,8 +34,8 @@ NO_KERNEL = (
 OLD_DRIVER = (
     "The NVIDIA driver on your system is too old (found version 11040). Please update your GPU "
     "driver by downloading and installing a new version from the URL: "
-    "http://www.nvidia.com/Download/index.aspx Alternatively, go to: https://pytorch.org to install "
-    "a PyTorch version that has been compiled with your version of the CUDA driver."
+    "http://www.nvidia.com/Download/index.aspx Alternatively, go to: https://pytorch.org to "
+    "install a PyTorch version that has been compiled with your version of the CUDA driver."
 )
 MISFIT = (
     "Unexpected error from cudaGetDeviceCount(). Did you run some cuda functions before calling "

@@ -124,9 +124,10 @@ def test_other_work_before_and_meanwhile_is_a_doubt(watch):
     warnings, _ = watch(Readings((OURS, THEIRS), (used(THEIRS, 40),)))
     assert warnings == ["other processes kept the GPU 40 % busy (before)"]
     later = (used(THEIRS, 70, 1e12),)
-    assert "other processes kept the GPU 70 % busy (meanwhile)" in watch(
-        Readings((OURS, THEIRS), later)
-    )[0]
+    assert (
+        "other processes kept the GPU 70 % busy (meanwhile)"
+        in watch(Readings((OURS, THEIRS), later))[0]
+    )
 
 
 def test_throttling_is_a_doubt_told_once(watch):
