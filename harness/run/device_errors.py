@@ -111,7 +111,7 @@ def check_cuda(device: torch.device) -> None:
         UserError: no such device, or torch cannot use it.
     """
     try:
-        torch.cuda.init()
+        torch.cuda.init()  # type: ignore[no-untyped-call]
         count = torch.cuda.device_count()
         if (device.index or 0) >= count:
             have = f"this machine has {count} CUDA device{'s' * (count != 1)}"

@@ -94,9 +94,8 @@ class Watch:
     def _judge_gpu_use(self, percent: float | None, moment: str) -> None:
         """An idle process of others is no doubt: what it does on the GPU would be."""
         self.conditions[f"gpu_others_percent_{moment}"] = _rounded(percent)
-        before, after = (
-            self.conditions.get(f"gpu_other_processes_{t}") for t in ("before", "after")
-        )
+        counts = [self.conditions.get(f"gpu_other_processes_{t}") or 0 for t in ("before", "after")]
+        newcomers = counts[1] - counts[0]
         if percent is not None and percent > BUSY_GPU_PERCENT:
             self._say(f"other processes kept the GPU {percent:.0f} % busy ({moment})")
         elif percent is None and moment == "before":

@@ -128,8 +128,7 @@ def test_on_a_gpu_without_kernels_the_reference_serves_and_it_is_said(monkeypatc
     state = library.status.__wrapped__()
     assert (state.cuda, loaded) == (False, ["_C"])
     assert state.reason == (
-        "no CUDA part: it has no kernels for compute capability 7.5; "
-        "reinstall the package here"
+        "no CUDA part: it has no kernels for compute capability 7.5; reinstall the package here"
     )
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda index: (9, 0))
     assert library.status.__wrapped__().cuda
