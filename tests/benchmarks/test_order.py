@@ -38,7 +38,7 @@ def time_in_order(names: list[str], device: str) -> dict[str, Any]:
 
 def in_fresh_process(names: tuple[str, ...], device: str) -> dict[str, Any]:
     command = [sys.executable, __file__, device, *names]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1800)
     assert done.returncode == 0, done.stderr
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return result
