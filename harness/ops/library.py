@@ -72,9 +72,7 @@ def _unserved(build: dict[str, object]) -> str | None:
     if any(serves(flags, capability) for capability in have):
         return None
     lacking = ", ".join(f"{major}.{minor}" for major, minor in dict.fromkeys(have))
-    return (
-        f"it has no kernels for compute capability {lacking}; reinstall the package on this machine"
-    )
+    return f"it has no kernels for compute capability {lacking}; reinstall the package here"
 
 
 @functools.cache
