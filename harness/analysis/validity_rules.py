@@ -32,7 +32,7 @@ LONG_WAIT = 0.25
 HEAVY = ("conv", "mm", "matmul", "linear", "attention", "einsum")
 # recorded warnings that a rule here says in its own words
 RESTATED = ("only ", "there are no detections", "the weights are random")
-REMARKS = ("counted with ",)
+REMARKS = ("counted with ", "unknown whether ")
 
 
 def failed(record: Record, samples: Samples) -> Iterator[Finding]:

@@ -128,7 +128,7 @@ class Evaluate(Section):
 
 
 class Latency(Section):
-    """Warm-up ends when both `warmup_runs` and `warmup_seconds` are reached.
+    """Warm-up ends when `warmup_runs` and `warmup_seconds` are reached and times are stationary.
 
     Attributes:
         modes, precisions: a cell for each pair; "all" stands for those that the device has. The

@@ -2,6 +2,8 @@
 
 import functools
 import json
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,6 +50,31 @@ def _load(name: str, recorded: object) -> tuple[Path | None, str | None]:
     return found[0], None
 
 
+def serves(flags: Iterable[str], capability: tuple[int, int]) -> bool:
+    """Whether a binary that nvcc made with these flags has kernels for a compute capability.
+
+    Machine code runs on later minor versions of its major one, PTX on all later architectures.
+    """
+    codes = [match for flag in flags if (match := re.search(r"code=(sm|compute)_(\d+)(\d)$", flag))]
+    made = [(kind, (int(major), int(minor))) for kind, major, minor in (m.groups() for m in codes)]
+    return not made or any(
+        capability >= least and (kind == "compute" or capability[0] == least[0])
+        for kind, least in made
+    )
+
+
+def _unserved(build: dict[str, object]) -> str | None:
+    """Why the CUDA part is of no use on any GPU here: loaded, it would keep the reference out."""
+    flags = build.get("cuda_flags")
+    if not isinstance(flags, list) or not torch.cuda.is_available():
+        return None
+    have = [torch.cuda.get_device_capability(i) for i in range(torch.cuda.device_count())]
+    if any(serves(flags, capability) for capability in have):
+        return None
+    lacking = ", ".join(f"{major}.{minor}" for major, minor in dict.fromkeys(have))
+    return f"it has no kernels for compute capability {lacking}; reinstall the package here"
+
+
 @functools.cache
 def status() -> Status:
     """Loads the libraries on the first call. Never fails: see `Status.reason`."""
@@ -55,7 +82,9 @@ def status() -> Status:
     path, reason = _load("_C", build.get("reason"))
     if path is None:
         return Status(False, False, reason, None, build)
-    cuda_path, cuda_reason = _load("_C_cuda", build.get("cuda_reason"))
+    cuda_path, cuda_reason = None, _unserved(build)
+    if cuda_reason is None:
+        cuda_path, cuda_reason = _load("_C_cuda", build.get("cuda_reason"))
     reason = None if cuda_path else f"no CUDA part: {cuda_reason}"
     return Status(True, cuda_path is not None, reason, path, build)
 

@@ -12,6 +12,7 @@ from harness.report.gallery import gallery
 from harness.report.plotly_bundle import plotly_script
 from harness.report.sections.answer import COSTS, QUESTIONS, find_answer
 from harness.report.sections.claims import list_claims
+from harness.report.sections.launching import explain_launching
 from harness.report.sections.main_table import DEFAULT, lay_out_table
 from harness.report.sections.matrix import compare_all
 from harness.report.sections.measured import make_board
@@ -84,4 +85,5 @@ def sections(run: Run) -> dict[str, Any]:
         "notes": collect_notes(run, board, metrics),
         "provenance": trace(run),
         "training": unequal_training(run),
+        "launching": explain_launching(board),
     }

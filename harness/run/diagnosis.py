@@ -44,7 +44,7 @@ def diagnose(plugins: Sequence[str], data: str | None, *, thorough: bool) -> lis
         ),
         *_packages(),
         *_ops(),
-        _gpu(),
+        *_gpus(),
         *_plugins(plugins),
         *(_data(data, thorough) if data is not None else ()),
     ]
@@ -76,13 +76,28 @@ def _why(reason: str | None) -> str:
     return f" ({reason})" if reason else ""
 
 
-def _gpu() -> Finding:
+def _gpus() -> Iterator[Finding]:
+    """Each GPU has computed something; why one could not is said in CUDA's stead."""
     import torch
 
+    from harness.run.device_errors import check_cuda
+    from harness.run.launch import unused_gpu
+
     if not torch.cuda.is_available():
-        return Finding("note", "GPU", "none that torch can use; latency will be the CPU's")
-    names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    return Finding("ok", "GPU", f"{', '.join(names)}, CUDA {torch.version.cuda}")
+        why = unused_gpu() or "none that torch can use"
+        yield Finding("note", "GPU", f"{why}; latency will be the CPU's")
+        return
+    for index in range(torch.cuda.device_count()):
+        device = torch.device("cuda", index)
+        try:
+            check_cuda(device)
+        except UserError as error:
+            yield Finding("bad", f"GPU {index}", error.found)
+            continue
+        name = torch.cuda.get_device_name(device)
+        major, minor = torch.cuda.get_device_capability(device)
+        about = f"compute capability {major}.{minor}, CUDA {torch.version.cuda}"
+        yield Finding("ok", f"GPU {index}", f"{name}, {about}")
 
 
 def _plugins(extra: Sequence[str]) -> Iterator[Finding]:

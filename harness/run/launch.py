@@ -3,18 +3,25 @@
 import os
 from dataclasses import dataclass
 
+import pynvml
 import torch
 
 from harness.errors import UserError
+from harness.run.device_errors import check_cuda
 
 
 @dataclass(frozen=True)
 class Launch:
-    """One process of a run; `world` is 1 unless torchrun started several."""
+    """One process of a run; `world` is 1 unless torchrun started several.
+
+    Attributes:
+        note: why a GPU that is there is not used, though any device would do; "" otherwise.
+    """
 
     device: torch.device
     rank: int
     world: int
+    note: str = ""
 
     @property
     def is_main(self) -> bool:
@@ -34,12 +41,16 @@ class Launch:
 def find_launch(device: str) -> Launch:
     """Resolve `auto`, `cpu`, `cuda` or `cuda:N`; under torchrun each process takes its own GPU.
 
+    A CUDA device has computed something when this returns.
+
     Raises:
-        UserError: no such device.
+        UserError: no such device, or torch cannot use it.
     """
     rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    note = ""
     if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+        note = unused_gpu()
+        device = "cpu" if note or not torch.cuda.is_available() else "cuda"
     try:
         found = torch.device(device)
     except RuntimeError as error:
@@ -51,11 +62,29 @@ def find_launch(device: str) -> Launch:
             f"'{device}' is not supported", where="--device", mend="auto, cpu, cuda, cuda:N"
         )
     if found.type == "cuda":
-        count = torch.cuda.device_count()
         index = int(os.environ.get("LOCAL_RANK", "0")) if found.index is None else found.index
-        if index >= count:
-            raise UserError(
-                f"'{device}': this machine has {count} CUDA devices", where="--device", mend="cpu"
-            )
         found = torch.device("cuda", index)
-    return Launch(found, rank, world)
+        check_cuda(found)
+    return Launch(found, rank, world, note)
+
+
+def unused_gpu() -> str:
+    """Why torch cannot use the GPU that NVML sees on this machine; "" if it can, or there is none.
+
+    A machine with a GPU on which everything silently ran on the CPU would be a surprise.
+    """
+    if _gpus_by_nvml() == 0 or torch.cuda.is_available():
+        return ""
+    try:
+        check_cuda(torch.device("cuda", 0))
+    except UserError as error:
+        return f"the CPU is used: {error.found}"
+    return ""
+
+
+def _gpus_by_nvml() -> int:
+    try:
+        pynvml.nvmlInit()
+        return int(pynvml.nvmlDeviceGetCount())
+    except pynvml.NVMLError:
+        return 0

@@ -27,12 +27,14 @@ from harness.report.page import write_page
 from harness.report.summary import print_summary
 from harness.run.checks import check_data, check_detectors, used_splits
 from harness.run.detectors import Weighted, build_detector, load_trained
+from harness.run.device_errors import explain_device_error
 from harness.run.folder import RunFolder, create_folder, open_folder
 from harness.run.launch import Launch, find_launch
 from harness.run.memory import keep_freed_memory
 from harness.run.modes import scope_of, settle_modes, with_scope
 from harness.run.progress import Reporter, reporter
 from harness.run.stages import StageRunner
+from harness.run.tidying import clear_away
 from harness.stages.train.state import CHECKPOINT
 
 SHARED_STAGES = ("train", "evaluate")  # the work of which all processes of a run take part in
@@ -52,8 +54,9 @@ def run_plan(plan: Plan, *, device: str, run_id: str | None, resume: bool, resul
     launch = find_launch(device)
     keep_freed_memory()
     plan, missing = settle_modes(plan, launch.device)
-    if missing and launch.is_main:
-        _note(missing)
+    for line in filter(None, (launch.note, missing)):
+        if launch.is_main:
+            _note(line)
     with _sigterm_interrupts():
         plan.source.prepare()
         check_data(plan, launch)
@@ -118,6 +121,7 @@ class Session:
             if cell.stage not in SHARED_STAGES and not self.launch.is_main:
                 continue
             try:
+                clear_away(self.launch.device)
                 if weighted is None:
                     weighted = self._detector(name, seed, cells, checkpoint)
                 if self._is_done(cell, weighted):
@@ -143,12 +147,25 @@ class Session:
         """One line; of what nobody foresaw, the traceback goes to the cell's folder."""
         if isinstance(error, CellError | UserError):
             return str(error)
+        known = explain_device_error(error, cell, self._batch_size(cell))
+        if known is not None:
+            return known
         name = "_".join([*name_stage(cell.stage, cell.mode).split(), "error.txt"])
         path = self.folder.cell(cell.detector, cell.seed) / name
         if self.launch.is_main:
             write_text(path, "".join(traceback.format_exception(error)))
         what = " ".join(str(error).split())[:300]
         return f"{type(error).__name__}: {what} (traceback in {path})"
+
+    def _batch_size(self, cell: Cell) -> int | None:
+        """Images at once, None in a stage that takes one."""
+        suite = self.plan.suite
+        sizes = {
+            "train": suite.detectors[cell.detector].train.batch_size,
+            "evaluate": suite.evaluate.batch_size,
+            "latency": suite.latency.batch_size,
+        }
+        return sizes.get(cell.stage)
 
     def _detector(self, name: str, seed: int, cells: list[Cell], checkpoint: Path) -> Weighted:
         built = build_detector(self.plan, name, seed)

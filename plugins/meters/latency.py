@@ -29,7 +29,11 @@ from harness.stages.inputs import LatencyInput, OnProgress
 from harness_plugins.meters import LATENCY_KINDS
 from harness_plugins.meters.device_state import Watch
 from harness_plugins.meters.latency_statistics import Samples, measurements
+from harness_plugins.meters.launches import profile_device
 from harness_plugins.meters.roles import proposal_conditions
+from harness_plugins.meters.warm_up import warm_up
+
+PROGRESS_STEPS = 10
 
 
 @dataclass(frozen=True)
@@ -52,13 +56,23 @@ class LatencyMeter:
         with torch.inference_mode():
             batches = make_batches(runner, given.images, settings.batch_size)
             conditions = describe(runner, batches, settings)
-            watch = Watch(runner.device)
-            warmed = warm_up(runner, batches, settings)
-            start_peak(runner.device)
-            with watch.watching(), no_garbage_collection():
-                samples = take_samples(runner, batches, settings.runs, given.on_progress)
-        conditions |= {"warmup_runs": warmed, **watch.conditions}
-        times = measurements(samples, settings.batch_size, conditions, tuple(watch.warnings))
+            # before anything is timed: once the profiler has run in a process, launching may cost
+            # more in it, and so it costs every detector the same
+            work = profile_device(steps(runner, batches[0])["end_to_end"], runner.device)
+            with no_garbage_collection():
+                watch = Watch(runner.device)
+                warmed = warm_up(
+                    lambda number: time_once(runner, batches[number]), len(batches), settings
+                )
+                start_peak(runner.device)
+                with watch.watching():
+                    samples = take_samples(runner, batches, settings.runs, given.on_progress)
+        conditions |= {**warmed.conditions, **watch.conditions}
+        if work is not None:
+            median = float(np.median(samples["end_to_end"]))
+            conditions |= work.conditions(median, settings.batch_size)
+        warnings = (*watch.warnings, *warmed.warnings)
+        times = measurements(samples, settings.batch_size, conditions, warnings)
         return [*times, peak_memory(runner.device, conditions)]
 
 
@@ -78,17 +92,6 @@ def steps(runner: Runner, batch: Batch) -> dict[str, Callable[[], object]]:
     }
 
 
-def warm_up(runner: Runner, batches: Sequence[Batch], settings: Latency) -> int:
-    """Run until the wanted count and time are both reached; returns the repetitions."""
-    done, start = 0, time.perf_counter()
-    while done < settings.warmup_runs or time.perf_counter() - start < settings.warmup_seconds:
-        for step in steps(runner, batches[done % len(batches)]).values():
-            step()
-        synchronize(runner.device)
-        done += 1
-    return done
-
-
 def take_samples(
     runner: Runner,
     batches: Sequence[Batch],
@@ -96,17 +99,24 @@ def take_samples(
     on_progress: OnProgress | None = None,
 ) -> Samples:
     """`runs` times of every kind in milliseconds, in the order in which they were taken."""
-    timer = cuda_time if runner.device.type == "cuda" else cpu_time
     samples: Samples = {kind: [] for kind in LATENCY_KINDS}
     for run in range(runs):
-        kinds = steps(runner, batches[run % len(batches)])
         # another one first each time: none always meets the caches that another one left
-        turn = run % len(LATENCY_KINDS)
-        for kind in LATENCY_KINDS[turn:] + LATENCY_KINDS[:turn]:
-            samples[kind].append(timer(kinds[kind], runner.device))
-        if on_progress is not None:
+        times = time_once(runner, batches[run % len(batches)], run % len(LATENCY_KINDS))
+        for kind, milliseconds in times.items():
+            samples[kind].append(milliseconds)
+        # drawing a bar is work on the same cores
+        if on_progress is not None and (run + 1) % max(1, runs // PROGRESS_STEPS) == 0:
             on_progress(run + 1, runs)
     return samples
+
+
+def time_once(runner: Runner, batch: Batch, turn: int = 0) -> dict[str, float]:
+    """Milliseconds of each kind, the `turn`-th kind first."""
+    timer = cuda_time if runner.device.type == "cuda" else cpu_time
+    kinds = steps(runner, batch)
+    order = LATENCY_KINDS[turn:] + LATENCY_KINDS[:turn]
+    return {kind: timer(kinds[kind], runner.device) for kind in order}
 
 
 def start_peak(device: torch.device) -> None:

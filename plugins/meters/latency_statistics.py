@@ -70,5 +70,5 @@ def sample_warnings(times: Sequence[float]) -> tuple[str, ...]:
         found.append(f"only {len(times)} samples: p90 and p99 are rough")
     p50, p99 = np.percentile(times, [50, 99])
     if p99 > FAR_TAIL * p50:
-        found.append(f"p99 is {p99 / p50:.1f} times p50: the machine was not quiet")
+        found.append(f"p99 is {p99 / p50:.1f} times p50: some runs took far longer than most")
     return tuple(found)

@@ -93,3 +93,38 @@ def test_a_library_that_does_not_load_is_a_reason(tmp_path, monkeypatch):
     path, reason = library._load("_C", None)
     assert path is None
     assert "_C.abi3.so does not load" in reason
+
+
+@pytest.mark.parametrize(
+    ("codes", "capability", "served"),
+    [
+        (["sm_90"], (9, 0), True),
+        (["sm_80"], (8, 6), True),  # a later minor version
+        (["sm_86"], (8, 0), False),
+        (["sm_90"], (10, 0), False),
+        (["sm_90", "compute_90"], (10, 0), True),  # PTX
+        (["sm_90", "compute_90"], (8, 0), False),
+        (["sm_75", "sm_100"], (10, 3), True),
+        ([], (7, 0), True),  # a build that did not say
+    ],
+)
+def test_which_gpus_a_binary_has_kernels_for(codes, capability, served):
+    flags = ["-O3", *(f"-gencode=arch=compute_{c.partition('_')[2]},code={c}" for c in codes)]
+    assert library.serves(flags, capability) is served
+
+
+def test_on_a_gpu_without_kernels_the_reference_serves_and_it_is_said(monkeypatch):
+    build = {"cuda_flags": ["-gencode=arch=compute_90,code=sm_90"]}
+    loaded = []
+    monkeypatch.setattr(library, "_read_build", lambda: build)
+    monkeypatch.setattr(library, "_load", lambda name, _: (loaded.append(name) or name, None))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda index: (7, 5))
+    state = library.status.__wrapped__()
+    assert (state.cuda, loaded) == (False, ["_C"])
+    assert state.reason == (
+        "no CUDA part: it has no kernels for compute capability 7.5; reinstall the package here"
+    )
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda index: (9, 0))
+    assert library.status.__wrapped__().cuda

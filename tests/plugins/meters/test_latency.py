@@ -1,10 +1,8 @@
 """Structure and invariants of latency numbers; never how fast anything is."""
 
 import gc
-import itertools
 import math
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,14 +14,10 @@ from harness.stages import latency as stage_module
 from harness.stages.latency import measure_latency
 from harness_plugins.meters import LATENCY_KINDS, LATENCY_STATISTICS, device_state, harness_meters
 from harness_plugins.meters import latency as latency_module
-from harness_plugins.meters.device_state import CpuTimes, GpuState, gpu_warnings, other_cores
-from harness_plugins.meters.latency import (
-    LatencyMeter,
-    make_batches,
-    take_samples,
-    warm_up,
-)
+from harness_plugins.meters.latency import LatencyMeter, make_batches, take_samples
 from harness_plugins.meters.latency_statistics import sample_warnings, statistics
+from harness_plugins.meters.launches import DeviceWork
+from harness_plugins.meters.warm_up import WarmUp
 
 QUICK = Latency(images=4, runs=7, warmup_runs=2, warmup_seconds=0)
 
@@ -94,7 +88,10 @@ def test_conditions_say_what_a_number_depends_on(detector):
     assert conditions["input_sizes"] == ["32x32"]
     assert conditions["detections"] == 2
     assert conditions["proposals_entering_nms"] is None
-    assert conditions["warmup_runs"] == 2
+    assert conditions["warmup_runs"] >= 12
+    assert conditions["warmup_seconds"] >= 0
+    assert conditions["warmup_stationary"] in (True, False)
+    assert "kernels_per_image" not in conditions, "of a GPU alone"
     assert conditions["threads"] == torch.get_num_threads()
     assert {"load_average", "other_cores", "other_cores_before", "cpu_clock_mhz"} <= set(conditions)
 
@@ -147,7 +144,8 @@ def test_a_runner_says_how_it_ran_and_is_what_is_timed(detector, monkeypatch):
         assert number.conditions["precision"] == "bfloat16"
         assert number.conditions["graph_breaks"] == 3
     assert called[:3] == ["network", "forward", "pixels"]  # set up, before any clock runs
-    once_each_batch, warm_ups, runs = 4, QUICK.warmup_runs, QUICK.runs
+    once_each_batch, runs = 4, QUICK.runs
+    warm_ups = found["throughput"].conditions["warmup_runs"]
     assert {called.count(name) for name in set(called)} == {1 + once_each_batch + warm_ups + runs}
 
 
@@ -163,14 +161,6 @@ def test_kinds_take_turns_within_each_repetition(runner, monkeypatch):
     take_samples(runner, make_batches(runner, images(1), 1), 3)
     first, second, third = LATENCY_KINDS
     assert order == [first, second, third, second, third, first, third, first, second]
-
-
-def test_warm_up_goes_by_count_and_by_time(runner, monkeypatch):
-    batches = make_batches(runner, images(1), 1)
-    ticks = itertools.count(step=0.25)
-    monkeypatch.setattr(latency_module, "time", SimpleNamespace(perf_counter=lambda: next(ticks)))
-    assert warm_up(runner, batches, replace_settings(warmup_runs=3)) == 3
-    assert warm_up(runner, batches, replace_settings(warmup_runs=1, warmup_seconds=1)) == 4
 
 
 def test_threads_collector_and_mode_are_put_back(detector):
@@ -202,15 +192,7 @@ def test_few_samples_and_a_far_tail_are_warned_of():
     assert sample_warnings([1.0] * 49) == ("only 49 samples: p90 and p99 are rough",)
     assert sample_warnings([1.0] * 50) == ()
     (tail,) = sample_warnings([1.0] * 90 + [4.0] * 10)
-    assert tail == "p99 is 4.0 times p50: the machine was not quiet"
-
-
-def test_other_work_on_the_cpu_is_what_is_not_ours():
-    before = CpuTimes(wall=0, busy=10, idle=100, own=5)
-    after = CpuTimes(wall=10, busy=27, idle=103, own=14)
-    assert other_cores(before, after) == pytest.approx(0.8)
-    assert other_cores(before, replace(after, busy=18)) == 0.0
-    assert other_cores(before, replace(before, wall=10)) is None
+    assert tail == "p99 is 4.0 times p50: some runs took far longer than most"
 
 
 def test_other_work_is_warned_of(detector, monkeypatch):
@@ -225,17 +207,30 @@ def test_other_work_is_warned_of(detector, monkeypatch):
     assert not any("other work" in w for w in warnings)
 
 
-def test_gpu_states_that_spoil_a_measurement_are_warned_of():
-    quiet = GpuState(1500, 2000, 50, 0, 0, ())
-    assert gpu_warnings(quiet, "before") == []
-    assert gpu_warnings(GpuState(None, None, None, None, None, None), "before") == []
-    busy = replace(quiet, utilization_percent=80, other_processes=2, throttling=("power cap",))
-    assert gpu_warnings(busy, "before") == [
-        "the GPU was throttled: power cap",
-        "2 other processes were on the GPU",
-        "the GPU was 80 % busy before the measurement",
-    ]
-    assert gpu_warnings(replace(quiet, utilization_percent=99), "after") == []
+def test_children_that_still_work_are_told_of_and_are_not_others(detector, monkeypatch):
+    monkeypatch.setattr(device_state, "other_cores", lambda *_: 0.0)
+    monkeypatch.setattr(device_state, "child_cores", lambda *_: 0.8)
+    found = measure(detector)["latency_network_p50"]
+    assert "processes that this one started used 0.8 CPU cores meanwhile" in found.warnings
+    assert found.conditions["child_cores"] == 0.8
+
+
+def test_a_drift_that_does_not_end_is_a_doubt(detector, monkeypatch):
+    monkeypatch.setattr(latency_module, "warm_up", lambda *_: WarmUp(50, 4.0, 0.9))
+    found = measure(detector)["latency_network_p50"]
+    line = "not stationary after a warm-up of 50 repetitions, 4.0 s: they were still getting"
+    assert f"{line} 10% faster" in found.warnings
+    assert found.conditions["warmup_stationary"] is False
+
+
+def test_a_gpus_work_is_set_against_the_time_without_the_profiler(detector, monkeypatch):
+    monkeypatch.setattr(latency_module, "profile_device", lambda *_: DeviceWork(700.0, 0.001))
+    found = measure(detector)
+    median = found["latency_end_to_end_p50"].value
+    conditions = found["latency_network_p50"].conditions
+    assert conditions["kernels_per_image"] == 700
+    assert conditions["kernels_per_second"] == pytest.approx(7e5 / median, abs=1)
+    assert conditions["device_idle_share"] == pytest.approx(1 - 0.001 / median, abs=1e-3)
 
 
 @pytest.mark.cuda
@@ -247,3 +242,6 @@ def test_on_a_gpu_events_are_the_clock(detector):
     assert conditions["device"] == torch.cuda.get_device_name()
     assert "gpu_sm_clock_mhz_before" in conditions or conditions["gpu"] is None
     assert all(time > 0 for time in found["latency_end_to_end_p50"].samples)
+    assert conditions["kernels_per_image"] > 5
+    assert 0 <= conditions["device_idle_share"] <= 1
+    assert not any("busy" in warning for warning in found["throughput"].warnings)

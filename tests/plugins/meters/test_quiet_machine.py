@@ -1,0 +1,108 @@
+"""Real measurements in processes of their own: what the machine's state makes doubtful.
+
+How quiet a machine really was is known from a control: at the same moments the times of all
+processes that are not of the measuring one's family are added up, process by process.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness_plugins.meters.device_state import BUSY_CORES
+
+MARGIN = 0.15  # cores: ticks, and what happens between two readings
+
+LOADERS = """
+from torch.utils.data import DataLoader
+loader = DataLoader(range(64), num_workers=2, persistent_workers=True)
+assert sum(len(batch) for batch in loader) == 64
+"""
+BURNED_BY_CHILDREN = """
+import subprocess
+subprocess.run([sys.executable, "-c", "sum(range(10_000_000))"], check=True)
+"""
+HISTORIES = {
+    "nothing": "",
+    "workers alive": LOADERS,
+    "workers ended": LOADERS + "del loader\n",
+    "child ended": BURNED_BY_CHILDREN,
+}
+MEASURE = """
+import json, os, sys, time
+import psutil, torch
+torch.set_num_threads(1)
+sys.path.insert(0, {folder!r})
+from conftest import TinyConvDetector
+from harness.manifest.schema import Latency
+from harness.stages.latency import measure_latency
+from harness_plugins.meters import device_state
+from harness_plugins.meters.latency import LatencyMeter
+
+detector, images = TinyConvDetector(320), [torch.zeros(3, 320, 320, dtype=torch.uint8)] * 2
+look, controls = device_state.read_cpu_times, []
+
+
+def look_at_all():
+    me = psutil.Process()
+    family = {{me.pid, *(child.pid for child in me.children(recursive=True))}}
+    seconds = 0.0
+    for process in psutil.process_iter():
+        try:
+            seconds += process.pid not in family and sum(process.cpu_times()[:4])
+        except psutil.NoSuchProcess:
+            pass
+    system = psutil.cpu_times()
+    controls.append((time.perf_counter(), seconds + system.irq + system.softirq + system.steal))
+    return look()
+
+
+device_state.read_cpu_times, device_state.IDLE_WINDOW_S = look_at_all, 1.0
+{before}
+settings = Latency(images=2, runs=400, warmup_seconds=0.2, threads=1)
+found = measure_latency(detector, [LatencyMeter()], images, settings)
+one = next(m for m in found if m.metric == "latency_network_p50")
+cores = [
+    (after[1] - before[1]) / (after[0] - before[0])
+    for before, after in zip(controls[::2], controls[1::2], strict=True)
+]
+print(json.dumps([one.warnings, dict(one.conditions), cores]))
+"""
+
+
+def measure_after(before: str) -> tuple[list[str], dict[str, Any], list[float]]:
+    """Warnings, conditions, and cores that others used by the control: before, and meanwhile."""
+    script = MEASURE.format(before=before, folder=str(Path(__file__).parent))
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, stdin=subprocess.DEVNULL
+    )
+    assert done.returncode == 0, done.stderr
+    warnings, conditions, cores = json.loads(done.stdout.splitlines()[-1])
+    assert len(cores) == 2
+    return warnings, conditions, cores
+
+
+@pytest.mark.parametrize("history", HISTORIES)
+def test_only_what_others_did_is_a_doubt(history: str) -> None:
+    warnings, conditions, (before, meanwhile) = measure_after(HISTORIES[history])
+    assert conditions["other_cores_before"] == pytest.approx(before, abs=MARGIN)
+    assert conditions["other_cores"] == pytest.approx(meanwhile, abs=MARGIN)
+    assert conditions["child_cores"] < MARGIN
+    assert not any("processes that this one started" in warning for warning in warnings)
+    told, worst = any("other work used" in w for w in warnings), max(before, meanwhile)
+    if abs(worst - BUSY_CORES) > MARGIN:
+        assert told == (worst > BUSY_CORES), (warnings, before, meanwhile)
+
+
+def test_another_process_that_burns_a_core_is_a_doubt() -> None:
+    burner = subprocess.Popen([sys.executable, "-c", "while True: pass"])  # of no kin of it
+    try:
+        warnings, conditions, cores = measure_after(HISTORIES["nothing"])
+    finally:
+        burner.kill()
+        burner.wait()
+    assert max(cores) > BUSY_CORES
+    assert any("other work used" in warning for warning in warnings), (warnings, conditions)
