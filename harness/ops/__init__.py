@@ -4,6 +4,7 @@ from harness.ops.library import Status, implementation, status
 from harness.ops.nms import nms_padded
 from harness.ops.psroi import psroi_align
 from harness.ops.psroi_multilevel import psroi_align_multilevel
+from harness.ops.resize import resize_bilinear
 from harness.ops.soft_nms import soft_nms_padded
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "nms_padded",
     "psroi_align",
     "psroi_align_multilevel",
+    "resize_bilinear",
     "soft_nms_padded",
     "status",
 ]

@@ -94,3 +94,10 @@ def random_boxes(seed: int, groups: int, size: int, dtype: torch.dtype = torch.f
     corners = torch.rand((groups, size, 4), generator=generator, dtype=dtype)
     low, sides = corners[..., :2] * 60, corners[..., 2:] * 40 + 1
     return torch.cat([low, low + sides], -1)
+
+
+def random_image(seed: int, height: int, width: int) -> Tensor:
+    """(3, height, width) uint8 noise, interleaved as decoders leave photos."""
+    generator = torch.Generator().manual_seed(seed)
+    pixels = torch.randint(256, (height, width, 3), generator=generator, dtype=torch.uint8)
+    return pixels.permute(2, 0, 1)

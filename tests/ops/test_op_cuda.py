@@ -1,19 +1,22 @@
 """Every op on the GPU against its reference there, in every dtype."""
 
+import cv2
 import pytest
 import torch
-from op_cases import random_boxes, random_features, random_rois
+from op_cases import random_boxes, random_features, random_image, random_rois
 
 from harness.ops import (
     implementation,
     nms_padded,
     psroi_align,
     psroi_align_multilevel,
+    resize_bilinear,
     soft_nms_padded,
 )
 from harness.ops.nms import nms_padded_reference
 from harness.ops.psroi_multilevel_reference import psroi_align_multilevel_reference
 from harness.ops.psroi_reference import accumulate_dtype, psroi_align_reference
+from harness.ops.resize import resize_bilinear_reference
 from harness.ops.soft_nms import soft_nms_padded_reference
 
 pytestmark = [
@@ -140,6 +143,35 @@ def test_soft_nms_padded(dtype, method):
     torch.testing.assert_close(final, wanted)
 
 
+OLD_SIZES = [(480, 640), (427, 640), (1, 1), (1, 333), (640, 640), (3000, 41), (1080, 1920)]
+
+
+@pytest.mark.parametrize("old", OLD_SIZES)
+@pytest.mark.parametrize("new", [(320, 320), (512, 512), (321, 475), (1, 7), (240, 320)])
+@pytest.mark.parametrize("interleaved", [False, True])
+@pytest.mark.parametrize("planar", [False, True])
+def test_resize_bilinear_equals_opencv(old, new, interleaved, planar):
+    image = random_image(0, *old)
+    wanted = cv2.resize(image.permute(1, 2, 0).numpy(), new[::-1], interpolation=cv2.INTER_LINEAR)
+    on_gpu = (image.contiguous() if planar else image).cuda()
+    found = resize_bilinear(on_gpu, new, interleaved)
+    reference = resize_bilinear_reference(on_gpu, *new, interleaved)
+    assert torch.equal(found.cpu(), torch.from_numpy(wanted).permute(2, 0, 1))
+    assert torch.equal(found, reference)
+    assert found.stride() == reference.stride()
+
+
+def test_resize_bilinear_makes_every_side_as_opencv_does():
+    for old in range(1, 70):
+        for size in ((old, 5), (5, old)):
+            image = random_image(old, *size)
+            array, on_gpu = image.permute(1, 2, 0).numpy(), image.cuda()
+            for new in (1, 2, 3, 20, 31, 35, 64, 2 * old):
+                wanted = cv2.resize(array, (new, new), interpolation=cv2.INTER_LINEAR)
+                found = resize_bilinear(on_gpu, (new, new), interleaved=True)
+                assert torch.equal(found.permute(1, 2, 0).cpu(), torch.from_numpy(wanted))
+
+
 def test_gradcheck():
     values = torch.randperm(2 * 8 * 6 * 7, generator=torch.Generator().manual_seed(0))
     features = values.double().view(2, 8, 6, 7).cuda().requires_grad_()
@@ -159,11 +191,14 @@ def test_ops_run_inside_a_cuda_graph():
     features, rois = random_features(0, (1, 245, 20, 20)).cuda(), random_rois(1, 20, 1, 160).cuda()
     maps, regions = pyramid()
     maps, regions = [x.cuda() for x in maps], regions.cuda()
+    photo = random_image(0, 480, 640).cuda()
 
     def run():
         pooled = psroi_align(features, rois, 1 / 8, 7, 5)
         level_pooled = psroi_align_multilevel(maps, regions, (4, 8, 16), 22.4, 7, 5)
-        return pooled, level_pooled, *nms_padded(boxes, valid, 0.5), soft_nms_padded(boxes, scores)
+        kept = nms_padded(boxes, valid, 0.5)
+        scored = soft_nms_padded(boxes, scores)
+        return pooled, level_pooled, *kept, scored, resize_bilinear(photo, (320, 320))
 
     wanted = run()
     graph = torch.cuda.CUDAGraph()

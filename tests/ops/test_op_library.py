@@ -9,7 +9,16 @@ import sys
 import pytest
 import torch
 
-from harness.ops import implementation, library, nms, psroi, psroi_multilevel, soft_nms, status
+from harness.ops import (
+    implementation,
+    library,
+    nms,
+    psroi,
+    psroi_multilevel,
+    resize,
+    soft_nms,
+    status,
+)
 
 
 def test_status_names_the_library_or_the_reason():
@@ -39,6 +48,7 @@ def test_implementation_by_device():
         psroi_multilevel.SCHEMA,
         psroi_multilevel.BACKWARD_SCHEMA,
         nms.SCHEMA,
+        resize.SCHEMA,
         soft_nms.SCHEMA,
     ],
 )
@@ -65,10 +75,12 @@ with warnings.catch_warnings(record=True) as seen:
         kept, counts = ops.nms_padded(boxes, torch.tensor([2]), 0.5)
         assert kept.tolist() == [[0, 0]] and counts.tolist() == [1]
         assert ops.soft_nms_padded(boxes, torch.tensor([[0.5, 0.25]])).tolist() == [[0.5, 0.0]]
+        image = torch.tensor([[[0, 100]]], dtype=torch.uint8)
+        assert ops.resize_bilinear(image, (1, 4)).tolist() == [[[0, 25, 75, 100]]]
 names = sorted(str(warning.message).split()[0] for warning in seen)
 assert names == ["harness.ops." + name for name in
     ("nms_padded", "psroi_align", "psroi_align_backward", "psroi_align_multilevel",
-     "psroi_align_multilevel_backward", "soft_nms_padded")], names
+     "psroi_align_multilevel_backward", "resize_bilinear", "soft_nms_padded")], names
 args = (torch.rand(1, 8, 5, 5, requires_grad=True), rois, 1.0, 2, 2, 2, 2, "max")
 torch.library.opcheck(torch.ops.harness.psroi_align, args)
 print("served")
