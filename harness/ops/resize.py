@@ -74,7 +74,9 @@ def resize_bilinear_reference(image: Tensor, height: int, width: int, interleave
     halved = old == (2 * height, 2 * width)
     result = _average_fours(image) if halved else _interpolate(image, height, width)
     pixels = result.to(torch.uint8)
-    return pixels.permute(1, 2, 0).contiguous().permute(2, 0, 1) if interleaved else pixels
+    if interleaved:
+        return pixels.permute(1, 2, 0).contiguous().permute(2, 0, 1)
+    return pixels.contiguous()
 
 
 def _average_fours(image: Tensor) -> Tensor:

@@ -166,7 +166,7 @@ def test_psroi_align_multilevel(data):
 SIDES = st.one_of(st.sampled_from([1, 2, 31, 32, 33, 64]), st.integers(1, 70))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.tuples(SIDES, SIDES), st.tuples(SIDES, SIDES), st.booleans(), st.booleans(), SEEDS)
 def test_resize_bilinear(old, new, interleaved, halved, seed):
     """Also fewer threads than columns, and of an image that is a window of another."""
