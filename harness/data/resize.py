@@ -17,6 +17,8 @@ from harness import ops
 from harness.data.batch import Inputs
 from harness.data.scaling import network_size
 
+Pairs = tuple[tuple[float, ...], ...]  # (y, x) of each image
+
 # A loader's workers have a core each, and threads of a pool would not survive a fork. A second
 # thread gains nothing at the size of a network's input.
 cv2.setNumThreads(1)
@@ -71,9 +73,11 @@ def resize_by_opencv(image: Tensor, size: tuple[int, int]) -> Tensor:
 def _as_array(image: Tensor) -> MatLike:
     """(h, w, 3), interleaved in memory."""
     if _is_interleaved(image):
-        return image.permute(1, 2, 0).numpy()
+        pixels: MatLike = image.permute(1, 2, 0).numpy()
+        return pixels
     # OpenCV would interleave it pixel by pixel, ten times as slow
-    return cv2.merge([plane.numpy() for plane in image])
+    planes: list[MatLike] = [plane.numpy() for plane in image]
+    return cv2.merge(planes)
 
 
 def _is_interleaved(image: Tensor) -> bool:
@@ -121,14 +125,14 @@ class ShortestSideResize(_Described):
 
 def collate_images(images: Sequence[ResizedImage], divisor: int = 32) -> Inputs:
     """Stack images of network size; pad at right and bottom to a common multiple of `divisor`."""
-    sizes = [tuple(image.pixels.shape[1:]) for image in images]
+    sizes: Pairs = tuple(tuple(image.pixels.shape[1:]) for image in images)
     height, width = (-(-max(sides) // divisor) * divisor for sides in zip(*sizes, strict=True))
     device = images[0].pixels.device
     describe = _kept_geometry if device.type == "cuda" else _geometry
     return Inputs(
         _stack([image.pixels for image in images], height, width),
         *describe(
-            tuple(sizes),
+            sizes,
             tuple(image.scale for image in images),
             tuple(image.image_size for image in images),
             device,
@@ -159,9 +163,6 @@ def _copy_planes(target: Tensor, image: Tensor) -> None:
         cv2.split(_as_array(image), [plane.numpy() for plane in target])
     else:
         target.copy_(image)
-
-
-Pairs = tuple[tuple[float, float], ...]
 
 
 def _geometry(
