@@ -11,9 +11,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import PIL
-import torch
 
 from harness.data.annotations import ImageEntry
 from harness.data.cache import cache_folder, make_folder
@@ -23,7 +23,7 @@ from harness.data.source import Split
 from harness.errors import UserError
 
 FULL = "full"  # says that a process has told of a full disk
-VERSION = 1  # raise it when decoding or resizing gives other pixels
+VERSION = 2  # raise it when decoding or resizing gives other pixels
 GIB = 2**30
 KEPT_DAYS = 30  # that a cache is kept after its last use
 KEPT_TIMES = 4  # all image caches together may take so many times the limit of one
@@ -80,8 +80,7 @@ def _key(split: Split, resize: Mapping[str, Any] | None) -> str:
         "images": str(split.images.resolve()),
         "resize": None if resize is None else dict(resize),
         "pillow": PIL.__version__,
-        "torch": torch.__version__,
-        "cpu": torch.backends.cpu.get_cpu_capability(),
+        "opencv": cv2.__version__,
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
 

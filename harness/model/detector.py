@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from harness.data.batch import Inputs, Targets
@@ -115,7 +116,7 @@ def as_image(image: Any) -> Tensor:
         TypeError: another dtype.
         ValueError: another shape.
     """
-    tensor = image if isinstance(image, Tensor) else torch.from_numpy(image.copy())
+    tensor = image if isinstance(image, Tensor) else torch.from_numpy(_readable(image))
     if not isinstance(image, Tensor) and tensor.ndim == 3:
         tensor = tensor.permute(2, 0, 1)
     if tensor.dtype != torch.uint8:
@@ -125,3 +126,8 @@ def as_image(image: Any) -> Tensor:
             f"images are (h, w, 3) arrays or (3, h, w) tensors, not {tuple(image.shape)}"
         )
     return tensor
+
+
+def _readable(array: NDArray[Any]) -> NDArray[Any]:
+    """The array where torch takes it as it lies, a copy where it is mirrored or read-only."""
+    return array if array.flags.writeable and min(array.strides, default=0) >= 0 else array.copy()

@@ -41,7 +41,7 @@ class Recording:
         torch._foreach_copy_(list(self.inputs.pixels), [i.pixels for i in images], True)
         geometry = [(tuple(i.pixels.shape[1:]), i.scale, i.image_size) for i in images]
         if geometry != self.geometry:
-            collated = collate_geometry(images)
+            collated = collate_geometry(images, self.inputs.pixels.device)
             for own, given in zip(self.inputs.tensors[1:], collated, strict=True):
                 own.copy_(given, non_blocking=True)
             self.geometry = geometry

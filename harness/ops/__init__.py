@@ -4,6 +4,7 @@ from harness.ops.library import Status, implementation, status
 from harness.ops.nms import nms_padded
 from harness.ops.psroi import psroi_align
 from harness.ops.psroi_multilevel import psroi_align_multilevel
+from harness.ops.resize import resize_bilinear
 from harness.ops.select_anchors import select_anchors
 from harness.ops.select_boxes import select_boxes
 from harness.ops.separable import (
@@ -23,6 +24,7 @@ __all__ = [
     "pack_separable",
     "psroi_align",
     "psroi_align_multilevel",
+    "resize_bilinear",
     "select_anchors",
     "select_boxes",
     "separable_conv",

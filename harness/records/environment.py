@@ -20,6 +20,8 @@ PACKAGES = (
     "timm",
     "accelerate",
     "numpy",
+    "pillow",
+    "opencv-python-headless",
     "pycocotools",
     "faster-coco-eval",
     "fvcore",

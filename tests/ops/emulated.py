@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 FOLDER = Path(__file__).parent / "emulation"
-SUFFIX = {torch.float32: "float", torch.float64: "double"}
+SUFFIX = {torch.float32: "float", torch.float64: "double", torch.uint8: "byte"}
 
 
 def compile_cpp(source: str, target: Path, *flags: str) -> Path:
@@ -164,6 +164,17 @@ def select_boxes(
     arguments = (boxes, scores, kept, kept_counts, *sizes, float(score_threshold), far, keeps_keys)
     call("select_boxes", torch.float32, seed, threads, *arguments, *found)
     return found
+
+
+def resize_bilinear(
+    image: Tensor, height: int, width: int, interleaved: bool, *, threads: int = 32, seed: int = 0
+) -> Tensor:
+    memory = torch.full((height, width, len(image)), 7, dtype=torch.uint8)
+    result = memory.permute(2, 0, 1) if interleaved else memory.view(-1, height, width)
+    arguments = (image.data_ptr(), *image.shape, *image.stride())
+    arguments += (result.data_ptr(), height, width, *result.stride())
+    call("resize", image.dtype, seed, threads, *arguments)
+    return result
 
 
 class Pooling(ctypes.Structure):

@@ -104,3 +104,10 @@ def draw_scores(generator: torch.Generator, shape: tuple[int, ...], values: int)
     odd = torch.tensor([math.nan, math.inf, -math.inf, -math.nan, 0.0, -0.0])
     chosen = torch.rand(shape, generator=generator) < 0.1
     return torch.where(chosen, odd[torch.randint(6, shape, generator=generator)], scores)
+
+
+def random_image(seed: int, height: int, width: int) -> Tensor:
+    """(3, height, width) uint8 noise, interleaved as decoders leave photos."""
+    generator = torch.Generator().manual_seed(seed)
+    pixels = torch.randint(256, (height, width, 3), generator=generator, dtype=torch.uint8)
+    return pixels.permute(2, 0, 1)

@@ -4,15 +4,17 @@ What rounds is compared in float64. Of a pooled value eight products are summed,
 and a number: the error is within a few roundings of the largest number that enters (`within`).
 """
 
+import cv2
 import pytest
 import torch
-from op_cases import random_boxes, random_features, random_rois
+from op_cases import random_boxes, random_features, random_image, random_rois
 
 from harness.ops import (
     implementation,
     nms_padded,
     psroi_align,
     psroi_align_multilevel,
+    resize_bilinear,
     select_anchors,
     select_boxes,
     soft_nms_padded,
@@ -27,6 +29,7 @@ from harness.ops.psroi_reference import (
     psroi_align_backward_reference,
     psroi_align_reference,
 )
+from harness.ops.resize import resize_bilinear_reference
 from harness.ops.select_anchors import select_anchors_reference
 from harness.ops.select_boxes import select_boxes_reference
 from harness.ops.soft_nms import soft_nms_padded_reference
@@ -234,6 +237,35 @@ def test_select_boxes(dtype, limit):
             assert torch.equal(one.cpu(), other)
 
 
+OLD_SIZES = [(480, 640), (427, 640), (1, 1), (1, 333), (640, 640), (3000, 41), (1080, 1920)]
+
+
+@pytest.mark.parametrize("old", OLD_SIZES)
+@pytest.mark.parametrize("new", [(320, 320), (512, 512), (321, 475), (1, 7), (240, 320)])
+@pytest.mark.parametrize("interleaved", [False, True])
+@pytest.mark.parametrize("planar", [False, True])
+def test_resize_bilinear_equals_opencv(old, new, interleaved, planar):
+    image = random_image(0, *old)
+    wanted = cv2.resize(image.permute(1, 2, 0).numpy(), new[::-1], interpolation=cv2.INTER_LINEAR)
+    on_gpu = (image.contiguous() if planar else image).cuda()
+    found = resize_bilinear(on_gpu, new, interleaved)
+    reference = resize_bilinear_reference(on_gpu, *new, interleaved)
+    assert torch.equal(found.cpu(), torch.from_numpy(wanted).permute(2, 0, 1))
+    assert torch.equal(found, reference)
+    assert found.stride() == reference.stride()
+
+
+def test_resize_bilinear_makes_every_side_as_opencv_does():
+    for old in range(1, 70):
+        for size in ((old, 5), (5, old)):
+            image = random_image(old, *size)
+            array, on_gpu = image.permute(1, 2, 0).numpy(), image.cuda()
+            for new in (1, 2, 3, 20, 31, 35, 64, 2 * old):
+                wanted = cv2.resize(array, (new, new), interpolation=cv2.INTER_LINEAR)
+                found = resize_bilinear(on_gpu, (new, new), interleaved=True)
+                assert torch.equal(found.permute(1, 2, 0).cpu(), torch.from_numpy(wanted))
+
+
 def test_gradcheck():
     values = torch.randperm(2 * 8 * 6 * 7, generator=torch.Generator().manual_seed(0))
     features = values.double().view(2, 8, 6, 7).cuda().requires_grad_()
@@ -255,6 +287,7 @@ def test_ops_run_inside_a_cuda_graph():
     features, rois = random_features(0, (1, 245, 20, 20)).cuda(), random_rois(1, 20, 1, 160).cuda()
     maps, regions = pyramid()
     maps, regions = [x.cuda() for x in maps], regions.cuda()
+    photo = random_image(0, 480, 640).cuda()
 
     def run():
         pooled = psroi_align(features, rois, 1 / 8, 7, 5)
@@ -262,7 +295,9 @@ def test_ops_run_inside_a_cuda_graph():
         selected = select_anchors(logits, deltas, anchors, 20, (99, 99), 4.0)
         best = select_boxes(shared, scores, 20, 0.0)
         kept = nms_padded(boxes, valid, 0.5)
-        return pooled, level_pooled, *kept, soft_nms_padded(boxes, scores), *selected, *best
+        scored = soft_nms_padded(boxes, scores)
+        resized = resize_bilinear(photo, (320, 320))
+        return pooled, level_pooled, *kept, scored, *selected, *best, resized
 
     wanted = run()
     graph = torch.cuda.CUDAGraph()

@@ -13,9 +13,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from op_cases import draw_scores, random_boxes, random_features
+from op_cases import draw_scores, random_boxes, random_features, random_image
 
 from harness.ops.nms import nms_padded_reference
+from harness.ops.resize import resize_bilinear_reference
 from harness.ops.select_anchors import select_anchors_reference
 from harness.ops.select_boxes import select_boxes_reference
 from harness.ops.soft_nms import soft_nms_padded_reference
@@ -240,6 +241,23 @@ def test_psroi_align_multilevel(data):
     settings_of_it = (*rule[:3], rule[6], rule[7], layout == torch.channels_last)
     expected = backward(weights, boxes, indices, sizes, *settings_of_it)
     torch.testing.assert_close(gradients, expected)
+
+
+SIDES = st.one_of(st.sampled_from([1, 2, 31, 32, 33, 64]), st.integers(1, 70))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.tuples(SIDES, SIDES), st.tuples(SIDES, SIDES), st.booleans(), st.booleans(), SEEDS)
+def test_resize_bilinear(old, new, interleaved, halved, seed):
+    """Also fewer threads than columns, and of an image that is a window of another."""
+    if halved:
+        old = (2 * new[0], 2 * new[1])
+    image = random_image(seed, old[0] + 2, old[1] + 3)[:, 1:-1, 2:-1]
+    for read in (image, image.contiguous()):
+        found = emulated.resize_bilinear(read, *new, interleaved, seed=seed)
+        wanted = resize_bilinear_reference(read, *new, interleaved)
+        assert torch.equal(found, wanted)
+        assert found.stride() == wanted.stride()
 
 
 def test_division_by_a_product_is_exact():

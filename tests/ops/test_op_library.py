@@ -61,10 +61,17 @@ with warnings.catch_warnings(record=True) as seen:
         maps = [torch.ones(1, 1, 1, 1)], [torch.zeros(1, 4, 1, 1)]
         assert ops.select_anchors(*maps, boxes[0, :1], 1, (9, 9), 1.0)[0].tolist() == [
             [[[0, 0, 4, 4]]]]
+        image = torch.tensor([[[0, 100]]], dtype=torch.uint8)
+        assert ops.resize_bilinear(image, (1, 4)).tolist() == [[[0, 25, 75, 100]]]
+        x = torch.ones(1, 1, 1, 1)
+        conv = torch.nn.Conv2d(1, 1, 3, padding=1), torch.nn.Conv2d(1, 1, 1)
+        found = ops.separable_conv([x], [ops.pack_separable(*conv)])
+        torch.testing.assert_close(found[0], conv[1](conv[0](x)).detach()[0, 0])
 names = sorted(str(warning.message).split()[0] for warning in seen)
 assert names == ["harness.ops." + name for name in
     ("nms_padded", "psroi_align", "psroi_align_backward", "psroi_align_multilevel",
-     "psroi_align_multilevel_backward", "select_anchors", "select_boxes", "soft_nms_padded")], names
+     "psroi_align_multilevel_backward", "resize_bilinear", "select_anchors", "select_boxes",
+     "separable_conv", "soft_nms_padded")], names
 args = (torch.rand(1, 8, 5, 5, requires_grad=True), rois, 1.0, 2, 2, 2, 2, "max")
 torch.library.opcheck(torch.ops.harness.psroi_align, args)
 print("served")

@@ -1,6 +1,7 @@
 // What the tests call through ctypes: kernels on fibers, whose turns `seed` decides. 0 is success.
 #include "nms_kernels.h"
 #include "psroi_kernels.h"
+#include "resize_kernels.h"
 #include "select_kernels.h"
 
 namespace {
@@ -87,6 +88,19 @@ extern "C" int select_boxes_float(
         static_cast<float>(score_threshold), far, keeps_keys, threads, chosen_boxes, chosen_scores,
         chosen_groups, counts);
   });
+}
+
+extern "C" int resize_byte(
+    uint64_t seed, int threads, const uint8_t* image, int64_t channels, int64_t height,
+    int64_t width, int64_t channel_step, int64_t row_step, int64_t column_step, uint8_t* result,
+    int64_t new_height, int64_t new_width, int64_t new_channel_step, int64_t new_row_step,
+    int64_t new_column_step) {
+  using harness::resize::Axis;
+  const harness::resize::Job job{
+      image, {channel_step, row_step, column_step},
+      result, {new_channel_step, new_row_step, new_column_step},
+      channels, Axis(height, new_height), Axis(width, new_width)};
+  return run(seed, [&](auto& crew) { harness::emulation::run_resize(crew, job, threads); });
 }
 
 extern "C" uint32_t divide(uint32_t number, int64_t divisor, int64_t largest) {

@@ -2,6 +2,7 @@
 // With an argument it makes one on purpose, which shows that the detector sees what it should.
 #include "nms_kernels.h"
 #include "psroi_kernels.h"
+#include "resize_kernels.h"
 #include "select_kernels.h"
 
 #include <cmath>
@@ -85,6 +86,16 @@ void run_select_once(int threads, int64_t limit, bool keeps_keys) {
       counts.data());
 }
 
+void run_resize_once(int64_t height, int64_t width) {
+  const std::vector<uint8_t> image(3 * 12 * 10, 200);
+  std::vector<uint8_t> result(3 * height * width);
+  const resize::Job job{
+      image.data(), {1, 30, 3}, result.data(), {height * width, width, 1},
+      3, resize::Axis(12, height), resize::Axis(10, width)};
+  ThreadCrew crew;
+  run_resize(crew, job, kWarp);
+}
+
 // A ballot in the place of a barrier: orders threads, but not what they have written.
 void race() {
   ThreadCrew crew;
@@ -117,5 +128,7 @@ int main(int count, char**) {
   for (const int threads : {32, 64}) {
     for (const int64_t limit : {1, 20, 100}) run_select_once(threads, limit, limit == 20);
   }
+  run_resize_once(7, 40);
+  run_resize_once(6, 5);
   std::puts("no race");
 }

@@ -52,10 +52,10 @@ def test_faster_rcnn_resizes_as_torchvision(faster_rcnn, picture, size):
     resized = faster_rcnn.resize(image)
     theirs, _ = faster_rcnn.model.transform.resize(image / 255)
     assert resized.pixels.shape == theirs.shape
-    # torchvision resizes in floats; in bytes each of two passes is rounded to whole grey levels
+    # torchvision resizes in floats; bytes are rounded once, with weights of 11 bits
     apart = (resized.pixels - theirs * 255).abs()
-    assert apart.max() <= 1 + 1e-3
-    assert apart.mean() < 0.5
+    assert apart.max() < 1
+    assert apart.mean() < 0.3
 
 
 @pytest.mark.parametrize("size", [(480, 640), (250, 200)])
