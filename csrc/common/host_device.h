@@ -5,7 +5,9 @@
 #if defined(__CUDACC__)
 #define HARNESS_HOST_DEVICE __host__ __device__ __forceinline__
 #define HARNESS_DEVICE __device__ __forceinline__
+#define HARNESS_UNROLL _Pragma("unroll")
 #else
 #define HARNESS_HOST_DEVICE inline
 #define HARNESS_DEVICE inline
+#define HARNESS_UNROLL
 #endif

@@ -23,7 +23,7 @@ HARNESS_DEVICE T convolve_cell(
   const int64_t y = cell / map.width, x = cell % map.width;
   const Scalar* data = map.data + image * map.image_stride + channel;
   T sum = bias;
-#pragma unroll
+  HARNESS_UNROLL
   for (int tap = 0; tap < kTaps; ++tap) {
     const int64_t row = y + tap / 3 - 1, column = x + tap % 3 - 1;
     const bool inside = row >= 0 && row < map.height && column >= 0 && column < map.width;
@@ -43,7 +43,7 @@ HARNESS_DEVICE void convolve_tile(
   const Map<Scalar, T>& map = job.maps[tile.map];
   for (int64_t c = block.rank(); c < job.channels; c += block.size()) {
     T weights[kTaps];
-#pragma unroll
+    HARNESS_UNROLL
     for (int tap = 0; tap < kTaps; ++tap) weights[tap] = map.depthwise[tap * job.channels + c];
     for (int p = 0; p < kTile; ++p) {
       middle[c * kPitch + p] =
@@ -66,7 +66,7 @@ HARNESS_DEVICE void convolve_tile(
       for (int64_t i = 0; i < map.block_width; ++i) {
         const T weight = weights[i * map.block_width];
         const T* cells = middle + (start + i) * kPitch;
-#pragma unroll
+        HARNESS_UNROLL
         for (int p = 0; p < kTile; ++p) sums[p] += weight * cells[p];
       }
     }

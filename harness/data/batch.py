@@ -56,11 +56,6 @@ class Inputs(TensorStruct):
     scales: Tensor
     image_sizes: Tensor
 
-    @property
-    def tensors(self) -> tuple[Tensor, ...]:
-        """All of them, in the order of construction."""
-        return self.pixels, self.sizes, self.scales, self.image_sizes
-
 
 @dataclass(frozen=True)
 class Targets(TensorStruct):

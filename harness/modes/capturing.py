@@ -31,7 +31,7 @@ class Recording:
 
     def take(self, inputs: Inputs) -> None:
         """Copy what does not lie there already."""
-        for own, given in zip(self.inputs.tensors, inputs.tensors, strict=True):
+        for own, given in zip(self.inputs.tensors(), inputs.tensors(), strict=True):
             if own is not given:
                 own.copy_(given, non_blocking=True)
                 self.geometry = None
@@ -42,7 +42,7 @@ class Recording:
         geometry = [(tuple(i.pixels.shape[1:]), i.scale, i.image_size) for i in images]
         if geometry != self.geometry:
             collated = collate_geometry(images, self.inputs.pixels.device)
-            for own, given in zip(self.inputs.tensors[1:], collated, strict=True):
+            for own, given in zip(list(self.inputs.tensors())[1:], collated, strict=True):
                 own.copy_(given, non_blocking=True)
             self.geometry = geometry
 
@@ -87,7 +87,7 @@ class Captured:
         return recording.inputs
 
     def _record(self, inputs: Inputs) -> Recording:
-        own = Inputs(*(x.clone() for x in inputs.tensors))
+        own = Inputs(*(x.clone() for x in inputs.tensors()))
         try:
             return record(self.function, own)
         except RuntimeError as error:

@@ -6,7 +6,7 @@ from torch import Tensor
 
 def centers_and_sides(boxes: Tensor) -> tuple[Tensor, Tensor]:
     """(..., 4) xyxy -> (..., 2) each."""
-    low, high = boxes.split(2, -1)
+    low, high = boxes.split(2, -1)  # type: ignore[no-untyped-call]
     return (low + high) * 0.5, high - low
 
 
@@ -15,7 +15,7 @@ def decode_boxes(deltas: Tensor, anchors: Tensor, max_log_ratio: float) -> Tenso
 
     A logarithm is held within plus or minus `max_log_ratio`.
     """
-    shifts, logs = deltas.split(2, -1)
+    shifts, logs = deltas.split(2, -1)  # type: ignore[no-untyped-call]
     centers, sides = centers_and_sides(anchors)
     centers = centers + sides * shifts
     halves = sides * logs.clamp(-max_log_ratio, max_log_ratio).exp() * 0.5

@@ -105,7 +105,8 @@ def select_anchors_reference(
     """`harness::select_anchors`, level by level."""
     rows = _rows(logits, limit)
     boxes, scores, counts = [], [], []
-    split = anchors.split([_size(level) for level in logits])
+    sizes = [_size(level) for level in logits]
+    split = anchors.split(sizes)  # type: ignore[no-untyped-call]
     for level, shifts, own in zip(logits, deltas, split, strict=True):
         flat = level.permute(0, 2, 3, 1).flatten(1).float()
         ranked = torch.where(flat.isnan(), -torch.inf, flat)

@@ -74,9 +74,9 @@ def test_what_lies_in_the_graphs_memory_already_is_not_copied(recorded: list[Inp
     captured(inputs_of(1.0))
     own = recorded[0]
     own.pixels.fill_(7)
-    versions = [x._version for x in own.tensors]
+    versions = [x._version for x in own.tensors()]
     assert captured(own) == 7 * 48 + 2
-    assert [x._version for x in own.tensors] == versions
+    assert [x._version for x in own.tensors()] == versions
 
 
 def resized(value: int, width: int = 4, scale: float = 0.5) -> ResizedImage:
@@ -93,9 +93,9 @@ def test_images_are_placed_where_the_graph_reads_them(recorded: list[Inputs]) ->
     assert placed is recorded[0]
     assert captured(placed) == 7 * 48 + 4 * 4
     assert torch.equal(placed.scales, torch.full((2, 2), 0.5))
-    versions = [x._version for x in placed.tensors[1:]]
+    versions = [x._version for x in list(placed.tensors())[1:]]
     captured.place(images)
-    assert [x._version for x in placed.tensors[1:]] == versions  # the same sizes as before
+    assert [x._version for x in list(placed.tensors())[1:]] == versions  # the same sizes as before
     captured.place([resized(1), resized(2, scale=0.25)])
     assert placed.scales.tolist() == [[0.5, 0.5], [0.25, 0.25]]
 

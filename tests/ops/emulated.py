@@ -166,6 +166,47 @@ def select_boxes(
     return found
 
 
+class Separable(ctypes.Structure):
+    """`Separable` of emulation/separable_kernels.h."""
+
+    NUMBERS = ("maps", "images", "channels", "out_channels", "relu")
+    LISTS = ("heights", "widths", "strides", "blocks", "block_widths")
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in NUMBERS),
+        *((name, ctypes.POINTER(ctypes.c_int64)) for name in LISTS),
+    )
+
+
+def separable_conv(
+    maps: Sequence[Tensor],
+    depthwise: Sequence[Tensor],
+    depthwise_bias: Sequence[Tensor],
+    pointwise: Sequence[Tensor],
+    pointwise_bias: Sequence[Tensor],
+    out_channels: int,
+    relu: bool,
+    *,
+    threads: int = 64,
+    seed: int = 0,
+) -> Tensor:
+    images, channels = maps[0].shape[:2]
+    lists = (
+        [x.shape[2] for x in maps],
+        [x.shape[3] for x in maps],
+        [step for x in maps for step in x.stride()],
+        [len(x) for x in pointwise],
+        [x.shape[1] for x in pointwise],
+    )
+    arrays = [(ctypes.c_int64 * len(numbers))(*numbers) for numbers in lists]
+    asked = Separable(len(maps), images, channels, out_channels, relu, *arrays)
+    weights = zip(maps, depthwise, depthwise_bias, pointwise, pointwise_bias, strict=True)
+    cells = sum(x.shape[2] * x.shape[3] for x in maps)
+    output = torch.full((images, cells, out_channels), -7, dtype=maps[0].dtype)
+    tensors = pointers([x for of_map in weights for x in of_map])
+    call("separable", maps[0].dtype, seed, threads, asked, tensors, output)
+    return output
+
+
 def resize_bilinear(
     image: Tensor, height: int, width: int, interleaved: bool, *, threads: int = 32, seed: int = 0
 ) -> Tensor:

@@ -3,12 +3,16 @@
 import math
 import os
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from harness.ops import pack_separable
+from harness.ops.psroi_reference import accumulate_dtype
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -104,6 +108,31 @@ def draw_scores(generator: torch.Generator, shape: tuple[int, ...], values: int)
     odd = torch.tensor([math.nan, math.inf, -math.inf, -math.nan, 0.0, -0.0])
     chosen = torch.rand(shape, generator=generator) < 0.1
     return torch.where(chosen, odd[torch.randint(6, shape, generator=generator)], scores)
+
+
+def separable_case(
+    seed: int,
+    channels: int,
+    groups: Sequence[int],
+    sizes: Sequence[tuple[int, int]],
+    batch: int = 2,
+    dtype: torch.dtype = torch.float32,
+) -> tuple[list[Tensor], ...]:
+    """Maps, channels side by side, and the weights of each as `separable_conv`'s op takes them."""
+    generator = torch.Generator().manual_seed(seed)
+    wide = accumulate_dtype(dtype)
+    maps, columns = [], []
+    for count, size in zip(groups, sizes, strict=True):
+        x = torch.randn((batch, *size, channels), generator=generator, dtype=wide)
+        maps.append(x.to(dtype).permute(0, 3, 1, 2))
+        layers = (
+            nn.Conv2d(channels, channels, 3, padding=1, groups=channels, dtype=wide),
+            nn.Conv2d(channels, channels, 1, groups=count, dtype=wide),
+        )
+        for parameter in nn.ModuleList(layers).parameters():
+            parameter.data.normal_(generator=generator)
+        columns.append(list(vars(pack_separable(*layers)).values()))
+    return maps, *(list(column) for column in zip(*columns, strict=True))
 
 
 def random_image(seed: int, height: int, width: int) -> Tensor:

@@ -7,7 +7,7 @@ and a number: the error is within a few roundings of the largest number that ent
 import cv2
 import pytest
 import torch
-from op_cases import random_boxes, random_features, random_image, random_rois
+from op_cases import random_boxes, random_features, random_image, random_rois, separable_case
 
 from harness.ops import (
     implementation,
@@ -235,6 +235,20 @@ def test_select_boxes(dtype, limit):
         found = torch.ops.harness.select_boxes(*moved, limit, 0.5)
         for one, other in zip(found, wanted, strict=True):
             assert torch.equal(one.cpu(), other)
+
+
+@DTYPES
+def test_separable_conv(dtype):
+    sizes = ((40, 40), (20, 20), (5, 5))
+    case = separable_case(0, 245, (49, 7, 1), sizes, 2, dtype)
+    doubles = [[x.double() for x in column] for column in case]
+    wanted = torch.ops.harness.separable_conv(*doubles, 248, True)
+    moved = [[x.cuda() for x in column] for column in case]
+    found = torch.ops.harness.separable_conv(*moved, 248, True)
+    # 9 taps and up to 245 products of numbers near 1, then one rounding to the dtype
+    eps, wide = torch.finfo(dtype).eps, torch.finfo(accumulate_dtype(dtype)).eps
+    atol = 255 * wide * float(wanted.abs().max())
+    torch.testing.assert_close(found.cpu().double(), wanted, rtol=eps, atol=atol)
 
 
 OLD_SIZES = [(480, 640), (427, 640), (1, 1), (1, 333), (640, 640), (3000, 41), (1080, 1920)]

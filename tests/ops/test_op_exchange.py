@@ -50,7 +50,18 @@ with Called():
         levels = ops.psroi_align_multilevel(maps, boxes, (4, 8), 16.0, 3, 2, 2, reduce, True)
         pool(levels, maps)
     found.extend(ops.nms_padded(boxes, torch.tensor([40, 7]), 0.5))
-    found.append(ops.soft_nms_padded(boxes, torch.rand(2, 40)))
+    scores = torch.rand(2, 3, 40)
+    found.append(ops.soft_nms_padded(boxes, scores))
+    found.extend(ops.select_boxes(boxes[:, None].expand(-1, 3, -1, -1), scores, 50, 0.1))
+    logits = [torch.randn(2, 3, s, s) for s in (8, 4)]
+    deltas = [torch.randn(2, 12, s, s) for s in (8, 4)]
+    anchors = boxes.flatten(0, 1).repeat(4, 1)
+    rows = sum(x[0].numel() for x in logits)
+    found.extend(ops.select_anchors(logits, deltas, anchors[:rows], 30, (60, 60), 4.0))
+    image = torch.randint(0, 256, (3, 31, 47), dtype=torch.uint8)
+    found.append(ops.resize_bilinear(image, (20, 30)))
+    layers = torch.nn.Conv2d(18, 18, 3, padding=1, groups=18), torch.nn.Conv2d(18, 18, 1, groups=2)
+    found.append(ops.separable_conv(maps, [ops.pack_separable(*layers)] * 2, 24, relu=True))
 
 declared = {n for n in torch._C._dispatch_get_all_op_names() if n.startswith("harness::")}
 assert Called.names >= declared, f"not run here: {declared - Called.names}"

@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from op_cases import random_boxes, random_features, random_rois
+from op_cases import random_boxes, random_features, random_image, random_rois, separable_case
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
@@ -15,7 +15,11 @@ from harness.ops.psroi_reference import accumulate_dtype
 from harness.ops.registration import REGISTERED
 
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
-DEVICES = pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.cuda)])
+ON_GPU = (
+    pytest.mark.cuda,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU"),
+)
+DEVICES = pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=ON_GPU)])
 
 
 def expanded(x: Tensor) -> Tensor:
@@ -89,6 +93,14 @@ def arguments_of(name: str, dtype: torch.dtype, lay: Layout) -> Iterator[Argumen
         logits = [lay(random_features(k, (2, 3, 4, 5 - k)).to(dtype)) for k in range(2)]
         deltas = [lay(random_features(k, (2, 12, 4, 5 - k)).to(dtype)) for k in range(2)]
         yield logits, deltas, random_boxes(1, 1, 108)[0], 9, 1.5, 40, 50, 1.0
+    elif name == "separable_conv":
+        case = separable_case(0, 20, (4, 1), ((5, 6), (3, 2)), 2, dtype)
+        maps = [x if lay is Tensor.contiguous else turned(lay(x)) for x in case[0]]
+        for relu in (False, True):
+            yield maps, *case[1:], 24, relu
+    elif name == "resize_bilinear":
+        for interleaved in (False, True):
+            yield lay(random_image(0, 9, 14)[None])[0], 7, 11, interleaved
     else:
         raise AssertionError(f"{name} has no arguments here")
 

@@ -3,6 +3,7 @@
 #include "psroi_kernels.h"
 #include "resize_kernels.h"
 #include "select_kernels.h"
+#include "separable_kernels.h"
 
 namespace {
 
@@ -64,6 +65,17 @@ int run(uint64_t seed, const F& launch) {
     });                                                                                          \
   }
 
+#define HARNESS_EMULATE_SEPARABLE(T, name)                                                       \
+  extern "C" int separable_##name(                                                               \
+      uint64_t seed, int threads, const harness::emulation::Separable* asked,                    \
+      const T* const* tensors, T* output) {                                                      \
+    return run(seed, [&](auto& crew) {                                                           \
+      harness::emulation::run_separable(crew, asked->job(tensors), threads, output);             \
+    });                                                                                          \
+  }
+
+HARNESS_EMULATE_SEPARABLE(float, float)
+HARNESS_EMULATE_SEPARABLE(double, double)
 HARNESS_EMULATE(float, float)
 HARNESS_EMULATE(double, double)
 

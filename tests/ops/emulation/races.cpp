@@ -4,6 +4,7 @@
 #include "psroi_kernels.h"
 #include "resize_kernels.h"
 #include "select_kernels.h"
+#include "separable_kernels.h"
 
 #include <cmath>
 #include <cstdio>
@@ -96,6 +97,17 @@ void run_resize_once(int64_t height, int64_t width) {
   run_resize(crew, job, kWarp);
 }
 
+void run_separable_once(int threads) {
+  const int64_t heights[] = {5, 2}, widths[] = {5, 3}, blocks[] = {2, 1}, block_widths[] = {4, 6};
+  const int64_t strides[] = {150, 1, 30, 6, 36, 1, 18, 6};
+  const Separable asked{2, 1, 6, 8, 1, heights, widths, strides, blocks, block_widths};
+  const std::vector<float> numbers(200, 0.5f);
+  std::vector<const float*> tensors(10, numbers.data());
+  std::vector<float> output(31 * 8);
+  ThreadCrew crew;
+  run_separable(crew, asked.job(tensors.data()), threads, output.data());
+}
+
 // A ballot in the place of a barrier: orders threads, but not what they have written.
 void race() {
   ThreadCrew crew;
@@ -128,6 +140,7 @@ int main(int count, char**) {
   for (const int threads : {32, 64}) {
     for (const int64_t limit : {1, 20, 100}) run_select_once(threads, limit, limit == 20);
   }
+  for (const int threads : {4, 32}) run_separable_once(threads);
   run_resize_once(7, 40);
   run_resize_once(6, 5);
   std::puts("no race");
