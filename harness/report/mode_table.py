@@ -33,6 +33,8 @@ def mode_table(modes: Modes, precision: bool = True) -> Table:
         title_style="bold",
         header_style="",
         box=SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
     )
     for heading in ("detector", "mode", *(["precision"] * precision)):
         table.add_column(_header("", heading), no_wrap=True)
