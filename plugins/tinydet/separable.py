@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from harness.ops import SeparableWeights, map_of_rows, pack_separable
 from harness.ops import separable_conv as separable_rows
 
+WEIGHTS = tuple(field.name for field in fields(SeparableWeights))
 ALIGNMENT = 8  # channels; 16-bit kernels of GPUs read so many at once
 
 
@@ -70,9 +71,8 @@ class FusedSeparable(nn.Module):
 
     @property
     def weights(self) -> list[SeparableWeights]:
-        names = [field.name for field in fields(SeparableWeights)]
         return [
-            SeparableWeights(*(getattr(self, f"{name}_{i}") for name in names))
+            SeparableWeights(*(getattr(self, f"{name}_{i}") for name in WEIGHTS))
             for i in range(self.count)
         ]
 

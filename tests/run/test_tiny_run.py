@@ -144,7 +144,7 @@ def test_an_existing_run_is_not_overwritten(cli, copied: Path):
         (["--seeds", "x"], "'x' is not a whole number"),
         (["--device", "abacus"], "--device: 'abacus' is not a device"),
         (["--device", "meta"], "--device: 'meta' is not supported"),
-        (["--device", "cuda:99"], "CUDA devices"),
+        (["--device", "cuda:99"], "--device: 'cuda:99' cannot be used"),
         (["--profile", "quik"], "has no profile 'quik' (did you mean 'quick'?"),
         (["--data", "nowhere"], "nowhere: is not a folder"),
         (["--set", "detectors.tiny.detector.params.wher=x"], "unknown key 'wher' (did you mean 'where'?"),
