@@ -2,23 +2,13 @@
 #pragma once
 
 #include "best_of_block.h"
+#include "cuda.h"
 #include "tensors.h"
-
-#include <cuda_runtime.h>
 
 #include <algorithm>
 #include <optional>
 
 namespace harness {
-
-// What every block gets without being asked.
-constexpr int64_t kUsualSharedBytes = 49152;
-
-inline int64_t most_shared_bytes(int32_t device) {
-  int bytes = 0;
-  const auto done = cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
-  return done == cudaSuccess ? bytes : kUsualSharedBytes;
-}
 
 // The keys of all candidates stay in shared memory if there is room; so does the list, whose place
 // otherwise is a tensor with a row a block.
@@ -56,10 +46,7 @@ class BestMemory {
   // Bytes of shared memory that the kernel is launched with.
   template <typename Kernel>
   int64_t reserve(Kernel* kernel) const {
-    if (bytes_ > kUsualSharedBytes) {
-      cudaFuncSetAttribute(
-          kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes_));
-    }
+    allow_shared_bytes(kernel, bytes_);
     return bytes_;
   }
 

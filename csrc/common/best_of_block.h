@@ -29,9 +29,8 @@ HARNESS_HOST_DEVICE uint32_t padded_count(uint32_t count) {
   return padded;
 }
 
-// Where a block works. `list` has room for padded_count(most that are chosen) entries, in shared memory
-// or not;
-// `keys` for those of all candidates, or is null: they are then made anew in each pass.
+// Where a block works. `list` has room for padded_count(most that are chosen) entries, in shared
+// memory or not; `keys` for those of all candidates, or is null: they are then made anew in each pass.
 struct BestWorkspace {
   uint32_t* histograms;  // kDigits * kBins
   uint32_t* count;
@@ -62,6 +61,7 @@ class BestOfBlock {
 
   // Writes the best `limit` entries into the list, sorted, and returns how many there are.
   HARNESS_DEVICE uint32_t run(uint32_t limit) {
+    if (limit == 0) return 0;
     for (int k = block_.rank(); k < kDigits * kBins; k += block_.size()) work_.histograms[k] = 0;
     if (block_.rank() == 0) *work_.count = 0;
     block_.sync();
@@ -86,7 +86,6 @@ class BestOfBlock {
 
   // The lowest entry that is chosen, or what lies below it and above all others.
   HARNESS_DEVICE uint64_t find_bound(uint32_t limit) const {
-    if (limit == 0) return ~uint64_t(0);  // no entry: its index would be 0 and its key a NaN's
     count_first_digits();
     uint64_t prefix = 0;
     for (int digit = 0, shift = 64 - kDigitBits;; ++digit, shift -= kDigitBits) {

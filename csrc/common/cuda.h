@@ -20,6 +20,23 @@ inline cudaStream_t current_stream(int32_t device) {
 
 constexpr int kThreads = 256;
 
+// Of shared memory, what every block gets without being asked.
+constexpr int64_t kUsualSharedBytes = 49152;
+
+inline int64_t most_shared_bytes(int32_t device) {
+  int bytes = 0;
+  const auto done = cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
+  return done == cudaSuccess ? bytes : kUsualSharedBytes;
+}
+
+// Before a launch with so many bytes, which the device must have.
+template <typename Kernel>
+void allow_shared_bytes(Kernel* kernel, int64_t bytes) {
+  if (bytes <= kUsualSharedBytes) return;
+  STD_CUDA_CHECK(cudaFuncSetAttribute(
+      kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)));
+}
+
 // Blocks for a grid-stride loop over `work` items.
 inline int blocks_for(int64_t work) {
   return static_cast<int>(std::min<int64_t>((work + kThreads - 1) / kThreads, 65535));

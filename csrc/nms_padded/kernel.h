@@ -30,15 +30,15 @@ struct Workspace {
   Box<T> kept[kKept];  // the first of them; later ones are read where they come from
 };
 
-
 template <typename T, typename Scalar, typename Block>
 class Walk {
  public:
   HARNESS_DEVICE Walk(
       const Block& block, Workspace<T>& shared, const Corners<Scalar>& corners,
-      const Present& present, int64_t group, int64_t size, T threshold, int64_t max_output, int64_t* indices)
-      : block_(block), shared_(shared), corners_(corners), present_(present),
-        group_(group), size_(size), max_output_(max_output), indices_(indices), threshold_(threshold) {}
+      const Present& present, int64_t group, int64_t size, T threshold, int64_t max_output,
+      int64_t* indices)
+      : block_(block), shared_(shared), corners_(corners), present_(present), group_(group),
+        size_(size), max_output_(max_output), indices_(indices), threshold_(threshold) {}
 
   // The whole block calls; returns how many boxes are kept.
   HARNESS_DEVICE int64_t run() {

@@ -34,7 +34,8 @@ struct Walk {
     const auto first = static_cast<uint32_t>(group) * asked.group_size;
     const int64_t* step = asked.score_strides;
     const Scalar* scores = asked.scores + image * step[0] + group * step[1];
-    const int64_t count = asked.kept ? asked.counts[place] : asked.group_size;
+    const int64_t size = asked.group_size;
+    const int64_t count = asked.kept ? std::min<int64_t>(asked.counts[place], size) : size;
     const int64_t* rows = asked.kept ? asked.kept + place * asked.group_size : nullptr;
     for (int64_t i = 0; i < count; ++i) {
       const auto score = static_cast<float>(scores[(rows ? rows[i] : i) * step[2]]);

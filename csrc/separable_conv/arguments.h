@@ -30,6 +30,7 @@ inline void check_weights(
   for (const Tensor* weight : {&depthwise, &depthwise_bias, &pointwise, &pointwise_bias}) {
     STD_TORCH_CHECK(
         weight->scalar_type() == wanted && weight->is_contiguous() &&
+            weight->is_cuda() == map.is_cuda() &&
             weight->get_device_index() == map.get_device_index(),
         "separable_conv: weights must be contiguous, on the maps' device, in float32 "
         "(float64 for maps of that)");
@@ -49,8 +50,10 @@ auto make_job(
     check_weights(
         map, depthwise[k], depthwise_bias[k], pointwise[k], pointwise_bias[k], channels);
     STD_TORCH_CHECK(
-        map.size(0) == job.images && map.scalar_type() == maps[0].scalar_type(),
-        "separable_conv: maps differ in images or dtype");
+        map.size(0) == job.images && map.scalar_type() == maps[0].scalar_type() &&
+            map.is_cuda() == maps[0].is_cuda() &&
+            map.get_device_index() == maps[0].get_device_index(),
+        "separable_conv: maps differ in images, dtype or device");
     job.maps[k] = {
         read<Scalar>(map), map.stride(0), map.stride(2), map.stride(3), map.size(2), map.size(3),
         job.cells, read<T>(depthwise[k]), read<T>(depthwise_bias[k]), read<T>(pointwise[k]),

@@ -28,7 +28,10 @@ Tensor separable_conv_cuda(
     const auto job = make_job<Scalar>(
         maps, depthwise, depthwise_bias, pointwise, pointwise_bias, out_channels, relu);
     const int64_t bytes = shared_bytes<T>(job.channels);
-    STD_TORCH_CHECK(bytes <= 48 * 1024, "separable_conv: too many channels for shared memory");
+    STD_TORCH_CHECK(
+        bytes <= most_shared_bytes(maps[0].get_device_index()),
+        "separable_conv: too many channels for this GPU's shared memory");
+    allow_shared_bytes(convolve<Scalar, T>, bytes);
     const int64_t blocks = job.images * job.tiles();
     if (blocks == 0) return;
     convolve<Scalar, T>

@@ -45,7 +45,7 @@ struct Classes {
     boxes.data += image * corners.group_stride;
     return {
         boxes, scores + image * image_stride + own * class_stride, box_stride,
-        counts ? counts[image] : size, size, score_threshold};
+        counts && counts[image] < size ? counts[image] : size, size, score_threshold};
   }
 };
 

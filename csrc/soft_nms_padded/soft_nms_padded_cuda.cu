@@ -9,7 +9,6 @@
 namespace harness::soft_nms {
 namespace {
 
-constexpr int64_t kSharedBytes = 49152;  // what every device gives a block without being asked
 
 template <typename Scalar, typename T, typename Decay>
 __global__ void __launch_bounds__(kWarp) soft_nms_in_shared(
@@ -31,7 +30,7 @@ void launch(
     const Classes<T, Scalar>& classes, const Decay& decay, cudaStream_t stream, Tensor& output) {
   const auto groups = static_cast<unsigned>(output.size(0) * output.size(1));
   const int64_t bytes = classes.size * Candidates<T>::kBytes;
-  if (bytes <= kSharedBytes) {
+  if (bytes <= kUsualSharedBytes) {
     soft_nms_in_shared<Scalar, T>
         <<<groups, kWarp, bytes, stream>>>(classes, decay, write<Scalar>(output));
     return;

@@ -77,9 +77,9 @@ def _by_mask(name: str, args: tuple[Any, ...]) -> bool:
 
 def _crosses(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
     """A copy between the host's pageable memory and a device."""
-    if name == "aten::_to_copy":
+    if name in ("aten::_to_copy", "aten::to"):  # the second one in inference mode
         wanted = kwargs.get("device")
-        return wanted is not None and wanted.type != args[0].device.type
+        return wanted is not None and torch.device(wanted).type != args[0].device.type
     if name == "aten::copy_":
         sides: tuple[Tensor, Tensor] = args[0], args[1]
         return sides[0].device.type != sides[1].device.type

@@ -87,11 +87,15 @@ class Captured:
         return recording.inputs
 
     def _record(self, inputs: Inputs) -> Recording:
-        own = Inputs(*(x.clone() for x in inputs.tensors()))
+        with torch.inference_mode(False):  # they are written to in any mode
+            own = Inputs(*(x.clone() for x in inputs.tensors()))
         try:
             return record(self.function, own)
         except RuntimeError as error:
-            raise CellError(self._explain(own, error)) from error
+            cause = cause_of(error)
+            if isinstance(cause, torch.OutOfMemoryError):
+                raise cause from error
+            raise CellError(self._explain(own, cause)) from error
 
     def _explain(self, inputs: Inputs, error: RuntimeError) -> str:
         obstacle = find_obstacle(self.plain, inputs)
@@ -99,6 +103,11 @@ class Captured:
             return f"cuda_graph cannot capture {obstacle}"
         reason = str(error).strip().splitlines()[0]
         return f"cuda_graph: the capture failed, by no op that is known to wait: {reason}"
+
+
+def cause_of(error: RuntimeError) -> RuntimeError:
+    """What broke a capture: torch's own error at its end is raised over it."""
+    return error.__context__ if isinstance(error.__context__, RuntimeError) else error
 
 
 def record(function: Function, inputs: Inputs) -> Recording:
@@ -114,6 +123,7 @@ def record(function: Function, inputs: Inputs) -> Recording:
             function(inputs)
     torch.cuda.current_stream().wait_stream(side)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    # the outer one puts the stream back, which a failing capture of torch 2.11 does not
+    with torch.cuda.stream(torch.cuda.current_stream()), torch.cuda.graph(graph):
         result = function(inputs)
     return Recording(graph.replay, inputs, result)

@@ -55,7 +55,9 @@ def serves(flags: Iterable[str], capability: tuple[int, int]) -> bool:
 
     Machine code runs on later minor versions of its major one, PTX on all later architectures.
     """
-    codes = [match for flag in flags if (match := re.search(r"code=(sm|compute)_(\d+)(\d)$", flag))]
+    codes = [
+        match for flag in flags if (match := re.search(r"code=(sm|compute)_(\d+)(\d)[a-z]?$", flag))
+    ]
     made = [(kind, (int(major), int(minor))) for kind, major, minor in (m.groups() for m in codes)]
     return not made or any(
         capability >= least and (kind == "compute" or capability[0] == least[0])
@@ -68,7 +70,10 @@ def _unserved(build: dict[str, object]) -> str | None:
     flags = build.get("cuda_flags")
     if not isinstance(flags, list) or not torch.cuda.is_available():
         return None
-    have = [torch.cuda.get_device_capability(i) for i in range(torch.cuda.device_count())]
+    try:
+        have = [torch.cuda.get_device_capability(i) for i in range(torch.cuda.device_count())]
+    except (RuntimeError, AssertionError):  # whoever uses the GPU is told why it cannot be used
+        return None
     if any(serves(flags, capability) for capability in have):
         return None
     lacking = ", ".join(f"{major}.{minor}" for major, minor in dict.fromkeys(have))

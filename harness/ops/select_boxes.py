@@ -77,7 +77,7 @@ def select_boxes_reference(
     else:
         values = scores
     # also what an infinity below the threshold, or NaN, is not
-    candidate = (values > score_threshold).flatten(1)
+    candidate = (values.float() > score_threshold).flatten(1)
     values = torch.where(candidate, values.flatten(1), -torch.inf)
     ranked, order = values.sort(dim=1, descending=True, stable=True)
     ranked, order = ranked[:, :limit], order[:, :limit]

@@ -154,14 +154,15 @@ def separable_conv_reference(
 ) -> Tensor:
     """`harness::separable_conv`, as two convolutions a map."""
     rows = []
-    for x, *of_map in zip(maps, depthwise, depthwise_bias, pointwise, pointwise_bias, strict=True):
-        taps, first_bias, blocks, second_bias = of_map
-        channels = x.shape[1]
-        kernel = taps.t().reshape(channels, 1, 3, 3)
-        middle = F.conv2d(x.to(taps.dtype), kernel, first_bias, padding=1, groups=channels)
-        cells = middle.flatten(2).transpose(1, 2)
-        found = cells @ _dense(blocks, channels) + second_bias
-        rows.append(F.pad(found.relu() if relu else found, (0, out_channels - channels)))
+    columns = zip(maps, depthwise, depthwise_bias, pointwise, pointwise_bias, strict=True)
+    with torch.autocast(maps[0].device.type, enabled=False):  # as the kernels, in float32
+        for x, taps, first_bias, blocks, second_bias in columns:
+            channels = x.shape[1]
+            kernel = taps.t().reshape(channels, 1, 3, 3)
+            middle = F.conv2d(x.to(taps.dtype), kernel, first_bias, padding=1, groups=channels)
+            cells = middle.flatten(2).transpose(1, 2)
+            found = cells @ _dense(blocks, channels) + second_bias
+            rows.append(F.pad(found.relu() if relu else found, (0, out_channels - channels)))
     return torch.cat(rows, 1).to(maps[0].dtype).contiguous()
 
 

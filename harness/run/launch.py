@@ -65,6 +65,7 @@ def find_launch(device: str) -> Launch:
         index = int(os.environ.get("LOCAL_RANK", "0")) if found.index is None else found.index
         found = torch.device("cuda", index)
         check_cuda(found)
+        torch.cuda.set_device(found)  # streams and captures are of the current device
     return Launch(found, rank, world, note)
 
 

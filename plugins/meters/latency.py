@@ -64,7 +64,7 @@ class LatencyMeter:
                 warmed = warm_up(
                     lambda number: time_once(runner, batches[number]), len(batches), settings
                 )
-                start_peak(runner.device)
+                start_peak(runner)
                 with watch.watching():
                     samples = take_samples(runner, batches, settings.runs, given.on_progress)
         conditions |= {**warmed.conditions, **watch.conditions}
@@ -73,7 +73,7 @@ class LatencyMeter:
             conditions |= work.conditions(median, settings.batch_size)
         warnings = (*watch.warnings, *warmed.warnings)
         times = measurements(samples, settings.batch_size, conditions, warnings)
-        return [*times, peak_memory(runner.device, conditions)]
+        return [*times, peak_memory(runner, conditions)]
 
 
 def make_batches(runner: Runner, images: Sequence[Tensor], size: int) -> list[Batch]:
@@ -119,19 +119,25 @@ def time_once(runner: Runner, batch: Batch, turn: int = 0) -> dict[str, float]:
     return {kind: timer(kinds[kind], runner.device) for kind in order}
 
 
-def start_peak(device: torch.device) -> None:
+def start_peak(runner: Runner) -> None:
     """From here on the peak of the GPU's memory is looked for."""
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
+    if runner.device.type == "cuda":
+        if runner.mode == "cuda_graph":
+            torch.cuda.empty_cache()  # then what is reserved is in use
+        torch.cuda.reset_peak_memory_stats(runner.device)
 
 
-def peak_memory(device: torch.device, conditions: Mapping[str, Any]) -> Measurement:
+def peak_memory(runner: Runner, conditions: Mapping[str, Any]) -> Measurement:
     """CUDA: the allocator's peak since `start_peak`. CPU: what is resident now.
 
-    Whatever else the process holds is in it, such as the eager detector beside a compiled copy.
+    Whatever else the process holds is in it, such as the eager detector beside a compiled copy. A
+    CUDA graph allocates nothing when it runs: its memory is what its pools hold, those of all three
+    things that are timed.
     """
-    if device.type == "cuda":
-        seen, of = torch.cuda.max_memory_allocated(device), "allocated on the GPU"
+    if runner.mode == "cuda_graph":
+        seen, of = torch.cuda.max_memory_reserved(runner.device), "reserved on the GPU"
+    elif runner.device.type == "cuda":
+        seen, of = torch.cuda.max_memory_allocated(runner.device), "allocated on the GPU"
     else:
         seen, of = psutil.Process().memory_info().rss, "resident, sampled"
     memory = {**conditions, "memory": of}

@@ -35,7 +35,8 @@ class GroupedPointwise(nn.Conv2d):
         # planes side by side: then neither the product nor its gradients need another layout
         products = weight @ x.reshape(len(x), self.groups, side, -1)
         assert self.bias is not None
-        result = products.view(x.shape) + self.bias[:, None, None]
+        # autocast's product is in 16 bits, as the convolution would be
+        result = products.view(x.shape) + self.bias.to(products.dtype)[:, None, None]
         given = x.is_contiguous(memory_format=torch.channels_last)
         return result.contiguous(memory_format=torch.channels_last) if given else result
 

@@ -145,3 +145,25 @@ def test_what_only_launches_is_no_obstacle() -> None:
     assert find_obstacle(total, inputs_of(1.0)) == ""
     gathered = find_obstacle(lambda i: i.pixels[torch.tensor([0])], inputs_of(1.0))
     assert gathered == ""  # by numbers, not by a mask
+
+
+def test_a_move_to_another_device_is_named_in_inference_mode_too() -> None:
+    for move in (lambda x: x.to("meta"), lambda x: x.to(device=torch.device("meta"))):
+        with torch.inference_mode():
+            found = find_obstacle(lambda i, move=move: move(i.pixels), inputs_of(1.0))
+        assert found.startswith(("aten::to", "aten::_to_copy"))
+    with torch.inference_mode():
+        assert find_obstacle(lambda i: i.pixels.to(torch.float64), inputs_of(1.0)) == ""
+
+
+def test_a_full_memory_is_told_as_that() -> None:
+    def run(inputs: Inputs) -> Tensor:
+        try:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        finally:  # as torch's own end of a capture does
+            raise RuntimeError("operation failed due to a previous error during capture")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(capturing, "record", lambda function, inputs: function(inputs))
+        with pytest.raises(torch.OutOfMemoryError):
+            Captured(run, run)(inputs_of(1.0))

@@ -191,10 +191,14 @@ def test_a_device_that_cannot_be_used_is_found_at_the_start(cuda, given, device,
     assert "\n" not in said
 
 
-def test_a_device_that_can_be_used_is_taken(cuda):
+def test_a_device_that_can_be_used_is_taken(cuda, monkeypatch):
+    """Also as the current one, to which streams and captures belong."""
     cuda(count=2)
+    current = []
+    monkeypatch.setattr(torch.cuda, "set_device", current.append)
     assert find_launch("cuda:1").device == torch.device("cuda", 1)
     assert find_launch("auto").device == torch.device("cuda", 0)
+    assert current == [torch.device("cuda", 1), torch.device("cuda", 0)]
     check_cuda(torch.device("cuda", 1))
 
 

@@ -11,6 +11,7 @@ from typing import Protocol
 import torch
 
 from harness.errors import CellError
+from harness.modes.capturing import cause_of
 from harness.stages.train.buffers import Buffers
 from harness.stages.train.step import Numbers
 from harness.stages.train.stream import Batch
@@ -68,7 +69,9 @@ class CudaGraph:
 
     def record(self, function: Callable[[], Numbers]) -> Numbers:
         # "thread_local": the loader's thread that locks pages must not end the capture
-        with torch.cuda.graph(self.graph, stream=self.stream, capture_error_mode="thread_local"):
+        graph = torch.cuda.graph(self.graph, stream=self.stream, capture_error_mode="thread_local")
+        # the outer one puts the stream back, which a failing capture of torch 2.11 does not
+        with torch.cuda.stream(torch.cuda.current_stream()), graph:
             return function()
 
     def replay(self) -> None:
@@ -160,7 +163,7 @@ class StaticStep:
         try:
             self.result = graph.record(lambda: self.step(own))
         except RuntimeError as error:
-            line = str(error).strip().split("\n")[0]
+            line = str(cause_of(error)).strip().split("\n")[0]
             self.graph, self.reason = None, f"recording failed: {line}"
             self.step.abandon()
             if not graph.has_left_device_usable():

@@ -33,9 +33,14 @@ def build_optimizer(
         return torch.optim.AdamW(
             trained, lr=lr, weight_decay=decay, fused=True, capturable=capturable
         )
-    return torch.optim.SGD(
+    sgd = torch.optim.SGD(
         trained, lr=lr, momentum=settings.momentum, weight_decay=decay, fused=True
     )
+    if settings.momentum:
+        # the fused kernel would leave them unset in a first step that overflows (float16)
+        for p in trained:
+            sgd.state[p]["momentum_buffer"] = torch.zeros_like(p, requires_grad=False)
+    return sgd
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
@@ -58,3 +63,9 @@ def load_optimizer(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any]) -
     pairs = zip(own, saved["param_groups"], strict=True)
     groups = [{**mine, "params": theirs["params"]} for mine, theirs in pairs]
     optimizer.load_state_dict({"state": saved["state"], "param_groups": groups})
+    for parameter, kept in optimizer.state.items():
+        for name, value in kept.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                # fused kernels walk through memory, and devices lay weights out differently
+                own = torch.empty_like(parameter, requires_grad=False)
+                kept[name] = own.copy_(value)

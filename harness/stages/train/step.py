@@ -82,3 +82,6 @@ class Step:
         self.model.zero_grad(set_to_none=True)
         if self.accelerator.scaler is not None:
             self.accelerator.scaler._per_optimizer_states.clear()
+            inner = getattr(self.optimizer, "optimizer", self.optimizer)
+            for name in ("grad_scale", "found_inf"):  # of a step that broke within the optimiser
+                vars(inner).pop(name, None)

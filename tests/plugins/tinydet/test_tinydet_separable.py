@@ -42,6 +42,14 @@ def test_a_batched_product_has_the_convolutions_result_and_gradients(groups, lay
     assert found[0].is_contiguous(memory_format=layout)
 
 
+def test_training_and_inference_under_autocast_have_one_dtype():
+    layer, x = GroupedPointwise(20, 5), torch.randn(2, 20, 4, 4)
+    with torch.autocast("cpu", torch.bfloat16):
+        trained = layer(x)
+        with torch.no_grad():
+            assert layer(x).dtype == trained.dtype == torch.bfloat16
+
+
 @pytest.fixture(params=[10, 245], ids="{} channels".format)
 def parts(request):
     torch.manual_seed(0)

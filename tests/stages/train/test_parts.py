@@ -8,7 +8,9 @@ import pickle
 import random
 import resource
 import signal
+from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,7 +28,7 @@ from harness.stages.train.ema import build_ema
 from harness.stages.train.files import load_safely, save_atomic
 from harness.stages.train.log import TrainLog, read_lines
 from harness.stages.train.losses import LossWindow
-from harness.stages.train.optim import build_optimizer
+from harness.stages.train.optim import build_optimizer, load_optimizer
 from harness.stages.train.rng import capture_rng, preserved_rng, restore_rng
 from harness.stages.train.schedule import learning_rate
 from harness.stages.train.signals import StopRequest
@@ -57,6 +59,35 @@ def test_schedule_is_a_cosine_below_its_warmup(
     assert 0 <= found <= max(base, final) * (1 + 1e-12)
     if total >= warmup:
         assert learning_rate(total, total, base, schedule) == pytest.approx(final, abs=1e-12)
+
+
+def test_momentum_is_there_before_the_first_step() -> None:
+    """A first step that overflows under float16 leaves it alone."""
+    weight = nn.Parameter(torch.ones(3))
+    sgd = build_optimizer([weight], Optimizer(lr=0.1, momentum=0.9))
+    assert torch.equal(sgd.state[weight]["momentum_buffer"], torch.zeros(3))
+
+
+@pytest.mark.parametrize("name", ["adamw", "sgd"])
+def test_what_was_learnt_is_laid_out_as_the_weights_are(name: str) -> None:
+    """A GPU keeps weights channels last, and kernels walk through memory."""
+    settings = Optimizer(name=name, lr=0.1)  # type: ignore[arg-type]
+    values, stepped = torch.randn(4, 3, 2, 2), []
+    saved: dict[str, Any] = {}
+    for layout in (torch.channels_last, torch.contiguous_format):
+        weight = nn.Parameter(values.clone(memory_format=layout))
+        optimizer = build_optimizer([weight], settings)
+        if saved:
+            load_optimizer(optimizer, saved)
+        else:
+            weight.grad = values.sin().contiguous(memory_format=layout)
+            optimizer.step()
+            saved = deepcopy(optimizer.state_dict())
+            weight.data.copy_(values)
+        weight.grad = values.cos().contiguous(memory_format=layout)
+        optimizer.step()
+        stepped.append(weight.detach().clone())
+    torch.testing.assert_close(*stepped)
 
 
 def test_optimizers_follow_their_settings() -> None:
