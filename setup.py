@@ -162,8 +162,9 @@ class BuildOps(build_ext):
     def remove(self, extension: Extension) -> None:
         """A library of an earlier build must not outlive the one that failed."""
         built = Path(self.get_ext_fullpath(extension.name))
-        for folder in (built.parent, self.source_folder()):
-            (folder / built.name).unlink(missing_ok=True)
+        built.unlink(missing_ok=True)
+        if self.inplace or self.editable_mode:  # a wheel is not what an editable install runs
+            (self.source_folder() / built.name).unlink(missing_ok=True)
 
     def source_folder(self) -> Path:
         return Path(self.get_finalized_command("build_py").get_package_dir("harness.ops"))

@@ -18,7 +18,9 @@ inline Tensor make_result(const Tensor& image, int64_t height, int64_t width, bo
   const int64_t channels = image.size(0);
   if (!interleaved) return torch::stable::new_empty(image, {channels, height, width});
   const Tensor pixels = torch::stable::new_empty(image, {height, width, channels});
-  return torch::stable::permute(pixels, {2, 0, 1});
+  // torch 2.11 has no permute there
+  const Tensor turned = torch::stable::transpose(pixels, 0, 2);
+  return torch::stable::transpose(turned, 1, 2);
 }
 
 inline Strides strides_of(const Tensor& image) {

@@ -1,6 +1,7 @@
 """Files of pytest-benchmark, made by a real run of it."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -28,8 +29,11 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
         folder = tmp_path_factory.mktemp(name)
         (folder / "test_it.py").write_text(MODULE.format(seconds=seconds))
         made.append(folder / f"{name}.json")
+        # a run of its own, also where these tests are shared out over processes
+        outer = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
         command = [sys.executable, "-m", "pytest", "-q", "--rootdir", str(folder), str(folder)]
-        subprocess.run([*command, "--benchmark-json", str(made[-1])], check=True, cwd=folder)
+        command += ["-p", "no:xdist", "--benchmark-json", str(made[-1])]
+        subprocess.run(command, check=True, cwd=folder, env=outer)
     return made
 
 
