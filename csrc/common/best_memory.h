@@ -11,7 +11,7 @@
 namespace harness {
 
 // The keys of all candidates stay in shared memory if there is room; so does the list, whose place
-// otherwise is a tensor with a row a block.
+// otherwise is a tensor with one row per block.
 class BestMemory {
  public:
   // What a kernel is told.

@@ -30,7 +30,7 @@ HARNESS_HOST_DEVICE uint32_t padded_count(uint32_t count) {
 }
 
 // Where a block works. `list` has room for padded_count(most that are chosen) entries, in shared
-// memory or not; `keys` for those of all candidates, or is null: they are then made anew in each pass.
+// memory or not; `keys` for those of all candidates, or is null: each pass then computes them again.
 struct BestWorkspace {
   uint32_t* histograms;  // kDigits * kBins
   uint32_t* count;
@@ -95,7 +95,7 @@ class BestOfBlock {
       if (bin.count == 0) return 1;  // there are fewer than are asked for
       limit -= bin.above;
       prefix = prefix << kDigitBits | bin.value;
-      if (bin.count == limit) {  // the whole bin is chosen; in the lowest lies also what is no entry
+      if (bin.count == limit) {  // the whole bin is chosen; the lowest bin also holds what is not an entry
         const uint64_t bound = prefix << shift;
         return bound ? bound : 1;
       }

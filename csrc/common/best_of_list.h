@@ -18,7 +18,7 @@ class BestOfList {
     float score() const { return ranked_score(key); }
   };
 
-  // Begins anew, with room for so many candidates.
+  // Empties the list and makes room for so many candidates.
   void start(int64_t most) {
     if (static_cast<int64_t>(entries_.size()) < most) entries_.resize(most);
     size_ = 0;

@@ -1,4 +1,4 @@
-// One launch an image: blocks of threads side by side in a row of the result.
+// One launch per image; the threads of a block write neighbouring pixels of one row.
 #include "../common/cuda.h"
 #include "arguments.h"
 

@@ -81,7 +81,7 @@ struct Request {
   int64_t count;  // of levels
   Corners<float> anchors;
   Coding coding;
-  uint32_t limit, width;  // a level's best that are wanted, and rows of a level in the result
+  uint32_t limit, width;  // anchors to select per level, and rows per level in the result
 };
 
 struct Result {

@@ -1,4 +1,4 @@
-// A level of an image is one thread's.
+// Each thread takes one level of one image at a time.
 #include "../common/best_of_list.h"
 #include "../common/groups.h"
 #include "arguments.h"
@@ -29,7 +29,7 @@ struct Walk {
   }
 
  private:
-  // All anchors of a level, in order, without finding the place of each anew.
+  // All anchors of a level, in order, without computing each position from its index.
   void rank(const Maps<Scalar>& maps, int64_t image) {
     best.start(maps.size);
     const uint32_t anchors = maps.per_cell.divisor, columns = maps.columns.divisor;

@@ -1,4 +1,4 @@
-// One launch, one block an image; kernel.h holds what a block does.
+// One launch with one block per image; kernel.h holds what a block does.
 #include "../common/best_memory.h"
 #include "../common/cuda.h"
 #include "arguments.h"

@@ -8,7 +8,7 @@
 
 namespace harness::separable {
 
-// The weights of one kind, a tensor a map.
+// The weights of one kind, one tensor per map.
 using Weights = std::vector<Tensor>;
 
 inline void check_weights(

@@ -20,7 +20,7 @@ struct Class {
   int64_t step, count, size;  // boxes from `count` to `size` are padding
   T score_threshold;
 
-  // 0 for what is no candidate.
+  // 0 for what is not a candidate.
   HARNESS_HOST_DEVICE T score(int64_t i) const {
     const T score = i < count ? static_cast<T>(scores[i * step]) : T(0);
     return score > score_threshold ? score : T(0);

@@ -1,4 +1,5 @@
-// One launch: a warp a class of an image, or a block where shared memory does not hold its boxes.
+// One launch with one warp per image and class, or one block where the boxes do not fit into shared
+// memory.
 // kernel.h holds what they do.
 #include "../common/cuda.h"
 #include "arguments.h"

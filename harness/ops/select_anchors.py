@@ -32,10 +32,10 @@ def select_anchors(
     float32. The last bits of scores and sides are those of a device's exp.
 
     Args:
-        logits: (B, A, H, W) a level, one to 8 levels, any memory format.
-        deltas: (B, 4 A, H, W) a level, in the dtype of the logits (`decode_boxes`).
+        logits: (B, A, H, W) per level, one to 8 levels, any memory format.
+        deltas: (B, 4 A, H, W) per level, in the dtype of the logits (`decode_boxes`).
         anchors: (N, 4) float32 xyxy with exclusive corners, of all levels, cell by cell in rows.
-        limit: anchors of a level that are wanted.
+        limit: how many anchors to select per level.
         image_size: (height, width).
         max_log_ratio: bound of a side's logarithm, both ways.
         inside: so many pixels of a box beyond the border stay in the image.

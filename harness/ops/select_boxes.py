@@ -25,7 +25,7 @@ def select_boxes(
     Args:
         boxes: (B, G, N, 4), any memory format; groups that share boxes may be an expanded view.
         scores: (B, G, N) in the dtype of the boxes: float32, float16 or bfloat16.
-        limit: boxes of an image that are wanted.
+        limit: how many boxes to select per image.
         score_threshold: what is taken has a score that exceeds it.
         kept: what NMS has left (`nms_padded`): positions (B, G, M) and counts (B, G), int64. Only
             these are candidates, in this order. None: all boxes.

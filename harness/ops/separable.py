@@ -1,7 +1,7 @@
 """Separable convolutions of several maps in one launch: depthwise 3x3, then grouped 1x1.
 
 Inference only. TinyDet's neck and RPN consist of them (https://arxiv.org/abs/2304.03428, section
-3.2); as two convolutions a map they wait for memory, and for a launch each.
+3.2); as two convolutions per map they are bound by memory, and each costs a launch.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from harness.ops.psroi_reference import accumulate_dtype
 from harness.ops.registration import register
 
 MOST_MAPS = 8  # what a kernel is passed by value; csrc says the same
-BLOCK = 16  # output channels that a block has at least, so that registers are full
+BLOCK = 16  # least output channels per block, so that vector registers are full
 
 SCHEMA = (
     "separable_conv(Tensor[] maps, Tensor[] depthwise, Tensor[] depthwise_bias, "
@@ -152,7 +152,7 @@ def separable_conv_reference(
     out_channels: int,
     relu: bool,
 ) -> Tensor:
-    """`harness::separable_conv`, as two convolutions a map."""
+    """`harness::separable_conv`, as two convolutions per map."""
     rows = []
     columns = zip(maps, depthwise, depthwise_bias, pointwise, pointwise_bias, strict=True)
     with torch.autocast(maps[0].device.type, enabled=False):  # as the kernels, in float32

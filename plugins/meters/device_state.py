@@ -92,7 +92,7 @@ class Watch:
             self._say(f"the GPU was throttled: {reason}")
 
     def _judge_gpu_use(self, percent: float | None, moment: str) -> None:
-        """An idle process of others is no doubt: what it does on the GPU would be."""
+        """An idle process of another user raises no doubt; only its work on the GPU does."""
         self.conditions[f"gpu_others_percent_{moment}"] = _rounded(percent)
         counts = [self.conditions.get(f"gpu_other_processes_{t}") or 0 for t in ("before", "after")]
         newcomers = counts[1] - counts[0]

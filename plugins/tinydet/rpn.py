@@ -46,7 +46,7 @@ class RpnOutputs:
     """One (B, A, H, W) of logits and one (B, 4A, H, W) of deltas a level.
 
     Attributes:
-        hidden: the maps that both are made from, (B, C, H, W) a level; none of fused inference.
+        hidden: the maps that both are made from, (B, C, H, W) per level; empty in fused inference.
     """
 
     logits: tuple[Tensor, ...]

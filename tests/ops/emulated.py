@@ -81,7 +81,7 @@ def soft_nms(
     threads: int = 32,
     seed: int = 0,
 ) -> Tensor:
-    """32 threads: the kernel of a warp a class; more: the one for large classes."""
+    """32 threads: the kernel with one warp per class; more: the one for large classes."""
     output = torch.full(scores.shape, -7, dtype=scores.dtype)
     numbers = (score_threshold, threshold, min_score, sigma)
     rule = (*map(float, numbers), method == "gaussian")

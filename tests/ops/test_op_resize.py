@@ -60,7 +60,7 @@ def test_equals_opencv_where_one_side_stays(resize, old, axis, other, seed):
 
 @pytest.mark.parametrize("axis", [0, 1], ids=["rows", "columns"])
 def test_every_pair_of_small_sides(axis):
-    """Up and down, odd and even; the other side is no multiple of a vector's width."""
+    """Up and down, odd and even; the other side is not a multiple of a vector's width."""
     for old in range(1, 72):
         image = random_image(old, *((old, 5) if axis == 0 else (5, old)))
         for new in range(1, 72):

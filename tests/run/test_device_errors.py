@@ -136,7 +136,7 @@ def test_the_others_go_on_and_the_memory_is_given_back(
     line = ends["full", "evaluate"].error
     assert line.startswith("out of memory with a batch of")
     assert "--set evaluate.batch_size=" in line
-    assert not list(folder.rglob("*_error.txt")), "it is no bug"
+    assert not list(folder.rglob("*_error.txt")), "it is not a bug"
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ class SelectionMemory {
 struct AnchorSelection {
   int64_t levels, images, limit, rows, height, width, far, keeps_keys;
   double max_log_ratio, inside;
-  const int64_t *sizes, *logit_strides, *delta_strides;  // 3 (A, H, W), 4 and 4 a level
+  const int64_t *sizes, *logit_strides, *delta_strides;  // 3 (A, H, W), 4 and 4 per level
 
   select_anchors::Request<float> request(
       const float* const* logits, const float* const* deltas, const float* anchors) const {

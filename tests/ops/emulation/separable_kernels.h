@@ -7,10 +7,10 @@
 
 namespace harness::emulation {
 
-// As the tests hand it over; the lists hold a number or a pointer a map.
+// As the tests hand it over; the lists hold one number or pointer per map.
 struct Separable {
   int64_t maps, images, channels, out_channels, relu;
-  const int64_t *heights, *widths, *strides, *blocks, *block_widths;  // strides: 4 a map
+  const int64_t *heights, *widths, *strides, *blocks, *block_widths;  // strides: 4 per map
 
   template <typename T>
   separable::Job<T, T> job(const T* const* tensors) const {
