@@ -102,7 +102,7 @@ def random_boxes(seed: int, groups: int, size: int, dtype: torch.dtype = torch.f
 
 
 def draw_scores(generator: torch.Generator, shape: tuple[int, ...], values: int) -> Tensor:
-    """Few values, so that many are equal, or as many as there are scores; some are NaN or infinite."""
+    """Few values, so that many are equal, or all different; some are NaN or infinite."""
     scores = torch.randn(shape, generator=generator) * 3
     scores = (scores * values).round() / values if values else scores
     odd = torch.tensor([math.nan, math.inf, -math.inf, -math.nan, 0.0, -0.0])
