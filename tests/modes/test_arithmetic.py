@@ -11,6 +11,7 @@ from harness.manifest.schema import PRECISIONS
 from harness.model.arithmetic import OPERATIONS, Flags, arithmetic, flags_of, read_flags
 from harness.model.detector import Detector
 from harness.modes import build_runner
+from harness.modes.precision import lacking
 from harness.stages.evaluate import detect
 
 NAMES = ("ieee", "tf32", "none")
@@ -111,3 +112,21 @@ def test_predicting_and_evaluating_are_in_float32_without_tf32(
         inputs = collate_images([detector.resize(image) for image in draw_images()])
         detect(detector, [(inputs, [1, 2])], [1, 2, 3, 4], 2)
     assert flags == [flags_of("float32")] * 2
+
+
+@pytest.mark.parametrize(
+    ("capability", "has"),
+    [
+        ((7, 5), {"float32", "float16"}),
+        ((8, 0), set(PRECISIONS)),
+        ((9, 0), set(PRECISIONS)),
+    ],
+)
+def test_a_gpu_has_what_its_architecture_has(
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], has: set[str]
+) -> None:
+    """TF32 and bfloat16 came with compute capability 8.0."""
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    gpu = torch.device("cuda", 0)
+    assert {p for p in PRECISIONS if lacking(p, gpu) is None} == has
+    assert all("8.0" in str(lacking(p, gpu)) for p in set(PRECISIONS) - has)

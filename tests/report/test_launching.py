@@ -14,13 +14,16 @@ from harness.report.page import render_page
 IDLE = "the GPU was idle"
 
 
-def with_idle_shares(run: Run, shares: Mapping[str, float]) -> Run:
-    """The run as a GPU's, whose detectors left it idle for these shares of the time."""
+def with_idle_shares(run: Run, shares: Mapping[str, float], later: float = 0.0) -> Run:
+    """The run as a GPU's, whose detectors left it idle for these shares of the time.
+
+    `later` comes on top with every further seed.
+    """
 
     def change(record: Record) -> Record:
         if record.stage != "latency" or record.detector not in shares:
             return record
-        share = shares[record.detector]
+        share = shares[record.detector] + later * record.seed
         told = {"kernels_per_image": 700.0, "kernels_per_second": 46667, "device_idle_share": share}
         return replace(record, conditions={**record.conditions, **told})
 
@@ -51,3 +54,10 @@ def test_an_idle_gpu_is_explained_once(made: Run, shares: dict[str, float], word
     text = text_of(render_page(with_idle_shares(made, shares)))
     assert text.count(IDLE) == 1
     assert f"{words}: such a latency is the time it takes to launch the kernels" in text
+
+
+def test_of_several_seeds_the_busiest_counts(made: Run) -> None:
+    """It says no more than is true of all of them."""
+    text = text_of(render_page(with_idle_shares(made, {"tinydet_s": 0.6}, later=0.2)))
+    assert "the GPU was idle 60% of the time" in text
+    assert IDLE not in text_of(render_page(with_idle_shares(made, {"tinydet_s": 0.4}, later=0.2)))

@@ -6,9 +6,11 @@ import pytest
 import torch
 
 import harness
+from harness.manifest.schema import PRECISIONS
 from harness.model.detector import Detector
+from harness.modes import build_runner
 from harness.records.measurement import Measurement
-from harness.stages.context import with_place
+from harness.stages.context import with_place, with_runner
 
 SUITE = Path(__file__).parents[2] / "suites" / "tinydet.yaml"
 
@@ -31,6 +33,17 @@ def test_what_a_meter_says_stands_before_what_the_stage_knows(detector: Detector
     (measured,) = with_place([own], detector)
     assert measured.conditions["precision"] == "int8"
     assert measured.conditions["batch_size"] == 2
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_a_runner_says_the_precision_in_which_it_computes(
+    detector: Detector, monkeypatch: pytest.MonkeyPatch, precision: str
+) -> None:
+    monkeypatch.setattr("harness.modes.build.lacking", lambda precision, device: None)
+    runner = build_runner(detector.eval(), "eager", precision)
+    (measured,) = with_runner([Measurement("x", 1.0, "ms", False)], runner)
+    assert measured.conditions["precision"] == precision
+    assert measured.conditions["mode"] == "eager"
 
 
 def test_precision_is_that_of_the_weights(detector: Detector) -> None:
