@@ -89,13 +89,14 @@ Convolve<Scalar, T> choose(const Job<Scalar, T>& job) {
 Tensor separable_conv_cpu(
     std::vector<Tensor> maps, Weights depthwise, Weights depthwise_bias, Weights pointwise,
     Weights pointwise_bias, int64_t out_channels, bool relu) {
-  check_counts(maps, depthwise, depthwise_bias, pointwise, pointwise_bias, out_channels);
-  Tensor rows = make_rows(maps, out_channels);
+  const Arguments given{
+      maps, depthwise, depthwise_bias, pointwise, pointwise_bias, out_channels, relu};
+  given.check();
+  Tensor rows = given.make_rows();
   dispatch_floating(maps[0].scalar_type(), [&](auto type) {
     using Scalar = typename decltype(type)::type;
     using T = accumulate_t<Scalar>;
-    const auto job = make_job<Scalar>(
-        maps, depthwise, depthwise_bias, pointwise, pointwise_bias, out_channels, relu);
+    const auto job = given.make_job<Scalar>();
     const auto convolve = choose(job);
     Scalar* output = write<Scalar>(rows);
     torch::stable::parallel_for(0, job.images * job.tiles(), 2, [&](int64_t begin, int64_t end) {

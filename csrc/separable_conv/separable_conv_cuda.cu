@@ -18,15 +18,16 @@ __global__ void __launch_bounds__(kThreads)
 Tensor separable_conv_cuda(
     std::vector<Tensor> maps, Weights depthwise, Weights depthwise_bias, Weights pointwise,
     Weights pointwise_bias, int64_t out_channels, bool relu) {
-  check_counts(maps, depthwise, depthwise_bias, pointwise, pointwise_bias, out_channels);
+  const Arguments given{
+      maps, depthwise, depthwise_bias, pointwise, pointwise_bias, out_channels, relu};
+  given.check();
   const torch::stable::accelerator::DeviceGuard guard(maps[0].get_device_index());
   const cudaStream_t stream = current_stream(maps[0].get_device_index());
-  Tensor rows = make_rows(maps, out_channels);
+  Tensor rows = given.make_rows();
   dispatch_floating(maps[0].scalar_type(), [&](auto type) {
     using Scalar = typename decltype(type)::type;
     using T = accumulate_t<Scalar>;
-    const auto job = make_job<Scalar>(
-        maps, depthwise, depthwise_bias, pointwise, pointwise_bias, out_channels, relu);
+    const auto job = given.make_job<Scalar>();
     const int64_t bytes = shared_bytes<T>(job.channels);
     STD_TORCH_CHECK(
         bytes <= most_shared_bytes(maps[0].get_device_index()),

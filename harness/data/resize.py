@@ -160,6 +160,18 @@ def _stack(images: Sequence[Tensor], height: int, width: int) -> Tensor:
     return pixels
 
 
+def as_planes(image: Tensor) -> Tensor:
+    """(C, h, w) ready to be copied into planes: in the host's memory one plane per channel.
+
+    A GPU reads interleaved channels as fast; torch on a CPU does not.
+    """
+    if image.device.type != "cpu" or image.is_contiguous():
+        return image
+    planes = torch.empty(image.shape, dtype=image.dtype)
+    _copy_planes(planes, image)
+    return planes
+
+
 def _copy_planes(target: Tensor, image: Tensor) -> None:
     if image.device.type == "cpu" and _is_interleaved(image):
         # twice as fast as torch

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from harness.data.batch import Inputs
-from harness.data.resize import ResizedImage, collate_geometry
+from harness.data.resize import ResizedImage, as_planes, collate_geometry
 from harness.errors import CellError
 from harness.modes.blame import find_obstacle
 
@@ -37,8 +37,9 @@ class Recording:
                 self.geometry = None
 
     def fill(self, images: Sequence[ResizedImage]) -> None:
-        """Copy pixels in one launch, and sizes only where they are others than before."""
-        torch._foreach_copy_(list(self.inputs.pixels), [i.pixels for i in images], True)
+        """Copy pixels, in one launch those of the same device, and sizes only where they differ."""
+        pixels = [as_planes(image.pixels) for image in images]
+        torch._foreach_copy_(list(self.inputs.pixels), pixels, True)
         geometry = [(tuple(i.pixels.shape[1:]), i.scale, i.image_size) for i in images]
         if geometry != self.geometry:
             collated = collate_geometry(images, self.inputs.pixels.device)

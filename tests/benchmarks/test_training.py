@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from subjects import OneBatch
 
 import harness
 from harness.data.batch import Inputs, Targets
@@ -51,20 +52,6 @@ def settings(**changes: Any) -> Train:
         "clip_norm": None,
     }
     return Train.model_validate(given | changes)
-
-
-class OneBatch:
-    """The same batch at every step: a loader that never keeps anybody waiting."""
-
-    steps_per_epoch = 1000
-    most_boxes = 100
-
-    def __init__(self, batch: tuple[Inputs, Targets]) -> None:
-        self.batch = batch
-
-    def batches(self, epoch: int, start: int = 0) -> Iterator[tuple[Inputs, Targets]]:
-        while True:
-            yield self.batch
 
 
 def train_with(detector: Detector, make_loader: MakeLoader, how: Train, folder: Path) -> Any:
