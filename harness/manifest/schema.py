@@ -24,9 +24,9 @@ def renamed(name: str) -> str:
     """How to say what `name` once said, or is called elsewhere; "" where nothing is known of it."""
     mode, dash, precision = name.partition("-")
     if precision == "half":
-        return f"'{name}' is {mode} in the precision float16 (bfloat16 on most CPUs)"
+        return f"'{name}' is now mode {mode} with precision float16 (bfloat16 on most CPUs)"
     if dash and precision in PRECISIONS:
-        return f"'{name}' is {mode} in the precision {precision}"
+        return f"'{name}' is mode {mode} with precision {precision}"
     return f"'{name}' is called {OTHER_NAMES[name]}" if name in OTHER_NAMES else ""
 
 
@@ -173,7 +173,7 @@ def _check_names(value: Any, known: Sequence[str], kind: str) -> Any:
 def _check_name(name: Any, known: Sequence[str], others: str = "") -> Any:
     if name not in known:
         told = renamed(name) if isinstance(name, str) else ""
-        raise ValueError(f"{told and f'{told}: '}should be {others}of {', '.join(known)}")
+        raise ValueError(f"{told and f'{told}: '}should be {others}one of {', '.join(known)}")
     return name
 
 
