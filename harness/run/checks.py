@@ -9,6 +9,7 @@ from harness.errors import UserError
 from harness.plan.cells import Plan
 from harness.run.detectors import build_detector
 from harness.run.launch import Launch
+from harness.stages.train.launch import check_device
 
 DECODED_FIRST = 1000  # images up to which every file of a split is decoded
 
@@ -48,3 +49,17 @@ def check_detectors(plan: Plan) -> None:
             raise
         except Exception:  # a plugin's bug is its own cell's, which records it with its traceback
             continue
+
+
+def check_training(plan: Plan, launch: Launch) -> None:
+    """Settings of a training that the device does not have.
+
+    Raises:
+        UserError: as `check_device`, with the detector's name.
+    """
+    for name in {cell.detector: None for cell in plan.cells if cell.stage == "train"}:
+        try:
+            check_device(plan.suite.detectors[name].train, launch.device)
+        except UserError as error:
+            where = f"detectors.{name}.{error.where}"
+            raise UserError(error.found, where=where, mend=error.mend) from error

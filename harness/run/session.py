@@ -25,7 +25,7 @@ from harness.records.measurement import Measurement
 from harness.records.record import Record
 from harness.report.page import write_page
 from harness.report.summary import print_summary
-from harness.run.checks import check_data, check_detectors, used_splits
+from harness.run.checks import check_data, check_detectors, check_training, used_splits
 from harness.run.detectors import Weighted, build_detector, load_trained
 from harness.run.device_errors import explain_device_error
 from harness.run.folder import RunFolder, create_folder, open_folder
@@ -58,6 +58,7 @@ def run_plan(plan: Plan, *, device: str, run_id: str | None, resume: bool, resul
         if launch.is_main:
             _note(line)
     with _sigterm_interrupts():
+        check_training(plan, launch)
         plan.source.prepare()
         check_data(plan, launch)
         check_detectors(plan)

@@ -149,6 +149,9 @@ def test_an_existing_run_is_not_overwritten(cli, copied: Path):
         (["--data", "nowhere"], "nowhere: is not a folder"),
         (["--set", "detectors.tiny.detector.params.wher=x"], "unknown key 'wher' (did you mean 'where'?"),
         (["--set", "detectors.tiny.detector.use=tinny"], "use=tinny: detectors.tiny.detector.use: no detector is called 'tinny' (did you mean 'tiny'?"),
+        (["--set", "detectors.tiny.train.step=captured"], "detectors.tiny.train.step: CUDA graphs need an NVIDIA GPU (auto, eager or compiled on a CPU)"),
+        (["--set", "detectors.tiny.train.precision=float16"], "detectors.tiny.train.precision: float16 needs a GPU"),
+        (["--set", "detectors.tiny.train.precision=tf32"], "detectors.tiny.train.precision: tf32 needs an NVIDIA GPU"),
         (["--results", "m.yaml"], "m.yaml/tiny/"),
     ],
 )  # fmt: skip
