@@ -16,6 +16,7 @@ SIGNIFICANT = 0.05
 SMALLEST_DRIFT = 0.02
 LONGEST = 4.0  # times as long as the warm-up took until it was first asked for
 GROWTH = 1.25  # of the number of repetitions, from one question to the next
+MOST_MOMENTS = 250  # that a trend is looked for in: its slope is the median over all their pairs
 
 
 @dataclass(frozen=True)
@@ -91,11 +92,15 @@ def warm_up(
 def drift(times: Sequence[float], cycle: int) -> float:
     """By how much the latter half of the times rose or fell, as a ratio; 1.0 for no trend.
 
-    Each time is taken relative to the median of its image, and images alternate every `cycle`.
+    Each time is taken relative to the median of its image, and images alternate every `cycle`. Of
+    very many, neighbours are summed up by their median.
     """
     half = cycle * math.ceil(max(len(times) // 2, 2 * FEWEST) / cycle)
     rounds = np.asarray(times[-half:], dtype=np.float64).reshape(-1, cycle)
     relative = (rounds / np.median(rounds, axis=0)).ravel()
+    if len(relative) > MOST_MOMENTS:
+        neighbours = np.array_split(relative, MOST_MOMENTS)
+        relative = np.asarray([np.median(few) for few in neighbours])
     moments = np.arange(len(relative))
     if np.ptp(relative) == 0 or stats.kendalltau(moments, relative).pvalue >= SIGNIFICANT:
         return 1.0

@@ -97,14 +97,21 @@ def test_our_own_threads_are_not_others():
 def test_a_child_counts_alike_while_it_lives_when_it_has_ended_and_once_it_is_reaped():
     """What it did before we looked first must not arrive when it is reaped."""
     before = family_seconds()[1]
+    burn_then_wait = f"""
+import time
+while time.process_time() < {BURN_S}:
+    pass
+print("burned", flush=True)
+input()
+"""
     child = subprocess.Popen(
-        [sys.executable, "-c", f"import time\nwhile time.process_time() < {BURN_S}: pass\ninput()"],
-        stdin=subprocess.PIPE,
+        [sys.executable, "-c", burn_then_wait], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
-    while family_seconds()[1] - before < BURN_S:  # others may have the cores
-        time.sleep(0.05)
-    begun = read_cpu_times()
+    assert child.stdout is not None
     assert child.stdin is not None
+    child.stdout.readline()  # others may have the cores, so by no clock
+    begun = read_cpu_times()
+    assert begun.children - before >= 0.9 * BURN_S, "user and system time are cut to whole ticks"
     child.stdin.close()
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
     ended = read_cpu_times()
