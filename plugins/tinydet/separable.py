@@ -18,18 +18,22 @@ ALIGNMENT = 8  # channels; 16-bit kernels of GPUs read so many at once
 
 
 class GroupedPointwise(nn.Conv2d):
-    """1x1 convolution in groups; while training one batched product over images and groups.
+    """1x1 convolution in groups; while training on a GPU one batched product.
 
-    Backends compute the gradients of a grouped convolution one group at a time (cuDNN), or in a
-    kernel made for wide groups (oneDNN). Without gradients the convolution is as fast or faster.
+    cuDNN computes the gradients of a grouped convolution one group at a time. On a CPU, and without
+    gradients, the convolution is as fast or faster.
     """
 
     def __init__(self, channels: int, groups: int) -> None:
         super().__init__(channels, channels, 1, groups=groups)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.groups == 1 or not torch.is_grad_enabled():
+        if self.groups == 1 or x.device.type == "cpu" or not torch.is_grad_enabled():
             return super().forward(x)
+        return self.product(x)
+
+    def product(self, x: Tensor) -> Tensor:
+        """The convolution as a product over images and groups, in the layout that `x` has."""
         side = self.in_channels // self.groups
         weight = self.weight.view(self.groups, side, side)
         # planes side by side: then neither the product nor its gradients need another layout

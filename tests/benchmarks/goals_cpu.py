@@ -5,7 +5,7 @@ from pathlib import Path
 from statistics import median
 
 import torch
-from in_turn import Goal, at_least, at_most, time_in_turn
+from in_turn import Goal, at_least, at_most, fastest, time_in_turn
 from subjects import (
     TRAINED_IN,
     build,
@@ -57,7 +57,7 @@ def pair(name: str, rival: str, limit: float, run: Path | None) -> Iterator[Goal
     functions = {label: every_photo(runner, photos) for label, runner in runners.items()}
     seconds = time_in_turn(functions, ROUNDS, budget=LATENCY_SECONDS)
     seconds = {label: [s / len(photos) for s in times] for label, times in seconds.items()}
-    best = min(own, key=lambda label: median(seconds[label]))
+    best = fastest(seconds, own)
     what = f"{name} end to end in its best mode, to {rival} eager"
     yield at_most(what, seconds, best, f"{rival} eager float32", limit)
     for mode in modes:

@@ -12,7 +12,7 @@ from time import perf_counter
 import numpy as np
 import torch
 from goals_cpu import FINEST, OP_ROUNDS, STRIDES, Group
-from in_turn import Goal, at_least, at_most, event_seconds, time_in_turn
+from in_turn import Goal, at_least, at_most, event_seconds, fastest, time_in_turn
 from subjects import (
     SUITE,
     TRAINED_IN,
@@ -70,13 +70,13 @@ def one_latency(name: str, run: Path | None) -> Iterator[Goal]:
     }
     functions[RIVAL_LABEL] = partial(build_runner(rival, "eager").detect, photo)
     seconds = time_in_turn(functions, ROUNDS, event_seconds, 10, COMPARING_SECONDS)
-    best = min(runners, key=lambda label: median(seconds[label]))
+    best = fastest(seconds, runners)
     yield from alone(name, runners[best], best, photo, limit, of_yolo)
     what = f"{name} in its best mode, batch 1, times as fast as {RIVAL} eager"
     yield at_least(what, seconds, best, RIVAL_LABEL, times)
     if f"{name} cuda_graph tf32" in runners:  # a GPU without it has nothing to compare
         graphs = (f"{name} cuda_graph {precision}" for precision in SIXTEEN)
-        half = min(graphs, key=lambda label: median(seconds[label]))
+        half = fastest(seconds, graphs)
         what = f"{name} cuda_graph in 16 bits, batch 1, to its own tf32"
         yield at_most(what, seconds, half, f"{name} cuda_graph tf32", 1.0)
 

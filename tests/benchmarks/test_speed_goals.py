@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 from goal_files import environments_file, write_goals
-from in_turn import LEAST_ROUNDS, Goal, time_in_turn
+from in_turn import LEAST_ROUNDS, Goal, at_least, at_most, fastest, time_in_turn
 
 HERE = Path(__file__).parent
 
@@ -37,6 +37,17 @@ def test_time_bounds_the_rounds():
     assert [len(times) for times in seconds.values()] == [LEAST_ROUNDS] * 2
     assert calls[:6] == ["a", "b", "a", "b", "b", "a"]
     assert len(time_in_turn(functions, 7)["a"]) == 7
+
+
+def test_ratios_are_of_medians_and_say_who_is_faster():
+    seconds = {"own": [1.0, 9.0, 1.0], "rival": [2.0, 2.0, 0.5], "third": [3.0, 3.0, 3.0]}
+    assert fastest(seconds, ["third", "rival", "own"]) == "own"
+    slower, faster = (
+        at_most("", seconds, "own", "rival", 0.4),
+        at_least("", seconds, "own", "rival", 2),
+    )
+    assert (slower.value, slower.met) == (0.5, False)
+    assert (faster.value, faster.met) == (2.0, True)
 
 
 def run_goals(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -2,19 +2,24 @@
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from statistics import median
 from time import perf_counter
 from typing import Any
 
 import pytest
 import torch
-from subjects import OneBatch
+from in_turn import time_in_turn
+from subjects import TRAINED_IN, OneBatch, build, make_steps
 
 import harness
+import harness.stages.train.step
+import harness.stages.train.training
 from harness.data.batch import Inputs, Targets
 from harness.data.loader import train_loader
 from harness.manifest.schema import Train
+from harness.model.arithmetic import arithmetic
 from harness.model.detector import Detector
 from harness.stages.train.loop import train
 from harness.stages.train.optim import build_optimizer
@@ -89,6 +94,33 @@ def test_the_loop_adds_little_to_a_step(
     benchmark.extra_info.update(bare_seconds=bare, loop_seconds=seconds)
     with capsys.disabled():
         print(f"\n{benchmark.name}: {seconds / bare:.2f}x ({seconds:.3f} s, bare {bare:.3f} s)")
+
+
+@pytest.mark.parametrize("name", ["tinydet_s", "tinydet_m", "ssdlite320"])
+def test_the_layout(
+    benchmark: Any, capsys: Any, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Steps of 8 images with weights and images channels last, and as they are made."""
+    torch.set_num_threads(os.cpu_count() or 2)  # there is no worker here
+    layouts = {"channels last": torch.channels_last, "contiguous": torch.contiguous_format}
+
+    def use(layout: torch.memory_format) -> None:
+        for module in (harness.stages.train.step, harness.stages.train.training):
+            monkeypatch.setattr(module, "TRAIN_LAYOUT", layout)
+
+    def in_layout(layout: torch.memory_format) -> Callable[[], object]:
+        use(layout)
+        step = make_steps({name: build(name)}, 8, torch.device("cpu"))[name]
+        return lambda: (use(layout), step())
+
+    functions = {label: in_layout(layout) for label, layout in layouts.items()}
+    with arithmetic(TRAINED_IN):
+        seconds = benchmark.pedantic(time_in_turn, (functions, 10), rounds=1)
+    ms = {label: median(times) * 1e3 for label, times in seconds.items()}
+    ratio = ms["contiguous"] / ms["channels last"]
+    benchmark.extra_info.update(ms, ratio=ratio)
+    with capsys.disabled():
+        print(f"\n{benchmark.name}: {ms}, channels last {ratio:.2f}x as fast")
 
 
 def loader_images_per_second(loader: Any) -> float:

@@ -151,6 +151,7 @@ def test_own_settings_matter_within_one_detector_and_are_told_between_two(
 
 def test_what_was_only_observed_decides_nothing() -> None:
     busy = TIMED | {"load_average": 9.0, "other_cores": 3.0, "detections": 1.0, "warmup_runs": 99}
+    busy |= {"child_cores": 0.2, "kernels_per_image": 400.0, "device_idle_share": 0.7}
     assert mismatches("latency_network_p90", TIMED, busy, same_detector=True) == ()
     found = EVALUATED | {"boxes": 16, "detections": 3}
     assert mismatches("ap_small", EVALUATED, found, same_detector=True) == ()

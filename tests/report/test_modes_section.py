@@ -58,6 +58,7 @@ def test_a_row_says_times_ratio_agreement_and_costs(run: Run) -> None:
     assert re.fullmatch(r"\[0\.\d\d, 0\.\d\d\]", compiled.ratio.interval)
     assert (compiled.agreement, compiled.ap, compiled.ap_eager) == ("0.998", "31.1", "31.2")
     assert (compiled.breaks, compiled.memory, compiled.setup) == ("2", "512", "8.1")
+    assert (compiled.compiling, rows["fused"].compiling) == ("7.2", "–")
     assert rows["eager-bfloat16"].precision == "bfloat16"
     assert rows["eager-bfloat16"].ratio.sign == "worse"
     assert rows["fused"].ratio.sign == "noise"

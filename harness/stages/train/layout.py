@@ -3,13 +3,9 @@
 import torch
 from torch import nn
 
-
-def train_layout(device: torch.device) -> torch.memory_format:
-    """Channels last on a GPU, whose tensor cores take nothing else without turning it first.
-
-    On a CPU weights stay as they are; a backbone that gains from channels last asks for it.
-    """
-    return torch.channels_last if device.type == "cuda" else torch.contiguous_format
+# Tensor cores take nothing else without turning it first, and oneDNN's convolutions of small maps
+# are faster so (`tests/benchmarks/test_training.py -k layout --benchmark-only`).
+TRAIN_LAYOUT = torch.channels_last
 
 
 def standard_layout(module: nn.Module) -> None:

@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 
 from harness.data.batch import Inputs
 from harness.model.detector import Detector
-from harness.stages.train.layout import train_layout
+from harness.stages.train.layout import TRAIN_LAYOUT
 from harness.stages.train.losses import GRAD_NORM
 from harness.stages.train.stream import Batch
 
@@ -63,8 +63,7 @@ class Step:
     def prepare(self, inputs: Inputs) -> Inputs:
         """On the device, normalised, laid out as the weights are."""
         ready = self.detector.prepare(inputs)
-        layout = train_layout(ready.pixels.device)
-        return replace(ready, pixels=ready.pixels.contiguous(memory_format=layout))
+        return replace(ready, pixels=ready.pixels.contiguous(memory_format=TRAIN_LAYOUT))
 
     def clip(self) -> Numbers:
         """Clip once all micro-batches are in; the gradient's norm before.

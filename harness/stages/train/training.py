@@ -22,7 +22,7 @@ from harness.stages.train.clock import Clock
 from harness.stages.train.compiling import CompileClock, compile_losses, forget_compiled
 from harness.stages.train.ema import build_ema
 from harness.stages.train.launch import choose_way
-from harness.stages.train.layout import standard_layout, train_layout
+from harness.stages.train.layout import TRAIN_LAYOUT, standard_layout
 from harness.stages.train.log import TrainLog
 from harness.stages.train.losses import LossWindow
 from harness.stages.train.optim import build_optimizer, load_optimizer, set_learning_rate
@@ -73,7 +73,7 @@ class Training:
         if graph is None and self.way.captured:
             graph = CudaGraph(self.device)
         self.compile_clock = CompileClock()
-        detector.to(self.device).to(memory_format=train_layout(self.device)).train()
+        detector.to(self.device).to(memory_format=TRAIN_LAYOUT).train()
         decay = settings.ema_decay
         self.ema = None if decay is None else build_ema(detector, decay)
         self.module = self.share_norms(detector)
@@ -361,8 +361,7 @@ class Training:
         self.accelerator.free_memory()
         if self.way.compiled:
             forget_compiled(self.detector)
-        if train_layout(self.device) != torch.contiguous_format:
-            standard_layout(self.detector)
+        standard_layout(self.detector)
         self.detector.eval()
 
     def conditions(self) -> dict[str, Any]:

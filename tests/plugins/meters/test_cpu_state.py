@@ -104,19 +104,19 @@ while time.process_time() < {BURN_S}:
 print("burned", flush=True)
 input()
 """
-    child = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", burn_then_wait], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    assert child.stdout is not None
-    assert child.stdin is not None
-    child.stdout.readline()  # others may have the cores, so by no clock
-    begun = read_cpu_times()
+    ) as child:
+        assert child.stdout is not None
+        assert child.stdin is not None
+        child.stdout.readline()  # others may have the cores, so by no clock
+        begun = read_cpu_times()
+        child.stdin.close()
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        ended = read_cpu_times()
+        child.wait()
+        reaped = read_cpu_times()
     assert begun.children - before >= 0.9 * BURN_S, "user and system time are cut to whole ticks"
-    child.stdin.close()
-    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-    ended = read_cpu_times()
-    child.wait()
-    reaped = read_cpu_times()
     assert 0 <= ended.children - begun.children < BURN_S / 3
     assert reaped.children - ended.children == pytest.approx(0, abs=0.03)
     assert reaped.own - begun.own < BURN_S / 3
