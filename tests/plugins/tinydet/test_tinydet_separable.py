@@ -1,4 +1,4 @@
-"""TinyDet's separable convolutions: trained as batched products, fused for inference."""
+"""TinyDet's separable convolutions: batched products on a GPU, fused for inference."""
 
 import pytest
 import torch
