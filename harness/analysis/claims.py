@@ -42,7 +42,7 @@ class ClaimVerdict:
         measured: mean over seeds, None where nothing was measured here.
         unit: of `expected` and `measured`.
         low, high: 95 % interval of the measured value over images, NaN where there is none.
-        seeds: how many stand behind the measured value.
+        seeds: how many the measured value rests on.
         deviation: standard deviation of the measured value over seeds, NaN for a single one.
         reason: of the verdict, in words.
     """

@@ -76,7 +76,7 @@ def few_images(record: Record, samples: Samples) -> Iterator[Finding]:
 def few_boxes(record: Record, samples: Samples) -> Iterator[Finding]:
     boxes = record.conditions.get("boxes")
     if boxes is not None and 0 < boxes < FEW_BOXES:
-        yield "doubtful", f"only {boxes} objects stand behind it"
+        yield "doubtful", f"it rests on only {boxes} objects"
 
 
 def few_object_images(record: Record, samples: Samples) -> Iterator[Finding]:
@@ -135,7 +135,7 @@ def dependent(record: Record, samples: Samples) -> Iterator[Finding]:
     if worth < FEW_EFFECTIVE:
         yield (
             "doubtful",
-            f"neighbouring samples hang together: {len(samples)} are worth about {worth:.0f}",
+            f"neighbouring samples are correlated: {len(samples)} are worth about {worth:.0f}",
         )
 
 

@@ -128,7 +128,7 @@ class Row:
     Attributes:
         detector: "" where each side is another detector.
         values: one a side, the base first; mean over seeds; NaN where there is none.
-        seeds: how many seeds stand behind each value.
+        seeds: how many seeds each value rests on.
         changes: one a side but the base.
         best: sides with the best value among those that may be compared; empty if all are equal.
         rivals: sides whose difference to the best is not outside the noise.

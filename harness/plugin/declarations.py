@@ -25,7 +25,7 @@ class Declaration:
     """A thing that a manifest can choose by name.
 
     Attributes:
-        name: what stands behind `use:` in a manifest.
+        name: the value of `use:` in a manifest.
         target: "module:attribute" of the factory; imported only when it is built.
         params: the pydantic model of the factory's keyword arguments.
         summary: one line for `harness list`.

@@ -15,7 +15,7 @@ class Measurement:
         unit: "AP" (0 to 1), "MMACs", "M", "ms", "images/s", ...
         higher_is_better: None for numbers that are neither.
         scope: "" for the whole; "role/backbone", "class/person" and the like for a share.
-        count: how many things stand behind the value (images, samples, boxes).
+        count: how many things the value rests on (images, samples, boxes).
         samples: raw samples, in `unit`, never trimmed.
         conditions: what the number depends on (device, precision, batch, backend...).
         warnings: what a reader must know before believing it.

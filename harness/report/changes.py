@@ -142,7 +142,7 @@ def units_line(comparison: Comparison) -> str:
 
 
 def seeds_line(comparison: Comparison) -> str:
-    """How many seeds stand behind the values, "" if one everywhere."""
+    """How many seeds the values rest on, "" if one everywhere."""
     numbers = {number for row in comparison.common_rows for number in row.seeds if number}
     if numbers <= {1}:
         return ""

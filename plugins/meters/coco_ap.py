@@ -168,7 +168,7 @@ def of_size(truth: GroundTruth, size: str) -> list[Mapping[str, Any]]:
 
 
 def count_objects(objects: Sequence[Mapping[str, Any]]) -> Behind:
-    """How many stand behind a figure, and in how many images: those decide its uncertainty."""
+    """How many a figure rests on, and in how many images: those decide its uncertainty."""
     return {"boxes": len(objects), "object_images": len({a["image_id"] for a in objects})}
 
 

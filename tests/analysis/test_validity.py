@@ -78,7 +78,7 @@ def test_nothing_speaks_against_a_good_measurement(good: Record) -> None:
     [
         (ap(weights=""), "invalid", "the weights are random: the detector was not trained"),
         (ap(images=99), "doubtful", "on only 99 images"),
-        (ap("ap_small", boxes=16), "doubtful", "only 16 objects stand behind it"),
+        (ap("ap_small", boxes=16), "doubtful", "it rests on only 16 objects"),
         (
             ap("ap_small", boxes=60, object_images=4),
             "doubtful",
@@ -187,7 +187,7 @@ def test_samples_that_drift_are_doubted() -> None:
     noise = np.random.default_rng(0).standard_normal(300)
     found = judge(latency(tuple((10 + np.linspace(0, 3, 300) + 0.05 * noise).tolist())))
     assert found.level == "doubtful"
-    assert any("neighbouring samples hang together" in reason for reason in found.reasons)
+    assert any("neighbouring samples are correlated" in reason for reason in found.reasons)
     stepped = np.where(np.arange(300) < 200, 10, 12) + 0.05 * noise
     (reason,) = [r for r in judge(latency(tuple(stepped.tolist()))).reasons if "drift" in r]
     assert reason == "the samples drift: the last third is 20% slower than the first"
@@ -215,7 +215,7 @@ def test_the_worst_reason_comes_first() -> None:
     assert found.reasons == (
         "the weights are random: the detector was not trained",
         "on only 10 images",
-        "only 3 objects stand behind it",
+        "it rests on only 3 objects",
     )
 
 

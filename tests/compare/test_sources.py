@@ -174,7 +174,7 @@ def test_numbers_are_judged_by_their_records(tmp_path: Path):
         return figure.level, figure.doubts
 
     assert judged("good", ap, ap) == ("valid", ())
-    assert judged("few", ap, scarce) == ("doubtful", ("only 3 objects stand behind it",))
+    assert judged("few", ap, scarce) == ("doubtful", ("it rests on only 3 objects",))
     level, doubts = judged("random", scarce, scarce, weights="")
     assert level == "invalid"
     assert doubts[0].startswith("the weights are random")
@@ -198,7 +198,7 @@ def test_a_size_range_of_the_manifest_is_judged_by_its_own_objects():
     assert figures["ap"].level == "valid"
     assert figures["ap_tiny"].value == 0.1
     assert figures["ap_tiny"].doubts == (
-        "only 4 objects stand behind it",
+        "it rests on only 4 objects",
         "its objects stand in only 3 images",
     )
 

@@ -78,7 +78,7 @@ def test_only_real_differences_stand_in_short(comparison: Comparison) -> None:
 
 
 def test_a_value_in_doubt_is_marked_and_its_reason_stands_in_the_notes() -> None:
-    doubt = "only 9 objects stand behind it"
+    doubt = "it rests on only 9 objects"
     doubted = row(
         "ap", (0.5, 0.6), Change("better", 0.1, 1.2, 0.08, 0.12, 0.01), best=(1,),
         levels=("valid", "doubtful"), doubts=((), (doubt,)),
