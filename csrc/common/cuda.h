@@ -29,6 +29,12 @@ inline int64_t most_shared_bytes(int32_t device) {
   return done == cudaSuccess ? bytes : kUsualSharedBytes;
 }
 
+inline int64_t multiprocessors(int32_t device) {
+  int count = 0;
+  const auto done = cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device);
+  return done == cudaSuccess ? count : 1;
+}
+
 // Before a launch with so many bytes, which the device must have.
 template <typename Kernel>
 void allow_shared_bytes(Kernel* kernel, int64_t bytes) {

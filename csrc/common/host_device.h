@@ -6,8 +6,11 @@
 #define HARNESS_HOST_DEVICE __host__ __device__ __forceinline__
 #define HARNESS_DEVICE __device__ __forceinline__
 #define HARNESS_UNROLL _Pragma("unroll")
+#define HARNESS_PRAGMA(text) _Pragma(#text)
+#define HARNESS_UNROLL_BY(count) HARNESS_PRAGMA(unroll count)
 #else
 #define HARNESS_HOST_DEVICE inline
 #define HARNESS_DEVICE inline
 #define HARNESS_UNROLL
+#define HARNESS_UNROLL_BY(count)
 #endif

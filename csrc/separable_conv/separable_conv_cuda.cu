@@ -8,11 +8,28 @@
 namespace harness::separable {
 namespace {
 
-template <typename Scalar, typename T>
+constexpr int64_t kBusyBlocks = 8;  // per multiprocessor
+
+template <int kCells, typename Scalar, typename T>
 __global__ void __launch_bounds__(kThreads)
     convolve(const __grid_constant__ Job<Scalar, T> job, Scalar* output) {
   extern __shared__ __align__(16) unsigned char shared[];
-  convolve_tile(Block(), job, static_cast<int64_t>(blockIdx.x), reinterpret_cast<T*>(shared), output);
+  convolve_tile<kCells>(
+      Block(), job, static_cast<int64_t>(blockIdx.x), reinterpret_cast<Quad<T>*>(shared), output);
+}
+
+template <int kCells, typename Scalar, typename T>
+void launch(const Job<Scalar, T>& job, int32_t device, cudaStream_t stream, Scalar* output) {
+  const int64_t bytes = shared_bytes<kCells, T>(job.channels);
+  STD_TORCH_CHECK(
+      bytes <= most_shared_bytes(device),
+      "separable_conv: too many channels for this GPU's shared memory");
+  allow_shared_bytes(convolve<kCells, Scalar, T>, bytes);
+  const int64_t blocks = job.images * job.tiles(kCells);
+  STD_TORCH_CHECK(blocks < (int64_t(1) << 31), "separable_conv: too many cells for one launch");
+  if (blocks == 0) return;
+  convolve<kCells, Scalar, T>
+      <<<static_cast<unsigned>(blocks), kThreads, bytes, stream>>>(job, output);
 }
 
 Tensor separable_conv_cuda(
@@ -28,15 +45,11 @@ Tensor separable_conv_cuda(
     using Scalar = typename decltype(type)::type;
     using T = accumulate_t<Scalar>;
     const auto job = given.make_job<Scalar>();
-    const int64_t bytes = shared_bytes<T>(job.channels);
-    STD_TORCH_CHECK(
-        bytes <= most_shared_bytes(maps[0].get_device_index()),
-        "separable_conv: too many channels for this GPU's shared memory");
-    allow_shared_bytes(convolve<Scalar, T>, bytes);
-    const int64_t blocks = job.images * job.tiles();
-    if (blocks == 0) return;
-    convolve<Scalar, T>
-        <<<static_cast<unsigned>(blocks), kThreads, bytes, stream>>>(job, write<Scalar>(rows));
+    const int32_t device = maps[0].get_device_index();
+    // Large tiles read each weight less often; small ones are done sooner where there are few.
+    const bool few = job.images * job.tiles() < kBusyBlocks * multiprocessors(device);
+    if (few) launch<kSmallTile>(job, device, stream, write<Scalar>(rows));
+    else launch<kTile>(job, device, stream, write<Scalar>(rows));
   });
   STD_CUDA_KERNEL_LAUNCH_CHECK();
   return rows;

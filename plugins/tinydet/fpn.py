@@ -62,8 +62,10 @@ class TinyFpn(nn.Module):
     def forward(self, features: list[Tensor]) -> list[Tensor]:
         laterals = [lateral(x) for lateral, x in zip(self.lateral_convs, features, strict=True)]
         for i in range(len(laterals) - 1, 0, -1):
-            size = laterals[i - 1].shape[-2:]
-            laterals[i - 1] = laterals[i - 1] + F.interpolate(laterals[i], size, mode="nearest")
+            size, coarse = laterals[i - 1].shape[-2:], laterals[i]
+            # autocast's copies of the nearest are in float32: no closer, and twice as large
+            finer = F.interpolate(coarse, size, mode="nearest").to(coarse.dtype)
+            laterals[i - 1] = laterals[i - 1] + finer
         if self.fused is not None:
             return self.fused(laterals)
         return [conv(x) for conv, x in zip(self.fpn_convs, laterals, strict=True)]

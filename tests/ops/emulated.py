@@ -186,6 +186,7 @@ def separable_conv(
     out_channels: int,
     relu: bool,
     *,
+    large: bool = False,
     threads: int = 64,
     seed: int = 0,
 ) -> Tensor:
@@ -203,7 +204,7 @@ def separable_conv(
     cells = sum(x.shape[2] * x.shape[3] for x in maps)
     output = torch.full((images, cells, out_channels), -7, dtype=maps[0].dtype)
     tensors = pointers([x for of_map in weights for x in of_map])
-    call("separable", maps[0].dtype, seed, threads, asked, tensors, output)
+    call("separable", maps[0].dtype, seed, threads, asked, large, tensors, output)
     return output
 
 

@@ -215,7 +215,8 @@ def test_separable_conv(data):
     case = separable_case(draw(SEEDS), 21, groups, sizes, draw(st.integers(1, 2)), torch.float64)
     arguments = (*case, 21 + draw(st.integers(0, 4)), draw(st.booleans()))
     threads = draw(st.sampled_from([1, 7, 32]))
-    found = emulated.separable_conv(*arguments, threads=threads, seed=draw(SEEDS))
+    large = draw(st.booleans())
+    found = emulated.separable_conv(*arguments, large=large, threads=threads, seed=draw(SEEDS))
     torch.testing.assert_close(found, separable_conv_reference(*arguments))
 
 

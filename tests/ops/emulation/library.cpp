@@ -67,10 +67,10 @@ int run(uint64_t seed, const F& launch) {
 
 #define HARNESS_EMULATE_SEPARABLE(T, name)                                                       \
   extern "C" int separable_##name(                                                               \
-      uint64_t seed, int threads, const harness::emulation::Separable* asked,                    \
+      uint64_t seed, int threads, const harness::emulation::Separable* asked, bool large,        \
       const T* const* tensors, T* output) {                                                      \
     return run(seed, [&](auto& crew) {                                                           \
-      harness::emulation::run_separable(crew, asked->job(tensors), threads, output);             \
+      harness::emulation::run_separable(crew, asked->job(tensors), large, threads, output);      \
     });                                                                                          \
   }
 

@@ -97,7 +97,7 @@ void run_resize_once(int64_t height, int64_t width) {
   run_resize(crew, job, kWarp);
 }
 
-void run_separable_once(int threads) {
+void run_separable_once(bool large, int threads) {
   const int64_t heights[] = {5, 2}, widths[] = {5, 3}, blocks[] = {2, 1}, block_widths[] = {4, 6};
   const int64_t strides[] = {150, 1, 30, 6, 36, 1, 18, 6};
   const Separable asked{2, 1, 6, 8, 1, heights, widths, strides, blocks, block_widths};
@@ -105,7 +105,7 @@ void run_separable_once(int threads) {
   std::vector<const float*> tensors(10, numbers.data());
   std::vector<float> output(31 * 8);
   ThreadCrew crew;
-  run_separable(crew, asked.job(tensors.data()), threads, output.data());
+  run_separable(crew, asked.job(tensors.data()), large, threads, output.data());
 }
 
 // A ballot in the place of a barrier: orders threads, but not what they have written.
@@ -140,7 +140,8 @@ int main(int count, char**) {
   for (const int threads : {32, 64}) {
     for (const int64_t limit : {1, 20, 100}) run_select_once(threads, limit, limit == 20);
   }
-  for (const int threads : {4, 32}) run_separable_once(threads);
+  for (const int threads : {4, 32})
+    for (const bool large : {false, true}) run_separable_once(large, threads);
   run_resize_once(7, 40);
   run_resize_once(6, 5);
   std::puts("no race");

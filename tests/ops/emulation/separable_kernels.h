@@ -27,15 +27,24 @@ struct Separable {
   }
 };
 
-template <typename T>
-void run_separable(Crew& crew, const separable::Job<T, T>& job, int threads, T* output) {
-  for (int64_t number = 0; number < job.images * job.tiles(); ++number) {
-    auto shared = garbage(separable::shared_bytes<T>(job.channels));
+template <int kCells, typename T>
+void run_separable_tiles(
+    Crew& crew, const separable::Job<T, T>& job, int threads, T* output) {
+  for (int64_t number = 0; number < job.images * job.tiles(kCells); ++number) {
+    auto shared = garbage(separable::shared_bytes<kCells, T>(job.channels));
+    auto* middle = reinterpret_cast<separable::Quad<T>*>(shared.data());
     crew.run(threads, [&](int rank) {
-      separable::convolve_tile(
-          Block{&crew, rank, threads}, job, number, reinterpret_cast<T*>(shared.data()), output);
+      separable::convolve_tile<kCells>(Block{&crew, rank, threads}, job, number, middle, output);
     });
   }
+}
+
+// In the tiles of a large job, or in those of a small one.
+template <typename T>
+void run_separable(
+    Crew& crew, const separable::Job<T, T>& job, bool large, int threads, T* output) {
+  if (large) run_separable_tiles<separable::kTile>(crew, job, threads, output);
+  else run_separable_tiles<separable::kSmallTile>(crew, job, threads, output);
 }
 
 }  // namespace harness::emulation
