@@ -126,4 +126,14 @@ inline std::vector<Tensor> make_gradients(
   return gradients;
 }
 
+// Planes of channels, for a kernel that writes all of them.
+inline std::vector<Tensor> make_planes(const Tensor& boxes, const Request& asked) {
+  std::vector<Tensor> gradients;
+  for (size_t k = 0; k < asked.strides.size(); ++k) {
+    gradients.push_back(torch::stable::new_empty(
+        boxes, {boxes.size(0), asked.channels, asked.sizes[2 * k], asked.sizes[2 * k + 1]}));
+  }
+  return gradients;
+}
+
 }  // namespace harness::psroi

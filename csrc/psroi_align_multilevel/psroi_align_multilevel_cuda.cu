@@ -1,11 +1,12 @@
-// One launch, one block a box: it finds the level and pools, without sorting boxes and without telling
-// the host how many boxes each map has. kernel.h holds what a block does.
+// One launch, without sorting boxes and without telling the host how many boxes each map has. A block
+// takes one box (kernel.h) or, where images have many, one channel of all boxes of an image (planes.h).
 //
 // Backward adds with atomics: boxes overlap. Each sum is right but its order, and so its last bits,
 // vary from run to run; under deterministic algorithms the Python side takes the reference's.
 #include "../common/cuda.h"
 #include "arguments.h"
 #include "kernel.h"
+#include "planes.h"
 
 #include <torch/csrc/stable/library.h>
 
@@ -38,6 +39,61 @@ __global__ void __launch_bounds__(kThreads) backward(
   scatter_box<kRatio>(Block(), launch, maps, gradients, boxes, blockIdx.x, argmax, table);
 }
 
+template <int kRatio, typename Scalar, typename T>
+__global__ void __launch_bounds__(kThreads) forward_planes(
+    const __grid_constant__ Pyramid<T> pyramid, const __grid_constant__ Stack stack,
+    const __grid_constant__ Maps<const Scalar> maps, const T* boxes, Scalar* output,
+    int32_t* argmax) {
+  extern __shared__ __align__(16) unsigned char shared[];
+  auto* planes = reinterpret_cast<Scalar*>(shared);
+  pool_planes<kRatio>(
+      Block(), pyramid, stack, maps, boxes, blockIdx.x, planes, output, argmax);
+}
+
+template <int kRatio, typename Scalar, typename T>
+__global__ void __launch_bounds__(kThreads) backward_planes(
+    const __grid_constant__ Pyramid<T> pyramid, const __grid_constant__ Stack stack,
+    const __grid_constant__ Maps<T> maps, const Scalar* gradients, const T* boxes,
+    const int32_t* argmax) {
+  extern __shared__ __align__(16) unsigned char shared[];
+  auto* planes = reinterpret_cast<T*>(shared);
+  scatter_planes<kRatio>(
+      Block(), pyramid, stack, maps, gradients, boxes, blockIdx.x, argmax, planes);
+}
+
+// Whether a channel's planes fit into shared memory.
+template <typename Scalar>
+bool fit_planes(const Stack& stack, int32_t device) {
+  return static_cast<int64_t>(stack.cells()) * static_cast<int64_t>(sizeof(Scalar)) <=
+      most_shared_bytes(device);
+}
+
+bool have_planes(const std::vector<Tensor>& maps) {
+  for (const Tensor& map : maps) {
+    if (map.stride(3) != 1 || map.stride(2) != map.size(3)) return false;
+  }
+  return true;
+}
+
+// Whether reading all of the maps once costs less than the boxes' reads: sectors of 32 bytes of which
+// a few are used, some 16 per box and channel. There must be blocks enough to hide the first read.
+template <typename T>
+bool are_many(const Pyramid<T>& pyramid, const Stack& stack, int32_t device) {
+  const Shape& shape = pyramid.shape();
+  return pyramid.image_boxes * 16 >= stack.cells() &&
+      shape.batch * shape.channels >= 8 * multiprocessors(device);
+}
+
+template <typename Kernel, typename T, typename... Arguments>
+void launch_planes(
+    Kernel* kernel, int64_t bytes, const Pyramid<T>& pyramid, cudaStream_t stream,
+    const Arguments&... arguments) {
+  allow_shared_bytes(kernel, bytes);
+  const int64_t blocks = pyramid.shape().batch * pyramid.shape().channels;
+  if (blocks == 0) return;
+  kernel<<<static_cast<unsigned>(blocks), kThreads, bytes, stream>>>(pyramid, arguments...);
+}
+
 std::tuple<Tensor, Tensor> psroi_align_multilevel_cuda(
     std::vector<Tensor> maps, const Tensor& boxes, std::vector<int64_t> strides,
     double finest_scale, bool inclusive, int64_t pooled_height, int64_t pooled_width,
@@ -56,12 +112,23 @@ std::tuple<Tensor, Tensor> psroi_align_multilevel_cuda(
     using T = accumulate_t<Scalar>;
     const Pyramid<T> pyramid = make_pyramid<T>(asked, boxes);
     if (pooled.numel() == 0) return;
+    int32_t* chosen = pyramid.shape().mean ? nullptr : write<int32_t>(indices);
+    const int32_t device = boxes.get_device_index();
+    const Stack stack(pyramid);
+    if (have_planes(maps) && fit_planes<Scalar>(stack, device) &&
+        are_many(pyramid, stack, device)) {
+      launch_planes(
+          sampling_ratio == 2 ? forward_planes<2, Scalar, T> : forward_planes<0, Scalar, T>,
+          stack.cells() * sizeof(Scalar), pyramid, stream, stack, read_maps<Scalar>(maps),
+          read<T>(corners), write<Scalar>(pooled), chosen);
+      return;
+    }
     const int64_t bytes = table_bytes<T>(pyramid.shape());
     const bool usual = bytes > 0 && sampling_ratio == 2;
     const auto kernel = usual ? forward<2, Scalar, T> : forward<0, Scalar, T>;
     kernel<<<static_cast<unsigned>(pooled.size(0)), kThreads, bytes, stream>>>(
         Launch<T>(pyramid, bytes > 0), read_maps<Scalar>(maps), read<T>(corners),
-        write<Scalar>(pooled), pyramid.shape().mean ? nullptr : write<int32_t>(indices));
+        write<Scalar>(pooled), chosen);
   });
   STD_CUDA_KERNEL_LAUNCH_CHECK();
   return {output, argmax};
@@ -83,6 +150,16 @@ std::vector<Tensor> psroi_align_multilevel_backward_cuda(
     using Scalar = typename decltype(type)::type;
     using T = accumulate_t<Scalar>;
     const Pyramid<T> pyramid = make_pyramid<T>(asked, boxes);
+    const int32_t* chosen = pyramid.shape().mean ? nullptr : read<int32_t>(argmax);
+    const Stack stack(pyramid);
+    if (!channels_last && fit_planes<T>(stack, boxes.get_device_index())) {
+      result = make_planes(boxes, asked);
+      launch_planes(
+          sampling_ratio == 2 ? backward_planes<2, Scalar, T> : backward_planes<0, Scalar, T>,
+          stack.cells() * sizeof(T), pyramid, stream, stack, write_maps<T>(result),
+          read<Scalar>(gradients), read<T>(corners), chosen);
+      return;
+    }
     result = make_gradients(boxes, asked, channels_last);
     if (gradients.numel() == 0) return;
     const int64_t bytes = table_bytes<T>(pyramid.shape());
@@ -90,7 +167,7 @@ std::vector<Tensor> psroi_align_multilevel_backward_cuda(
     const auto kernel = usual ? backward<2, Scalar, T> : backward<0, Scalar, T>;
     kernel<<<static_cast<unsigned>(gradients.size(0)), kThreads, bytes, stream>>>(
         Launch<T>(pyramid, bytes > 0), write_maps<T>(result), read<Scalar>(gradients),
-        read<T>(corners), pyramid.shape().mean ? nullptr : read<int32_t>(argmax));
+        read<T>(corners), chosen);
   });
   STD_CUDA_KERNEL_LAUNCH_CHECK();
   return result;

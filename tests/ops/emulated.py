@@ -224,7 +224,7 @@ class Pooling(ctypes.Structure):
 
     NUMBERS = (
         *("levels", "images", "image_boxes", "output_channels", "pooled_height", "pooled_width"),
-        *("sampling_ratio", "inclusive", "mean", "tabled"),
+        *("sampling_ratio", "inclusive", "mean", "tabled", "by_planes"),
     )
     LISTS = ("sizes", "strides", "memory_strides")
     _fields_ = (
@@ -245,7 +245,7 @@ def make_pooling(
     output_channels: int,
     sampling_ratio: int,
     reduce: str,
-    tabled: bool,
+    way: str,
 ) -> Pooling:
     lists = (
         [side for x in maps for side in x.shape[2:]],
@@ -253,7 +253,7 @@ def make_pooling(
         [step for x in maps for step in x.stride()],
     )
     cells = (output_channels, pooled_height, pooled_width)
-    flags = (sampling_ratio, inclusive, reduce == "mean", tabled)
+    flags = (sampling_ratio, inclusive, reduce == "mean", way == "table", way == "planes")
     arrays = [(ctypes.c_int64 * len(numbers))(*numbers) for numbers in lists]
     return Pooling(len(maps), *boxes.shape[:2], *cells, *flags, finest_scale, *arrays)
 
@@ -266,11 +266,11 @@ def psroi_align_multilevel(
     maps: Sequence[Tensor],
     boxes: Tensor,
     *rule: object,
-    tabled: bool = True,
+    way: str = "table",
     threads: int = 256,
     seed: int = 0,
 ) -> tuple[Tensor, Tensor]:
-    pooling = make_pooling(maps, boxes, *rule, tabled=tabled)  # type: ignore[arg-type]
+    pooling = make_pooling(maps, boxes, *rule, way=way)  # type: ignore[arg-type]
     size = (boxes.shape[0] * boxes.shape[1], pooling.output_channels)
     size += (pooling.pooled_height, pooling.pooled_width)
     output = torch.full(size, -7, dtype=boxes.dtype)
@@ -286,11 +286,11 @@ def psroi_align_multilevel_backward(
     argmax: Tensor,
     boxes: Tensor,
     *rule: object,
-    tabled: bool = True,
+    way: str = "table",
     threads: int = 256,
     seed: int = 0,
 ) -> None:
-    """Adds to `gradients`, one a map, of any memory format."""
-    pooling = make_pooling(gradients, boxes, *rule, tabled=tabled)  # type: ignore[arg-type]
+    """Adds to `gradients`, one a map, of any memory format; the way `planes` overwrites them."""
+    pooling = make_pooling(gradients, boxes, *rule, way=way)  # type: ignore[arg-type]
     arguments = (pooling, pointers(gradients), boxes, grad_output, argmax)
     call("psroi_backward", boxes.dtype, seed, threads, *arguments)

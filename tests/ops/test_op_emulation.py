@@ -229,7 +229,7 @@ COORDINATES = st.one_of(
 @settings(max_examples=50, deadline=None)
 @given(data=st.data())
 def test_psroi_align_multilevel(data):
-    """Also without a table of reads, and with fewer threads than elements."""
+    """Box by box, with and without a table of reads, and channel by channel."""
     draw = data.draw
     height, width, channels = (draw(st.integers(1, n)) for n in (3, 7, 2))
     batch, levels, count = (draw(st.integers(a, b)) for a, b in ((1, 2), (1, 4), (0, 3)))
@@ -248,14 +248,16 @@ def test_psroi_align_multilevel(data):
         draw(st.sampled_from([-1, 1, 2, 2, 3])),
         draw(st.sampled_from(["max", "mean"])),
     )
-    crew = {"tabled": draw(st.booleans()), "threads": draw(st.sampled_from([32, 64])), "seed": 1}
+    ways = ["boxes", "table"] + ["planes"] * (layout == torch.contiguous_format)
+    crew = {"way": draw(st.sampled_from(ways)), "threads": draw(st.sampled_from([32, 64]))}
     output, argmax = emulated.psroi_align_multilevel(maps, boxes, *rule, **crew)
     wanted, indices = torch.ops.harness.psroi_align_multilevel(maps, boxes, *rule)
     torch.testing.assert_close(output, wanted, rtol=0, atol=0, equal_nan=True)
     assert torch.equal(argmax, indices)
 
     weights = torch.arange(output.numel(), dtype=torch.float32).view_as(output).cos()
-    gradients = [torch.zeros_like(x) for x in maps]
+    before = -7.0 if crew["way"] == "planes" else 0.0
+    gradients = [torch.full_like(x, before) for x in maps]
     emulated.psroi_align_multilevel_backward(gradients, weights, argmax, boxes, *rule, **crew)
     sizes = [side for x in maps for side in x.shape[2:]]
     backward = torch.ops.harness.psroi_align_multilevel_backward

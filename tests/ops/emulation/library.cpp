@@ -47,7 +47,7 @@ int run(uint64_t seed, const F& launch) {
   extern "C" int psroi_##name(                                                                   \
       uint64_t seed, int threads, const Pooling* asked, const T* const* maps, const T* boxes,    \
       T* output, int32_t* argmax) {                                                              \
-    const bool usual = asked->tabled && asked->sampling_ratio == 2;                              \
+    const bool usual = (asked->tabled || asked->by_planes) && asked->sampling_ratio == 2;        \
     const auto launch = usual ? harness::emulation::run_forward<2, T>                            \
                               : harness::emulation::run_forward<0, T>;                           \
     return run(seed, [&](auto& crew) {                                                           \
@@ -57,7 +57,7 @@ int run(uint64_t seed, const F& launch) {
   extern "C" int psroi_backward_##name(                                                          \
       uint64_t seed, int threads, const Pooling* asked, T* const* maps, const T* boxes,          \
       const T* gradients, const int32_t* argmax) {                                               \
-    const bool usual = asked->tabled && asked->sampling_ratio == 2;                              \
+    const bool usual = (asked->tabled || asked->by_planes) && asked->sampling_ratio == 2;        \
     const auto launch = usual ? harness::emulation::run_backward<2, T>                           \
                               : harness::emulation::run_backward<0, T>;                          \
     return run(seed, [&](auto& crew) {                                                           \

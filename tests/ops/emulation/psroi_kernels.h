@@ -2,6 +2,8 @@
 #pragma once
 
 #include "../../../csrc/psroi_align_multilevel/kernel.h"
+#include "../../../csrc/psroi_align_multilevel/planes.h"
+#include "nms_kernels.h"
 #include "team.h"
 
 namespace harness::emulation {
@@ -9,7 +11,7 @@ namespace harness::emulation {
 // As the tests hand it over.
 struct Pooling {
   int64_t levels, images, image_boxes, output_channels, pooled_height, pooled_width;
-  int64_t sampling_ratio, inclusive, mean, tabled;
+  int64_t sampling_ratio, inclusive, mean, tabled, by_planes;
   double finest_scale;
   const int64_t *sizes, *strides, *memory_strides;  // 2, 1 and 4 a level
 
@@ -49,11 +51,32 @@ void run_blocks(Crew& crew, const Pooling& asked, int threads, const F& f) {
   }
 }
 
+// Calls f(block, pyramid, stack, number, planes) for each channel of each image.
+template <typename T, typename F>
+void run_planes(Crew& crew, const Pooling& asked, int threads, const F& f) {
+  const auto pyramid = asked.launch<T>().pyramid;
+  const psroi::Stack stack(pyramid);
+  for (int64_t number = 0; number < asked.images * pyramid.shape().channels; ++number) {
+    auto shared = garbage(stack.cells() * sizeof(T));
+    crew.run(threads, [&](int rank) {
+      f(Block{&crew, rank, threads}, pyramid, stack, static_cast<uint32_t>(number),
+        reinterpret_cast<T*>(shared.data()));
+    });
+  }
+}
+
 template <int kRatio, typename T>
 void run_forward(
     Crew& crew, const Pooling& asked, int threads, const T* const* maps, const T* boxes, T* output,
     int32_t* argmax) {
   const auto views = asked.maps<const T>(maps);
+  if (asked.by_planes) {
+    run_planes<T>(crew, asked, threads, [&](auto block, auto& pyramid, auto& stack, auto n, T* own) {
+      psroi::pool_planes<kRatio>(
+          block, pyramid, stack, views, boxes, n, own, output, asked.mean ? nullptr : argmax);
+    });
+    return;
+  }
   run_blocks<T>(crew, asked, threads, [&](const auto& block, const auto& launch, auto n, auto table) {
     psroi::pool_box<kRatio>(
         block, launch, views, boxes, n, table, output, asked.mean ? nullptr : argmax);
@@ -65,6 +88,13 @@ void run_backward(
     Crew& crew, const Pooling& asked, int threads, T* const* maps, const T* boxes,
     const T* gradients, const int32_t* argmax) {
   const auto views = asked.maps<T>(maps);
+  if (asked.by_planes) {
+    run_planes<T>(crew, asked, threads, [&](auto block, auto& pyramid, auto& stack, auto n, T* own) {
+      psroi::scatter_planes<kRatio>(
+          block, pyramid, stack, views, gradients, boxes, n, asked.mean ? nullptr : argmax, own);
+    });
+    return;
+  }
   run_blocks<T>(crew, asked, threads, [&](const auto& block, const auto& launch, auto n, auto table) {
     psroi::scatter_box<kRatio>(
         block, launch, views, gradients, boxes, n, asked.mean ? nullptr : argmax, table);

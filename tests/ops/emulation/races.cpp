@@ -49,10 +49,11 @@ void run_soft_nms_once(int threads, int64_t size) {
       output.data());
 }
 
-void run_psroi_once(int64_t ratio) {
+void run_psroi_once(int64_t ratio, bool by_planes) {
   const int64_t sizes[] = {12, 13, 6, 7}, strides[] = {4, 8};
   const int64_t memory_strides[] = {18 * 156, 156, 13, 1, 18 * 42, 42, 7, 1};
-  const Pooling asked{2, 1, 6, 2, 3, 3, ratio, 0, 0, 1, 20.0, sizes, strides, memory_strides};
+  const Pooling asked{2,         1,    6,     2,       3,             3, ratio, 0, 0, 1,
+                      by_planes, 20.0, sizes, strides, memory_strides};
   const auto boxes = draw_boxes(6, 40);
   std::vector<float> fine(18 * 156), coarse(18 * 42), output(6 * 18);
   std::vector<int32_t> argmax(6 * 18);
@@ -136,7 +137,8 @@ int main(int count, char**) {
     run_soft_nms_once(kWarp, size);
     run_soft_nms_once(2 * kWarp, size);
   }
-  for (const int64_t ratio : {0, 2, 3}) run_psroi_once(ratio);
+  for (const int64_t ratio : {0, 2, 3})
+    for (const bool by_planes : {false, true}) run_psroi_once(ratio, by_planes);
   for (const int threads : {32, 64}) {
     for (const int64_t limit : {1, 20, 100}) run_select_once(threads, limit, limit == 20);
   }
