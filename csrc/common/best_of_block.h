@@ -29,19 +29,21 @@ HARNESS_HOST_DEVICE uint32_t padded_count(uint32_t count) {
   return padded;
 }
 
-// Where a block works. `list` has room for padded_count(most that are chosen) entries, in shared
-// memory or not; `keys` for those of all candidates, or is null: each pass then computes them again.
+// Where a block works. `list` has room for `list_size` entries, padded_count(most that are chosen) or
+// more, in shared memory or not; `keys` for those of all candidates, or is null: each pass then computes them again.
 struct BestWorkspace {
   uint32_t* histograms;  // kDigits * kBins
   uint32_t* count;
   uint64_t* list;
   uint32_t* keys;
+  uint32_t list_size;
 
   static constexpr int64_t kFixedBytes = (kDigits * kBins + 4) * sizeof(uint32_t);
 
   // Lays what there is room for into shared memory: the list, unless it is elsewhere, and the keys.
   HARNESS_HOST_DEVICE BestWorkspace(
-      unsigned char* shared, uint32_t list_size, uint64_t* far_list, bool keeps_keys) {
+      unsigned char* shared, uint32_t list_size, uint64_t* far_list, bool keeps_keys)
+      : list_size(list_size) {
     histograms = reinterpret_cast<uint32_t*>(shared);
     count = histograms + kDigits * kBins;
     unsigned char* free = shared + kFixedBytes;
@@ -67,11 +69,11 @@ class BestOfBlock {
     block_.sync();
     collect(find_bound(limit));
     block_.sync();
-    const uint32_t count = *work_.count, padded = padded_count(count);
+    const uint32_t count = *work_.count, padded = padded_count(count);  // may be a few too many
     for (uint32_t k = count + block_.rank(); k < padded; k += block_.size()) work_.list[k] = 0;
     block_.sync();
     sort(padded);
-    return count;
+    return count < limit ? count : limit;
   }
 
  private:
@@ -84,18 +86,21 @@ class BestOfBlock {
     return make_entry(work_.keys ? work_.keys[i] : key_of_(i), i);
   }
 
-  // The lowest entry that is chosen, or what lies below it and above all others.
+  // The lowest entry that goes into the list: the lowest that is chosen, or one below it as soon as
+  // the list has room for all from there on: looking at more digits costs more than sorting them.
   HARNESS_DEVICE uint64_t find_bound(uint32_t limit) const {
     count_first_digits();
     uint64_t prefix = 0;
+    uint32_t room = work_.list_size;
     for (int digit = 0, shift = 64 - kDigitBits;; ++digit, shift -= kDigitBits) {
       if (digit > 0) count_digits(digit, shift, prefix);
       block_.sync();
       const Bin bin = find_bin(work_.histograms + digit * kBins, limit);
       if (bin.count == 0) return 1;  // there are fewer than are asked for
       limit -= bin.above;
+      room -= bin.above;
       prefix = prefix << kDigitBits | bin.value;
-      if (bin.count == limit) {  // the whole bin is chosen; the lowest bin also holds what is not an entry
+      if (bin.count <= room) {  // the lowest bin also holds what is not an entry
         const uint64_t bound = prefix << shift;
         return bound ? bound : 1;
       }

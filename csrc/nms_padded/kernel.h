@@ -93,10 +93,16 @@ class Walk {
     const auto overlaps = [&](const Box<T>& other) {
       return overlap(other, area(other), box, box_area).exceeds(threshold_);
     };
+    const auto count = static_cast<int>(count_);  // at most as many as there are boxes
+    const int near = count < Workspace<T>::kKept ? count : Workspace<T>::kKept;
     bool suppressed = false;
-    for (int64_t k = slice; k < count_ && !suppressed; k += slices) {
-      suppressed = overlaps(kept_box(k));
+    int k = slice;
+    // four at a time: they do not wait for one another
+    for (; k + 3 * slices < near && !suppressed; k += 4 * slices) {
+      HARNESS_UNROLL
+      for (int i = 0; i < 4; ++i) suppressed |= overlaps(shared_.kept[k + i * slices]);
     }
+    for (; k < count && !suppressed; k += slices) suppressed = overlaps(kept_box(k));
     uint64_t earlier = 0;
     for (int i = slice; i < j; i += slices) earlier |= uint64_t(overlaps(chunk[i])) << i;
     shared_.suppressed[slice][j] = suppressed;

@@ -8,8 +8,7 @@
 namespace harness::nms {
 namespace {
 
-constexpr int kBlock = 512;
-static_assert(kBlock % kChunk == 0 && kBlock / kChunk <= kMostSlices);
+constexpr int kBlock = kMostSlices * kChunk;
 
 template <typename Scalar, typename T>
 __global__ void __launch_bounds__(kBlock) nms(

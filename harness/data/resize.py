@@ -54,7 +54,7 @@ def resize_bilinear(image: Tensor, size: tuple[int, int]) -> Tensor:
         (3, height, width) uint8, on a CPU interleaved in memory; `image` itself where it has
         that size.
     """
-    if tuple(image.shape[1:]) == tuple(size):
+    if image.shape[1:] == size:
         return image
     return (
         resize_by_opencv(image, size)
@@ -91,8 +91,13 @@ class _Described(ABC):
     def describe(self) -> Mapping[str, Any]: ...
 
     def __call__(self, image: Tensor) -> ResizedImage:
-        h, w = image.shape[1:]
-        return at_network_size(resize_bilinear(image, network_size(self.describe(), h, w)), (h, w))
+        _, h, w = image.shape
+        return at_network_size(resize_bilinear(image, _network_size(self, h, w)), (h, w))
+
+
+@lru_cache(maxsize=1024)  # asked for every image, of which many have the same size
+def _network_size(resize: _Described, height: int, width: int) -> tuple[int, int]:
+    return network_size(resize.describe(), height, width)
 
 
 def at_network_size(pixels: Tensor, image_size: tuple[int, int]) -> ResizedImage:

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from harness.data.batch import Inputs
 from harness.data.resize import ResizedImage, as_planes, collate_geometry
@@ -29,8 +31,15 @@ class Recording:
     result: Any
     geometry: Geometry | None = None
 
+    @cached_property
+    def planes(self) -> list[Tensor]:
+        """Where each image's pixels lie."""
+        return list(self.inputs.pixels)
+
     def take(self, inputs: Inputs) -> None:
         """Copy what does not lie there already."""
+        if inputs is self.inputs:  # the host's time counts while the device waits for the launch
+            return
         for own, given in zip(self.inputs.tensors(), inputs.tensors(), strict=True):
             if own is not given:
                 own.copy_(given, non_blocking=True)
@@ -38,9 +47,8 @@ class Recording:
 
     def fill(self, images: Sequence[ResizedImage]) -> None:
         """Copy pixels, in one launch those of the same device, and sizes only where they differ."""
-        pixels = [as_planes(image.pixels) for image in images]
-        torch._foreach_copy_(list(self.inputs.pixels), pixels, True)
-        geometry = [(tuple(i.pixels.shape[1:]), i.scale, i.image_size) for i in images]
+        torch._foreach_copy_(self.planes, [as_planes(image.pixels) for image in images], True)
+        geometry = [(image.pixels.shape, image.scale, image.image_size) for image in images]
         if geometry != self.geometry:
             collated = collate_geometry(images, self.inputs.pixels.device)
             for own, given in zip(list(self.inputs.tensors())[1:], collated, strict=True):
@@ -77,10 +85,10 @@ class Captured:
 
         None where no graph has been recorded for their shape, or they would have to be padded.
         """
-        shapes = {image.pixels.shape for image in images}
-        if len(shapes) != 1:
+        first = images[0].pixels.shape
+        if any(image.pixels.shape != first for image in images):
             return None
-        shape = torch.Size([len(images), *next(iter(shapes))])
+        shape = torch.Size((len(images), *first))
         recording = self.recordings.get((shape, torch.uint8))
         if recording is None:
             return None
