@@ -108,26 +108,58 @@ class BestOfBlock {
   }
 
   // Neighbouring bins go to neighbouring lanes one by one, and are 32 apart in memory.
-  HARNESS_DEVICE void count(int digit, uint32_t bin) const {
-    const int place = bin % (kBins / kWarp) * kWarp + bin / (kBins / kWarp);
-    block_.add(work_.histograms + digit * kBins + place, 1u);
+  HARNESS_DEVICE uint32_t* place(int digit, uint32_t bin) const {
+    return work_.histograms + digit * kBins + bin % (kBins / kWarp) * kWarp + bin / (kBins / kWarp);
+  }
+
+  // Scores crowd into few bins, and one place takes one thread at a time. So the lanes of a warp that
+  // share the bin of the first go there together, twice; the whole warp calls.
+  HARNESS_DEVICE void count(int digit, uint32_t bin, bool counted) const {
+    const auto warp = block_.warp();
+    uint32_t left = warp.ballot(counted);
+    for (int round = 0; round < 2 && left; ++round) {
+      const int first = count_bits((left & (0u - left)) - 1u);
+      const bool same = warp.shuffle(bin, first) == bin && counted;
+      const uint32_t bits = warp.ballot(same);
+      if (warp.lane() == first) {
+        block_.add(place(digit, bin), static_cast<uint32_t>(count_bits(bits)));
+      }
+      counted = counted && !same;
+      left &= ~bits;
+    }
+    if (counted) block_.add(place(digit, bin), 1u);
+  }
+
+  // f(index, value) for all candidates and for some indices behind them, whose value is 0: get(index)
+  // for several at a time, which then are on their way together. The whole block calls, and f.
+  template <typename Get, typename F>
+  HARNESS_DEVICE void visit(const Get& get, const F& f) const {
+    constexpr int kAtOnce = 4;
+    const auto step = static_cast<uint32_t>(block_.size());
+    for (uint32_t base = 0; base < size_; base += kAtOnce * step) {
+      decltype(get(0u)) values[kAtOnce];
+      HARNESS_UNROLL
+      for (int j = 0; j < kAtOnce; ++j) {
+        const uint32_t i = base + j * step + block_.rank();
+        values[j] = i < size_ ? get(i) : 0;
+      }
+      HARNESS_UNROLL
+      for (int j = 0; j < kAtOnce; ++j) f(base + j * step + block_.rank(), values[j]);
+    }
   }
 
   HARNESS_DEVICE void count_first_digits() const {
-    for (uint32_t i = block_.rank(); i < size_; i += block_.size()) {
-      const uint32_t key = key_of_(i);
-      if (work_.keys) work_.keys[i] = key;
-      if (key) count(0, key >> (32 - kDigitBits));
-    }
+    visit(key_of_, [&](uint32_t i, uint32_t key) {
+      if (work_.keys && i < size_) work_.keys[i] = key;
+      count(0, key >> (32 - kDigitBits), key != 0);
+    });
   }
 
   HARNESS_DEVICE void count_digits(int digit, int shift, uint64_t prefix) const {
-    for (uint32_t i = block_.rank(); i < size_; i += block_.size()) {
-      const uint64_t value = entry(i);
-      if (value && value >> shift >> kDigitBits == prefix) {
-        count(digit, static_cast<uint32_t>(value >> shift) % kBins);
-      }
-    }
+    visit([&](uint32_t i) { return entry(i); }, [&](uint32_t, uint64_t value) {
+      const bool counted = value && value >> shift >> kDigitBits == prefix;
+      count(digit, static_cast<uint32_t>(value >> shift) % kBins, counted);
+    });
   }
 
   // The bin that holds the `wanted`-th entry from above; every warp finds it by itself.
@@ -160,19 +192,17 @@ class BestOfBlock {
   // In any order: the sort makes one.
   HARNESS_DEVICE void collect(uint64_t bound) const {
     const auto warp = block_.warp();
-    for (uint32_t base = 0; base < size_; base += block_.size()) {
-      const uint32_t i = base + block_.rank();
-      const uint64_t value = i < size_ ? entry(i) : 0;
+    visit([&](uint32_t i) { return entry(i); }, [&](uint32_t, uint64_t value) {
       const bool chosen = value >= bound;
       const uint32_t bits = warp.ballot(chosen);
-      if (bits == 0) continue;
+      if (bits == 0) return;
       uint32_t first = 0;
       if (warp.lane() == 0) {
         first = block_.fetch_add(work_.count, static_cast<uint32_t>(count_bits(bits)));
       }
       first = warp.shuffle(first, 0);
       if (chosen) work_.list[first + count_bits(bits & bits_below(warp.lane()))] = value;
-    }
+    });
   }
 
   // Bitonic, the highest first. As long as partners are less than a warp's share apart the warp has

@@ -50,6 +50,7 @@ struct Block {
   __device__ uint32_t fetch_add(uint32_t* place, uint32_t value) const {
     return atomicAdd(place, value);
   }
+  __device__ void set_bits(uint32_t* place, uint32_t bits) const { atomicOr(place, bits); }
 };
 
 #endif

@@ -16,17 +16,29 @@ namespace harness::nms {
 
 constexpr int kChunk = 64;       // boxes; as many as a word has bits
 constexpr int kMostSlices = 16;  // threads for each of them
+static_assert(kChunk == 2 * kWarp);
+
+// One for each box of a chunk, in halves that a warp sets at once.
+struct Bits {
+  uint32_t halves[2];
+
+  HARNESS_HOST_DEVICE uint64_t all() const { return uint64_t(halves[1]) << kWarp | halves[0]; }
+};
 
 // In shared memory.
 template <typename T>
 struct Workspace {
   static constexpr int kKept = 16384 / sizeof(Box<T>);
 
-  // In turn, so that one chunk is stored while slow threads still look at the last.
-  Box<T> chunk[2][kChunk];
-  bool valid[2][kChunk];
-  bool suppressed[kMostSlices][kChunk];  // by a box that is kept
-  uint64_t earlier[kMostSlices][kChunk];  // bits of the boxes of the chunk that it might fall to
+  // Of one chunk; in turn, so that one is stored while slow threads still look at the last.
+  struct Chunk {
+    Box<T> boxes[kChunk];
+    bool valid[kChunk];
+    Bits suppressed;         // by a box that is kept
+    Bits earlier[kChunk];  // boxes of the chunk that each might fall to
+  };
+
+  Chunk chunks[2];
   Box<T> kept[kKept];  // the first of them; later ones are read where they come from
 };
 
@@ -48,11 +60,12 @@ class Walk {
       load(base + kChunk);  // on its way while this chunk is looked at
       block_.sync();
       const int lane = block_.warp().lane();
-      const uint64_t valid = ballot(shared_.valid[turn][lane], shared_.valid[turn][lane + kWarp]);
+      Chunk& chunk = shared_.chunks[turn];
+      const uint64_t valid = ballot(chunk.valid[lane], chunk.valid[lane + kWarp]);
       if (valid) {
-        compare(shared_.chunk[turn]);
+        compare(chunk);
         block_.sync();
-        keep(resolve(valid), base, shared_.chunk[turn]);
+        keep(resolve(chunk, valid), base, chunk.boxes);
       }
       turn ^= 1;
     }
@@ -61,6 +74,8 @@ class Walk {
   }
 
  private:
+  using Chunk = typename Workspace<T>::Chunk;
+
   HARNESS_DEVICE void load(int64_t base) {
     const int64_t i = base + block_.rank();
     next_valid_ = block_.rank() < kChunk && i < size_ && present_(group_, i);
@@ -68,9 +83,13 @@ class Walk {
   }
 
   HARNESS_DEVICE void store(int64_t turn) {
-    if (block_.rank() >= kChunk) return;
-    shared_.chunk[turn][block_.rank()] = next_;
-    shared_.valid[turn][block_.rank()] = next_valid_;
+    const int j = block_.rank();
+    if (j >= kChunk) return;
+    Chunk& chunk = shared_.chunks[turn];
+    chunk.boxes[j] = next_;
+    chunk.valid[j] = next_valid_;
+    chunk.earlier[j] = {};
+    if (j == 0) chunk.suppressed = {};
   }
 
   // A lane tells of two boxes; bit j is about box j, the same in every warp.
@@ -85,10 +104,10 @@ class Walk {
     return corners_.template load<T>(group_, indices_[k]);
   }
 
-  HARNESS_DEVICE void compare(const Box<T>* chunk) const {
+  HARNESS_DEVICE void compare(Chunk& chunk) const {
     const int j = block_.rank() % kChunk, slice = block_.rank() / kChunk;
     const int slices = block_.size() / kChunk;
-    const Box<T> box = chunk[j];
+    const Box<T> box = chunk.boxes[j];
     const T box_area = area(box);
     const auto overlaps = [&](const Box<T>& other) {
       return overlap(other, area(other), box, box_area).exceeds(threshold_);
@@ -103,36 +122,28 @@ class Walk {
       for (int i = 0; i < 4; ++i) suppressed |= overlaps(shared_.kept[k + i * slices]);
     }
     for (; k < count && !suppressed; k += slices) suppressed = overlaps(kept_box(k));
-    uint64_t earlier = 0;
-    for (int i = slice; i < j; i += slices) earlier |= uint64_t(overlaps(chunk[i])) << i;
-    shared_.suppressed[slice][j] = suppressed;
-    shared_.earlier[slice][j] = earlier;
-  }
-
-  // What the threads have found about one box of the chunk.
-  struct Fate {
-    bool alive;
-    uint64_t earlier = 0;
-
-    HARNESS_DEVICE bool survives(uint64_t kept) const { return alive && !(earlier & kept); }
-  };
-
-  HARNESS_DEVICE Fate find_fate(int j, uint64_t valid) const {
-    Fate fate{bool(valid >> j & 1)};
-    for (int slice = 0; slice < block_.size() / kChunk; ++slice) {
-      fate.alive &= !shared_.suppressed[slice][j];
-      fate.earlier |= shared_.earlier[slice][j];
+    uint32_t earlier[2] = {};
+    for (int i = slice; i < j; i += slices) {
+      earlier[i / kWarp] |= uint32_t(overlaps(chunk.boxes[i])) << i % kWarp;
     }
-    return fate;
+    for (int half = 0; half < 2; ++half) {
+      if (earlier[half]) block_.set_bits(chunk.earlier[j].halves + half, earlier[half]);
+    }
+    const uint32_t bits = block_.warp().ballot(suppressed);
+    if (bits && block_.warp().lane() == 0) block_.set_bits(chunk.suppressed.halves + j / kWarp, bits);
   }
 
   // The bits of the boxes of the chunk that are kept.
-  HARNESS_DEVICE uint64_t resolve(uint64_t valid) const {
+  HARNESS_DEVICE uint64_t resolve(const Chunk& chunk, uint64_t valid) const {
     const int lane = block_.warp().lane();
-    const Fate low = find_fate(lane, valid), high = find_fate(lane + kWarp, valid);
-    uint64_t kept = ballot(low.alive, high.alive);
+    const uint64_t alive = valid & ~chunk.suppressed.all();
+    const bool low = alive >> lane & 1, high = alive >> (lane + kWarp) & 1;
+    const uint64_t before_low = chunk.earlier[lane].all();
+    const uint64_t before_high = chunk.earlier[lane + kWarp].all();
+    uint64_t kept = alive;
     while (true) {
-      const uint64_t survivors = ballot(low.survives(kept), high.survives(kept));
+      const uint64_t survivors =
+          ballot(low && !(before_low & kept), high && !(before_high & kept));
       if (survivors == kept) return kept;
       kept = survivors;
     }

@@ -99,21 +99,28 @@ def test_psroi_align(dtype, layout, reduce, ratio):
     within(found, exact, float(gradient.abs().max()), terms=200)
 
 
-def pyramid(dtype=torch.float32):
+def pyramid(dtype=torch.float32, images=2, count=100, size=(40, 46)):
     """Maps, and boxes of which each fourth has no area and some cannot be pooled."""
-    maps = [random_features(s, (2, 245, 80 // s, 92 // s)).to(dtype) for s in (1, 2, 4)]
-    boxes = random_rois(1, 200, 2, 320, accumulate_dtype(dtype))[:, 1:].view(2, 100, 4)
+    maps = [
+        random_features(s, (images, 245, size[0] // s, size[1] // s)).to(dtype) for s in (1, 2, 4)
+    ]
+    corners = random_rois(1, images * count, images, 4 * size[0], accumulate_dtype(dtype))[:, 1:]
+    boxes = corners.view(images, count, 4)
     boxes[..., 2:] = boxes[..., :2] + (boxes[..., 2:] - boxes[..., :2]).abs() / 2
     boxes[:, ::4], boxes[0, 1, 2], boxes[1, 1, 3] = 0, float("nan"), 1e30
     return maps, boxes
+
+
+MANY = {"images": 8, "count": 30, "size": (16, 20)}  # enough to be taken channel by channel
 
 
 @DTYPES
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("reduce", ["max", "mean"])
 @pytest.mark.parametrize("ratio", [0, 2])
-def test_psroi_align_multilevel(dtype, layout, reduce, ratio):
-    maps, boxes = pyramid(dtype)
+@pytest.mark.parametrize("size", [{}, MANY], ids=["few", "many"])
+def test_psroi_align_multilevel(dtype, layout, reduce, ratio, size):
+    maps, boxes = pyramid(dtype, **size)
     moved = [x.cuda().to(memory_format=layout) for x in maps]
     rule = ([4, 8, 16], 22.4, True)
     pooled = (7, 7, 5, ratio, reduce)

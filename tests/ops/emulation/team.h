@@ -91,6 +91,9 @@ struct Block {
   uint32_t fetch_add(uint32_t* place, uint32_t value) const {
     return __atomic_fetch_add(place, value, __ATOMIC_RELAXED);
   }
+  void set_bits(uint32_t* place, uint32_t bits) const {
+    __atomic_fetch_or(place, bits, __ATOMIC_RELAXED);
+  }
 
   template <typename T>
   void add(T* place, T value) const {
