@@ -1,5 +1,5 @@
-// One launch, without sorting boxes and without telling the host how many boxes each map has. A block
-// takes one box (kernel.h) or, where images have many, one channel of all boxes of an image (planes.h).
+// Without sorting boxes and without telling the host how many boxes each map has. A block takes one box
+// (kernel.h) or, where images have many, one channel of all boxes of an image (planes.h).
 //
 // Backward adds with atomics: boxes overlap. Each sum is right but its order, and so its last bits,
 // vary from run to run; under deterministic algorithms the Python side takes the reference's.
@@ -39,32 +39,40 @@ __global__ void __launch_bounds__(kThreads) backward(
   scatter_box<kRatio>(Block(), launch, maps, gradients, boxes, blockIdx.x, argmax, table);
 }
 
+template <typename T>
+__global__ void __launch_bounds__(kThreads) note_boxes(
+    const __grid_constant__ Pyramid<T> pyramid, const T* boxes, Notes<T> notes) {
+  const uint32_t n = blockIdx.x * blockDim.x + threadIdx.x;
+  if (n < notes.boxes) take_note(pyramid, boxes, n, blockIdx.y, notes);
+}
+
 template <int kRatio, typename Scalar, typename T>
 __global__ void __launch_bounds__(kThreads) forward_planes(
     const __grid_constant__ Pyramid<T> pyramid, const __grid_constant__ Stack stack,
-    const __grid_constant__ Maps<const Scalar> maps, const T* boxes, Scalar* output,
+    Notes<T> notes, const __grid_constant__ Maps<const Scalar> maps, Scalar* output,
     int32_t* argmax) {
   extern __shared__ __align__(16) unsigned char shared[];
   auto* planes = reinterpret_cast<Scalar*>(shared);
   pool_planes<kRatio>(
-      Block(), pyramid, stack, maps, boxes, blockIdx.x, planes, output, argmax);
+      Block(), pyramid, stack, notes, maps, blockIdx.x, planes, output, argmax);
 }
 
 template <int kRatio, typename Scalar, typename T>
 __global__ void __launch_bounds__(kThreads) backward_planes(
     const __grid_constant__ Pyramid<T> pyramid, const __grid_constant__ Stack stack,
-    const __grid_constant__ Maps<T> maps, const Scalar* gradients, const T* boxes,
+    Notes<T> notes, const __grid_constant__ Maps<T> maps, const Scalar* gradients,
     const int32_t* argmax) {
   extern __shared__ __align__(16) unsigned char shared[];
   auto* planes = reinterpret_cast<T*>(shared);
   scatter_planes<kRatio>(
-      Block(), pyramid, stack, maps, gradients, boxes, blockIdx.x, argmax, planes);
+      Block(), pyramid, stack, notes, maps, gradients, blockIdx.x, argmax, planes);
 }
 
-// Whether a channel's planes fit into shared memory.
+// Whether a channel's planes fit into shared memory, and points are where notes can be taken of them.
 template <typename Scalar>
-bool fit_planes(const Stack& stack, int32_t device) {
-  return static_cast<int64_t>(stack.cells()) * static_cast<int64_t>(sizeof(Scalar)) <=
+bool fit_planes(const Shape& shape, const Stack& stack, int32_t device) {
+  return shape.sampling_ratio > 0 && table_size(shape) < (int64_t(1) << 16) &&
+      static_cast<int64_t>(stack.cells) * static_cast<int64_t>(sizeof(Scalar)) <=
       most_shared_bytes(device);
 }
 
@@ -77,21 +85,32 @@ bool have_planes(const std::vector<Tensor>& maps) {
 
 // Whether reading all of the maps once costs less than the boxes' reads: sectors of 32 bytes of which
 // a few are used, some 16 per box and channel. There must be blocks enough to hide the first read.
-template <typename T>
-bool are_many(const Pyramid<T>& pyramid, const Stack& stack, int32_t device) {
-  const Shape& shape = pyramid.shape();
-  return pyramid.image_boxes * 16 >= stack.cells() &&
+bool are_many(const Shape& shape, const Stack& stack, int64_t image_boxes, int32_t device) {
+  return image_boxes * 16 >= stack.cells &&
       shape.batch * shape.channels >= 8 * multiprocessors(device);
 }
 
+// Notes of all boxes, then `kernel`. The caching allocator lets the memory of the notes go to nobody
+// else on this stream before the kernel has run.
 template <typename Kernel, typename T, typename... Arguments>
 void launch_planes(
-    Kernel* kernel, int64_t bytes, const Pyramid<T>& pyramid, cudaStream_t stream,
-    const Arguments&... arguments) {
-  allow_shared_bytes(kernel, bytes);
-  const int64_t blocks = pyramid.shape().batch * pyramid.shape().channels;
+    Kernel* kernel, int64_t bytes, const Pyramid<T>& pyramid, const Stack& stack,
+    const Tensor& corners, cudaStream_t stream, const Arguments&... arguments) {
+  const Shape& shape = pyramid.shape();
+  const int64_t blocks = shape.batch * shape.channels, reads = table_size(shape);
+  const int64_t boxes = shape.batch * pyramid.image_boxes;
   if (blocks == 0) return;
-  kernel<<<static_cast<unsigned>(blocks), kThreads, bytes, stream>>>(pyramid, arguments...);
+  Tensor memory = torch::stable::new_empty(
+      corners, {Notes<T>::bytes(boxes, reads)}, ScalarType::Byte);
+  const Notes<T> notes(memory.mutable_data_ptr(), boxes, reads);
+  if (boxes > 0) {
+    const dim3 grid(
+        static_cast<unsigned>((boxes + kThreads - 1) / kThreads), static_cast<unsigned>(reads));
+    note_boxes<<<grid, kThreads, 0, stream>>>(pyramid, read<T>(corners), notes);
+  }
+  allow_shared_bytes(kernel, bytes);
+  kernel<<<static_cast<unsigned>(blocks), kThreads, bytes, stream>>>(
+      pyramid, stack, notes, arguments...);
 }
 
 std::tuple<Tensor, Tensor> psroi_align_multilevel_cuda(
@@ -115,12 +134,12 @@ std::tuple<Tensor, Tensor> psroi_align_multilevel_cuda(
     int32_t* chosen = pyramid.shape().mean ? nullptr : write<int32_t>(indices);
     const int32_t device = boxes.get_device_index();
     const Stack stack(pyramid);
-    if (have_planes(maps) && fit_planes<Scalar>(stack, device) &&
-        are_many(pyramid, stack, device)) {
+    if (have_planes(maps) && fit_planes<Scalar>(pyramid.shape(), stack, device) &&
+        are_many(pyramid.shape(), stack, pyramid.image_boxes, device)) {
       launch_planes(
           sampling_ratio == 2 ? forward_planes<2, Scalar, T> : forward_planes<0, Scalar, T>,
-          stack.cells() * sizeof(Scalar), pyramid, stream, stack, read_maps<Scalar>(maps),
-          read<T>(corners), write<Scalar>(pooled), chosen);
+          stack.cells * sizeof(Scalar), pyramid, stack, corners, stream, read_maps<Scalar>(maps),
+          write<Scalar>(pooled), chosen);
       return;
     }
     const int64_t bytes = table_bytes<T>(pyramid.shape());
@@ -152,12 +171,12 @@ std::vector<Tensor> psroi_align_multilevel_backward_cuda(
     const Pyramid<T> pyramid = make_pyramid<T>(asked, boxes);
     const int32_t* chosen = pyramid.shape().mean ? nullptr : read<int32_t>(argmax);
     const Stack stack(pyramid);
-    if (!channels_last && fit_planes<T>(stack, boxes.get_device_index())) {
+    if (!channels_last && fit_planes<T>(pyramid.shape(), stack, boxes.get_device_index())) {
       result = make_planes(boxes, asked);
       launch_planes(
           sampling_ratio == 2 ? backward_planes<2, Scalar, T> : backward_planes<0, Scalar, T>,
-          stack.cells() * sizeof(T), pyramid, stream, stack, write_maps<T>(result),
-          read<Scalar>(gradients), read<T>(corners), chosen);
+          stack.cells * sizeof(T), pyramid, stack, corners, stream, write_maps<T>(result),
+          read<Scalar>(gradients), chosen);
       return;
     }
     result = make_gradients(boxes, asked, channels_last);

@@ -51,15 +51,21 @@ void run_blocks(Crew& crew, const Pooling& asked, int threads, const F& f) {
   }
 }
 
-// Calls f(block, pyramid, stack, number, planes) for each channel of each image.
+// Calls f(block, pyramid, stack, notes, number, planes) for each channel of each image.
 template <typename T, typename F>
-void run_planes(Crew& crew, const Pooling& asked, int threads, const F& f) {
+void run_planes(Crew& crew, const Pooling& asked, int threads, const T* boxes, const F& f) {
   const auto pyramid = asked.launch<T>().pyramid;
   const psroi::Stack stack(pyramid);
+  const int64_t count = asked.images * asked.image_boxes;
+  const int64_t reads = psroi::table_size(pyramid.shape());
+  auto memory = garbage(psroi::Notes<T>::bytes(count, reads));
+  const psroi::Notes<T> notes(memory.data(), count, reads);
+  for (uint32_t n = 0; n < notes.boxes; ++n)
+    for (uint32_t k = 0; k < reads; ++k) psroi::take_note(pyramid, boxes, n, k, notes);
   for (int64_t number = 0; number < asked.images * pyramid.shape().channels; ++number) {
-    auto shared = garbage(stack.cells() * sizeof(T));
+    auto shared = garbage(stack.cells * sizeof(T));
     crew.run(threads, [&](int rank) {
-      f(Block{&crew, rank, threads}, pyramid, stack, static_cast<uint32_t>(number),
+      f(Block{&crew, rank, threads}, pyramid, stack, notes, static_cast<uint32_t>(number),
         reinterpret_cast<T*>(shared.data()));
     });
   }
@@ -71,10 +77,11 @@ void run_forward(
     int32_t* argmax) {
   const auto views = asked.maps<const T>(maps);
   if (asked.by_planes) {
-    run_planes<T>(crew, asked, threads, [&](auto block, auto& pyramid, auto& stack, auto n, T* own) {
+    const auto pool = [&](auto block, auto& pyramid, auto& stack, auto& notes, auto n, T* own) {
       psroi::pool_planes<kRatio>(
-          block, pyramid, stack, views, boxes, n, own, output, asked.mean ? nullptr : argmax);
-    });
+          block, pyramid, stack, notes, views, n, own, output, asked.mean ? nullptr : argmax);
+    };
+    run_planes<T>(crew, asked, threads, boxes, pool);
     return;
   }
   run_blocks<T>(crew, asked, threads, [&](const auto& block, const auto& launch, auto n, auto table) {
@@ -89,10 +96,11 @@ void run_backward(
     const T* gradients, const int32_t* argmax) {
   const auto views = asked.maps<T>(maps);
   if (asked.by_planes) {
-    run_planes<T>(crew, asked, threads, [&](auto block, auto& pyramid, auto& stack, auto n, T* own) {
+    const auto scatter = [&](auto block, auto& pyramid, auto& stack, auto& notes, auto n, T* own) {
       psroi::scatter_planes<kRatio>(
-          block, pyramid, stack, views, gradients, boxes, n, asked.mean ? nullptr : argmax, own);
-    });
+          block, pyramid, stack, notes, views, gradients, n, asked.mean ? nullptr : argmax, own);
+    };
+    run_planes<T>(crew, asked, threads, boxes, scatter);
     return;
   }
   run_blocks<T>(crew, asked, threads, [&](const auto& block, const auto& launch, auto n, auto table) {
