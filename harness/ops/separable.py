@@ -72,17 +72,14 @@ def _bias(conv: nn.Conv2d, dtype: torch.dtype) -> Tensor:
 
 def _pack_blocks(weight: Tensor, groups: int) -> Tensor:
     """(C, C / groups, 1, 1) -> (blocks, width, width): as many groups as fill a block."""
-    channels = len(weight)
-    side = channels // groups
+    side = len(weight) // groups
     together = min(groups, -(-BLOCK // side))
-    width, count = together * side, -(-groups // together)
-    products = weight.view(groups, side, side).transpose(1, 2)
-    firsts = [min(b * together, groups - together) for b in range(count)]
-    blocks = [
-        torch.block_diag(*products[first : first + together])  # type: ignore[no-untyped-call]
-        for first in firsts
-    ]
-    return torch.stack(blocks).view(count, width, width).contiguous()
+    count = -(-groups // together)
+    products = weight.view(groups, side, side).mT
+    chosen = torch.cat([products[: (count - 1) * together], products[groups - together :]])
+    diagonal = torch.eye(together, dtype=weight.dtype, device=weight.device)
+    blocks = chosen.view(count, together, side, 1, side) * diagonal[:, None, :, None]
+    return blocks.reshape(count, together * side, together * side)
 
 
 def separable_conv(

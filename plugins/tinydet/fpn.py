@@ -11,7 +11,14 @@ from torch import Tensor, nn
 from harness.errors import UserError
 from harness.model.features import FeatureSpec
 from harness_plugins.tinydet.joints import describe_specs, require_groups, require_pyramid
-from harness_plugins.tinydet.separable import FusedSeparable, separable_conv, widen
+from harness_plugins.tinydet.separable import (
+    FusedSeparable,
+    SeparableConv,
+    aligned,
+    pad_outputs,
+    trains_on_gpu,
+    widen,
+)
 
 
 class Lateral(nn.Module):
@@ -22,6 +29,8 @@ class Lateral(nn.Module):
         self.conv = nn.Conv2d(in_channels, out_channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        if trains_on_gpu(x):  # as many channels as the convolutions behind it want
+            return F.conv2d(x, *pad_outputs(self.conv, aligned(self.conv.out_channels)))
         return self.conv(x)
 
 
@@ -50,7 +59,7 @@ class TinyFpn(nn.Module):
         require_pyramid("tiny_fpn", in_features)
         groups = _check_groups(groups, in_features, channels)
         self.lateral_convs = nn.ModuleList(Lateral(f.channels, channels) for f in in_features)
-        self.fpn_convs = nn.ModuleList(separable_conv(channels, g) for g in groups)
+        self.fpn_convs = nn.ModuleList(SeparableConv(channels, g) for g in groups)
         self.fused: FusedSeparable | None = None
         self.out_features = tuple(
             FeatureSpec(f"p{f.stride.bit_length() - 1}", channels, f.stride) for f in in_features

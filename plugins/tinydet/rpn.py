@@ -3,7 +3,7 @@
 Paper: https://arxiv.org/abs/2304.03428, section 3.2; after https://arxiv.org/abs/1506.01497.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,8 @@ from harness.data.batch import Targets
 from harness.errors import UserError
 from harness.model.features import FeatureSpec
 from harness.model.types import AnchorLevel, Proposals
-from harness.ops import nms_padded, select_anchors, select_boxes
+from harness.ops import nms_padded, pack_separable, select_anchors, select_boxes
+from harness.ops import separable_conv as separable_rows
 from harness_plugins.tinydet.anchors import anchors_inside, base_anchors, grid_anchors
 from harness_plugins.tinydet.boxes import (
     LEAST_INSIDE,
@@ -32,12 +33,14 @@ from harness_plugins.tinydet.joints import (
 from harness_plugins.tinydet.losses import objectness_sum, smooth_l1_sum
 from harness_plugins.tinydet.matching import NEGATIVE, match_boxes, matched_rows, pad_to_one
 from harness_plugins.tinydet.params import TinyRpnParams
+from harness_plugins.tinydet.rows import find_neighbours, join_rows, split_rows, take_rows
 from harness_plugins.tinydet.sampling import Samples, select_samples
 from harness_plugins.tinydet.separable import (
     FusedSeparable,
+    SeparableConv,
+    aligned,
     join_outputs,
-    separable_conv,
-    split_rows,
+    separable_at,
 )
 
 
@@ -45,13 +48,15 @@ from harness_plugins.tinydet.separable import (
 class RpnOutputs:
     """One (B, A, H, W) of logits and one (B, 4A, H, W) of deltas a level.
 
+    In training both are without gradient: `TinyRpn.losses` works those out anew that it looks at.
+
     Attributes:
-        hidden: the maps that both are made from, (B, C, H, W) per level; empty in fused inference.
+        rows: of the maps that both are made from; see `join_rows`. None in fused inference.
     """
 
     logits: tuple[Tensor, ...]
     deltas: tuple[Tensor, ...]
-    hidden: tuple[Tensor, ...]
+    rows: Callable[[], Tensor] | None = None
 
 
 class TinyRpn(nn.Module):
@@ -68,6 +73,7 @@ class TinyRpn(nn.Module):
 
     anchors: Tensor
     inside: Tensor
+    neighbours: Tensor
 
     def __init__(
         self,
@@ -79,7 +85,7 @@ class TinyRpn(nn.Module):
         _check_joint(in_features, image_size, params.groups)
         self.image_size, self.params = image_size, params
         channels, ratios = in_features[0].channels, params.ratios
-        self.rpn_conv = separable_conv(channels, params.groups)
+        self.rpn_conv = SeparableConv(channels, params.groups)
         self.rpn_cls = nn.Conv2d(channels, len(ratios), 1)
         self.rpn_reg = nn.Conv2d(channels, 4 * len(ratios), 1)
         for conv in (m for m in self.modules() if isinstance(m, nn.Conv2d)):
@@ -100,30 +106,51 @@ class TinyRpn(nn.Module):
         # derived from the parameters, so no part of a checkpoint
         self.register_buffer("anchors", anchors, persistent=False)
         self.register_buffer("inside", anchors_inside(anchors, image_size), persistent=False)
+        sizes = [(image_size[0] // f.stride, image_size[1] // f.stride) for f in in_features]
+        self.register_buffer("neighbours", find_neighbours(sizes), persistent=False)
 
     def forward(self, features: list[Tensor]) -> RpnOutputs:
         self._check_sizes(features)
+        if self.training:
+            return self._forward_training(features)
         if self.fused is not None:
-            return self._forward_fused(self.fused, features)
-        hidden = [F.relu(self.rpn_conv(x), inplace=True) for x in features]
-        return RpnOutputs(
-            tuple(self.rpn_cls(x) for x in hidden),
-            tuple(self.rpn_reg(x) for x in hidden),
-            tuple(hidden),
-        )
+            layer = self.fused_outputs
+            hidden = self.fused.rows(features)
+            return RpnOutputs(*self._predict(hidden, layer.weight, layer.bias, features))
+        maps = [F.relu(self.rpn_conv(x), inplace=True) for x in features]
+        logits = tuple(self.rpn_cls(x) for x in maps)
+        deltas = tuple(self.rpn_reg(x) for x in maps)
+        return RpnOutputs(logits, deltas, lambda: join_rows(features))
 
     def fuse_for_inference(self) -> None:
         """One launch for all levels' hidden maps, one product for all outputs."""
         layers = (self.rpn_conv[0], self.rpn_conv[1])
         self.fused = FusedSeparable([layers] * len(self.level_sizes), relu=True)
-        self.fused_outputs = join_outputs([self.rpn_cls, self.rpn_reg], self.fused.padded)
+        weight, bias = join_outputs([self.rpn_cls, self.rpn_reg], self.fused.padded)
+        self.fused_outputs = nn.Linear(*weight.T.shape).to(weight).requires_grad_(False)
+        self.fused_outputs.load_state_dict({"weight": weight, "bias": bias})
 
-    def _forward_fused(self, fused: FusedSeparable, features: list[Tensor]) -> RpnOutputs:
-        found = self.fused_outputs(fused.rows(features))
+    def _forward_training(self, features: list[Tensor]) -> RpnOutputs:
+        """Everywhere as in inference, for the proposals; a gradient have only sampled anchors."""
+        rows = join_rows(features)
+        with torch.no_grad():
+            weights = pack_separable(self.rpn_conv[0], self.rpn_conv[1])
+            padded = aligned(rows.shape[2])
+            maps = split_rows(rows, features)
+            hidden = separable_rows(maps, [weights] * len(maps), padded, relu=True)
+            weight, bias = join_outputs([self.rpn_cls, self.rpn_reg], padded)
+            logits, deltas = self._predict(hidden, weight, bias, features)
+        return RpnOutputs(logits, deltas, lambda: rows)
+
+    def _predict(
+        self, hidden: Tensor, weight: Tensor, bias: Tensor, features: list[Tensor]
+    ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """Logits and deltas of each level from hidden rows (B, cells of all, C or more)."""
+        found = F.linear(hidden, weight, bias)
         per_cell = self.rpn_cls.out_channels
         logits = split_rows(found[..., :per_cell], features)
         deltas = split_rows(found[..., per_cell : 5 * per_cell], features)
-        return RpnOutputs(tuple(logits), tuple(deltas), ())
+        return tuple(logits), tuple(deltas)
 
     @property
     def positive_iou(self) -> float:
@@ -173,7 +200,8 @@ class TinyRpn(nn.Module):
         """`loss_rpn_cls` and `loss_rpn_bbox`, over the sampled anchors of the batch."""
         matched = self._match(targets := pad_to_one(targets))
         samples = self._sample(matched)
-        logits, deltas = self._predict_at(outputs.hidden, samples.indices)
+        assert outputs.rows is not None, "a fused part has no losses"
+        logits, deltas = self._predict_at(outputs.rows(), samples.indices)
         truths = matched_rows(targets.boxes, matched.gather(1, samples.indices))
         wanted = encode_boxes(truths, self.anchors[samples.indices])
         total = samples.positive.sum(1).clamp(min=1) + samples.negative.sum(1).clamp(min=1)
@@ -181,17 +209,18 @@ class TinyRpn(nn.Module):
         boxes = smooth_l1_sum(deltas, wanted, samples.positive, self.params.beta)
         return {"loss_rpn_cls": objectness / total.sum(), "loss_rpn_bbox": boxes / total.sum()}
 
-    def _predict_at(self, hidden: Sequence[Tensor], indices: Tensor) -> tuple[Tensor, Tensor]:
+    def _predict_at(self, rows: Tensor, indices: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (B, S) and deltas (B, S, 4) of some anchors, worked out anew.
 
-        Losses ask for a few hundred of tens of thousands: the gradient of the two last layers is
-        then a product over those rows, where the dense maps would have one that is almost all zero.
+        Losses ask for a few hundred of tens of thousands: backward is then a matter of those and of
+        the cells around them, where the dense maps would have a gradient that is almost all zero.
         """
         per_cell = len(self.params.ratios)
-        rows = _rows_at(hidden, indices // per_cell)
         chosen = (indices % per_cell)[..., None]
-        logits = F.linear(rows, self.rpn_cls.weight.flatten(1), self.rpn_cls.bias)
-        deltas = F.linear(rows, self.rpn_reg.weight.flatten(1), self.rpn_reg.bias)
+        patches = take_rows(rows, self.neighbours[indices // per_cell].flatten(1))
+        hidden = F.relu(separable_at(patches.unflatten(1, (-1, 9)), *self.rpn_conv))
+        logits = F.linear(hidden, self.rpn_cls.weight.flatten(1), self.rpn_cls.bias)
+        deltas = F.linear(hidden, self.rpn_reg.weight.flatten(1), self.rpn_reg.bias)
         of_anchor = (chosen * 4 + torch.arange(4, device=indices.device)).expand(-1, -1, 4)
         return logits.gather(2, chosen)[..., 0], deltas.gather(2, of_anchor)
 
@@ -216,25 +245,6 @@ class TinyRpn(nn.Module):
         keys = torch.rand(matched.shape, device=matched.device)
         limit, fraction = self.params.samples, self.params.positive_fraction
         return select_samples(matched >= 0, matched == NEGATIVE, keys, limit, fraction)
-
-
-def _rows_at(maps: Sequence[Tensor], cells: Tensor) -> Tensor:
-    """Of maps (B, C, H, W) the columns (B, S, C) at cells counted over all maps, row by row."""
-    found, first = maps[0].new_zeros(()), 0
-    for x in maps:
-        rows = x.permute(0, 2, 3, 1).flatten(1, 2)
-        own = cells - first
-        inside = ((own >= 0) & (own < rows.shape[1]))[..., None]
-        found = torch.where(inside, _take_rows(rows, own.clamp(0, rows.shape[1] - 1)), found)
-        first += rows.shape[1]
-    return found
-
-
-def _take_rows(rows: Tensor, indices: Tensor) -> Tensor:
-    """(B, N, C) and (B, K) -> (B, K, C), whole rows at a time: gather takes number by number."""
-    first = torch.arange(len(rows), device=rows.device)[:, None] * rows.shape[1]
-    taken = rows.flatten(0, 1).index_select(0, (indices + first).flatten())
-    return taken.view(*indices.shape, rows.shape[2])
 
 
 def tiny_rpn(

@@ -28,7 +28,7 @@ def random_outputs(seed: int, shared: bool = False) -> RpnOutputs:
         values = order / 384 - 2 if shared else (order + 1 / stride) / 384 - 2
         logits.append(values.view(2, 3, cells, cells).float())
         deltas.append(torch.randn((2, 12, cells, cells), generator=generator) * 0.2)
-    return RpnOutputs(tuple(logits), tuple(deltas), ())
+    return RpnOutputs(tuple(logits), tuple(deltas))
 
 
 def propose_by_hand(rpn: TinyRpn, outputs: RpnOutputs, image: int) -> tuple[Tensor, Tensor]:
@@ -72,7 +72,6 @@ def test_channels_last_outputs_give_the_same() -> None:
             tuple(x.to(memory_format=torch.channels_last) for x in maps)
             for maps in (outputs.logits, outputs.deltas)
         ),
-        hidden=(),
     )
     wanted, found = rpn.propose(outputs), rpn.propose(moved)
     assert torch.equal(found.boxes, wanted.boxes)

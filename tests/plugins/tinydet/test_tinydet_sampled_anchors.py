@@ -50,11 +50,15 @@ def gradients(rpn: TinyRpn, maps: list[Tensor], logits: Tensor, deltas: Tensor) 
 
 def test_sampled_anchors_equal_the_dense_maps() -> None:
     rpn, maps = make_rpn(), make_maps()
-    indices, outputs = draw_anchors(rpn), rpn(maps)
-    logits, deltas = rpn._predict_at(outputs.hidden, indices)
+    indices, trained = draw_anchors(rpn), rpn(maps)
+    logits, deltas = rpn._predict_at(trained.rows(), indices)
+    outputs = rpn.eval()(maps)
     dense_logits = in_order_of_anchors(outputs.logits, 1)[..., 0].gather(1, indices)
     corners = indices[..., None].expand(-1, -1, 4)
     dense_deltas = in_order_of_anchors(outputs.deltas, 4).gather(1, corners)
+    for one, other in ((trained.logits, outputs.logits), (trained.deltas, outputs.deltas)):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+        assert not any(x.requires_grad for x in one)
     torch.testing.assert_close(logits, dense_logits, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(deltas, dense_deltas, rtol=1e-5, atol=1e-5)
     found = gradients(rpn, maps, logits, deltas)

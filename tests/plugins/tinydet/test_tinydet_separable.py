@@ -1,4 +1,4 @@
-"""TinyDet's separable convolutions: batched products on a GPU, fused for inference."""
+"""TinyDet's separable convolutions: as products on a GPU, fused for inference."""
 
 import pytest
 import torch
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from harness.model.features import FeatureSpec
 from harness_plugins.tinydet.fpn import TinyFpn
 from harness_plugins.tinydet.rpn import tiny_rpn
-from harness_plugins.tinydet.separable import GroupedPointwise
+from harness_plugins.tinydet.separable import SeparableConv
 
 SPECS = (FeatureSpec("c3", 12, 8), FeatureSpec("c4", 20, 16), FeatureSpec("c5", 20, 32))
 SIZE = (64, 96)
@@ -23,31 +23,41 @@ def draw_maps(specs: tuple[FeatureSpec, ...], batch: int = 2) -> list[Tensor]:
     ]
 
 
-@pytest.mark.parametrize("groups", [2, 5, 10])
+@pytest.mark.parametrize("groups", [1, 2, 5, 10])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_a_batched_product_has_the_convolutions_result_and_gradients(groups, layout):
+@pytest.mark.parametrize("given_wide", [False, True])
+def test_products_have_the_convolutions_results_and_gradients(groups, layout, given_wide):
     torch.manual_seed(0)
-    layer = GroupedPointwise(20, groups).double()
-    plain = nn.Conv2d(20, 20, 1, groups=groups).double()
-    plain.load_state_dict(layer.state_dict())
+    layer = SeparableConv(20, groups).double()
     x = torch.randn(3, 20, 5, 7, dtype=torch.float64).to(memory_format=layout)
     weight = torch.randn_like(x)
-    found, wanted = [], []
-    for compute, module, results in ((layer.product, layer, found), (plain, plain, wanted)):
+    results = []
+    for compute in (layer.product, layer):
         given = x.clone().requires_grad_()
-        result = compute(given)
-        gradients = torch.autograd.grad((result * weight).sum(), [given, *module.parameters()])
-        results += [result, *gradients]
-    torch.testing.assert_close(found, wanted)
-    assert found[0].is_contiguous(memory_format=layout)
+        wide = compute == layer.product and given_wide
+        result = compute(nn.functional.pad(given, (0, 0, 0, 0, 0, 4)) if wide else given)
+        gradients = torch.autograd.grad((result * weight).sum(), [given, *layer.parameters()])
+        results.append([result, *gradients])
+    torch.testing.assert_close(*results)
 
 
 def test_training_and_inference_under_autocast_have_one_dtype():
-    layer, x = GroupedPointwise(20, 5), torch.randn(2, 20, 4, 4)
+    layer, x = SeparableConv(20, 5), torch.randn(2, 20, 4, 4)
     with torch.autocast("cpu", torch.bfloat16):
         trained = layer.product(x)
         with torch.no_grad():
             assert layer(x).dtype == trained.dtype == torch.bfloat16
+
+
+@torch.no_grad()
+def test_a_fused_neck_takes_the_maps_that_autocast_makes(parts):
+    neck, maps = parts[0], draw_maps(SPECS)
+    neck.fuse_for_inference()
+    with torch.autocast("cpu", torch.bfloat16):
+        found = neck(maps)
+    assert {x.dtype for x in found} == {torch.bfloat16}
+    for ours, exact in zip(found, neck(maps), strict=True):
+        assert (ours - exact).abs().max() < 0.05 * exact.abs().max()
 
 
 @pytest.fixture(params=[10, 245], ids="{} channels".format)
