@@ -83,10 +83,10 @@ bool have_planes(const std::vector<Tensor>& maps) {
   return true;
 }
 
-// Whether reading all of the maps once costs less than the boxes' reads: sectors of 32 bytes of which
-// a few are used, some 16 per box and channel. There must be blocks enough to hide the first read.
+// Whether reading all of the maps once costs less than the boxes' reads, which are of sectors of 32
+// bytes with little use of each. There must be blocks enough to hide the first read.
 bool are_many(const Shape& shape, const Stack& stack, int64_t image_boxes, int32_t device) {
-  return image_boxes * 16 >= stack.cells &&
+  return image_boxes * 32 >= stack.cells &&
       shape.batch * shape.channels >= 8 * multiprocessors(device);
 }
 

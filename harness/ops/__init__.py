@@ -1,5 +1,6 @@
 """Compiled ops with a PyTorch reference each. Importing this imports torch and loads the ops."""
 
+from harness.ops.average_fours import average_fours
 from harness.ops.library import Status, implementation, status
 from harness.ops.nms import nms_padded
 from harness.ops.psroi import psroi_align
@@ -18,6 +19,7 @@ from harness.ops.soft_nms import soft_nms_padded
 __all__ = [
     "SeparableWeights",
     "Status",
+    "average_fours",
     "implementation",
     "map_of_rows",
     "nms_padded",

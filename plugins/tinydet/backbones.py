@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from harness.model.features import FeatureSpec
+from harness.ops import average_fours
+from harness_plugins.tinydet.gpu import trains_on_gpu
 
 Activation = Literal["relu", "hswish"]
 
@@ -130,7 +132,7 @@ class InvertedResidual(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         out = activate(self.bn1(self.conv1(x)), self.act)
         if self.stride == 2:
-            out = F.avg_pool2d(out, 2, stride=1)
+            out = average_fours(out) if trains_on_gpu(out) else F.avg_pool2d(out, 2, stride=1)
         out = self.se(activate(self.bn2(self.conv2(out)), self.act))
         out = self.bn3(self.conv3(out))
         return out + x if self.residual else out

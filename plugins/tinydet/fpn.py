@@ -10,13 +10,13 @@ from torch import Tensor, nn
 
 from harness.errors import UserError
 from harness.model.features import FeatureSpec
+from harness_plugins.tinydet.gpu import trains_on_gpu
 from harness_plugins.tinydet.joints import describe_specs, require_groups, require_pyramid
 from harness_plugins.tinydet.separable import (
     FusedSeparable,
     SeparableConv,
     aligned,
     pad_outputs,
-    trains_on_gpu,
     widen,
 )
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from harness.ops import SeparableWeights, pack_separable
 from harness.ops import separable_conv as separable_rows
+from harness_plugins.tinydet.gpu import trains_on_gpu
 from harness_plugins.tinydet.rows import split_rows
 
 WEIGHTS = tuple(field.name for field in fields(SeparableWeights))
@@ -23,10 +24,6 @@ ALIGNMENT = 8  # channels; 16-bit kernels of GPUs read so many at once
 def aligned(channels: int) -> int:
     """The next multiple of 8."""
     return -(-channels // ALIGNMENT) * ALIGNMENT
-
-
-def trains_on_gpu(x: Tensor) -> bool:
-    return x.is_cuda and torch.is_grad_enabled()
 
 
 def pad_outputs(conv: nn.Conv2d, channels: int) -> tuple[Tensor, Tensor]:

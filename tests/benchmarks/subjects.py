@@ -70,14 +70,18 @@ class OneBatch:
 
 
 def make_steps(
-    detectors: Mapping[str, Detector], batch: int, device: torch.device, boxes: int = 10
+    detectors: Mapping[str, Detector],
+    batch: int,
+    device: torch.device,
+    boxes: int = 10,
+    precision: str = TRAINED_IN,
 ) -> dict[str, Callable[[], object]]:
     """Whole training steps as `harness run` takes them on a device by default.
 
     From a batch of uint8 images of 320 pixels with some boxes, in the host's memory, to new
-    weights. To be run inside `arithmetic(TRAINED_IN)`, as the training stage does.
+    weights. To be run inside `arithmetic(precision)`, as the training stage does.
     """
-    settings = Train(steps=OneBatch.steps_per_epoch, batch_size=batch, precision=TRAINED_IN)
+    settings = Train(steps=OneBatch.steps_per_epoch, batch_size=batch, precision=precision)
     accelerator = start_accelerator(settings, device, seed=0)
 
     def make(detector: Detector) -> Callable[[], object]:

@@ -98,6 +98,9 @@ def arguments_of(name: str, dtype: torch.dtype, lay: Layout) -> Iterator[Argumen
         maps = [x if lay is Tensor.contiguous else turned(lay(x)) for x in case[0]]
         for relu in (False, True):
             yield maps, *case[1:], 24, relu
+    elif name == "average_fours":
+        for framed in (False, True):
+            yield turned(lay(random_features(0, (2, 8, 5, 6)).to(dtype))), framed
     elif name == "resize_bilinear":
         for interleaved in (False, True):
             yield lay(random_image(0, 9, 14)[None])[0], 7, 11, interleaved
