@@ -82,9 +82,8 @@ class BestOfBlock {
     uint32_t value, above, count;
   };
 
-  HARNESS_DEVICE uint64_t entry(uint32_t i) const {
-    return make_entry(work_.keys ? work_.keys[i] : key_of_(i), i);
-  }
+  HARNESS_DEVICE uint32_t key(uint32_t i) const { return work_.keys ? work_.keys[i] : key_of_(i); }
+  HARNESS_DEVICE uint64_t entry(uint32_t i) const { return make_entry(key(i), i); }
 
   // The lowest entry that goes into the list: the lowest that is chosen, or one below it as soon as
   // the list has room for all from there on: looking at more digits costs more than sorting them.
@@ -112,9 +111,9 @@ class BestOfBlock {
     return work_.histograms + digit * kBins + bin % (kBins / kWarp) * kWarp + bin / (kBins / kWarp);
   }
 
-  // Scores crowd into few bins, and one place takes one thread at a time. So the lanes of a warp that
-  // share the bin of the first go there together, twice; the whole warp calls.
-  HARNESS_DEVICE void count(int digit, uint32_t bin, bool counted) const {
+  // Scores crowd into few bins of the first digit, and one place takes one thread at a time. So the
+  // lanes of a warp that share the bin of its first go there together, twice; the whole warp calls.
+  HARNESS_DEVICE void count_together(int digit, uint32_t bin, bool counted) const {
     const auto warp = block_.warp();
     uint32_t left = warp.ballot(counted);
     for (int round = 0; round < 2 && left; ++round) {
@@ -151,14 +150,24 @@ class BestOfBlock {
   HARNESS_DEVICE void count_first_digits() const {
     visit(key_of_, [&](uint32_t i, uint32_t key) {
       if (work_.keys && i < size_) work_.keys[i] = key;
-      count(0, key >> (32 - kDigitBits), key != 0);
+      count_together(0, key >> (32 - kDigitBits), key != 0);
     });
   }
 
+  // Those of the key in half the bits; those of the index only where many keys are equal.
   HARNESS_DEVICE void count_digits(int digit, int shift, uint64_t prefix) const {
+    if (shift >= 32) {
+      const auto wanted = static_cast<uint32_t>(prefix);
+      visit([&](uint32_t i) { return key(i); }, [&](uint32_t, uint32_t key) {
+        const uint32_t lowest = key >> (shift - 32);
+        if (key && lowest >> kDigitBits == wanted) block_.add(place(digit, lowest % kBins), 1u);
+      });
+      return;
+    }
     visit([&](uint32_t i) { return entry(i); }, [&](uint32_t, uint64_t value) {
-      const bool counted = value && value >> shift >> kDigitBits == prefix;
-      count(digit, static_cast<uint32_t>(value >> shift) % kBins, counted);
+      if (value && value >> shift >> kDigitBits == prefix) {
+        block_.add(place(digit, static_cast<uint32_t>(value >> shift) % kBins), 1u);
+      }
     });
   }
 
