@@ -90,7 +90,7 @@ def read_run(folder: Path, *, data_root: str | None = None, resamples: int | Non
     Raises:
         UserError: the folder holds no run, or its files cannot be read.
     """
-    plan = _read_plan(folder / "plan.json")
+    plan = read_plan(folder / "plan.json")
     records = read_records(folder / "records.jsonl") if _has_records(folder) else []
     validation = find_validation(plan, data_root)
     settings = _settings(plan, folder / "plan.json", resamples)
@@ -237,7 +237,12 @@ def _whole_lines(path: Path) -> Iterator[Json]:
         yield json.loads(line)
 
 
-def _read_plan(path: Path) -> Json:
+def read_plan(path: Path) -> Json:
+    """A run's plan.json.
+
+    Raises:
+        UserError: it is not there, or not one.
+    """
     plan = _read_json(path, "a run folder has one")
     missing = PLANNED - set(plan) if isinstance(plan, dict) else PLANNED
     if missing:

@@ -2,11 +2,12 @@
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.analysis.run import cell_folder
+from harness.analysis.run import cell_folder, read_plan
 from harness.errors import UserError
 from harness.files import write_text
 from harness.records.store import RecordStore
@@ -39,6 +40,15 @@ class RunFolder:
     def cell(self, detector: str, seed: int) -> Path:
         """Folder of a detector's files under one seed: checkpoint, training log, detections."""
         return cell_folder(self.path, detector, seed)
+
+    def read_plan(self) -> Mapping[str, Any] | None:
+        """What earlier calls of this run have planned, None in a new folder.
+
+        Raises:
+            UserError: it cannot be read.
+        """
+        path = self.path / "plan.json"
+        return read_plan(path) if path.is_file() else None
 
     def write_json(self, name: str, value: Any) -> None:
         write_text(self.path / name, json.dumps(value, indent=2, default=str) + "\n")

@@ -6,7 +6,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import groupby
 from pathlib import Path
@@ -18,6 +18,7 @@ from harness.analysis.run import read_run
 from harness.errors import CellError, ExitCode, Interrupted, UserError
 from harness.files import write_text
 from harness.plan.cells import Cell, Plan, name_stage
+from harness.plan.joining import join_plans
 from harness.plan.planner import resolved
 from harness.records.environment import Environment, describe_environment
 from harness.records.frame import latest
@@ -38,6 +39,9 @@ from harness.run.tidying import clear_away
 from harness.stages.train.state import CHECKPOINT
 
 SHARED_STAGES = ("train", "evaluate")  # the work of which all processes of a run take part in
+# At least so long between two reports of a run that goes on: making one takes seconds, of the very
+# machine that is being timed. `harness report RUN` makes one at any time.
+REPORT_SECONDS = 300.0
 
 
 def run_plan(plan: Plan, *, device: str, run_id: str | None, resume: bool, results: Path) -> int:
@@ -93,7 +97,9 @@ def _start(
             name: {"images": split.images.absolute(), "annotations": split.annotations.absolute()}
             for name, split in splits.items()
         }
-        folder.write_json("plan.json", {**resolved(plan), "splits": places})
+        own = {**resolved(plan), "splits": places}
+        before = folder.read_plan()
+        folder.write_json("plan.json", own if before is None else join_plans(before, own))
         folder.write_json(f"environments/{environment.id}.json", environment.to_dict())
     return Session(plan, launch, folder, environment, StageRunner(plan, launch, resume))
 
@@ -112,6 +118,7 @@ class Session:
     environment: Environment
     stages: StageRunner
     failed: bool = False
+    reported: float = field(default_factory=time.monotonic)
 
     def run_detector(self, name: str, seed: int, cells: list[Cell], report: Reporter) -> None:
         """Build a detector once and take it through its stages; a failure stays its own."""
@@ -140,8 +147,10 @@ class Session:
                     raise  # the other processes wait for this one: torchrun must end them all
                 if cell.stage == "train" or weighted is None:
                     return self._skip(cells[cells.index(cell) + 1 :], report)
-            else:
-                self.refresh_reports(report.note)  # an interruption from here on is no cell's
+            else:  # an interruption from here on is no cell's
+                if time.monotonic() - self.reported >= REPORT_SECONDS:
+                    self.refresh_reports(report.note)
+                    self.reported = time.monotonic()
         return None
 
     def _explain(self, cell: Cell, error: BaseException) -> str:

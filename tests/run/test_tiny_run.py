@@ -11,8 +11,10 @@ import pytest
 from tiny_suite import PLUGIN, harness, make_coco, tiny, write_manifest
 
 from harness import load_results
+from harness.analysis.run import read_run
 from harness.records.frame import COLUMNS
 from harness.records.store import read_records
+from harness.report.sections.state import describe_state
 
 STAGES = ["train", "evaluate", "cost", "latency"]
 
@@ -117,6 +119,50 @@ def test_choices_on_the_command_line(cli, tmp_path: Path, data: Path):
     assert set(frame["detector"]) == {"one", "two"}
     assert set(frame["seed"]) == {3, 5}
     assert set(frame["stage"]) == {"cost"}
+
+
+def test_narrower_calls_forget_nothing_of_a_run(cli, tmp_path: Path, data: Path):
+    """The plan of a run is that of all its calls: so are its page and what it says has run."""
+    write_manifest(tmp_path / "m.yaml", data, [tiny("one"), tiny("two"), tiny("three")])
+    folder = tmp_path / "results" / "tiny" / "grown"
+    call = ["run", "m.yaml", "--run-id", "grown"]
+    assert cli(*call, "--only", "one,three", "--stages", "cost").code == 0
+    assert cli(*call, "--resume", "--only", "two,three", "--stages", "cost").code == 0
+    assert cli(*call, "--resume", "--only", "one", "--stages", "evaluate", "--seeds", "4").code == 0
+    run = read_run(folder)
+    assert run.detectors == ("one", "two", "three")
+    state = describe_state(run)
+    assert (state.done, state.planned) == (4, 4)
+    assert state.stages == ("evaluate", "cost")
+    assert dict(state.facts)["seeds"] == "0, 4"
+    page = (folder / "report.html").read_text()
+    assert all(f">{name}<" in page for name in run.detectors)
+    changed = cli(*call, "--resume", "--stages", "evaluate", "--only", "one", "--seeds", "4",
+                  "--set", "evaluate.max_images=1")  # fmt: skip
+    assert changed.code == 0
+    state = describe_state(read_run(folder))
+    assert (state.done, state.planned) == (4, 4), "a cell that is planned anew takes its own place"
+
+
+def test_the_page_is_not_written_after_each_cell(
+    cli, tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Making it takes seconds, on the machine that is being timed."""
+    from harness.run import session
+
+    write_manifest(tmp_path / "m.yaml", data, [tiny("one"), tiny("two")])
+    written, write = [], session.write_page
+
+    def count(*arguments: object) -> None:
+        written.append(arguments)
+        write(*arguments)
+
+    monkeypatch.setattr(session, "write_page", count)
+    assert cli("run", "m.yaml", "--run-id", "a", "--stages", "cost").code == 0
+    assert len(written) == 1
+    monkeypatch.setattr(session, "REPORT_SECONDS", 0.0)
+    assert cli("run", "m.yaml", "--run-id", "b", "--stages", "cost").code == 0
+    assert len(written) == 1 + 3, "in a long run, after cells and at the end"
 
 
 def test_numbers_of_untrained_weights_say_so(cli, tmp_path: Path, data: Path):

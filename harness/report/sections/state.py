@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from harness.analysis.run import Run
-from harness.plan.cells import name_stage
+from harness.plan.cells import STAGES, name_stage
 from harness.records.record import Record
 
 
@@ -63,7 +63,7 @@ def describe_state(run: Run) -> State:
     """From plan.json and how each planned cell ended."""
     cells = run.plan["cells"]
     ends = _ends(run)
-    stages = tuple(dict.fromkeys(cell["stage"] for cell in cells))
+    stages = tuple(stage for stage in STAGES if any(cell["stage"] == stage for cell in cells))
     last = [ends[_place(cell)] for cell in cells if _place(cell) in ends]
     rows = tuple(
         (name, tuple(_stage(cells, ends, name, stage) for stage in stages))

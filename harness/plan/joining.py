@@ -1,0 +1,52 @@
+"""The plan of a run that is called again: all that it was asked for, in every call."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from harness.plan.cells import STAGES, digest
+
+Json = Mapping[str, Any]
+
+
+def join_plans(before: Json, now: Json) -> dict[str, Any]:
+    """Two plans of one run as `resolved` gives them.
+
+    Detectors, cells and meters are those of both; what both have, and all the rest, is as `now`
+    says. Detectors stand in the order of the suite as far as it can be told: either plan has a part of it.
+    """
+    names = join_orders(list(before["detectors"]), list(now["detectors"]))
+    detectors = {**before["detectors"], **now["detectors"]}
+    own = {_place(cell): cell for cell in [*before["cells"], *now["cells"]]}
+    place = {name: i for i, name in enumerate(names)}
+    cells = sorted(
+        own.values(), key=lambda c: (place[c["detector"]], c["seed"], STAGES.index(c["stage"]))
+    )
+    return {
+        **now,
+        "fingerprint": digest([cell["fingerprint"] for cell in cells]),
+        "detectors": {name: detectors[name] for name in names},
+        "meters": _distinct([*before.get("meters", []), *now["meters"]]),
+        "cells": cells,
+    }
+
+
+def join_orders(first: Sequence[str], second: Sequence[str]) -> list[str]:
+    """All names of two parts of one order; without a common name no order is known but that."""
+    joined = list(first)
+    at = next((joined.index(name) for name in second if name in joined), len(joined))
+    for name in second:
+        if name in joined:
+            at = joined.index(name) + 1
+        else:
+            joined.insert(at, name)
+            at += 1
+    return joined
+
+
+def _place(cell: Json) -> tuple[str, int, str, str]:
+    return cell["detector"], cell["seed"], cell["stage"], cell["mode"]
+
+
+def _distinct(meters: Iterable[Json]) -> list[Json]:
+    """One of each name, the last."""
+    return list({meter["use"]: meter for meter in meters}.values())

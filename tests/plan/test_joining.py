@@ -1,0 +1,47 @@
+"""The plan of a run that is called again."""
+
+import pytest
+
+from harness.plan.joining import join_orders, join_plans
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "joined"),
+    [
+        ("ac", "b", "acb"),  # no common name: as they were asked for
+        ("abc", "b", "abc"),
+        ("b", "abc", "abc"),
+        ("ac", "abc", "abc"),
+        ("ad", "abcd", "abcd"),
+        ("bd", "acd", "bacd"),
+        ("", "ab", "ab"),
+    ],
+)
+def test_orders_are_joined_as_the_suite_has_them(first: str, second: str, joined: str) -> None:
+    found = "".join(join_orders(list(first), list(second)))
+    assert found == joined
+    for part in (first, second):
+        assert [c for c in found if c in part] == list(part)
+
+
+def plan(*cells: tuple[str, int, str, str], **more: object) -> dict[str, object]:
+    keys = ("detector", "seed", "stage", "fingerprint")
+    return {
+        "detectors": {cell[0]: {"of": cell[3]} for cell in cells},
+        "meters": [{"use": "m", "params": {}}],
+        "cells": [{**dict(zip(keys, cell, strict=True)), "mode": ""} for cell in cells],
+        "fingerprint": "f",
+        **more,
+    }
+
+
+def test_a_cell_that_is_planned_again_is_there_once() -> None:
+    before = plan(("a", 0, "train", "1"), ("a", 0, "evaluate", "2"), columns=["ap"])
+    now = plan(("a", 0, "evaluate", "3"), ("b", 1, "train", "4"), columns=["ap50"])
+    joined = join_plans(before, now)
+    assert [c["fingerprint"] for c in joined["cells"]] == ["1", "3", "4"]
+    assert joined["detectors"] == {"a": {"of": "3"}, "b": {"of": "4"}}
+    assert joined["columns"] == ["ap50"]
+    assert joined["meters"] == before["meters"]
+    assert joined["fingerprint"] not in (before["fingerprint"], now["fingerprint"])
+    assert join_plans(joined, joined) == joined
