@@ -35,6 +35,7 @@ from harness.plan.cells import (
 from harness.plugin.declarations import Stage
 from harness.plugin.registry import Registry
 
+METERED = ("evaluate", "cost", "latency")  # stages that hand meters their input
 Parts = Mapping[str, Mapping[str, Part]]
 Place = Callable[[KeyPath], str]
 
@@ -75,6 +76,7 @@ def make_plan(
         MeterPart(_part(registry, "meter", use, ("meters", i), manifest.place))
         for i, use in enumerate(suite.meters)
     )
+    _check_meters(manifest, meters)
     _check_metrics(manifest, suite, meters)
     source = _source(manifest, registry, suite)
     if classes is not None:
@@ -165,6 +167,32 @@ def _part(registry: Registry, kind: str, use: Use, path: KeyPath, place: Place) 
 
 def _inside(manifest: Manifest, outer: KeyPath) -> Place:
     return lambda path: manifest.place((*outer, *path))
+
+
+def _check_meters(manifest: Manifest, meters: Sequence[MeterPart]) -> None:
+    """Each is of a stage that asks meters, and each metric has one that writes it."""
+    writers: dict[str, MeterPart] = {}
+    for i, meter in enumerate(meters):
+        where = manifest.place(("meters", i))
+        if meter.stage not in METERED:
+            raise UserError(
+                f"{_described(meter)} is of the stage '{meter.stage}', which asks no meters",
+                where=where,
+                mend=near_names(meter.stage, METERED),
+            )
+        for metric in meter.meter.metrics:
+            other = writers.setdefault(metric, meter)
+            if other is not meter:
+                both = f"{_described(other)} and {_described(meter)}"
+                raise UserError(
+                    f"the metric '{metric}' is written by two meters: {both}",
+                    where=where,
+                    mend="leave one of them out",
+                )
+
+
+def _described(meter: MeterPart) -> str:
+    return f"'{meter.meter.name}' of {meter.part.entry.provider}"
 
 
 def _check_metrics(manifest: Manifest, suite: Suite, meters: Sequence[MeterPart]) -> None:

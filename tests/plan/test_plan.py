@@ -289,6 +289,47 @@ def test_what_a_mode_is_checked_with_is_in_its_fingerprint_but_not_in_that_of_ea
     assert before["fused"] != after["fused"]
 
 
+METERS = """\
+from harness.plugin.declarations import Meter, NoParams
+from harness.plugin.hookspecs import hookimpl
+
+
+@hookimpl
+def harness_meters():
+    common = {{"target": "x:y", "params": NoParams, "summary": "s"}}
+    return [Meter("mine", stage={stage!r}, metrics=({metric!r},), **common)]
+"""
+
+
+@pytest.mark.parametrize(
+    ("stage", "metric", "expected"),
+    [
+        ("cost", "parameters", "the metric 'parameters' is written by two meters: 'parameters' of 'meters'"),
+        ("costs", "mine", "'mine' of 'mine_costs_mine.py'"),
+        ("train", "mine", "is of the stage 'train', which asks no meters (there is: cost, evaluate, latency)"),
+    ],
+)  # fmt: skip
+def test_each_metric_has_one_writer_and_each_meter_a_stage(
+    manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage, metric, expected
+):
+    monkeypatch.chdir(tmp_path)
+    name = f"mine_{stage}_{metric}.py"
+    (tmp_path / name).write_text(METERS.format(stage=stage, metric=metric))
+    registry = load_plugins([name])
+    sets = ["meters=[coco_ap, parameters, mine]"]
+    with pytest.raises(UserError) as caught:
+        make_plan(load_manifest(manifest, None, sets), registry)
+    line = str(caught.value)
+    assert expected in line
+    assert "meters" in line
+    assert "\n" not in line
+
+
+def test_a_meter_that_stands_there_twice_is_one_too_many(plan):
+    with pytest.raises(UserError, match=r"'ap' is written by two meters"):
+        plan("meters=[coco_ap, parameters, coco_ap]")
+
+
 def test_resolved_is_json_and_names_every_parameter(plan):
     plain = json.loads(json.dumps(resolved(plan())))
     parts = plain["detectors"]["one"]["parts"]
