@@ -305,7 +305,7 @@ def harness_meters():
     ("stage", "metric", "expected"),
     [
         ("cost", "parameters", "the metric 'parameters' is written by two meters: 'parameters' of 'meters'"),
-        ("costs", "mine", "'mine' of 'mine_costs_mine.py'"),
+        ("costs", "mine", "'mine' of 'mine_costs_mine' (mine_costs_mine.py "),
         ("train", "mine", "is of the stage 'train', which asks no meters (there is: cost, evaluate, latency)"),
     ],
 )  # fmt: skip
