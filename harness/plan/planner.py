@@ -178,7 +178,7 @@ def _check_meters(manifest: Manifest, meters: Sequence[MeterPart]) -> None:
             raise UserError(
                 f"{_described(meter)} is of the stage '{meter.stage}', which asks no meters",
                 where=where,
-                mend=near_names(meter.stage, METERED),
+                mend=near_names(meter.stage, list(METERED)),
             )
         for metric in meter.meter.metrics:
             other = writers.setdefault(metric, meter)

@@ -7,21 +7,10 @@ from typing import Literal
 from harness.compare.gates import first_of
 from harness.compare.types import NOT_COMPARED, Change, Comparison, Row, Verdict
 from harness.report.cells import Column, make_column
+from harness.report.marks import ALLOWED, BEST, DOUBTFUL, LEVELS, MARKS
 
 Detail = Literal["interval", "half", "bare"]
 
-# A sign of its own for each verdict, so that colour is never needed.
-MARKS: Mapping[Verdict, str] = {
-    "better": "▲",
-    "worse": "▼",
-    "changed": "◆",
-    "equal": "=",
-    "noise": "≈",
-    "unknown": "?",
-    "refused": "✗",
-    "invalid": "⊘",
-    "missing": "–",
-}
 MEANINGS: Mapping[Verdict, str] = {
     "better": "better, outside the noise",
     "worse": "worse, outside the noise",
@@ -33,9 +22,6 @@ MEANINGS: Mapping[Verdict, str] = {
     "invalid": "not compared: a number says nothing of its detector",
     "missing": "no number",
 }
-ALLOWED = "≠"  # behind a difference between what was not measured alike
-BEST = "*"  # behind a value
-DOUBTFUL = "!"
 
 
 def column_of(row: Row) -> Column:
@@ -54,14 +40,13 @@ def best_side(row: Row) -> int | None:
 
 
 def value_mark(row: Row, side: int) -> str:
-    """What casts doubt on a side's value: "!", "⊘" or ""."""
-    marks = {"valid": "", "doubtful": DOUBTFUL, "invalid": MARKS["invalid"]}
+    """The sign of what casts doubt on a side's value, or ""."""
     there = row.levels and not math.isnan(row.values[side])
-    return marks[row.levels[side]] if there else ""
+    return LEVELS[row.levels[side]] if there else ""
 
 
 def show_change(row: Row, change: Change, detail: Detail = "interval") -> str:
-    """ "▲ +1.2 [+0.3, +2.1]": AP in points, all else in percent of the base."""
+    """The sign, then "+1.2 [+0.3, +2.1]": AP in points, all else in percent of the base."""
     mark = MARKS[change.verdict]
     if change.verdict == "missing":
         return mark

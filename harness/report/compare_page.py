@@ -11,6 +11,7 @@ from harness.compare.types import NOT_COMPARED, Change, Comparison, GateResult, 
 from harness.files import write_text
 from harness.report.cells import Column
 from harness.report.changes import best_side, column_of, lone_lines, reasons, value_mark
+from harness.report.marks import MARKS
 from harness.report.sections.differences import show_p
 from harness.report.sections.measured import show_signed
 from harness.report.sections.state import show_time
@@ -18,17 +19,6 @@ from harness.report.swatches import swatches
 from harness.report.templating import template
 
 CONTENTS = {"summary": "In short", "gates": "Gates", "table": "All numbers", "notes": "Notes"}
-SIGNS = {
-    "better": "▲",
-    "worse": "▼",
-    "changed": "◆",
-    "equal": "=",
-    "noise": "≈",
-    "unknown": "?",
-    "refused": "✕",
-    "invalid": "⊘",
-    "missing": "",
-}
 WORDS = {
     "better": "better",
     "worse": "worse",
@@ -150,7 +140,7 @@ def _change(
         side=side,
         value=value,
         verdict=change.verdict,
-        sign=SIGNS[change.verdict],
+        sign="" if change.verdict == "missing" else MARKS[change.verdict],
         words=WORDS[change.verdict],
         difference="" if refused else _signed(column, change.value),
         interval=f"[{low}, {high}]" if not refused and change.low < change.high else "",

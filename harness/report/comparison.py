@@ -10,8 +10,6 @@ from rich.text import Text
 
 from harness.compare.types import Change, Comparison, GateResult, Row, Verdict
 from harness.report.changes import (
-    BEST,
-    MARKS,
     Detail,
     best_side,
     column_of,
@@ -23,6 +21,7 @@ from harness.report.changes import (
     units_line,
     value_mark,
 )
+from harness.report.marks import BEST, MARKS
 
 STYLES: dict[Verdict, str] = {
     "better": "green",

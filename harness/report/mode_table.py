@@ -5,14 +5,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from harness.report.marks import MARKS
 from harness.report.sections.modes import ModeRow, Modes
 
-SIGNS = {"better": "▲ ", "worse": "▼ ", "noise": "≈ ", "unknown": "? "}
 STYLES = {"better": "green", "worse": "red"}
 HEADS = (("latency", "ms"), ("against", "eager"), ("agreement", ""), ("set-up", "s"))
 ABOUT = (
-    "against eager: time end to end as a multiple of eager's; ▲ faster, ▼ slower, ≈ inside the "
-    "noise; agreement: with what eager float32 finds"
+    f"against eager: time end to end as a multiple of eager's; {MARKS['better']} faster, "
+    f"{MARKS['worse']} slower, {MARKS['noise']} inside the noise; "
+    "agreement: with what eager float32 finds"
 )
 
 
@@ -53,6 +54,8 @@ def _header(above: str, below: str) -> Text:
 def _cells(row: ModeRow) -> tuple[Text, ...]:
     if row.has_failed:
         return Text(""), Text("failed", style="red")
-    ratio = Text(f"{SIGNS.get(row.ratio.sign, '')}{row.ratio.shown}")
+    ratio = Text(
+        f"{MARKS[row.ratio.sign]} {row.ratio.shown}" if row.ratio.sign else row.ratio.shown
+    )
     ratio.stylize(STYLES.get(row.ratio.sign, "dim"))
     return Text(row.precision), Text(row.times[-1][0]), ratio, Text(row.agreement), Text(row.setup)

@@ -8,12 +8,15 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from harness.report.marks import LEVELS, MARKS
+
 
 @lru_cache
 def template(name: str) -> jinja2.Template:
     """A template; whatever it shows of the data is escaped, an unknown name is an error.
 
-    `embed(value)` puts JSON into a script element, `static(name)` a file of static/ into the page.
+    `embed(value)` puts JSON into a script element, `static(name)` a file of static/ into the page;
+    `marks` and `level_marks` are the signs of `harness.report.marks`.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("harness.report"),
@@ -22,7 +25,8 @@ def template(name: str) -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(embed=embed_json, static=static)
+    own = {"embed": embed_json, "static": static, "marks": MARKS, "level_marks": LEVELS}
+    environment.globals.update(own)
     return environment.get_template(name)
 
 
