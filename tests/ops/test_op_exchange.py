@@ -49,6 +49,7 @@ with Called():
         pool(ops.psroi_align(maps[0], rois, 0.25, 3, 2, 2, reduce), maps[:1])
         levels = ops.psroi_align_multilevel(maps, boxes, (4, 8), 16.0, 3, 2, 2, reduce, True)
         pool(levels, maps)
+    pool(ops.average_fours(maps[0]), maps[:1])
     found.extend(ops.nms_padded(boxes, torch.tensor([40, 7]), 0.5))
     scores = torch.rand(2, 3, 40)
     found.append(ops.soft_nms_padded(boxes, scores))
