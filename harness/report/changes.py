@@ -6,6 +6,7 @@ from typing import Literal
 
 from harness.compare.gates import first_of
 from harness.compare.types import NOT_COMPARED, Change, Comparison, Row, Verdict
+from harness.report.best import best_of
 from harness.report.cells import Column, make_column
 from harness.report.marks import ALLOWED, BEST, DOUBTFUL, LEVELS, MARKS
 
@@ -30,13 +31,14 @@ def column_of(row: Row) -> Column:
 
 
 def best_side(row: Row) -> int | None:
-    """The side with the best value, unless another is shown the same and is not really worse."""
+    """The side with the best value; see `best_of`."""
     if len(row.best) != 1:
         return None
-    (best,) = row.best
-    show = column_of(row).show
-    level = any(show(row.values[side]) == show(row.values[best]) for side in row.rivals)
-    return None if level else best
+    values = {side: row.values[side] for side in {*row.best, *row.rivals}}
+    # sides that are really worse are no rivals, but there to be better than
+    if len(values) == 1:
+        return row.best[0]
+    return best_of(values, column_of(row), row.rivals)
 
 
 def value_mark(row: Row, side: int) -> str:

@@ -1,13 +1,17 @@
 """What a run prints when it ends: table, notes, where everything lies."""
 
+import math
+
 from rich.console import Console
 from rich.text import Text
 
 from harness.analysis.run import Run
 from harness.report.cells import conditions_of, notes_of
+from harness.report.marks import DOUBTFUL, MARKS
 from harness.report.mode_table import ABOUT, fitting_mode_table
+from harness.report.sections.measured import make_board
 from harness.report.sections.modes import compare_modes
-from harness.report.table import fitting_table, half_widths
+from harness.report.table import fitting_table, half_width
 
 NOTES = 6
 INTERVALS = "±: half the 95 % interval over images, by bootstrap; other images would give other APs"
@@ -18,13 +22,19 @@ def print_summary(run: Run, console: Console) -> None:
     metrics = list(run.plan["columns"])
     data = run.plan["data_name"]
     title = f"{run.plan['suite']}, profile {run.plan['profile']}, data {data}"
-    halves = half_widths(run, metrics)
+    board = make_board(run, metrics)
     console.print()
-    console.print(fitting_table(run.frame, metrics, title, halves, console))
+    console.print(fitting_table(board, title, console))
     modes = compare_modes(run)
     if modes is not None:
         console.print(fitting_mode_table(modes, console))
-    told = [INTERVALS] * bool(halves) + [ABOUT] * (modes is not None)
+    places = [(name, metric) for name in board.detectors for metric in metrics]
+    has_intervals = any(not math.isnan(half_width(board, *place)) for place in places)
+    doubted = any(board.of(*place).level == "doubtful" for place in places)
+    invalid = any(board.of(*place).level == "invalid" for place in places)
+    told = [INTERVALS] * has_intervals + [ABOUT] * (modes is not None)
+    told += [f"{DOUBTFUL} doubtful; the report says why"] * doubted
+    told += [f"{MARKS['invalid']} invalid; the report says why"] * invalid
     for line in [*conditions_of(run.frame), *told]:
         console.print(Text(line, style="dim"))
     notes = [*run.notes, *notes_of(run.frame, metrics)]

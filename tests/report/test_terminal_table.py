@@ -8,6 +8,7 @@ from making_runs import make_run
 from rich.console import Console
 
 from harness.analysis.paired import over_seeds
+from harness.report.marks import DOUBTFUL
 from harness.report.summary import print_summary
 
 
@@ -35,7 +36,8 @@ def test_half_the_interval_stands_beside_a_value(tmp_path: Path):
     seeds = over_seeds(run.analyses_of(name), "ap")
     half = 100 * (seeds.high - seeds.low) / 2
     assert half > 0
-    assert f"{100 * estimate.value:.1f} ±{half:.1f}" in text
+    assert f"{100 * estimate.value:.1f}{DOUBTFUL} ±{half:.1f}" in text
+    assert f"{DOUBTFUL} doubtful; the report says why" in text  # of so few images
     assert "±: half the 95 % interval" in text
 
 

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+from harness.report.best import best_of
 from harness.report.sections.measured import Board, show_interval
 
 DEFAULT = ("ap", "ap50", "ap_small", "macs_paper", "parameters", "latency_end_to_end_p50")
@@ -27,7 +28,7 @@ class Cell:
         low, high: as shown, for copying.
         interval: "[low, high]", or "".
         spread: standard deviation over seeds, or "".
-        is_best: of its column, among numbers that are not invalid.
+        is_best: of its column; see `harness.report.best`.
         doubt: why it must be taken with care, "" where it need not be.
         level: "valid", "doubtful" or "invalid".
     """
@@ -55,20 +56,19 @@ class MainTable:
 def lay_out_table(board: Board, metrics: tuple[str, ...]) -> MainTable:
     """The table of `metrics` that were measured at all."""
     there = tuple(metric for metric in metrics if board.has(metric))
+    best = {metric: find_best(board, metric) for metric in there}
     rows = tuple(
-        (name, tuple(_cell(board, name, metric) for metric in there)) for name in board.detectors
+        (name, tuple(_cell(board, name, metric, best[metric] == name) for metric in there))
+        for name in board.detectors
     )
     return MainTable(tuple(_head(board, m) for m in there), rows, _most_seeds(board, there))
 
 
-def best_value(board: Board, metric: str) -> float:
-    """Of numbers that are not invalid; NaN where fewer than two can be compared."""
-    better = board.columns[metric].higher_is_better
-    cells = [board.of(name, metric) for name in board.detectors]
-    values = [cell.value for cell in cells if cell.is_usable]
-    if better is None or len(values) < 2:
-        return math.nan
-    return max(values) if better else min(values)
+def find_best(board: Board, metric: str) -> str | None:
+    """The detector with the best value; see `best_of`."""
+    found = {name: board.of(name, metric) for name in board.detectors}
+    values = {name: measured.value for name, measured in found.items() if measured.is_usable}
+    return best_of(values, board.columns[metric])
 
 
 def _head(board: Board, metric: str) -> Head:
@@ -77,7 +77,7 @@ def _head(board: Board, metric: str) -> Head:
     return Head(metric, column.title, column.unit, better)
 
 
-def _cell(board: Board, name: str, metric: str) -> Cell:
+def _cell(board: Board, name: str, metric: str, is_best: bool) -> Cell:
     column, measured = board.columns[metric], board.of(name, metric)
     has_interval = not math.isnan(measured.low + measured.high)
     varies = not math.isnan(measured.spread) and measured.spread > 0
@@ -88,7 +88,7 @@ def _cell(board: Board, name: str, metric: str) -> Cell:
         high=column.show(measured.high) if has_interval else "",
         interval=show_interval(column, measured.low, measured.high),
         spread=column.show(measured.spread) if varies else "",
-        is_best=measured.level != "invalid" and measured.value == best_value(board, metric),
+        is_best=is_best,
         doubt="; ".join(measured.reasons),
         level=measured.level,
     )
