@@ -1,8 +1,10 @@
 """Files that are there whole or not at all, and what they are known by."""
 
 import hashlib
+import json
 import os
 from pathlib import Path
+from typing import Any
 
 from harness.errors import UserError
 
@@ -33,6 +35,20 @@ def write_atomic(path: Path, data: bytes | memoryview) -> None:
 def write_text(path: Path, text: str) -> None:
     """`write_atomic` of UTF-8 text."""
     write_atomic(path, text.encode())
+
+
+def read_json_lines(path: Path) -> list[dict[str, Any]]:
+    """The whole lines of a file of JSON objects, [] where there is no file.
+
+    A last line that is being written, or that a kill cut short, is left out.
+
+    Raises:
+        ValueError: a whole line is not JSON.
+    """
+    if not path.exists():
+        return []
+    text = path.read_text(encoding="utf-8")
+    return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
 
 
 def hash_file(path: Path) -> str:

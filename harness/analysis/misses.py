@@ -9,9 +9,10 @@ from harness.analysis.boxes import Bools, Ints, build_scene
 from harness.analysis.matching import find_pairs
 from harness.analysis.mending import match_once
 from harness.analysis.types import Misses
+from harness.data.sizes import COCO_AREAS
 from harness.stages.inputs import EvaluationInput
 
-SMALL_AREA = 32**2
+SMALL_AREA = COCO_AREAS["small"][1]
 SCORE_THRESHOLD = 0.3  # what `harness predict` draws from
 
 

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from harness.analysis.anchors import AnchorGrid, find_best
 from harness.data.annotations import Annotations
 from harness.data.scaling import network_scale
+from harness.data.sizes import SIDES
 
 COVERED_IOU = 0.5
 PADDING = 32  # network inputs are padded to a multiple of it, as `collate_images` does
-COCO_EDGES = (0.0, 32.0, 96.0, math.inf)  # small, medium, large
+COCO_EDGES = (0.0, *SIDES, math.inf)  # small, medium, large
 
 Floats = NDArray[np.float64]
 LayAnchors = Callable[[tuple[int, int]], Sequence[AnchorGrid]]

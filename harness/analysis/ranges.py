@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from harness.analysis.boxes import Bools, Floats, Ints, Scene
 from harness.analysis.types import Frame
+from harness.data.sizes import COCO_AREAS
 
 
 @dataclass(frozen=True)
@@ -42,12 +43,8 @@ class AreaRange:
         return (area >= self.low) & ((area <= self.high) if self.closed else (area < self.high))
 
 
-# pycocotools.cocoeval.Params.setDetParams; the same as in the meter coco_ap, which is a plugin
 COCO_RANGES: Mapping[str, AreaRange] = {
-    "all": AreaRange(0, 1e5**2, closed=True),
-    "small": AreaRange(0, 32**2, closed=True),
-    "medium": AreaRange(32**2, 96**2, closed=True),
-    "large": AreaRange(96**2, 1e5**2, closed=True),
+    name: AreaRange(*bounds, closed=True) for name, bounds in COCO_AREAS.items()
 }
 
 

@@ -1,7 +1,7 @@
 """A run as it lies on disk, with everything derived from it. No model, no GPU."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from harness.analysis.store import load_or_make
 from harness.analysis.truth import Validation, find_validation
 from harness.analysis.types import CellAnalysis
 from harness.errors import UserError
-from harness.files import hash_file
+from harness.files import hash_file, read_json_lines
 from harness.manifest.schema import Report
 from harness.plan.cells import digest
 from harness.records.frame import latest, to_frame
@@ -107,7 +107,7 @@ def read_run(folder: Path, *, data_root: str | None = None, resamples: int | Non
     training = {}
     for place, path in _logs(folder).items():
         try:
-            training[place] = tuple(_whole_lines(path))
+            training[place] = tuple(read_json_lines(path))
         except ValueError as error:
             notes.append(f"{place[0]} seed {place[1]}: {path.name} cannot be read ({error})")
     return Run(
@@ -228,13 +228,6 @@ def _logs(folder: Path) -> dict[Place, Path]:
         if seed.isdecimal():
             found[path.parent.parent.name, int(seed)] = path
     return found
-
-
-def _whole_lines(path: Path) -> Iterator[Json]:
-    """A line being written at this moment is left for the next time."""
-    text = path.read_text()
-    for line in text[: text.rfind("\n") + 1].splitlines():
-        yield json.loads(line)
 
 
 def read_plan(path: Path) -> Json:

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.data.coco_json import Entry, fill_defaults, read_coco
+from harness.data.sizes import BINS, COCO_AREAS
 from harness.errors import UserError
 
-SIZE_BINS = {"small": (0.0, 32.0**2), "medium": (32.0**2, 96.0**2), "large": (96.0**2, np.inf)}
 ROUNDING = 1.0  # pixels over the edge that are rounding rather than a mistake
 MIN_SIDE = 1.0  # pixels that a box needs to be trained on
 
@@ -182,7 +182,7 @@ def _absences(objects: Objects, classes: tuple[str, ...]) -> list[str]:
     """Size bins and classes whose AP will be NaN."""
     lines = [
         f"no {name} objects (area {low:.0f} to {high:.0f}): their AP is NaN"
-        for name, (low, high) in SIZE_BINS.items()
+        for name, (low, high) in ((name, COCO_AREAS[name]) for name in BINS)
         if not ((objects.areas >= low) & (objects.areas <= high)).any()
     ]
     absent = [name for i, name in enumerate(classes) if not (objects.labels == i).any()]

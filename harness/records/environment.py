@@ -26,6 +26,7 @@ PACKAGES = (
     "faster-coco-eval",
     "fvcore",
     "pandas",
+    "pluggy",
     "pydantic",
 )
 PROJECT = Path(__file__).parents[1]

@@ -10,19 +10,7 @@ from typing import Literal
 from harness.data.folder import CocoFolder
 from harness.errors import UserError
 from harness.plugin.manager import load_plugins
-
-PACKAGES = (
-    "torch",
-    "torchvision",
-    "timm",
-    "accelerate",
-    "fvcore",
-    "pycocotools",
-    "faster-coco-eval",
-    "pandas",
-    "pluggy",
-    "pydantic",
-)
+from harness.records.environment import PACKAGES
 
 
 @dataclass(frozen=True)
@@ -52,7 +40,7 @@ def diagnose(plugins: Sequence[str], data: str | None, *, thorough: bool) -> lis
 
 def _packages() -> Iterator[Finding]:
     found, missing = [], []
-    for name in ("harness", *PACKAGES):
+    for name in PACKAGES:
         try:
             found.append(f"{name} {version(name)}")
         except PackageNotFoundError:

@@ -17,19 +17,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.data.sizes import COCO_AREAS
 from harness.records.measurement import Measurement
 from harness.stages.inputs import EvaluationInput, GroundTruth
 
 Backend = Literal["faster_coco_eval", "pycocotools"]
 Behind = Mapping[str, int]
 DISTRIBUTIONS = {"faster_coco_eval": "faster-coco-eval", "pycocotools": "pycocotools"}
-SIZES = ("all", "small", "medium", "large")
-AREA_RANGES = {
-    "all": (0, 1e10),
-    "small": (0, 32**2),
-    "medium": (32**2, 96**2),
-    "large": (96**2, 1e10),
-}
+SIZES = tuple(COCO_AREAS)
 IOU_50, IOU_75 = 0, 5
 
 
@@ -163,7 +158,7 @@ def area_kind(truth: GroundTruth) -> Literal["box", "mask", "none"]:
 
 def of_size(truth: GroundTruth, size: str) -> list[Mapping[str, Any]]:
     """Objects of a size that have to be found; crowd regions do not count."""
-    low, high = AREA_RANGES[size]
+    low, high = COCO_AREAS[size]
     return [a for a in truth.annotations if not a["iscrowd"] and low <= a["area"] <= high]
 
 

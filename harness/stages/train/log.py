@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TextIO
 
 from harness.errors import UserError
-from harness.files import write_atomic
+from harness.files import read_json_lines, write_atomic
 
 
 class TrainLog:
@@ -21,7 +21,7 @@ class TrainLog:
 
     def __init__(self, path: Path, *, keep_until: int) -> None:
         self.path = path
-        kept = [line for line in read_lines(path) if line["step"] <= keep_until]
+        kept = [line for line in read_json_lines(path) if line["step"] <= keep_until]
         write_atomic(path, "".join(json.dumps(line) + "\n" for line in kept).encode())
         try:
             self._file: TextIO = path.open("a", encoding="utf-8")
@@ -38,12 +38,3 @@ class TrainLog:
 
     def close(self) -> None:
         self._file.close()
-
-
-def read_lines(path: Path) -> list[dict[str, float]]:
-    """Lines of a training log; a last line that a kill cut short is left out."""
-    if not path.exists():
-        return []
-    text = path.read_text(encoding="utf-8")
-    whole = text[: text.rfind("\n") + 1]
-    return [json.loads(line) for line in whole.splitlines()]

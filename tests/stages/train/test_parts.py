@@ -21,12 +21,12 @@ from hypothesis import strategies as st
 from torch import nn
 
 from harness.errors import UserError
-from harness.files import write_atomic
+from harness.files import read_json_lines, write_atomic
 from harness.manifest.schema import Optimizer, Schedule
 from harness.stages.train.clock import Clock
 from harness.stages.train.ema import build_ema
 from harness.stages.train.files import load_safely, save_atomic
-from harness.stages.train.log import TrainLog, read_lines
+from harness.stages.train.log import TrainLog
 from harness.stages.train.losses import LossWindow
 from harness.stages.train.optim import build_optimizer, load_optimizer
 from harness.stages.train.rng import capture_rng, preserved_rng, restore_rng
@@ -193,7 +193,7 @@ def test_log_drops_what_lies_past_the_checkpoint(tmp_path: Path) -> None:
     log = TrainLog(path, keep_until=0)
     for step in (1, 2, 3):
         log.append({"step": step, "loss": 0.5, "rate": math.nan})
-    assert [line["step"] for line in read_lines(path)] == [1, 2, 3]  # flushed, not yet closed
+    assert [line["step"] for line in read_json_lines(path)] == [1, 2, 3]  # flushed, not yet closed
     log.close()
     path.write_text(path.read_text() + '{"step": 4, "lo')
     log = TrainLog(path, keep_until=2)

@@ -17,9 +17,9 @@ from harness.data.folder import CocoFolder
 from harness.data.loader import train_loader
 from harness.data.source import Split
 from harness.errors import Interrupted
+from harness.files import read_json_lines
 from harness.manifest.schema import Train
 from harness.model.checkpoint import read_checkpoint
-from harness.stages.train.log import read_lines
 from harness.stages.train.loop import train
 from harness.stages.train.result import Progress
 from harness_plugins.synthetic.source import SyntheticSource
@@ -89,7 +89,11 @@ def test_resumed_within_an_epoch_equals_uninterrupted(
         run(split, tmp_path / "cut", stop=STOP)
     resumed = run(split, tmp_path / "cut")
     assert [name for name in whole if not torch.equal(whole[name], resumed[name])] == []
-    assert [line["step"] for line in read_lines(tmp_path / "cut" / "train_log.jsonl")] == [2, 4, 6]
+    assert [line["step"] for line in read_json_lines(tmp_path / "cut" / "train_log.jsonl")] == [
+        2,
+        4,
+        6,
+    ]
 
 
 @pytest.mark.cuda
@@ -103,7 +107,7 @@ def test_cuda_trains_stops_and_resumes(split: Split, tmp_path: Path, precision: 
     after = run(split, tmp_path, **how)
     assert all(torch.isfinite(value).all() for value in after.values())
     assert not torch.equal(after["bbox_head.fc_cls.weight"], before["bbox_head.fc_cls.weight"])
-    assert [line["step"] for line in read_lines(tmp_path / "train_log.jsonl")] == [2, 4, 6]
+    assert [line["step"] for line in read_json_lines(tmp_path / "train_log.jsonl")] == [2, 4, 6]
 
 
 def test_a_signal_that_kills_the_workers_too_loses_nothing(

@@ -11,8 +11,8 @@ from pathlib import Path
 import torch
 from toy_training import SEED, ToyDetector, ToyLoader, toy_settings
 
+from harness.files import read_json_lines
 from harness.model.checkpoint import read_checkpoint
-from harness.stages.train.log import read_lines
 from harness.stages.train.loop import train
 
 PROGRAM = Path(__file__).with_name("toy_training.py")
@@ -72,7 +72,10 @@ def test_terminated_then_killed_then_resumed_equals_uninterrupted(tmp_path: Path
     resume(cut, True)
     expected, found = (read_checkpoint(f / "checkpoint.pt").state for f in (whole, cut))
     assert [name for name in expected if not torch.equal(expected[name], found[name])] == []
-    assert [line["step"] for line in read_lines(cut / "train_log.jsonl")] == [*range(3, 20, 3), 20]
+    assert [line["step"] for line in read_json_lines(cut / "train_log.jsonl")] == [
+        *range(3, 20, 3),
+        20,
+    ]
 
 
 def test_two_processes_train_one_detector(tmp_path: Path) -> None:
@@ -90,6 +93,6 @@ def test_two_processes_train_one_detector(tmp_path: Path) -> None:
     assert set(saved.state) == set(first)
     assert [name for name in first if not torch.equal(first[name], second[name])] == []
     assert [name for name in first if not torch.equal(first[name], saved.state[name])] == []
-    lines = read_lines(tmp_path / "train_log.jsonl")
+    lines = read_json_lines(tmp_path / "train_log.jsonl")
     assert [line["step"] for line in lines] == list(range(3, 61, 3))
     assert lines[-1]["loss_cls"] < 0.7 * lines[0]["loss_cls"]
