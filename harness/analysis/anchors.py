@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.data.boxes import box_areas, pairwise_ious
+
 Floats = NDArray[np.float64]
 _SAME = 1e-3  # pixels by which equal sides and centres may differ after rounding to float32
 _CELLS = 4_000_000  # of an (objects, anchors) array that is worked on at a time
@@ -97,7 +99,7 @@ def _nearest(boxes: Floats, shape: _Shape) -> Floats:
     shared_x = _overlap(boxes[:, 0], boxes[:, 2], shape.x, shape.width)
     shared_y = _overlap(boxes[:, 1], boxes[:, 3], shape.y, shape.height)
     shared = shared_x * shared_y
-    return np.asarray(shared / (_areas(boxes) + shape.width * shape.height - shared))
+    return np.asarray(shared / (box_areas(boxes) + shape.width * shape.height - shared))
 
 
 def _overlap(low: Floats, high: Floats, centres: Floats, side: float) -> Floats:
@@ -117,15 +119,7 @@ def _scan(boxes: Floats, anchors: Floats) -> Floats:
     result = np.zeros(len(boxes))
     rows = max(1, _CELLS // len(anchors))
     for start in range(0, len(boxes), rows):
-        some = boxes[start : start + rows, None]
-        sides = np.minimum(some[..., 2:], anchors[:, 2:]) - np.maximum(
-            some[..., :2], anchors[:, :2]
+        result[start : start + rows] = pairwise_ious(boxes[start : start + rows], anchors).max(
+            axis=1
         )
-        shared = sides.clip(0).prod(axis=-1)
-        whole = _areas(boxes[start : start + rows])[:, None] + _areas(anchors) - shared
-        result[start : start + rows] = (shared / whole).max(axis=1)
     return result
-
-
-def _areas(boxes: Floats) -> Floats:
-    return np.asarray((boxes[:, 2:] - boxes[:, :2]).prod(axis=1))

@@ -1,6 +1,7 @@
 """Compiled ops with a PyTorch reference each. Importing this imports torch and loads the ops."""
 
 from harness.ops.average_fours import average_fours
+from harness.ops.boxes import pairwise_ious
 from harness.ops.library import Status, implementation, status
 from harness.ops.nms import nms_padded
 from harness.ops.psroi import psroi_align
@@ -24,6 +25,7 @@ __all__ = [
     "map_of_rows",
     "nms_padded",
     "pack_separable",
+    "pairwise_ious",
     "psroi_align",
     "psroi_align_multilevel",
     "resize_bilinear",

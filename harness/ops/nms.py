@@ -1,8 +1,11 @@
 """Greedy NMS of padded groups (images, levels or classes), with static shapes."""
 
+import math
+
 import torch
 from torch import Tensor
 
+from harness.ops.boxes import pairwise_ious
 from harness.ops.registration import register
 
 SCHEMA = (
@@ -47,20 +50,6 @@ def nms_padded(
     return kept
 
 
-def pairwise_ious(first: Tensor, second: Tensor) -> Tensor:
-    """(..., N, 4) and (..., M, 4) xyxy with exclusive corners -> (..., N, M). 0/0 is NaN."""
-    corners, others = first[..., :, None, :], second[..., None, :, :]
-    low = torch.maximum(corners[..., :2], others[..., :2])
-    high = torch.minimum(corners[..., 2:], others[..., 2:])
-    sides = (high - low).clamp(min=0)
-    overlap = sides[..., 0] * sides[..., 1]
-    return overlap / (_areas(corners) + _areas(others) - overlap)
-
-
-def _areas(boxes: Tensor) -> Tensor:
-    return (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
-
-
 def nms_padded_reference(
     boxes: Tensor, valid: Tensor, iou_threshold: float, max_output: int
 ) -> tuple[Tensor, Tensor]:
@@ -83,7 +72,7 @@ def _find_kept(boxes: Tensor, valid: Tensor, iou_threshold: float) -> Tensor:
     that a round leaves alone is exactly the greedy one; chains of boxes are short in practice.
     """
     boxes = boxes if boxes.dtype == torch.float64 else boxes.float()
-    suppresses = (pairwise_ious(boxes, boxes) > iou_threshold).triu(1)
+    suppresses = (pairwise_ious(boxes, boxes, math.nan) > iou_threshold).triu(1)
     keep = valid.clone()
     while True:
         survivors = valid & ~(suppresses & keep[:, :, None]).any(1)

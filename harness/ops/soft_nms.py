@@ -1,9 +1,11 @@
 """Soft-NMS (https://arxiv.org/abs/1704.04503, section 3) of padded boxes, with static shapes."""
 
+import math
+
 import torch
 from torch import Tensor
 
-from harness.ops.nms import pairwise_ious
+from harness.ops.boxes import pairwise_ious
 from harness.ops.registration import register
 
 SCHEMA = (
@@ -100,7 +102,7 @@ def soft_nms_padded_reference(
         final = torch.where(taken, best, final)
         left = torch.where(taken, 0.0, left)
         box = boxes.to(dtype).gather(1, at.expand(-1, -1, 4))[:, :, None]
-        ious = pairwise_ious(box, corners)[:, :, 0]
+        ious = pairwise_ious(box, corners, math.nan)[:, :, 0]
         if method == "gaussian":
             hit, decayed = ious > 0, left * torch.exp(-(ious * ious) / sigma)
         else:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.data.boxes import pairwise_ious
 from harness.model.types import Detections
 
 Floats = NDArray[np.float64]
@@ -109,11 +110,5 @@ def _shared_score(one: Found, other: Found, tolerance: float) -> float:
 
 def _ious(one: Floats, other: Floats) -> Floats:
     """(N, M); boxes without area are the same where their corners are."""
-    low = np.maximum(one[:, None, :2], other[:, :2])
-    high = np.minimum(one[:, None, 2:], other[:, 2:])
-    common = np.clip(high - low, 0, None).prod(axis=2)
-    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(axis=1) for boxes in (one, other)]
-    union = areas[0][:, None] + areas[1] - common
-    equal = (one[:, None] == other).all(axis=2).astype(np.float64)
-    result: Floats = np.divide(common, union, out=equal, where=union > 0)
-    return result
+    equal = (one[:, None] == other).all(axis=2)
+    return np.where(equal, 1.0, pairwise_ious(one, other))

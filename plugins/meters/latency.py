@@ -5,11 +5,9 @@ from decoded uint8 images in the host's memory to detections in the host's memor
 in turn within each repetition, so that a drift of the machine meets all three alike.
 """
 
-import gc
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +22,7 @@ from harness.model.detector import Detector
 from harness.modes import Runner
 from harness.records.environment import cpu_model
 from harness.records.measurement import Measurement
+from harness.stages.collecting import collector_paused
 from harness.stages.context import synchronize
 from harness.stages.inputs import LatencyInput, OnProgress
 from harness_plugins.meters import LATENCY_KINDS
@@ -59,7 +58,7 @@ class LatencyMeter:
             # before anything is timed: once the profiler has run in a process, launching may cost
             # more in it, and so it costs every detector the same
             work = profile_device(steps(runner, batches[0])["end_to_end"], runner.device)
-            with no_garbage_collection():
+            with collector_paused(collect_first=True):
                 watch = Watch(runner.device)
                 warmed = warm_up(
                     lambda number: time_once(runner, batches[number]), len(batches), settings
@@ -194,19 +193,6 @@ def device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return cpu_model()
-
-
-@contextmanager
-def no_garbage_collection() -> Iterator[None]:
-    """Python's collector runs before instead of in between."""
-    was_on = gc.isenabled()
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def _sizes(tensors: Any) -> list[str]:

@@ -15,13 +15,12 @@ from torch import Tensor, nn
 from harness.data.batch import Inputs, Targets
 from harness.model.features import RoiSpec
 from harness.model.types import Detections, Proposals
-from harness.ops import select_boxes, soft_nms_padded
+from harness.ops import pairwise_ious, select_boxes, soft_nms_padded
 from harness_plugins.tinydet.boxes import (
     InclusiveFrame,
     clip_boxes,
     decode_boxes,
     encode_boxes,
-    pairwise_ious,
 )
 from harness_plugins.tinydet.losses import cross_entropy_sum, smooth_l1_sum
 from harness_plugins.tinydet.matching import (

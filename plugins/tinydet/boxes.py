@@ -58,24 +58,3 @@ def encode_boxes(boxes: Tensor, anchors: Tensor) -> Tensor:
 def decode_boxes(deltas: Tensor, anchors: Tensor) -> Tensor:
     """Inverse of `encode_boxes`, with the change of sides held within a factor of 62.5."""
     return box_coding.decode_boxes(deltas, anchors, MAX_LOG_RATIO)
-
-
-def box_areas(boxes: Tensor) -> Tensor:
-    """(..., 4) -> (...)."""
-    return (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
-
-
-def pairwise_ious(boxes: Tensor, others: Tensor) -> Tensor:
-    """IoU of each of (B, N, 4) with each of (B or 1, M, 4): (B, N, M).
-
-    Works axis by axis and in place: there may be a million pairs, and nothing is differentiated.
-    """
-    inter = _overlaps(boxes, others, 0).mul_(_overlaps(boxes, others, 1))
-    union = (box_areas(boxes)[:, :, None] + box_areas(others)[:, None]).sub_(inter)
-    return inter.div_(union.clamp_(min=torch.finfo(union.dtype).tiny))
-
-
-def _overlaps(boxes: Tensor, others: Tensor, axis: int) -> Tensor:
-    low = torch.maximum(boxes[:, :, None, axis], others[:, None, :, axis])
-    high = torch.minimum(boxes[:, :, None, axis + 2], others[:, None, :, axis + 2])
-    return high.sub_(low).clamp_(min=0)

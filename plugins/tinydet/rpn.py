@@ -15,14 +15,19 @@ from harness.data.batch import Targets
 from harness.errors import UserError
 from harness.model.features import FeatureSpec
 from harness.model.types import AnchorLevel, Proposals
-from harness.ops import nms_padded, pack_separable, select_anchors, select_boxes
+from harness.ops import (
+    nms_padded,
+    pack_separable,
+    pairwise_ious,
+    select_anchors,
+    select_boxes,
+)
 from harness.ops import separable_conv as separable_rows
 from harness_plugins.tinydet.anchors import anchors_inside, base_anchors, grid_anchors
 from harness_plugins.tinydet.boxes import (
     LEAST_INSIDE,
     MAX_LOG_RATIO,
     encode_boxes,
-    pairwise_ious,
 )
 from harness_plugins.tinydet.joints import (
     describe_specs,
