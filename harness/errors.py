@@ -1,4 +1,4 @@
-"""The one class of errors that are the user's to mend, and the exit codes."""
+"""The one class of errors that are the user's to fix, and the exit codes."""
 
 from enum import IntEnum
 
@@ -17,22 +17,22 @@ class UserError(Exception):
     Args:
         found: what was found, as a short clause.
         where: file and place ("suites/tinydet.yaml:12 detectors.tinydet_s.neck"), or "".
-        mend: what would do instead, or "".
+        hint: what would do instead, or "".
     """
 
     exit_code = ExitCode.BAD_INPUT
 
-    def __init__(self, found: str, *, where: object = "", mend: str = "") -> None:
-        self.found, self.where, self.mend = found, str(where), mend
+    def __init__(self, found: str, *, where: object = "", hint: str = "") -> None:
+        self.found, self.where, self.hint = found, str(where), hint
         super().__init__(": ".join(part for part in (self.where, found) if part))
 
     def __str__(self) -> str:
         line = super().__str__()
-        return f"{line} ({self.mend})" if self.mend else line
+        return f"{line} ({self.hint})" if self.hint else line
 
 
 def near_names(name: str, known: list[str]) -> str:
-    """A clause for `UserError.mend`: the name probably meant, then what exists."""
+    """A clause for `UserError.hint`: the name probably meant, then what exists."""
     from difflib import get_close_matches
 
     near = get_close_matches(name, known, n=1)

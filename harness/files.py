@@ -28,8 +28,8 @@ def write_atomic(path: Path, data: bytes | memoryview) -> None:
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
-        mend = "what was there is intact; make room or permit writing, then --resume"
-        raise UserError(f"cannot be written: {error.strerror}", where=path, mend=mend) from error
+        hint = "what was there is intact; make room or permit writing, then --resume"
+        raise UserError(f"cannot be written: {error.strerror}", where=path, hint=hint) from error
 
 
 def write_text(path: Path, text: str) -> None:

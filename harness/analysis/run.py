@@ -243,12 +243,12 @@ def read_plan(path: Path) -> Json:
     return plan
 
 
-def _read_json(path: Path, mend: str) -> Json:
+def _read_json(path: Path, hint: str) -> Json:
     try:
         content: Json = json.loads(path.read_bytes())
     except OSError as error:
         found = f"cannot be read: {error.strerror or error}"
-        raise UserError(found, where=path, mend=mend) from error
+        raise UserError(found, where=path, hint=hint) from error
     except ValueError as error:
         raise UserError(f"is not JSON ({error})", where=path) from error
     return content

@@ -31,8 +31,8 @@ def data(
     from harness.errors import UserError
 
     if not suite.is_file():
-        mend = "name the manifest of your detectors with --suite"
-        raise UserError("no such file", where=suite, mend=mend)
+        hint = "name the manifest of your detectors with --suite"
+        raise UserError("no such file", where=suite, hint=hint)
     from rich.console import Console
 
     from harness.analysis.objects import count_data, original_sizes
@@ -71,7 +71,7 @@ def _split_name(name: str) -> "SplitName":
         if name == known:
             return known
     raise UserError(
-        f"there is no split '{name}'", where="--split", mend=near_names(name, list(SPLITS))
+        f"there is no split '{name}'", where="--split", hint=near_names(name, list(SPLITS))
     )
 
 

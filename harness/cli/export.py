@@ -39,4 +39,4 @@ def _check_apart(to: Path, samples: Path | None) -> None:
     from harness.errors import UserError
 
     if samples == to and to.suffix != ".sqlite":
-        raise UserError("one file cannot hold both tables", where=to, mend="only .sqlite can")
+        raise UserError("one file cannot hold both tables", where=to, hint="only .sqlite can")

@@ -24,7 +24,7 @@ def list_(
 
     registry = load_registry(plugins)
     if kind is not None and kind not in registry.kinds():
-        raise UserError(f"there is no kind '{kind}'", mend=near_names(kind, registry.kinds()))
+        raise UserError(f"there is no kind '{kind}'", hint=near_names(kind, registry.kinds()))
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("kind", "name", "what it is", "plugin"):
         table.add_column(title, no_wrap=title != "what it is")
@@ -52,7 +52,7 @@ def describe(
     found = [e for e in registry.entries() if e.declaration.name == name]
     if not found:
         known = [e.declaration.name for e in registry.entries()]
-        raise UserError(f"nothing is called '{name}'", mend=near_names(name, known))
+        raise UserError(f"nothing is called '{name}'", hint=near_names(name, known))
     console = Console()
     for entry in found:
         d = entry.declaration

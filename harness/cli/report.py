@@ -26,7 +26,7 @@ def report(
     from harness.report.page import write_page
 
     if out is not None and out.is_dir():
-        raise UserError(f"'{out}' is a folder", where="--out", mend="the name of a file")
+        raise UserError(f"'{out}' is a folder", where="--out", hint="the name of a file")
     read = read_run(run, data_root=data, resamples=resamples)
     for note in read.notes:
         print(f"harness: note: {note}", file=sys.stderr)

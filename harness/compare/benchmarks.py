@@ -26,15 +26,15 @@ def read_benchmarks(path: Path) -> Side:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
         raise UserError(f"cannot be read ({error})", where=path) from error
-    mend = "made by: pytest --benchmark-json FILE"
+    hint = "made by: pytest --benchmark-json FILE"
     if not isinstance(content, dict) or not isinstance(content.get("benchmarks"), list):
-        raise UserError("is no file of pytest-benchmark", where=path, mend=mend)
+        raise UserError("is no file of pytest-benchmark", where=path, hint=hint)
     machine = _machine(content.get("machine_info") or {})
     try:
         figures = {b["fullname"]: {METRIC: _figure(b, machine)} for b in content["benchmarks"]}
     except (KeyError, TypeError, ValueError) as error:
         found = f"has a benchmark that cannot be read ({error!r})"
-        raise UserError(found, where=path, mend=mend) from error
+        raise UserError(found, where=path, hint=hint) from error
     without = [name for name, found in figures.items() if not found[METRIC].samples]
     notes = [f"{path}: rounds were not saved of {name}" for name in without]
     commit = content.get("commit_info") or {}

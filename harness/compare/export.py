@@ -127,14 +127,14 @@ def check_columns(frame: Table, path: Path, name: str = "measurements") -> None:
     needed = NEEDED if name == "measurements" else tuple(SAMPLE_TYPES)
     absent = [column for column in needed if column not in frame.columns]
     if absent:
-        mend = f"a table of {name} has the columns {', '.join(needed)}"
-        raise UserError(f"has no column '{absent[0]}'", where=path, mend=mend)
+        hint = f"a table of {name} has the columns {', '.join(needed)}"
+        raise UserError(f"has no column '{absent[0]}'", where=path, hint=hint)
 
 
 def check_format(path: Path) -> None:
     """Raises UserError where the ending says no format."""
     if path.suffix not in FORMATS:
-        raise UserError(f"ends in '{path.suffix}'", where=path, mend=f"end in {', '.join(FORMATS)}")
+        raise UserError(f"ends in '{path.suffix}'", where=path, hint=f"end in {', '.join(FORMATS)}")
 
 
 def _record_files(path: Path) -> list[Path]:
@@ -143,7 +143,7 @@ def _record_files(path: Path) -> list[Path]:
     files = [path / "records.jsonl", *sorted(path.glob("*/records.jsonl"))]
     found = [file for file in files if file.is_file()]
     if not found:
-        raise UserError("holds no results", where=path, mend="a run folder, or a records.jsonl")
+        raise UserError("holds no results", where=path, hint="a run folder, or a records.jsonl")
     return found
 
 

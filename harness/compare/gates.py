@@ -59,7 +59,7 @@ def parse_gate(text: str) -> Gate:
         match = re.compile(pattern, re.IGNORECASE).match(text, place)
         if match is None:
             marked = f"{text[:place]}»{text[place:]}"
-            raise UserError(f"expected {expected} at »", where=f"--gate '{marked}'", mend=EXAMPLE)
+            raise UserError(f"expected {expected} at »", where=f"--gate '{marked}'", hint=EXAMPLE)
         found |= {key: value or "" for key, value in match.groupdict().items()}
         place = match.end()
     kinds: dict[str, Kind] = {"": "", "x": "x", "%": "%"}
@@ -67,7 +67,7 @@ def parse_gate(text: str) -> Gate:
     upper, limit = found["side"] == "<=", float(found["limit"])
     if kind == "x" and limit <= 0:
         raise UserError(
-            "a ratio is limited by a positive number", where=f"--gate '{text}'", mend=EXAMPLE
+            "a ratio is limited by a positive number", where=f"--gate '{text}'", hint=EXAMPLE
         )
     return Gate(text.strip(), found["detector"], found["metric"], upper, limit, kind)
 

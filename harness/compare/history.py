@@ -63,14 +63,14 @@ def read_history(folder: Path, resamples: int | None = None) -> list[Side]:
     found += folder.glob("*/*/records.jsonl")
     files = [path for path in found if path.is_file()]
     if not files:
-        mend = "give a suite's folder of runs, such as results/tinydet"
-        raise UserError("holds no runs", where=folder, mend=mend)
+        hint = "give a suite's folder of runs, such as results/tinydet"
+        raise UserError("holds no runs", where=folder, hint=hint)
     sides = [_read_or_skip(path, resamples) for path in files]
     full = sorted((side for side in sides if side.figures), key=lambda s: (s.time, s.name))
     empty = [side for side in sides if not side.figures]
     if not full:
         notes = [note for side in empty for note in side.notes]
-        raise UserError("no run can be read", where=folder, mend="; ".join(notes))
+        raise UserError("no run can be read", where=folder, hint="; ".join(notes))
     return full + empty
 
 

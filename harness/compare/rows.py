@@ -43,7 +43,7 @@ def full_name(metric: str, known: Sequence[str]) -> str:
     for name in (metric, SHORT.get(metric)):
         if name in known:
             return str(name)
-    raise UserError(f"no side has the metric '{metric}'", mend=near_names(metric, list(known)))
+    raise UserError(f"no side has the metric '{metric}'", hint=near_names(metric, list(known)))
 
 
 def gated_metric(metric: str, sides: Sequence[Side]) -> str:
@@ -89,7 +89,7 @@ def choose_detectors(sides: Sequence[Side], only: Sequence[str]) -> list[str]:
     known = list(dict.fromkeys(name for side in sides for name in side.figures))
     for name in only:
         if name not in known:
-            raise UserError(f"no side has the detector '{name}'", mend=near_names(name, known))
+            raise UserError(f"no side has the detector '{name}'", hint=near_names(name, known))
     return [name for name in known if not only or name in only]
 
 

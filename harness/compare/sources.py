@@ -60,13 +60,13 @@ def read_side(path: Path, resamples: int | None = None) -> Side:
     if path.is_dir():
         return _read_folder(path, resamples)
     if not path.exists():
-        raise UserError("does not exist", where=path, mend=f"give {KINDS}")
+        raise UserError("does not exist", where=path, hint=f"give {KINDS}")
     if path.suffix in FORMATS:
         return read_table(path)
     if path.suffix == ".json":
         return read_benchmarks(path)
     if path.suffix != ".jsonl":
-        raise UserError("is nothing that can be compared", where=path, mend=f"give {KINDS}")
+        raise UserError("is nothing that can be compared", where=path, hint=f"give {KINDS}")
     return make_side(path, read_records(path))
 
 
@@ -100,8 +100,8 @@ def _read_folder(path: Path, resamples: int | None) -> Side:
     records = path / "records.jsonl"
     if not records.is_file():
         inside = sorted(p.parent.name for p in path.glob("*/records.jsonl"))
-        mend = f"in it are the runs {', '.join(inside)}" if inside else f"give {KINDS}"
-        raise UserError("holds no records.jsonl", where=path, mend=mend)
+        hint = f"in it are the runs {', '.join(inside)}" if inside else f"give {KINDS}"
+        raise UserError("holds no records.jsonl", where=path, hint=hint)
     if not (path / "plan.json").is_file():
         return make_side(path, read_records(records))
     run = read_run(path, resamples=resamples)
@@ -112,8 +112,8 @@ def _pick(side: Side, detector: str | None) -> Side:
     if detector is None:
         return side
     if detector not in side.figures:
-        mend = near_names(detector, list(side.figures))
-        raise UserError(f"has no detector '{detector}'", where=side.path, mend=mend)
+        hint = near_names(detector, list(side.figures))
+        raise UserError(f"has no detector '{detector}'", where=side.path, hint=hint)
     return replace(side, picked=detector, name=f"{side.name}:{detector}")
 
 
@@ -125,7 +125,7 @@ def _only(side: Side) -> Side:
     if len(whole) != 1:
         names = ", ".join(side.figures) or "none"
         raise UserError(
-            "which of its detectors is meant?", where=side.path, mend=f"PATH:DETECTOR, of: {names}"
+            "which of its detectors is meant?", where=side.path, hint=f"PATH:DETECTOR, of: {names}"
         )
     return _pick(side, whole[0])
 

@@ -37,7 +37,7 @@ def read_table(path: Path) -> Side:
     runs = dict.fromkeys(filter(None, frame["run"])) if "run" in frame.columns else {}
     if len(runs) > 1:
         found = f"holds {len(runs)} runs: {', '.join(runs)}"
-        raise UserError(found, where=path, mend="compare the runs' folders, or export one of them")
+        raise UserError(found, where=path, hint="compare the runs' folders, or export one of them")
     rows = [
         (number, {str(key): str(value) for key, value in row.items()})
         for number, row in enumerate(frame.to_dict("records"), 2)
@@ -92,8 +92,8 @@ def _unit(row: Mapping[str, str], value: float, where: str) -> str:
     if needs_data(metric):
         unit = unit or "AP"
     if unit == "AP" and not math.isnan(value) and not 0 <= value <= 1:
-        mend = "give a hundredth of it, and nothing where there is no number"
-        raise UserError(f"{metric} {value:g} lies outside 0 to 1", where=where, mend=mend)
+        hint = "give a hundredth of it, and nothing where there is no number"
+        raise UserError(f"{metric} {value:g} lies outside 0 to 1", where=where, hint=hint)
     return unit
 
 

@@ -113,7 +113,7 @@ def read_annotations(path: Path) -> Annotations:
         state = path.stat()
     except OSError as error:
         raise UserError(
-            f"cannot be read: {error.strerror}", where=path, mend="needs a COCO-format file"
+            f"cannot be read: {error.strerror}", where=path, hint="needs a COCO-format file"
         ) from error
     return _read(path, state.st_mtime_ns, state.st_size)
 

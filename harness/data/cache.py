@@ -55,7 +55,7 @@ def make_folder(
         raise UserError(
             f"cannot be made: {error.strerror or error}",
             where=folder,
-            mend="set HARNESS_CACHE to a folder with room that can be written",
+            hint="set HARNESS_CACHE to a folder with room that can be written",
         ) from error
 
 

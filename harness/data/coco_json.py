@@ -53,17 +53,17 @@ def _read_lists(path: Path) -> dict[str, list[Entry]]:
     document = _parse(path)
     if not isinstance(document, dict):
         raise UserError(
-            f"holds {_kind(document)}, not an object", where=path, mend=f"needs {', '.join(LISTS)}"
+            f"holds {_kind(document)}, not an object", where=path, hint=f"needs {', '.join(LISTS)}"
         )
     for key in LISTS:
         if key not in document:
-            raise UserError(f"has no '{key}'", where=path, mend=f"needs {', '.join(LISTS)}")
+            raise UserError(f"has no '{key}'", where=path, hint=f"needs {', '.join(LISTS)}")
         if not isinstance(document[key], list):
             raise UserError(
-                f"is {_kind(document[key])}", where=f"{path} {key}", mend="needs a list"
+                f"is {_kind(document[key])}", where=f"{path} {key}", hint="needs a list"
             )
         if not document[key] and key != "annotations":
-            raise UserError("is empty", where=f"{path} {key}", mend="needs at least one")
+            raise UserError("is empty", where=f"{path} {key}", hint="needs at least one")
     return {key: document[key] for key in LISTS}
 
 
@@ -72,18 +72,18 @@ def _parse(path: Path) -> Any:
         return json.loads(path.read_bytes())
     except OSError as error:
         raise UserError(
-            f"cannot be read: {error.strerror}", where=path, mend="needs a COCO-format file"
+            f"cannot be read: {error.strerror}", where=path, hint="needs a COCO-format file"
         ) from error
     except json.JSONDecodeError as error:
         raise UserError(
             f"is not JSON, or truncated: {error.msg}",
             where=f"{path}:{error.lineno}:{error.colno}",
-            mend="needs a whole COCO-format file",
+            hint="needs a whole COCO-format file",
         ) from error
     except (ValueError, RecursionError) as error:
         # no text, a number of thousands of digits, thousands of nested lists
         raise UserError(
-            f"is not JSON: {type(error).__name__}", where=path, mend="needs a COCO-format file"
+            f"is not JSON: {type(error).__name__}", where=path, hint="needs a COCO-format file"
         ) from error
 
 
@@ -105,8 +105,8 @@ class _Checker:
         self.path = path
         self.seen: dict[str, set[Any]] = {key: set() for key in (*LISTS, "name")}
 
-    def fail(self, place: str, found: str, mend: str) -> UserError:
-        return UserError(found, where=f"{self.path} {place}", mend=mend)
+    def fail(self, place: str, found: str, hint: str) -> UserError:
+        return UserError(found, where=f"{self.path} {place}", hint=hint)
 
     def entries(self, lists: dict[str, list[Entry]], key: str) -> Iterator[tuple[str, Entry]]:
         """(place, entry) of a list, with types and ids checked."""

@@ -78,10 +78,10 @@ class CocoFolder:
 
     def _absent(self, what: str, name: str) -> UserError:
         if not self.root.is_dir():
-            return UserError("is not a folder", where=self.root, mend="needs a COCO-format folder")
+            return UserError("is not a folder", where=self.root, hint="needs a COCO-format folder")
         layout = f"{name}/ with annotations/instances_{name}.json"
         return UserError(
-            f"has no {what}", where=self.root, mend=f"needs {layout}, or the same with 2017"
+            f"has no {what}", where=self.root, hint=f"needs {layout}, or the same with 2017"
         )
 
 
@@ -103,7 +103,7 @@ def check_same_classes(one: Annotations, other: Annotations) -> None:
         raise UserError(
             f"has other categories than {one.path.name}, such as {example[0]} '{example[1]}'",
             where=other.path,
-            mend="both splits need the same 'categories'",
+            hint="both splits need the same 'categories'",
         )
 
 
@@ -124,7 +124,7 @@ def check_split(split: Split, thorough: bool = False) -> tuple[str, ...]:
     annotations = read_annotations(split.annotations)
     if not len(annotations.objects):
         raise UserError(
-            "has no boxes at all", where=split.annotations, mend="needs annotated objects"
+            "has no boxes at all", where=split.annotations, hint="needs annotated objects"
         )
     problems = [
         f"{image.file_name} {problem}"
@@ -139,7 +139,7 @@ def check_split(split: Split, thorough: bool = False) -> tuple[str, ...]:
             f"{len(problems)} of {len(annotations.images)} images cannot be used: "
             f"{'; '.join(problems[:SHOWN])}{more}",
             where=split.images,
-            mend="needs every image that the annotations name",
+            hint="needs every image that the annotations name",
         )
     return annotations.warnings
 
@@ -152,7 +152,7 @@ def image_path(folder: Path, file_name: str) -> Path:
     """
     path = folder / file_name
     if not path.resolve().is_relative_to(_data_root(folder)):
-        raise UserError("leads out of the data folder", where=path, mend="needs a file inside it")
+        raise UserError("leads out of the data folder", where=path, hint="needs a file inside it")
     return path
 
 

@@ -42,7 +42,7 @@ def read_image(path: Path, size: tuple[int, int] | None = None) -> Tensor:
         raise UserError(
             found if "no image" in found else f"{found}: {_one_line(error)}",
             where=path,
-            mend="needs a whole image file",
+            hint="needs a whole image file",
         ) from error
 
 
@@ -51,10 +51,10 @@ def _read_bytes(path: Path) -> bytes:
         data = path.read_bytes()
     except OSError as error:
         raise UserError(
-            f"cannot be read: {error.strerror}", where=path, mend="needs an image file"
+            f"cannot be read: {error.strerror}", where=path, hint="needs an image file"
         ) from error
     if not data:
-        raise UserError("is empty", where=path, mend="needs an image file")
+        raise UserError("is empty", where=path, hint="needs an image file")
     return data
 
 
@@ -69,7 +69,7 @@ def _orientation(path: Path, image: Image.Image, size: tuple[int, int] | None) -
         raise UserError(
             f"has {stored[1]}x{stored[0]} pixels",
             where=path,
-            mend=f"needs at most {MAX_PIXELS // 10**6} million",
+            hint=f"needs at most {MAX_PIXELS // 10**6} million",
         )
     if size is not None and stored == tuple(size):
         return 1
@@ -80,7 +80,7 @@ def _orientation(path: Path, image: Image.Image, size: tuple[int, int] | None) -
     raise UserError(
         f"is {stored[1]}x{stored[0]}, but annotated as {size[1]}x{size[0]}",
         where=path,
-        mend="needs the annotated width and height, as stored or after EXIF rotation",
+        hint="needs the annotated width and height, as stored or after EXIF rotation",
     )
 
 

@@ -78,7 +78,7 @@ def parse_yaml(text: str, source: str) -> Document:
         raise UserError(f"is nested deeper than {MAX_DEPTH} levels", where=source) from error
     if node is None:
         raise UserError(
-            "is empty", where=source, mend="a manifest is a mapping; see docs/manifest.md"
+            "is empty", where=source, hint="a manifest is a mapping; see docs/manifest.md"
         )
     document = Document(source)
     document.value = _Builder(document).build(node, ())

@@ -89,8 +89,8 @@ def load_manifest(
     profiles = document.value["profiles"]
     chosen = profile or (DEFAULT_PROFILE if DEFAULT_PROFILE in profiles else next(iter(profiles)))
     if chosen not in profiles:
-        mend = near_names(chosen, list(profiles))
-        raise UserError(f"has no profile '{chosen}'", where=path, mend=mend)
+        hint = near_names(chosen, list(profiles))
+        raise UserError(f"has no profile '{chosen}'", where=path, hint=hint)
     return Manifest(document, chosen, tuple(_parse_override(text) for text in overrides))
 
 
@@ -107,7 +107,7 @@ def _check_shape(document: Document) -> None:
     _require_mapping(document, (), TOP_KEYS)
     for key in ("suite", "profiles", "detectors"):
         if key not in document.value:
-            raise UserError(f"has no '{key}'", where=document.source, mend="see docs/manifest.md")
+            raise UserError(f"has no '{key}'", where=document.source, hint="see docs/manifest.md")
     if "defaults" in document.value:
         _check_layer(document, ("defaults",))
     for name in _require_mapping(document, ("profiles",)):
@@ -141,7 +141,7 @@ def _require_mapping(document: Document, path: KeyPath, known: set[str] | None =
             raise UserError(
                 f"unknown key '{key}'",
                 where=_join(document.place((*path, key)), (*path, key)),
-                mend=near_names(key, list(known)),
+                hint=near_names(key, list(known)),
             )
     return value
 
@@ -184,14 +184,14 @@ def _check_target(tree: Tree, override: Override) -> None:
     """The outer keys of an override must exist; what is below them, the schema checks."""
     known, where = sorted(set(Suite.model_fields) - {"profile"}), f"--set {override.text}"
     if override.path[0] == "profile":
-        raise UserError("is no value of the suite", where=where, mend="choose it with --profile")
+        raise UserError("is no value of the suite", where=where, hint="choose it with --profile")
     if override.path[0] not in known:
-        mend = near_names(override.path[0], known)
-        raise UserError(f"unknown key '{override.path[0]}'", where=where, mend=mend)
+        hint = near_names(override.path[0], known)
+        raise UserError(f"unknown key '{override.path[0]}'", where=where, hint=hint)
     detectors = tree["detectors"]
     if override.path[0] == "detectors" and not {*override.path[1:2]} <= {*detectors, "*"}:
-        mend = near_names(override.path[1], list(detectors))
-        raise UserError(f"there is no detector '{override.path[1]}'", where=where, mend=mend)
+        hint = near_names(override.path[1], list(detectors))
+        raise UserError(f"there is no detector '{override.path[1]}'", where=where, hint=hint)
 
 
 def _apply(tree: Any, path: Sequence[str], override: Override) -> None:
@@ -200,7 +200,7 @@ def _apply(tree: Any, path: Sequence[str], override: Override) -> None:
         kind = "a list" if isinstance(tree, list) else "a value"
         raise UserError(
             f"--set {override.text}: '{key}' is inside {kind}, not a mapping",
-            mend="set the whole of it, such as key=[a, b]",
+            hint="set the whole of it, such as key=[a, b]",
         )
     for name in list(tree) if key == "*" else [key]:
         if not rest:
@@ -249,8 +249,8 @@ def invalid(error: ValidationError, model: type[BaseModel], place: Any) -> UserE
     more = f" (and {len(others)} more)" if others else ""
     path = _key_path(first)
     if first["type"] == "extra_forbidden":
-        mend = near_names(str(path[-1]), _fields_at(model, path[:-1]))
-        return UserError(f"unknown key '{path[-1]}'{more}", where=place(path), mend=mend)
+        hint = near_names(str(path[-1]), _fields_at(model, path[:-1]))
+        return UserError(f"unknown key '{path[-1]}'{more}", where=place(path), hint=hint)
     if first["type"] == "missing":
         return UserError(f"'{path[-1]}' is missing{more}", where=place(path[:-1]))
     message = first["msg"].removeprefix("Value error, ")

@@ -59,7 +59,7 @@ def _build(part: Part, where: str, *inputs: Any, **context: Any) -> Any:
     try:
         return part.declaration.load()(*inputs, **context, **part.params)
     except UserError as error:
-        raise UserError(error.found, where=_place(part, where), mend=error.mend) from error
+        raise UserError(error.found, where=_place(part, where), hint=error.hint) from error
 
 
 def _build_maps(part: Part, where: str, *inputs: Any) -> Any:
@@ -68,7 +68,7 @@ def _build_maps(part: Part, where: str, *inputs: Any) -> Any:
     declared = getattr(module, "out_features", None)
     if not isinstance(declared, Sequence) or not all(isinstance(f, FeatureSpec) for f in declared):
         raise UserError(
-            "has no out_features", where=_place(part, where), mend="a tuple of FeatureSpec"
+            "has no out_features", where=_place(part, where), hint="a tuple of FeatureSpec"
         )
     return module
 
@@ -119,5 +119,5 @@ def _compare(
             f"declares {', '.join(map(str, declared))}, that is {expected} at {size[0]}x{size[1]}, "
             f"but gives {actual}",
             where=_place(part, where),
-            mend="its out_features and its forward must agree",
+            hint="its out_features and its forward must agree",
         )

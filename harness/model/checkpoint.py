@@ -124,7 +124,7 @@ def load_detector(module: nn.Module, checkpoint: Checkpoint) -> LoadReport:
             + "; ".join(lines[:SHOWN])
             + (f"; and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""),
             where=checkpoint.path,
-            mend="check the detector's name and its number of classes",
+            hint="check the detector's name and its number of classes",
         )
     module.load_state_dict(fits, strict=False)
     return report
@@ -156,7 +156,7 @@ def _split(content: Any, path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]
         raise UserError(
             f"holds {'nothing' if content == {} else type(content).__name__}, not a state dict",
             where=path,
-            mend='a state dict, or {"state_dict": ..., "meta": ...}',
+            hint='a state dict, or {"state_dict": ..., "meta": ...}',
         )
     odd = [k for k, v in content.items() if not (isinstance(k, str) and isinstance(v, Tensor))]
     if odd:
@@ -182,7 +182,7 @@ def _unreadable(path: Path, error: Exception) -> UserError:
             f"holds '{forbidden[1]}', more than tensors and plain values, so it was not loaded "
             "(it could run code)",
             where=path,
-            mend="save only the state dict: torch.save(model.state_dict(), path)",
+            hint="save only the state dict: torch.save(model.state_dict(), path)",
         )
     return UserError(
         "is not a checkpoint that torch can read (damaged, or no checkpoint)", where=path

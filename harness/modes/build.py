@@ -79,7 +79,7 @@ def unavailable(mode: str, precision: str, device: torch.device) -> str | None:
     """
     for kind, name, known in (("mode", mode, MODES), ("precision", precision, PRECISIONS)):
         if name not in known:
-            raise UserError(f"there is no {kind} '{name}'", mend=near_names(name, list(known)))
+            raise UserError(f"there is no {kind} '{name}'", hint=near_names(name, list(known)))
     if mode == "cuda_graph" and device.type != "cuda":
         return "CUDA graphs need an NVIDIA GPU"
     return lacking(precision, device)

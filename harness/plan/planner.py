@@ -98,13 +98,13 @@ def _choose(
     if only:
         for name in only:
             if name not in suite.detectors:
-                mend = near_names(name, list(suite.detectors))
-                raise UserError(f"the suite has no detector '{name}'", where="--only", mend=mend)
+                hint = near_names(name, list(suite.detectors))
+                raise UserError(f"the suite has no detector '{name}'", where="--only", hint=hint)
         changes["detectors"] = {n: d for n, d in suite.detectors.items() if n in only}
     for stage in stages:
         if stage not in STAGES:
-            mend = near_names(stage, list(STAGES))
-            raise UserError(f"there is no stage '{stage}'", where="--stages", mend=mend)
+            hint = near_names(stage, list(STAGES))
+            raise UserError(f"there is no stage '{stage}'", where="--stages", hint=hint)
     wanted = stages or suite.stages
     changes["stages"] = tuple(s for s in STAGES if s in wanted)
     changes["seeds"] = tuple(dict.fromkeys(seeds or suite.seeds))
@@ -129,12 +129,12 @@ def _choose_names(
     where = f"--{key}"
     for name in chosen:
         if name not in (*known, "all"):
-            mend = renamed(name) or near_names(name, [*known, "all"])
-            raise UserError(f"there is no {key[:-1]} '{name}'", where=where, mend=mend)
+            hint = renamed(name) or near_names(name, [*known, "all"])
+            raise UserError(f"there is no {key[:-1]} '{name}'", where=where, hint=hint)
     if "all" not in chosen:
         return tuple(dict.fromkeys(chosen))
     if len(set(chosen)) > 1:
-        raise UserError("'all' stands alone", where=where, mend=f"{where} all")
+        raise UserError("'all' stands alone", where=where, hint=f"{where} all")
     return "all"
 
 
@@ -178,7 +178,7 @@ def _check_meters(manifest: Manifest, meters: Sequence[MeterPart]) -> None:
             raise UserError(
                 f"{_described(meter)} is of the stage '{meter.stage}', which asks no meters",
                 where=where,
-                mend=near_names(meter.stage, list(METERED)),
+                hint=near_names(meter.stage, list(METERED)),
             )
         for metric in meter.meter.metrics:
             other = writers.setdefault(metric, meter)
@@ -187,7 +187,7 @@ def _check_meters(manifest: Manifest, meters: Sequence[MeterPart]) -> None:
                 raise UserError(
                     f"the metric '{metric}' is written by two meters: {both}",
                     where=where,
-                    mend="leave one of them out",
+                    hint="leave one of them out",
                 )
 
 
@@ -203,14 +203,14 @@ def _check_metrics(manifest: Manifest, suite: Suite, meters: Sequence[MeterPart]
             raise UserError(
                 f"no meter of this suite writes the metric '{column}'",
                 where=manifest.place(("columns", i)),
-                mend=near_names(column, known),
+                hint=near_names(column, known),
             )
     for i, claim in enumerate(suite.published):
         if claim.detector not in manifest.suite.detectors:
             raise UserError(
                 f"the suite has no detector '{claim.detector}'",
                 where=manifest.place(("published", i, "detector")),
-                mend=near_names(claim.detector, list(manifest.suite.detectors)),
+                hint=near_names(claim.detector, list(manifest.suite.detectors)),
             )
 
 
@@ -234,7 +234,7 @@ def _weights(detector: Detector, place: Place) -> list[str | None]:
         except OSError as error:
             found = f"'{path}' cannot be read: {error.strerror}"
             raise UserError(
-                found, where=place((key,)), mend="the path of a weights file"
+                found, where=place((key,)), hint="the path of a weights file"
             ) from error
     return hashes
 

@@ -79,18 +79,18 @@ def _from_option(name: str) -> tuple[ModuleType, Provider]:
         missing = getattr(error, "name", None) or name
         if not f"{name}.".startswith(f"{missing}."):
             raise
-        raise UserError(f"-p {name}: no such module", mend="a module name or a file.py") from error
+        raise UserError(f"-p {name}: no such module", hint="a module name or a file.py") from error
     source = Path(module.__file__).read_bytes() if module.__file__ else b""
     return module, Provider(name, hashlib.sha256(source).hexdigest()[:12], "module")
 
 
 def _from_file(path: Path) -> tuple[ModuleType, Provider]:
     if not path.is_file():
-        raise UserError(f"-p {path}: no such file", mend="a module name or a file.py")
+        raise UserError(f"-p {path}: no such file", hint="a module name or a file.py")
     provider = Provider(path.stem, hashlib.sha256(path.read_bytes()).hexdigest()[:12], str(path))
     spec = importlib.util.find_spec(path.stem)
     if spec is not None and Path(spec.origin or "").resolve() != path.resolve():
-        raise UserError(f"-p {path}: a module '{path.stem}' exists already", mend="rename the file")
+        raise UserError(f"-p {path}: a module '{path.stem}' exists already", hint="rename the file")
     if path.stem in sys.modules:
         return sys.modules[path.stem], provider
     spec = importlib.util.spec_from_file_location(path.stem, path)
@@ -141,5 +141,5 @@ def _refuse_misspelt_hooks(
         misspelt = next((c.name for c in callers if c.name not in known), str(error))
         raise UserError(
             f"plugin {provider} implements a hook '{misspelt}' that does not exist",
-            mend=near_names(misspelt, known),
+            hint=near_names(misspelt, known),
         ) from error

@@ -52,7 +52,7 @@ class Registry:
             raise UserError(
                 f"{declaration.kind} '{declaration.name}' is offered by two plugins: "
                 f"{taken.provider} and {provider}",
-                mend="rename one of them or uninstall its plugin",
+                hint="rename one of them or uninstall its plugin",
             )
         of_kind[declaration.name] = Entry(declaration, provider)
 
@@ -61,12 +61,12 @@ class Registry:
         of_kind = self._entries.get(kind, {})
         if name in of_kind:
             return of_kind[name]
-        mend = near_names(name, list(of_kind))
+        hint = near_names(name, list(of_kind))
         failed = "; ".join(f"plugin '{f.name}' failed to load: {f.error}" for f in self.failed)
         raise UserError(
             f"no {kind} is called '{name}'",
             where=where,
-            mend=f"{mend}; {failed}" if failed else mend,
+            hint=f"{hint}; {failed}" if failed else hint,
         )
 
     def entries(self, kind: str | None = None) -> list[Entry]:

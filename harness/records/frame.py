@@ -90,7 +90,7 @@ def load_results(path: str | Path) -> pd.DataFrame:
         return _read_csv(path)
     files = [path] if path.is_file() else _record_files(path)
     if not files:
-        raise UserError("holds no results", where=path, mend="a run folder, or a records.jsonl")
+        raise UserError("holds no results", where=path, hint="a run folder, or a records.jsonl")
     return to_frame([record for file in files for record in read_records(file)])
 
 

@@ -34,7 +34,7 @@ class RecordStore:
             raise UserError(
                 f"cannot be written: {error.strerror}",
                 where=self.path,
-                mend="nothing already measured is lost; make room and run again with --resume",
+                hint="nothing already measured is lost; make room and run again with --resume",
             ) from error
 
     def read(self) -> list[Record]:

@@ -62,4 +62,4 @@ def check_training(plan: Plan, launch: Launch) -> None:
             check_device(plan.suite.detectors[name].train, launch.device)
         except UserError as error:
             where = f"detectors.{name}.{error.where}"
-            raise UserError(error.found, where=where, mend=error.mend) from error
+            raise UserError(error.found, where=where, hint=error.hint) from error

@@ -18,7 +18,7 @@ def cost_table(plan: Plan) -> Table:
     image = torch.full((3, 480, 640), 127, dtype=torch.uint8)
     chosen = plan.meters_of("cost")
     if not chosen:
-        raise UserError("the suite has no meter of cost", mend="meters: [macs_paper, parameters]")
+        raise UserError("the suite has no meter of cost", hint="meters: [macs_paper, parameters]")
     wanted = [metric for m in chosen for metric in m.meter.metrics]
     meters = [m.part.declaration.load()(**m.part.params) for m in chosen]
     table = Table(title="cost (grey 640x480 image)", title_justify="left", title_style="bold")

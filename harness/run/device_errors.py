@@ -116,12 +116,12 @@ def check_cuda(device: torch.device) -> None:
         if (device.index or 0) >= count:
             have = f"this machine has {count} CUDA device{'s' * (count != 1)}"
             last = f", cuda:0 to cuda:{count - 1}" if count > 1 else ", cuda:0" if count else ""
-            raise UserError(f"'{device}' does not exist: {have}{last}", where="--device", mend=CPU)
+            raise UserError(f"'{device}' does not exist: {have}{last}", where="--device", hint=CPU)
         torch.zeros(1, device=device).add_(1).item()
     except (RuntimeError, AssertionError) as error:
         found, hint = name_problem(error) or (_first_line(error), CPU)
         raise UserError(
-            f"'{device}' cannot be used: {found}", where="--device", mend=hint
+            f"'{device}' cannot be used: {found}", where="--device", hint=hint
         ) from error
 
 

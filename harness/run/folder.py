@@ -61,7 +61,7 @@ def create_folder(results: Path, suite: str, run_id: str) -> RunFolder:
         UserError: it exists already, cannot be made, or `run_id` is no name.
     """
     if not NAME.fullmatch(run_id):
-        raise UserError(f"'{run_id}' is no name", where="--run-id", mend="letters, digits, ._-")
+        raise UserError(f"'{run_id}' is no name", where="--run-id", hint="letters, digits, ._-")
     path = results / suite / run_id
     try:
         path.mkdir(parents=True, exist_ok=False)
@@ -69,11 +69,11 @@ def create_folder(results: Path, suite: str, run_id: str) -> RunFolder:
         raise UserError(
             "this run exists already",
             where=path,
-            mend="continue it with --resume, or choose --run-id",
+            hint="continue it with --resume, or choose --run-id",
         ) from error
     except OSError as error:
         raise UserError(
-            f"cannot be made: {error.strerror}", where=path, mend="choose a folder with --results"
+            f"cannot be made: {error.strerror}", where=path, hint="choose a folder with --results"
         ) from error
     return RunFolder(path)
 

@@ -55,11 +55,11 @@ def find_launch(device: str) -> Launch:
         found = torch.device(device)
     except RuntimeError as error:
         raise UserError(
-            f"'{device}' is not a device", where="--device", mend="auto, cpu, cuda, cuda:N"
+            f"'{device}' is not a device", where="--device", hint="auto, cpu, cuda, cuda:N"
         ) from error
     if found.type not in ("cpu", "cuda"):
         raise UserError(
-            f"'{device}' is not supported", where="--device", mend="auto, cpu, cuda, cuda:N"
+            f"'{device}' is not supported", where="--device", hint="auto, cpu, cuda, cuda:N"
         )
     if found.type == "cuda":
         index = int(os.environ.get("LOCAL_RANK", "0")) if found.index is None else found.index

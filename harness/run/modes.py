@@ -45,7 +45,7 @@ def _require(axis: str, name: str, reason: str | None, device: torch.device) -> 
     if reason is not None:
         raise UserError(
             f"the {axis} '{name}' cannot run on this device ({device.type}): {reason}",
-            mend=f"--{axis}s all takes those that can",
+            hint=f"--{axis}s all takes those that can",
         )
 
 

@@ -120,7 +120,7 @@ def _build(
         raise UserError(
             "does not say which detector it is of",
             where=weights.path,
-            mend="name it: --suite SUITE.yaml --detector NAME --classes ANNOTATIONS.json",
+            hint="name it: --suite SUITE.yaml --detector NAME --classes ANNOTATIONS.json",
         )
     try:
         spec = DetectorSpec.model_validate(weights.meta["spec"])

@@ -41,7 +41,7 @@ def write_detections(path: Path, detections: Sequence[Detection]) -> None:
 def check_detections(content: Any, truth: GroundTruth, *, where: object) -> tuple[Detection, ...]:
     """Detections with the four keys alone; see `read_detections` for the errors."""
     if not isinstance(content, Sequence) or isinstance(content, str | bytes):
-        raise UserError(f"holds {_kind(content)}, not a list", where=where, mend=FORM)
+        raise UserError(f"holds {_kind(content)}, not a list", where=where, hint=FORM)
     images = frozenset(truth.image_ids)
     if is_plain(content, images, truth.categories):
         return tuple(content)
@@ -81,17 +81,17 @@ def _check_detection(
     entry: Any, images: frozenset[int], categories: Mapping[int, str], where: str
 ) -> Detection:
     if not isinstance(entry, Mapping):
-        raise UserError(f"is {_kind(entry)}, not an object", where=where, mend=FORM)
+        raise UserError(f"is {_kind(entry)}, not an object", where=where, hint=FORM)
     missing = [key for key in KEYS if key not in entry]
     if missing:
-        raise UserError(f"has no {', '.join(missing)}", where=where, mend=FORM)
+        raise UserError(f"has no {', '.join(missing)}", where=where, hint=FORM)
     image, category = entry["image_id"], entry["category_id"]
     if not _is_integer(image) or image not in images:
-        mend = "the annotation file has no such image: is it the one of this split?"
-        raise UserError(f"unknown image_id {image!r}", where=where, mend=mend)
+        hint = "the annotation file has no such image: is it the one of this split?"
+        raise UserError(f"unknown image_id {image!r}", where=where, hint=hint)
     if not _is_integer(category) or category not in categories:
-        mend = f"the annotation file has {_some(list(categories))}"
-        raise UserError(f"unknown category_id {category!r}", where=where, mend=mend)
+        hint = f"the annotation file has {_some(list(categories))}"
+        raise UserError(f"unknown category_id {category!r}", where=where, hint=hint)
     return {
         "image_id": image,
         "category_id": category,
@@ -102,15 +102,15 @@ def _check_detection(
 
 def _check_box(box: Any, where: str) -> list[float]:
     if not isinstance(box, Sequence) or len(box) != 4 or not all(map(_is_finite, box)):
-        raise UserError(f"bbox is {box!r}", where=where, mend="four finite numbers: x, y, w, h")
+        raise UserError(f"bbox is {box!r}", where=where, hint="four finite numbers: x, y, w, h")
     if box[2] < 0 or box[3] < 0:
-        raise UserError(f"bbox {list(box)!r} has a negative side", where=where, mend="x, y, w, h")
+        raise UserError(f"bbox {list(box)!r} has a negative side", where=where, hint="x, y, w, h")
     return [float(side) for side in box]
 
 
 def _check_score(score: Any, where: str) -> float:
     if not _is_finite(score):
-        raise UserError(f"score is {score!r}", where=where, mend="a finite number")
+        raise UserError(f"score is {score!r}", where=where, hint="a finite number")
     return float(score)
 
 
@@ -138,4 +138,4 @@ def _parse(path: Path) -> Any:
     except OSError as error:
         raise UserError(f"cannot be read: {error.strerror or error}", where=path) from error
     except (ValueError, RecursionError) as error:
-        raise UserError(f"is not JSON ({error})", where=path, mend=FORM) from error
+        raise UserError(f"is not JSON ({error})", where=path, hint=FORM) from error

@@ -19,7 +19,7 @@ def find_strides(part: str, features: Sequence[FeatureSpec], strides: Sequence[i
             given = ", ".join(str(feature) for feature in features)
             raise UserError(
                 f"{part} wants a map of stride {stride} but is given {given}",
-                mend=f"choose strides from {', '.join(map(str, known))}",
+                hint=f"choose strides from {', '.join(map(str, known))}",
             )
     return [known.index(stride) for stride in strides]
 
@@ -29,5 +29,5 @@ def require_doubling(part: str, strides: Sequence[int]) -> None:
     if any(b != 2 * a for a, b in pairwise(strides)):
         raise UserError(
             f"{part} has strides {', '.join(map(str, strides))}",
-            mend="each must be twice the one before",
+            hint="each must be twice the one before",
         )

@@ -38,7 +38,7 @@ class PsRoiAlign(PyramidPooling):
             if feature.channels != wanted:
                 raise UserError(
                     f"{part} is given {feature} but pools {self.out_feature}",
-                    mend=f"it takes maps of {wanted} channels",
+                    hint=f"it takes maps of {wanted} channels",
                 )
 
     def pool(self, maps: list[Tensor], boxes: Tensor) -> Tensor:

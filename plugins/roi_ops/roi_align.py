@@ -33,7 +33,7 @@ class RoiAlign(PyramidPooling):
         if any(feature.channels != pooled[0].channels for feature in pooled):
             raise UserError(
                 f"roi_align is given {', '.join(map(str, pooled))}",
-                mend="it takes maps with the same number of channels",
+                hint="it takes maps with the same number of channels",
             )
         self.out_feature = RoiSpec(pooled[0].channels, params.size, params.size)
 

@@ -29,7 +29,7 @@ def build_timm_backbone(
             index it does not have, or weights that cannot be obtained.
     """
     if not timm.is_model(model):
-        raise UserError(f"timm has no model '{model}'", mend=_near_models(model))
+        raise UserError(f"timm has no model '{model}'", hint=_near_models(model))
     options: dict[str, Any] = {"features_only": True}
     if out_indices is not None:
         options["out_indices"] = tuple(out_indices)
@@ -39,7 +39,7 @@ def build_timm_backbone(
         chosen = f" at out_indices {list(out_indices)}" if out_indices is not None else ""
         raise UserError(
             f"timm gives no feature maps of '{model}'{chosen}: {_first_line(error)}",
-            mend="another out_indices, or a model of which "
+            hint="another out_indices, or a model of which "
             "timm.create_model(..., features_only=True) gives maps",
         ) from error
     net.out_features = _feature_specs(net, model)
@@ -56,12 +56,12 @@ def _feature_specs(net: Any, model: str) -> tuple[FeatureSpec, ...]:
     if any(1 << level != stride for level, stride in zip(levels, strides, strict=True)):
         raise UserError(
             f"the maps of '{model}' have strides {strides}, not all powers of two",
-            mend="another model, or choose maps with out_indices",
+            hint="another model, or choose maps with out_indices",
         )
     if len(set(levels)) < len(levels):
         raise UserError(
             f"the maps of '{model}' have strides {strides}, which are not distinct",
-            mend="choose one map per stride with out_indices, or another model",
+            hint="choose one map per stride with out_indices, or another model",
         )
     return tuple(
         FeatureSpec(f"c{level}", width, stride)
@@ -76,7 +76,7 @@ def _with_weights(net: Any, model: str, options: dict[str, Any]) -> Any:
     except Exception as error:  # hub, network and file errors share no base class
         raise UserError(
             f"the pretrained weights of '{model}' cannot be obtained: {_first_line(error)}",
-            mend="check the network, or leave 'pretrained' out",
+            hint="check the network, or leave 'pretrained' out",
         ) from error
     loaded.out_features = net.out_features
     return loaded

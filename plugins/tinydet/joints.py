@@ -22,7 +22,7 @@ def require_pyramid(part: str, features: Sequence[FeatureSpec]) -> None:
     if not strides or not doubled:
         raise UserError(
             f"{part} is given {describe_specs(features) or 'no features'}",
-            mend="it takes one or more maps, each with twice the stride of the one before",
+            hint="it takes one or more maps, each with twice the stride of the one before",
         )
 
 
@@ -35,7 +35,7 @@ def require_one_width(part: str, features: Sequence[FeatureSpec]) -> None:
     if len({feature.channels for feature in features}) > 1:
         raise UserError(
             f"{part} is given {describe_specs(features)}",
-            mend="it takes the same number of channels on every map",
+            hint="it takes the same number of channels on every map",
         )
 
 
@@ -48,5 +48,5 @@ def require_groups(part: str, channels: int, groups: int) -> None:
     if channels % groups:
         raise UserError(
             f"{part} has {channels} channels in {groups} groups",
-            mend="groups must divide the channels",
+            hint="groups must divide the channels",
         )

@@ -270,5 +270,5 @@ def _check_joint(
         raise UserError(
             f"tiny_rpn is given {describe_specs(in_features)} of an image of "
             f"{image_size[0]}x{image_size[1]}",
-            mend=f"the sides of the image must be multiples of {stride}",
+            hint=f"the sides of the image must be multiples of {stride}",
         )

@@ -68,7 +68,7 @@ class SsdLite(TorchvisionDetector):
             raise UserError(
                 "SSDLite cannot train on one image a step: its last map is one cell, of which "
                 "batch norm has no variance",
-                mend="train.batch_size of 2 or more",
+                hint="train.batch_size of 2 or more",
             )
         wanted = list_targets(targets, inputs)
         outputs = self.network(inputs)

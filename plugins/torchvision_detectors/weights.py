@@ -21,7 +21,7 @@ def fetch_weights(weights: Any) -> None:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(
             f"the pretrained weights {weights} cannot be obtained: {reason}",
-            mend=f"check the network, put {weights.url} into {torch.hub.get_dir()}/checkpoints, "
+            hint=f"check the network, put {weights.url} into {torch.hub.get_dir()}/checkpoints, "
             "or leave 'pretrained' out",
         ) from error
 

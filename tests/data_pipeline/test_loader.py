@@ -198,16 +198,16 @@ def test_a_bad_image_is_the_same_one_line_from_any_process(
     bad.write_bytes(bad.read_bytes()[:200])
     with pytest.raises(UserError) as caught:
         list(loader(folder, workers=workers).batches(0))
-    assert (caught.value.where, caught.value.mend) == (str(bad), "needs a whole image file")
+    assert (caught.value.where, caught.value.hint) == (str(bad), "needs a whole image file")
     assert len(str(caught.value).splitlines()) == 1
     with pytest.raises(UserError, match=r"4\.jpg: is broken"):
         list(eval_loader(folder.split("train"), RESIZE, Evaluate(workers=workers)))
 
 
 def test_user_errors_survive_pickling() -> None:
-    error = UserError("is bad", where="x.json:3", mend="needs better")
+    error = UserError("is bad", where="x.json:3", hint="needs better")
     again = pickle.loads(pickle.dumps(error))
-    assert (str(again), again.found, again.where, again.mend) == (
+    assert (str(again), again.found, again.where, again.hint) == (
         "x.json:3: is bad (needs better)",
         "is bad",
         "x.json:3",

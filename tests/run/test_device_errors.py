@@ -187,7 +187,7 @@ def test_a_device_that_cannot_be_used_is_found_at_the_start(cuda, given, device,
     said = str(caught.value)
     assert said.startswith("--device: ")
     assert line in said
-    assert caught.value.mend
+    assert caught.value.hint
     assert "\n" not in said
 
 

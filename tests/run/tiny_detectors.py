@@ -56,7 +56,7 @@ class TinyDetector(Detector):
         if place != self.where:
             return
         if self.what == "user":
-            raise UserError("does not like it", where="tiny", mend="like it")
+            raise UserError("does not like it", where="tiny", hint="like it")
         if self.what == "cell":
             raise CellError("cannot go on")
         if self.what == "bug":

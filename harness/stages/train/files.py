@@ -30,5 +30,5 @@ def load_safely(path: Path) -> Any:
         raise UserError(
             f"not a readable training file: {type(error).__name__}: {first_line}",
             where=path,
-            mend="delete it to train this cell anew",
+            hint="delete it to train this cell anew",
         ) from error

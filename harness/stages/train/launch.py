@@ -48,7 +48,7 @@ def choose_way(settings: Train, device: torch.device, processes: int) -> Way:
         raise UserError(
             f"{processes} processes exchange gradients within a step, which cannot be captured",
             where="train.step",
-            mend="auto, eager or compiled",
+            hint="auto, eager or compiled",
         )
     return Way(compiled, captured=False, reason=f"{processes} processes")
 
@@ -83,21 +83,21 @@ def check_device(settings: Train, device: torch.device) -> None:
         UserError: as for `start_accelerator`.
     """
     if device.type not in ("cpu", "cuda"):
-        raise UserError(f"cannot train on device '{device}'", mend="cpu or cuda")
+        raise UserError(f"cannot train on device '{device}'", hint="cpu or cuda")
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise UserError("no CUDA device found to train on", mend="--device cpu")
+        raise UserError("no CUDA device found to train on", hint="--device cpu")
     where = "train.precision"
     if device.type == "cpu" and settings.precision == "float16":
         found = "float16 needs a GPU: its gradients are scaled there"
-        raise UserError(found, where=where, mend="float32 or bfloat16 on a CPU")
+        raise UserError(found, where=where, hint="float32 or bfloat16 on a CPU")
     # on a CPU bfloat16 is slow at worst
     if device.type == "cuda" or settings.precision == "tf32":
         reason = lacking(settings.precision, device)
         if reason is not None:
-            raise UserError(reason, where=where, mend="float32")
+            raise UserError(reason, where=where, hint="float32")
     if device.type == "cpu" and settings.step == "captured":
         raise UserError(
             "CUDA graphs need an NVIDIA GPU",
             where="train.step",
-            mend="auto, eager or compiled on a CPU",
+            hint="auto, eager or compiled on a CPU",
         )

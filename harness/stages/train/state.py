@@ -26,7 +26,7 @@ def read_state(folder: Path) -> State | None:
         raise UserError(
             f"is not a training state of format {FORMAT}",
             where=path,
-            mend="train anew in another run (--run-id)",
+            hint="train anew in another run (--run-id)",
         )
     return state
 
@@ -52,15 +52,15 @@ def check_resumable(state: State, folder: Path, fingerprint: str, processes: int
             f"was written under other settings (fingerprint {state['fingerprint']}, "
             f"now {fingerprint})",
             where=where,
-            mend=f"use the settings it was started with, or {anew}",
+            hint=f"use the settings it was started with, or {anew}",
         )
     if state["done"]:
-        raise UserError(f"says done, but {CHECKPOINT} is gone", where=where, mend=anew)
+        raise UserError(f"says done, but {CHECKPOINT} is gone", where=where, hint=anew)
     if state["processes"] != processes:
         raise UserError(
             f"was written by {state['processes']} processes, now there are {processes}",
             where=where,
-            mend=f"launch as many as before, or {anew}",
+            hint=f"launch as many as before, or {anew}",
         )
 
 

@@ -346,7 +346,7 @@ class Training:
             raise UserError(
                 "is of another detector",
                 where=self.folder / STATE,
-                mend="train anew in another run (--run-id)",
+                hint="train anew in another run (--run-id)",
             ) from error
         if self.accelerator.scaler is not None:
             self.accelerator.scaler.load_state_dict(state["scaler"])
@@ -405,5 +405,5 @@ def total_steps(settings: Train, batches: int) -> int:
     if settings.steps is not None:
         return settings.steps
     if settings.epochs is None:
-        raise UserError("has no length", where="train", mend="give 'steps' or 'epochs'")
+        raise UserError("has no length", where="train", hint="give 'steps' or 'epochs'")
     return max(1, settings.epochs * batches // settings.accumulate)
