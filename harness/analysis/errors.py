@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from harness.analysis.boxes import Bools, Ints, Scene, build_scene
 from harness.analysis.matching import find_pairs
-from harness.analysis.mending import Ranked, match_once, mean_ap50, hint, rank_scores, select
+from harness.analysis.mending import Ranked, hint, match_once, mean_ap50, rank_scores, select
 from harness.analysis.nearest import find_nearest
 from harness.analysis.ranges import COCO_RANGES
 from harness.analysis.types import ErrorKind, ErrorName
