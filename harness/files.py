@@ -38,7 +38,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
-    """The whole lines of a file of JSON objects, [] where there is no file.
+    """The whole lines of a file of JSON objects, [] where there is not a file.
 
     A last line that is being written, or that a kill cut short, is left out.
 

@@ -39,7 +39,7 @@ class Errors:
     """What is wrong with each detection and object of a scene.
 
     Attributes:
-        kind: (n,) index into `NAMES` of each detection, -1 where it is no error.
+        kind: (n,) index into `NAMES` of each detection, -1 where it is not an error.
         nearest: (n,) the object that an error belongs to, -1 for background and for no error.
         missed: (g,) whether each object is missed.
     """

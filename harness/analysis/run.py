@@ -239,7 +239,7 @@ def read_plan(path: Path) -> Json:
     plan = _read_json(path, "a run folder has one")
     missing = PLANNED - set(plan) if isinstance(plan, dict) else PLANNED
     if missing:
-        raise UserError(f"is no run's plan: it lacks {', '.join(sorted(missing))}", where=path)
+        raise UserError(f"is not a run's plan: it lacks {', '.join(sorted(missing))}", where=path)
     return plan
 
 

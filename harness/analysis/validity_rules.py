@@ -184,7 +184,7 @@ def long_wait(record: Record, samples: Samples) -> Iterator[Finding]:
 
 
 def percent_of(metric: str) -> float | None:
-    """90 of "latency_network_p90"; None of a metric that is no percentile."""
+    """90 of "latency_network_p90"; None of a metric that is not a percentile."""
     last = metric.rpartition("_")[2]
     return float(last[1:]) if last.startswith("p") and last[1:].isdigit() else None
 

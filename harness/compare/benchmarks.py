@@ -20,7 +20,7 @@ def read_benchmarks(path: Path) -> Side:
     """Read the file.
 
     Raises:
-        UserError: it is no such file.
+        UserError: it is not such a file.
     """
     try:
         content = json.loads(path.read_bytes())
@@ -28,7 +28,7 @@ def read_benchmarks(path: Path) -> Side:
         raise UserError(f"cannot be read ({error})", where=path) from error
     hint = "made by: pytest --benchmark-json FILE"
     if not isinstance(content, dict) or not isinstance(content.get("benchmarks"), list):
-        raise UserError("is no file of pytest-benchmark", where=path, hint=hint)
+        raise UserError("is not a pytest-benchmark file", where=path, hint=hint)
     machine = _machine(content.get("machine_info") or {})
     try:
         figures = {b["fullname"]: {METRIC: _figure(b, machine)} for b in content["benchmarks"]}

@@ -209,7 +209,7 @@ def _truth(value: object) -> bool | None:
         return None
     known = {"True": True, "False": False, "1": True, "0": False}
     if str(value) not in known:
-        raise ValueError(f"{value!r} is no truth value")
+        raise ValueError(f"{value!r} is not a truth value")
     return known[str(value)]
 
 

@@ -31,7 +31,7 @@ def read_table(path: Path) -> Side:
     """Read a CSV, Parquet or SQLite file; columns that it lacks are unknown.
 
     Raises:
-        UserError: it cannot be read, lacks a column, holds several runs, or a value is no number.
+        UserError: it cannot be read, lacks a column, holds several runs, or a value is not a number.
     """
     frame = _as_text(path)
     runs = dict.fromkeys(filter(None, frame["run"])) if "run" in frame.columns else {}
@@ -120,5 +120,5 @@ def _conditions(text: str | None, where: str) -> Mapping[str, Any]:
     except ValueError as error:
         raise UserError(f"has conditions that are not JSON ({error})", where=where) from error
     if not isinstance(found, dict):
-        raise UserError("has conditions that are no mapping", where=where)
+        raise UserError("has conditions that are not a mapping", where=where)
     return found

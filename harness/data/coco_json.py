@@ -180,7 +180,9 @@ class _Checker:
         image = images.get(self.whole(place, entry, "image_id"))
         if image is None:
             raise self.fail(
-                place, f"image_id {entry['image_id']} is no image of the file", "needs one of them"
+                place,
+                f"image_id {entry['image_id']} is not an image of the file",
+                "needs one of them",
             )
         if self.whole(place, entry, "category_id") not in categories:
             known = ", ".join(map(str, sorted(categories)[:12])) or "none"

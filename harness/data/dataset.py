@@ -91,7 +91,7 @@ class TrainDataset(Dataset[TrainSample | UserError]):
             raise UserError(
                 "has no boxes to train on",
                 where=annotations.path,
-                hint=f"needs boxes that are no crowds, in images of {MIN_IMAGE_SIDE} px or more",
+                hint=f"needs boxes that are not crowds, in images of {MIN_IMAGE_SIDE} px or more",
             )
 
     def __len__(self) -> int:

@@ -170,7 +170,7 @@ def _problem(folder: Path, file_name: str) -> str:
         if not path.exists():
             return "is missing"
         if not path.is_file():
-            return "is no file"
+            return "is not a file"
         return "" if path.stat().st_size else "is empty"
     except (OSError, RuntimeError) as error:  # a loop of links, a name too long, no permission
         return f"cannot be read ({type(error).__name__})"

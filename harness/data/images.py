@@ -38,7 +38,7 @@ def read_image(path: Path, size: tuple[int, int] | None = None) -> Tensor:
     except UserError:
         raise
     except Exception as error:  # decoders raise anything on a broken file
-        found = "is no image" if isinstance(error, UnidentifiedImageError) else "is broken"
+        found = "is not an image" if isinstance(error, UnidentifiedImageError) else "is broken"
         raise UserError(
             found if "no image" in found else f"{found}: {_one_line(error)}",
             where=path,

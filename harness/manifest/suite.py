@@ -184,7 +184,7 @@ def _check_target(tree: Tree, override: Override) -> None:
     """The outer keys of an override must exist; what is below them, the schema checks."""
     known, where = sorted(set(Suite.model_fields) - {"profile"}), f"--set {override.text}"
     if override.path[0] == "profile":
-        raise UserError("is no value of the suite", where=where, hint="choose it with --profile")
+        raise UserError("is not a value of the suite", where=where, hint="choose it with --profile")
     if override.path[0] not in known:
         hint = near_names(override.path[0], known)
         raise UserError(f"unknown key '{override.path[0]}'", where=where, hint=hint)

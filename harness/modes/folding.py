@@ -29,7 +29,7 @@ class _Uses(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         result = func(*args, **(kwargs or {}))
-        # asking for a shape is no computation
+        # asking for a shape computes nothing
         if any(isinstance(leaf, Tensor) for leaf in tree_leaves(result)):
             read = [x for x in tree_leaves((args, dict(kwargs or {}))) if isinstance(x, Tensor)]
             self.alive += read

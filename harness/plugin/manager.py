@@ -25,7 +25,7 @@ TARGET = re.compile(r"[^:\s]+:[A-Za-z_]\w*")
 def load_plugins(extra: Sequence[str] = ()) -> Registry:
     """Load every installed plugin and those named in `extra` (a module or a file.py each).
 
-    A plugin that raises, or offers something that is no declaration, is listed in
+    A plugin that raises, or offers something that is not a declaration, is listed in
     `Registry.failed` and the others go on.
 
     Raises:

@@ -56,7 +56,7 @@ class Record:
         """A measurement with its cell's run, detector, seed, stage, mode, fingerprint and so on.
 
         Raises:
-            TypeError: a meter gave something that is no number.
+            TypeError: a meter gave something that is not a number.
         """
         own = dict(vars(measurement))
         own["value"] = _number(measurement.metric, measurement.value)

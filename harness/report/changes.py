@@ -35,7 +35,7 @@ def best_side(row: Row) -> int | None:
     if len(row.best) != 1:
         return None
     values = {side: row.values[side] for side in {*row.best, *row.rivals}}
-    # sides that are really worse are no rivals, but there to be better than
+    # sides that are really worse are not rivals, but there is something to be better than
     if len(values) == 1:
         return row.best[0]
     return best_of(values, column_of(row), row.rivals)

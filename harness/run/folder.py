@@ -58,10 +58,10 @@ def create_folder(results: Path, suite: str, run_id: str) -> RunFolder:
     """Make the folder of a new run.
 
     Raises:
-        UserError: it exists already, cannot be made, or `run_id` is no name.
+        UserError: it exists already, cannot be made, or `run_id` is not a name.
     """
     if not NAME.fullmatch(run_id):
-        raise UserError(f"'{run_id}' is no name", where="--run-id", hint="letters, digits, ._-")
+        raise UserError(f"'{run_id}' is not a name", where="--run-id", hint="letters, digits, ._-")
     path = results / suite / run_id
     try:
         path.mkdir(parents=True, exist_ok=False)

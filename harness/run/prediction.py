@@ -55,7 +55,7 @@ def predict_files(
     """
     files = list(_image_files(images))
     if not files:
-        raise UserError("there is no image", where=", ".join(map(str, images)))
+        raise UserError("there is not an image", where=", ".join(map(str, images)))
     weights = read_checkpoint(checkpoint)
     names, read_ids = _categories(weights, classes)
     built = _build(weights, manifest, detector, names, plugins).to(find_launch(device).device)

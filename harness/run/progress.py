@@ -77,7 +77,7 @@ class Bars:
 
 
 class Lines:
-    """A line now and then, where the output is no terminal (CI logs, files)."""
+    """A line now and then, where the output is not a terminal (CI logs, files)."""
 
     def __init__(self, console: Console, cells: int) -> None:
         self.console, self.cells, self.done = console, cells, 0

@@ -147,7 +147,7 @@ class Session:
                     raise  # the other processes wait for this one: torchrun must end them all
                 if cell.stage == "train" or weighted is None:
                     return self._skip(cells[cells.index(cell) + 1 :], report)
-            else:  # an interruption from here on is no cell's
+            else:  # an interruption from here on belongs to no cell
                 if time.monotonic() - self.reported >= REPORT_SECONDS:
                     self.refresh_reports(report.note)
                     self.reported = time.monotonic()

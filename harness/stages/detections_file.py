@@ -24,7 +24,7 @@ def read_detections(path: Path, truth: GroundTruth) -> tuple[Detection, ...]:
 
     Raises:
         UserError: unreadable, not JSON, not a list, an entry without a key, with an unknown
-            image or category id, or with a box or score that is no finite number.
+            image or category id, or with a box or score that is not a finite number.
     """
     return check_detections(_parse(path), truth, where=path)
 

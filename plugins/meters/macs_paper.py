@@ -5,7 +5,7 @@ convolutions plus one per output element where the convolution has a bias, and t
 of linear layers without their bias. Everything else counts zero.
 
 Modules are counted, not kernels: a grouped convolution that computes itself as a matrix product
-costs what the convolution costs. Products outside such modules are no part of the definition;
+costs what the convolution costs. Products outside such modules are not part of the definition;
 they are measured apart and reported as a warning.
 """
 

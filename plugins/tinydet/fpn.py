@@ -46,7 +46,7 @@ class TinyFpn(nn.Module):
         out_features: one map per input map, at the same stride.
 
     Raises:
-        UserError: the maps are no pyramid, or `groups` does not fit them.
+        UserError: the maps are not a pyramid, or `groups` does not fit them.
     """
 
     def __init__(

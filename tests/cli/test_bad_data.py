@@ -24,7 +24,7 @@ def image(**changes: object) -> Callable[[Document], None]:
 
 ANNOTATIONS = {
     "unknown category": (annotation(category_id=99), "category_id 99 is unknown (there is: 3, 7)"),
-    "absent image": (annotation(image_id=99), "image_id 99 is no image of the file"),
+    "absent image": (annotation(image_id=99), "image_id 99 is not an image of the file"),
     "duplicate id": (annotation(id=2), "id 2 occurs twice"),
     "negative box": (annotation(bbox=[1, 1, -3, 4]), "has a negative size"),
     "box outside": (annotation(bbox=[900, 1, 3, 4]), "lies outside its image of 64x48"),
@@ -58,7 +58,7 @@ FILES = {
     "truncated": (truncate, "2.jpg"),
     "no image": (lambda path: path.write_text("hello"), "2.jpg"),
     "empty": (lambda path: path.write_bytes(b""), "2.jpg is empty"),
-    "folder": (lambda path: (path.unlink(), path.mkdir()), "2.jpg is no file"),
+    "folder": (lambda path: (path.unlink(), path.mkdir()), "2.jpg is not a file"),
     "link out": (link_out, "leads out of the data folder"),
     "link to itself": (lambda path: (path.unlink(), path.symlink_to(path)), "2.jpg"),
 }

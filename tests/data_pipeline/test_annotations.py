@@ -80,7 +80,7 @@ def change(path: str, value: Any) -> Callable[[Any], None]:
         ("categories.0.id", 4, "categories[1]: id 4 occurs twice"),
         ("categories.0.name", "apple", "name 'apple' occurs twice"),
         ("categories.0.name", "", "printable name"),
-        ("annotations.0.image_id", 99, "image_id 99 is no image"),
+        ("annotations.0.image_id", 99, "image_id 99 is not an image"),
         ("annotations.0.category_id", 77, "category_id 77 is unknown (there is: 4, 9)"),
         ("annotations.0.bbox", ..., "has no 'bbox'"),
         ("annotations.0.bbox", [1, 2, 3], "a list of 3"),

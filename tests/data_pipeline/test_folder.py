@@ -70,7 +70,7 @@ def test_unusable_files_are_listed_at_once_and_counted(tmp_path: Path) -> None:
         check_split(split)
     line = str(caught.value)
     assert "7 of 12 images cannot be used: 1.jpg is missing; 2.jpg is missing" in line
-    assert "3.jpg is empty; 4.jpg is no file; 5.jpg is missing and 2 more" in line
+    assert "3.jpg is empty; 4.jpg is not a file; 5.jpg is missing and 2 more" in line
     assert line.startswith(str(split.images))
 
 
@@ -80,7 +80,7 @@ def test_thorough_check_decodes(folder: CocoFolder) -> None:
     (split.images / "2.jpg").write_bytes(data[: len(data) // 2])
     (split.images / "5.jpg").write_text("no picture")
     assert folder.check("train")
-    with pytest.raises(UserError, match=r"2 of 6 .* 2.jpg is broken.*; 5.jpg is no image"):
+    with pytest.raises(UserError, match=r"2 of 6 .* 2.jpg is broken.*; 5.jpg is not an image"):
         folder.check("train", thorough=True)
 
 

@@ -121,7 +121,7 @@ def test_an_unknown_profile_is_told_the_known_ones(complaint):
         ("columns.0=ap", "--set columns.0=ap: '0' is inside a list, not a mapping (set the whole of it"),
         ("detectors.oen.train.steps=5", "--set detectors.oen.train.steps=5: there is no detector 'oen' (did you mean 'one'?"),
         ("detector.one.train.steps=5", "--set detector.one.train.steps=5: unknown key 'detector' (did you mean 'detectors'?"),
-        ("profile=long", "--set profile=long: is no value of the suite (choose it with --profile)"),
+        ("profile=long", "--set profile=long: is not a value of the suite (choose it with --profile)"),
     ],
 )  # fmt: skip
 def test_wrong_overrides(complaint, text, expected):

@@ -183,8 +183,8 @@ def test_an_existing_run_is_not_overwritten(cli, copied: Path):
     ("arguments", "expected"),
     [
         (["--resume", "--run-id", "other"], "there is no run to resume"),
-        (["--run-id", "../up"], "--run-id: '../up' is no name"),
-        (["--run-id", ""], "--run-id: '' is no name"),
+        (["--run-id", "../up"], "--run-id: '../up' is not a name"),
+        (["--run-id", ""], "--run-id: '' is not a name"),
         (["--only", "tniy"], "--only: the suite has no detector 'tniy' (did you mean 'tiny'?"),
         (["--stages", "trian"], "--stages: there is no stage 'trian' (did you mean 'train'?"),
         (["--seeds", "x"], "'x' is not a whole number"),
