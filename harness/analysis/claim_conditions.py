@@ -99,7 +99,7 @@ def _unidentified(claim: Published, stated: Conditions, here: Conditions) -> str
     if not needs_data(claim.metric):
         return ""
     if here.get("max_detections", COCO_DETECTIONS) != COCO_DETECTIONS:
-        return f"other protocol: {here['max_detections']} detections an image here, COCO has 100"
+        return f"other protocol: {here['max_detections']} detections per image here, COCO has 100"
     if "annotations_sha256" in stated or all(key in stated for key in DATA[1:]):
         return ""
     return "the claim does not say what identifies its data"

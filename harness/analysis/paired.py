@@ -87,7 +87,7 @@ def over_seeds(analyses: Sequence[CellAnalysis], metric: str) -> Seeds:
 def paired_difference(
     base: Sequence[CellAnalysis], other: Sequence[CellAnalysis], metric: str
 ) -> Difference:
-    """Other minus base, each a detector's analyses, one a seed.
+    """Other minus base, each a detector's analyses, one per seed.
 
     Raises:
         ValueError: a side is empty or without this metric, or they were not analysed on the

@@ -72,7 +72,7 @@ class Run:
         return tuple(self.plan["detectors"])
 
     def analyses_of(self, detector: str) -> list[CellAnalysis]:
-        """One a seed, in the order of seeds."""
+        """One per seed, in the order of seeds."""
         places = sorted(place for place in self.analyses if place[0] == detector)
         return [self.analyses[place] for place in places]
 
@@ -184,7 +184,9 @@ def _analyse(
         return "no intervals: its detections are not there"
     limit = record.conditions.get("max_detections", MAX_DETECTIONS)
     if limit != MAX_DETECTIONS:
-        return f"no intervals: they are of {MAX_DETECTIONS} detections an image, this AP of {limit}"
+        return (
+            f"no intervals: they are of {MAX_DETECTIONS} detections per image, this AP of {limit}"
+        )
     chosen = truth.image_ids[: plan["evaluate"]["max_images"]]
     resize = record.conditions.get("input") or _old_resize(plan["detectors"][place[0]])
     inputs = [hash_file(path), truth.sha256, len(chosen), resize, VERSION]

@@ -19,7 +19,7 @@ def make_figures(
 
     Args:
         records: measurements of one detector as a whole, of all its seeds.
-        analyses: of its detections, one a seed; empty where they cannot be read.
+        analyses: of its detections, one per seed; empty where they cannot be read.
     """
     return {
         metric: _figure([r for r in records if r.metric == metric], records, analyses)

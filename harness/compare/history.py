@@ -83,7 +83,7 @@ def _read_or_skip(path: Path, resamples: int | None) -> Side:
 
 
 def trace_metric(sides: Sequence[Side], metric: str, only: Sequence[str] = ()) -> Iterator[Line]:
-    """One line a detector that has the metric.
+    """One line per detector that has the metric.
 
     Args:
         metric: its name or short name.

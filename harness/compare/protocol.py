@@ -2,7 +2,7 @@
 
 Two kinds of condition count. Those of the *protocol* (data, evaluator, device, batch ...) must
 agree between any two rows. A detector's *own settings* (input size, score threshold, NMS,
-detections an image) are part of what is compared when the detectors differ: TinyDet-L takes
+detections per image) are part of what is compared when the detectors differ: TinyDet-L takes
 512x512 because it is TinyDet-L. Between two rows of the same detector they mean that one thing
 was measured differently, and are a mismatch too. What was merely observed (boxes found, load of
 the machine, clocks) decides nothing here; `harness.analysis.validity` judges it.

@@ -31,7 +31,8 @@ def read_table(path: Path) -> Side:
     """Read a CSV, Parquet or SQLite file; columns that it lacks are unknown.
 
     Raises:
-        UserError: it cannot be read, lacks a column, holds several runs, or a value is not a number.
+        UserError: it cannot be read, lacks a column, holds several runs, or a value that is not a
+            number.
     """
     frame = _as_text(path)
     runs = dict.fromkeys(filter(None, frame["run"])) if "run" in frame.columns else {}

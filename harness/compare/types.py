@@ -38,7 +38,7 @@ class Figure:
         samples: raw samples behind it, of all seeds one after another; empty where unknown.
         conditions: as recorded with the first seed.
         mixed: on what the other seeds' protocols differ from the first's.
-        analyses: of the detections, one a seed; empty for what is no AP or AR, and where the
+        analyses: of the detections, one per seed; empty for what is no AP or AR, and where the
             detections could not be read again.
         level: how far its numbers can be believed (`harness.analysis.validity`), of the seeds'
             the worst; "valid" where there are no records to judge.

@@ -85,7 +85,7 @@ def shift_colours(pixels: Tensor, saturation: float | Tensor, hue: float | Tenso
 
     Args:
         pixels: (..., 3, h, w) floats in 0..255.
-        saturation, hue: one, or one an image, (..., 1, 1).
+        saturation, hue: one, or one per image, (..., 1, 1).
     """
     red, green, blue = pixels.unbind(-3)
     value = torch.maximum(torch.maximum(red, green), blue)

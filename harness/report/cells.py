@@ -35,7 +35,7 @@ TITLES = {
 DIGITS = {"AP": 1, "M": 2, "ms": 1, "MMACs": 1}  # by unit, of others 2
 
 CONDITIONS = {
-    "ap": "AP: COCO's, by {evaluator}, at most {max_detections} detections an image, {images} "
+    "ap": "AP: COCO's, by {evaluator}, at most {max_detections} detections per image, {images} "
     "images, in {precision} with TF32 off; size bins by {area} area",
     "macs_paper": "mult-adds: one each, for one image, the TinyDet paper's counter; rivals that "
     "publish FLOPs often mean twice this",

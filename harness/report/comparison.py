@@ -81,7 +81,7 @@ def fitting_table(comparison: Comparison, console: Console) -> Table:
 def comparison_table(
     comparison: Comparison, detail: Detail = "interval", with_detectors: bool = True
 ) -> Table:
-    """One row a metric, one column a side and one for its difference.
+    """One row per metric, one column a side and one for its difference.
 
     Args:
         with_detectors: as a column of their own, else as headings between the rows.
@@ -110,7 +110,7 @@ def comparison_table(
 
 
 def stacked_table(comparison: Comparison) -> Table:
-    """One row a metric and side, where the sides do not fit beside each other."""
+    """One row per metric and side, where the sides do not fit beside each other."""
     table = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False)
     table.add_column("metric", no_wrap=True)
     table.add_column("of", overflow="fold")

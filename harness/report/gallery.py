@@ -48,7 +48,7 @@ class Picture:
     Attributes:
         source: a data URI, "" where the image cannot be shown.
         problem: why it cannot.
-        overlays: one a detector, in the order of `Gallery.detectors`.
+        overlays: one per detector, in the order of `Gallery.detectors`.
     """
 
     file_name: str

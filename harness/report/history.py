@@ -114,7 +114,7 @@ def sparkline(values: Sequence[float]) -> str:
 
 
 def write_history(path: Path, lines: Sequence[Line]) -> None:
-    """One line a detector and run, with `HEADER`; values as recorded, empty where unknown.
+    """One line per detector and run, with `HEADER`; values as recorded, empty where unknown.
 
     Raises:
         UserError: it cannot be written.

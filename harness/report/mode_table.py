@@ -27,7 +27,7 @@ def fitting_mode_table(modes: Modes, console: Console) -> Table:
 
 
 def mode_table(modes: Modes, precision: bool = True) -> Table:
-    """One row a detector and mode; how a mode failed stands in the notes."""
+    """One row per detector and mode; how a mode failed stands in the notes."""
     table = Table(
         title="inference modes",
         title_justify="left",

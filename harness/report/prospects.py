@@ -65,7 +65,7 @@ def data_table(name: str, split: str, counts: DataCounts) -> Table:
         "images": f"{counts.images:,}" + _without(counts.empty_images, "boxes"),
         "boxes": f"{counts.boxes:,}, and {counts.crowds:,} crowds",
         "classes": f"{counts.classes:,}" + _without(counts.empty_classes, "boxes"),
-        "boxes an image": f"{mean:.1f} on average, median {median:g}, at most {most:,}",
+        "boxes per image": f"{mean:.1f} on average, median {median:g}, at most {most:,}",
     }
     for key, value in rows.items():
         table.add_row(key, value)

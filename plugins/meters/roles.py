@@ -61,7 +61,7 @@ def input_conditions(pixels: Tensor) -> dict[str, Any]:
 def proposal_conditions(outputs: Any) -> dict[str, Any]:
     """Proposals that the heads ran on, padding included; empty for a one-stage detector.
 
-    Looks for `outputs.proposals`: `Proposals`, or one tensor of boxes an image.
+    Looks for `outputs.proposals`: `Proposals`, or one tensor of boxes per image.
     """
     proposals = getattr(outputs, "proposals", None)
     if isinstance(proposals, Proposals):

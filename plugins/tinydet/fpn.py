@@ -99,7 +99,7 @@ def _check_groups(
         raise UserError(
             f"tiny_fpn has groups for {len(groups)} levels but is given "
             f"{len(in_features)}: {describe_specs(in_features)}",
-            hint="give one number a level, finest first",
+            hint="give one number per level, finest first",
         )
     for count in groups:
         require_groups("tiny_fpn", channels, count)

@@ -28,7 +28,7 @@ class Samples:
 def select_samples(
     positive: Tensor, negative: Tensor, keys: Tensor, limit: int | None, positive_fraction: float
 ) -> Samples:
-    """Choose up to `limit` boxes an image, as many of them positive as the fraction allows.
+    """Choose up to `limit` boxes per image, as many of them positive as the fraction allows.
 
     Negatives fill what positives leave. Of either kind those with the greatest key are chosen:
     random keys sample at random, losses mine hard examples (https://arxiv.org/abs/1604.03540).

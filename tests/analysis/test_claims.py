@@ -157,7 +157,7 @@ def test_a_hash_alone_identifies_data() -> None:
         (
             DATA,
             {"max_detections": 300},
-            "other protocol: 300 detections an image here, COCO has 100",
+            "other protocol: 300 detections per image here, COCO has 100",
         ),
         ({}, {}, "the claim does not say what identifies its data"),
         (

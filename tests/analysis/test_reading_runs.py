@@ -180,7 +180,7 @@ def test_another_limit_on_detections_gives_no_intervals(cli, copied: Path):
     run = read_run(copied)
     assert run.analyses == {}
     [note] = run.notes
-    assert "they are of 100 detections an image, this AP of 50" in note
+    assert "they are of 100 detections per image, this AP of 50" in note
 
 
 def test_area_ranges_of_the_manifest_become_metrics(cli, copied: Path):

@@ -290,7 +290,7 @@ def psroi_align_multilevel_backward(
     threads: int = 256,
     seed: int = 0,
 ) -> None:
-    """Adds to `gradients`, one a map, of any memory format; the way `planes` overwrites them."""
+    """Adds to `gradients`, one per map, of any memory format; the way `planes` overwrites them."""
     pooling = make_pooling(gradients, boxes, *rule, way=way)  # type: ignore[arg-type]
     arguments = (pooling, pointers(gradients), boxes, grad_output, argmax)
     call("psroi_backward", boxes.dtype, seed, threads, *arguments)

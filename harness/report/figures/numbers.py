@@ -27,7 +27,7 @@ def over_seeds(estimates: Sequence[Estimate]) -> Estimate:
 
 
 def analysed(run: Run) -> dict[str, list[CellAnalysis]]:
-    """Detector -> its analyses, one a seed, of those that have any."""
+    """Detector -> its analyses, one per seed, of those that have any."""
     found = {name: run.analyses_of(name) for name in run.detectors}
     return {name: cells for name, cells in found.items() if cells}
 

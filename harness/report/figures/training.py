@@ -26,7 +26,7 @@ Logs = Mapping[tuple[str, int], Sequence[Line]]
 
 
 def training_curves(run: Run) -> Figure | None:
-    """Sum of the loss terms and learning rate over steps, one line a seed."""
+    """Sum of the loss terms and learning rate over steps, one line per seed."""
     logs = {place: lines for place, lines in run.training.items() if lines}
     logs = {place: logs[place] for name in run.detectors for place in sorted(logs)
             if place[0] == name}  # fmt: skip

@@ -1,4 +1,4 @@
-"""The main table: one row a detector, one column a metric of the suite."""
+"""The main table: one row per detector, one column per metric of the suite."""
 
 import math
 from dataclasses import dataclass

@@ -16,7 +16,7 @@ from harness.records.record import Record
 from harness.report.cells import Column, columns_of
 
 NOTHING = (math.nan, math.nan)
-Index = Mapping[tuple[str, str], Sequence[Record]]  # detector, metric -> one record a seed
+Index = Mapping[tuple[str, str], Sequence[Record]]  # detector, metric -> one record per seed
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Measured:
         seeds: behind the value.
         level: the worst verdict on its records.
         reasons: of that verdict, each once.
-        records: one a seed.
+        records: one per seed.
         samples: raw ones of all seeds, one seed after the other.
     """
 

@@ -1,4 +1,4 @@
-"""What each inference mode costs and gives: a row a mode, each against the detector's eager."""
+"""What each inference mode costs and gives: a row per mode, each against the detector's eager."""
 
 import math
 from collections import defaultdict

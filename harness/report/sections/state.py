@@ -12,7 +12,7 @@ from harness.records.record import Record
 
 @dataclass(frozen=True)
 class StageState:
-    """The cells of a detector's stage; `seeds` are those planned, one a seed and mode."""
+    """The cells of a detector's stage; `seeds` are those planned, one per seed and mode."""
 
     done: int
     failed: int
