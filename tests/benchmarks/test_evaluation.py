@@ -40,7 +40,7 @@ def random_boxes(rng: np.random.Generator, count: int) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def scored(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Batches]:
-    """Ground truth of 7 objects per image, and batches of 100 detections each, some of them hits."""
+    """Ground truth of 7 objects per image, and batches of 100 detections each, some hits."""
     path, rng = tmp_path_factory.mktemp("evaluation") / "truth.json", np.random.default_rng(0)
     owners = np.repeat(np.arange(1, IMAGES + 1), OBJECTS)
     boxes, labels = random_boxes(rng, len(owners)), rng.integers(0, CLASSES, len(owners))
