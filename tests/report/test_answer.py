@@ -42,7 +42,7 @@ def test_names_the_best_and_says_from_whom_it_can_be_told(made: Run) -> None:
     assert (best.value, best.unit) == ("34.7", "AP")
     assert best.interval.startswith("[")
     # 0.5 points ahead of tinydet_m, whose seeds lie among its own; 10.5 ahead of ssdlite320
-    assert "Cannot be told from tinydet_m" in best.verdict
+    assert "Not distinguishable from tinydet_m" in best.verdict
     assert "Better than tinydet_s and ssdlite320 on these images." in best.verdict
     assert best.mood == "unsure"
     assert [gap.behind for gap, _ in best.gaps] == ["tinydet_m", "tinydet_s", "ssdlite320"]
@@ -190,7 +190,7 @@ def test_a_winner_has_to_hold_against_all_comparisons() -> None:
     # 0.012 * 3 is, 0.03 * 2 is not, and then 0.04 is not looked at
     held = hold_together([gap_of("b", 0.04), gap_of("c", 0.012), gap_of("d", 0.03)])
     assert [gap.sign for gap in held] == ["noise", "better", "noise"]
-    assert held[0].verdict == "better by itself, but cannot be told among 3 comparisons"
+    assert held[0].verdict == "better on its own, but not significant among 3 comparisons"
 
 
 def test_one_training_each_is_said(made: Run, tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def _sum_up(gaps: tuple[Gap, ...]) -> tuple[str, str]:
         return f"Better than {all_} on these images.", "sure"
     parts = [f"Better than {_list(sure)} on these images."] if sure else []
     if open_:
-        parts.append(f"Cannot be told from {_list(open_)}.")
+        parts.append(f"Not distinguishable from {_list(open_)}.")
     if unknown:
         parts.append(f"Noise unknown against {_list(unknown)}.")
     return " ".join(parts), "unsure"
@@ -136,7 +136,7 @@ def _cost_verdict(board: Board, metric: str, order: list[str]) -> tuple[str, str
         return f"Ahead of {name}; the noise is unknown.", "unsure"
     found = compare_latency(first.samples, second.samples)
     if not found.outside:
-        return f"Cannot be told from {name}.", "unsure"
+        return f"Not distinguishable from {name}.", "unsure"
     low, high = f"{found.low:.2f}", f"{found.high:.2f}"
     return f"{name} takes {found.ratio:.2f} times as long [{low}, {high}].", "sure"
 

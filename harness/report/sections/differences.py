@@ -22,7 +22,7 @@ class Gap:
     """By how much one detector is ahead of another, in points of AP.
 
     Attributes:
-        sign: "noise" where the difference cannot be told from chance, "unknown" without intervals.
+        sign: "noise" where the difference may be chance, "unknown" without intervals.
         shown: "+2.1", "–" where there is no number.
         interval: "[1.2, 3.0]", "" where there is none.
         p: "0.003", "" where there is none.
@@ -88,7 +88,7 @@ def hold_together(gaps: Sequence[Gap]) -> tuple[Gap, ...]:
         if gap.chance * (len(tested) - place) >= SIGNIFICANT:
             break
         stand.add(gap.behind)
-    lost = f"better by itself, but cannot be told among {len(tested)} comparisons"
+    lost = f"better on its own, but not significant among {len(tested)} comparisons"
     return tuple(
         replace(gap, sign="noise", verdict=lost)
         if gap.sign == "better" and gap.behind not in stand
@@ -117,7 +117,7 @@ def _verdict(found: Difference, images: int) -> str:
         return "not settled: more than image noise, but the seeds overlap"
     needed = images_needed(found, images)
     hint = f"; one this large would show on about {needed:,} images" if needed else ""
-    return f"no difference can be told on {images:,} images{hint}"
+    return f"no significant difference on {images:,} images{hint}"
 
 
 def images_needed(found: Difference, images: int) -> int | None:

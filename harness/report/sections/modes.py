@@ -193,7 +193,7 @@ def _ratio(base: Measured, other: Measured) -> Ratio:
         return Ratio(shown, "", "unknown", "too few samples to tell it from noise")
     interval = f"[{found.low:.2f}, {found.high:.2f}]"
     if not found.outside:
-        return Ratio(shown, interval, "noise", "cannot be told from eager")
+        return Ratio(shown, interval, "noise", "not distinguishable from eager")
     faster = found.ratio < 1
     return Ratio(shown, interval, "better" if faster else "worse", "faster" if faster else "slower")
 
