@@ -16,6 +16,7 @@ def test_a_page_that_cannot_be_made_harms_no_cell(
         raise ZeroDivisionError("in a template")
 
     monkeypatch.setattr("harness.run.session.write_page", fail)
+    monkeypatch.setattr("harness.run.session.REPORT_SECONDS", 0.0)  # also between cells
     write_manifest(tmp_path / "m.yaml", data)
     with pytest.raises(ZeroDivisionError):
         cli("run", "m.yaml", "--stages", "evaluate,cost", "--run-id", "r")
@@ -37,6 +38,7 @@ def test_an_interruption_of_the_page_is_not_the_cells(
 
     write_manifest(tmp_path / "m.yaml", data)
     monkeypatch.setattr("harness.run.session.write_page", interrupt_once)
+    monkeypatch.setattr("harness.run.session.REPORT_SECONDS", 0.0)
     done = cli("run", "m.yaml", "--stages", "evaluate,cost", "--run-id", "r")
     assert done.code == 130
     assert len(written) == 2
