@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from harness.analysis.boxes import Bools, Ints, Scene, build_scene
 from harness.analysis.matching import find_pairs
-from harness.analysis.mending import Ranked, hint, match_once, mean_ap50, rank_scores, select
+from harness.analysis.mending import Ranked, match_once, mean_ap50, mend, rank_scores, select
 from harness.analysis.nearest import find_nearest
 from harness.analysis.ranges import COCO_RANGES
 from harness.analysis.types import ErrorKind, ErrorName
@@ -136,10 +136,10 @@ def _costs(ranked: Ranked, errors: Errors) -> dict[ErrorName, float]:
             case "missed":
                 found = np.zeros(len(ranked.wanted), bool)
                 found[ranked.hit[ranked.hit >= 0]] = True
-                mended = hint(ranked, forgiven=errors.missed & ~found)
+                mended = mend(ranked, forgiven=errors.missed & ~found)
             case "classification" | "localisation":
-                mended = hint(ranked, target=np.where(chosen, errors.nearest, -1))
+                mended = mend(ranked, target=np.where(chosen, errors.nearest, -1))
             case _:
-                mended = hint(ranked, removed=chosen)
+                mended = mend(ranked, removed=chosen)
         costs[name] = mean_ap50(mended) - before
     return costs

@@ -94,7 +94,7 @@ def select(scene: Scene, score: Floats, matched: Ints, wanted: Bools, inside: Bo
     )
 
 
-def hint(
+def mend(
     ranked: Ranked,
     *,
     removed: Bools | None = None,

@@ -58,7 +58,7 @@ AP = Protocol(
         "evaluator": "evaluator",
         "iou_type": "IoU of",
         "iou_thresholds": "IoU thresholds",
-        "max_detections": "detections counted an image",
+        "max_detections": "detections counted per image",
         "area": "area that decides the size",
         "area_range": "area range",
     },

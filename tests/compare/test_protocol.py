@@ -83,7 +83,12 @@ def test_equal_conditions_compare(metric: str, conditions: dict[str, Any], same:
         ("ap", EVALUATED, {"annotations_sha256": "b" * 64}, ("annotations", "a" * 12, "b" * 12)),
         ("ap_small", EVALUATED, {"area": "mask"}, ("area that decides the size", "box", "mask")),
         ("ar_100", EVALUATED, {"images": 80}, ("images", "159", "80")),
-        ("ap50", EVALUATED, {"max_detections": 300}, ("detections counted an image", "100", "300")),
+        (
+            "ap50",
+            EVALUATED,
+            {"max_detections": 300},
+            ("detections counted per image", "100", "300"),
+        ),
         (
             "ap",
             EVALUATED,
@@ -160,7 +165,7 @@ def test_what_was_only_observed_decides_nothing() -> None:
 def test_a_condition_of_one_row_alone_is_not_recorded() -> None:
     old = {k: v for k, v in EVALUATED.items() if k != "max_detections"}
     (found,) = mismatches("ap", old, EVALUATED, same_detector=False)
-    assert str(found) == "detections counted an image: not recorded against 100"
+    assert str(found) == "detections counted per image: not recorded against 100"
     assert mismatches("ap", old, old, same_detector=True) == ()
 
 

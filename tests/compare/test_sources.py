@@ -137,7 +137,7 @@ def test_what_is_no_side_is_the_users_mistake(run: Path, tmp_path: Path):
     with pytest.raises(UserError, match="give a run folder"):
         read_side(tmp_path / "x.txt")
     (tmp_path / "x.json").write_text(json.dumps({"some": "thing"}))
-    with pytest.raises(UserError, match="no file of pytest-benchmark"):
+    with pytest.raises(UserError, match="not a pytest-benchmark file"):
         read_side(tmp_path / "x.json")
     (tmp_path / "x.json").write_text("{")
     with pytest.raises(UserError, match="cannot be read"):
