@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.data.coco_json import Entry, fill_defaults, read_coco
-from harness.data.sizes import BINS, COCO_AREAS
+from harness.data.sizes import BINS, COCO_AREAS, LARGEST
 from harness.errors import UserError
 
 ROUNDING = 1.0  # pixels over the edge that are rounding rather than a mistake
@@ -178,10 +178,14 @@ def _warnings(
     return (*lines, *_absences(objects[~objects.crowd], classes))
 
 
+def _bounds(low: float, high: float) -> str:
+    return f"{low:.0f} or more" if high >= LARGEST else f"{low:.0f} to {high:.0f}"
+
+
 def _absences(objects: Objects, classes: tuple[str, ...]) -> list[str]:
     """Size bins and classes whose AP will be NaN."""
     lines = [
-        f"no {name} objects (area {low:.0f} to {high:.0f}): their AP is NaN"
+        f"no {name} objects (area {_bounds(low, high)}): their AP is NaN"
         for name, (low, high) in ((name, COCO_AREAS[name]) for name in BINS)
         if not ((objects.areas >= low) & (objects.areas <= high)).any()
     ]

@@ -171,7 +171,7 @@ def test_absent_size_bins_are_named(document: Any, write: Write) -> None:
     warnings = read_annotations(write(document)).warnings
     assert [line.split(":")[0] for line in warnings] == [
         "no small objects (area 0 to 1024)",
-        "no large objects (area 9216 to inf)",
+        "no large objects (area 9216 or more)",
     ]
 
 
