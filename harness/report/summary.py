@@ -30,11 +30,10 @@ def print_summary(run: Run, console: Console) -> None:
         console.print(fitting_mode_table(modes, console))
     places = [(name, metric) for name in board.detectors for metric in metrics]
     has_intervals = any(not math.isnan(half_width(board, *place)) for place in places)
-    doubted = any(board.of(*place).level == "doubtful" for place in places)
-    invalid = any(board.of(*place).level == "invalid" for place in places)
+    levels = {board.of(*place).level for place in places if board.of(*place).is_there}
     told = [INTERVALS] * has_intervals + [ABOUT] * (modes is not None)
-    told += [f"{DOUBTFUL} doubtful; the report says why"] * doubted
-    told += [f"{MARKS['invalid']} invalid; the report says why"] * invalid
+    told += [f"{DOUBTFUL} doubtful; the report says why"] * ("doubtful" in levels)
+    told += [f"{MARKS['invalid']} invalid; the report says why"] * ("invalid" in levels)
     for line in [*conditions_of(run.frame), *told]:
         console.print(Text(line, style="dim"))
     notes = [*run.notes, *notes_of(run.frame, metrics)]

@@ -1,5 +1,6 @@
 """One sign has one meaning, and each is written down once."""
 
+import unicodedata
 from pathlib import Path
 
 import harness.report
@@ -13,6 +14,15 @@ def test_no_sign_has_two_meanings() -> None:
     signs = [*MARKS.values(), ALLOWED, BEST, DOUBTFUL]
     assert len(set(signs)) == len(signs)
     assert (LEVELS["doubtful"], LEVELS["invalid"]) == (DOUBTFUL, MARKS["invalid"])
+
+
+def test_better_points_up_and_worse_down() -> None:
+    """Whatever number is better: the sign is of the verdict, not of the difference."""
+    names = {verdict: unicodedata.name(sign) for verdict, sign in MARKS.items()}
+    assert names["better"] == "BLACK UP-POINTING TRIANGLE"
+    assert names["worse"] == "BLACK DOWN-POINTING TRIANGLE"
+    assert names["noise"] == "ALMOST EQUAL TO"
+    assert names["equal"] == "EQUALS SIGN"
 
 
 def test_no_sign_is_written_anywhere_else() -> None:
