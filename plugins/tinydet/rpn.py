@@ -53,7 +53,7 @@ from harness_plugins.tinydet.separable import (
 class RpnOutputs:
     """One (B, A, H, W) of logits and one (B, 4A, H, W) of deltas a level.
 
-    In training both are without gradient: `TinyRpn.losses` works those out anew that it looks at.
+    In training both are without gradient: `TinyRpn.losses` predicts again those that it looks at.
 
     Attributes:
         rows: of the maps that both are made from; see `join_rows`. None in fused inference.
@@ -215,7 +215,7 @@ class TinyRpn(nn.Module):
         return {"loss_rpn_cls": objectness / total.sum(), "loss_rpn_bbox": boxes / total.sum()}
 
     def _predict_at(self, rows: Tensor, indices: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits (B, S) and deltas (B, S, 4) of some anchors, worked out anew.
+        """Logits (B, S) and deltas (B, S, 4) of some anchors, predicted again, with a gradient.
 
         Losses ask for a few hundred of tens of thousands: backward is then a matter of those and of
         the cells around them, where the dense maps would have a gradient that is almost all zero.
