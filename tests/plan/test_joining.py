@@ -45,3 +45,15 @@ def test_a_cell_that_is_planned_again_is_there_once() -> None:
     assert joined["meters"] == before["meters"]
     assert joined["fingerprint"] not in (before["fingerprint"], now["fingerprint"])
     assert join_plans(joined, joined) == joined
+
+
+def test_modes_of_a_stage_are_cells_of_their_own() -> None:
+    """Of calls with other modes and meters nothing is lost either."""
+    before, now = plan(("a", 0, "latency", "1")), plan(("a", 0, "latency", "2"))
+    now["cells"][0]["mode"] = "fused"  # type: ignore[index]
+    now["meters"] = [{"use": "m", "params": {"new": 1}}, {"use": "other", "params": {}}]
+    joined = join_plans(before, now)
+    assert [(c["mode"], c["fingerprint"]) for c in joined["cells"]] == [("", "1"), ("fused", "2")]
+    assert joined["meters"] == now["meters"]
+    before["meters"] = [{"use": "gone", "params": {}}]
+    assert [m["use"] for m in join_plans(before, now)["meters"]] == ["gone", "m", "other"]
