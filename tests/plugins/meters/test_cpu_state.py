@@ -133,13 +133,12 @@ def test_loader_workers_are_ours(moment):
     assert used_by_family() - before >= 8 * BURN_S / 4
     after = read_cpu_times()
     assert after.children - begun.children >= 0.9 * 8 * BURN_S / 4
-    # what others did has its own test; ours must not be added to it
+    # what others did has its own test; ours must not be added to it. Starting the workers
+    # takes time of its own, so this bounds from above only
     strangers = other_cores(begun, after)
-    busy = (after.busy - begun.busy) / (after.wall - begun.wall)
+    wall = after.wall - begun.wall
     assert strangers is not None
-    assert strangers == pytest.approx(
-        max(0.0, busy - 8 * BURN_S / 4 / (after.wall - begun.wall)), abs=0.5
-    )
+    assert strangers <= max(0.0, (after.busy - begun.busy - 8 * BURN_S / 4) / wall) + 0.2
 
 
 def test_a_process_that_is_not_ours_is():
