@@ -12,15 +12,14 @@ import torch
 from torch import Tensor
 from torchvision.ops import box_iou
 
-from harness.data.colours import Colours, draw_colours
-from harness.data.draws import happens, uniform
+from harness.data.photometric import Distortion, bernoulli, draw_distortion, uniform
 
 Mode = Literal["none", "flip", "paper"]
 Size = tuple[int, int]
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 OVERLAPS = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, None)  # None: no crop
 TRIALS = 40  # crops tried before another overlap is drawn
-UNCHANGED = Colours()
+UNCHANGED = Distortion()
 MIN_SIDE = 1.0  # pixels of a box that a crop may leave
 
 
@@ -42,7 +41,7 @@ def draw_window(size: Size, boxes: Tensor) -> Window:
     The draws are those of `v2.RandomZoomOut` and `v2.RandomIoUCrop`, all trials of a crop at once.
     """
     height, width = size
-    ratio = uniform(1.0, 4.0) if happens() else 1.0
+    ratio = uniform(1.0, 4.0) if bernoulli() else 1.0
     canvas = (int(height * ratio), int(width * ratio))
     top = int((canvas[0] - height) * uniform(0.0, 1.0))
     left = int((canvas[1] - width) * uniform(0.0, 1.0))
@@ -98,26 +97,26 @@ class View:
         labels: (N,).
         window: what is cut out of the photo; None: all of it.
         flip: mirrored left to right, after resizing.
-        colours: changed after resizing, where the photo is.
+        distortion: applied after resizing, where the photo is.
     """
 
     boxes: Tensor
     labels: Tensor
     window: Window | None = None
     flip: bool = False
-    colours: Colours = UNCHANGED
+    distortion: Distortion = UNCHANGED
 
 
 Augment = Callable[[Size, Tensor, Tensor], View]
 
 
-def see_as_is(size: Size, boxes: Tensor, labels: Tensor) -> View:
+def keep_as_is(size: Size, boxes: Tensor, labels: Tensor) -> View:
     return View(boxes, labels)
 
 
 def flip_half(size: Size, boxes: Tensor, labels: Tensor) -> View:
     """Mirror left to right, half the time."""
-    flip = happens()
+    flip = bernoulli()
     return View(mirror(boxes, size[1]) if flip else boxes, labels, flip=flip)
 
 
@@ -126,7 +125,7 @@ def mirror(boxes: Tensor, width: int) -> Tensor:
     return torch.stack([width - x2, y1, width - x1, y2], dim=1)
 
 
-def see_as_paper(size: Size, boxes: Tensor, labels: Tensor) -> View:
+def paper_augment(size: Size, boxes: Tensor, labels: Tensor) -> View:
     """The whole chain, never asking for a pixel that is not used.
 
     Photometric distortion; expansion to 1-4 times on a canvas of the mean colour, half the time;
@@ -134,15 +133,15 @@ def see_as_paper(size: Size, boxes: Tensor, labels: Tensor) -> View:
     or any, or no crop; boxes whose centre is inside stay, clipped); a flip half the time. A crop
     that leaves no box of `MIN_SIDE` is not made: training needs ground truth.
     """
-    colours, window = draw_colours(), draw_window(size, boxes)
+    distortion, window = draw_distortion(), draw_window(size, boxes)
     corner = torch.tensor([window.left, window.top] * 2, dtype=boxes.dtype)
     end = torch.tensor([window.width, window.height] * 2, dtype=boxes.dtype)
     moved = (boxes - corner).clamp_(min=0.0).minimum(end)
     kept = window.kept & (moved[:, 2:] - moved[:, :2] >= MIN_SIDE).all(1)
     if not kept.any():
-        return replace(flip_half(size, boxes, labels), colours=colours)
+        return replace(flip_half(size, boxes, labels), distortion=distortion)
     seen = flip_half((window.height, window.width), moved[kept], labels[kept])
-    return replace(seen, window=window, colours=colours)
+    return replace(seen, window=window, distortion=distortion)
 
 
-AUGMENTS: dict[Mode, Augment] = {"none": see_as_is, "flip": flip_half, "paper": see_as_paper}
+AUGMENTS: dict[Mode, Augment] = {"none": keep_as_is, "flip": flip_half, "paper": paper_augment}

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from harness.data.annotations import Annotations
 from harness.data.augment import AUGMENTS, IMAGENET_MEAN, Mode, View, cut
 from harness.data.batch import Inputs, Targets
-from harness.data.colours import BatchColours, Colours, Rectangle, UndistortedInputs
+from harness.data.photometric import BatchDistortion, Distortion, Rectangle, UndistortedInputs
 from harness.data.reading import ImageReader
 from harness.data.resize import ResizedImage, collate_images
 from harness.errors import UserError
@@ -27,7 +27,7 @@ class AugmentPlan:
 
     Attributes:
         mean: RGB colour, in 0..255, of the canvas that expansion fills.
-        colours_on_device: colours are left to `UndistortedInputs`, for the whole batch at once.
+        colours_on_device: distortion is left to `UndistortedInputs`, for the whole batch at once.
     """
 
     mode: Mode
@@ -47,13 +47,13 @@ class TrainSample:
     """A sample at network size.
 
     Attributes:
-        colours: that are still to be changed, where `photo` is; None: nothing is to be done.
+        distortion: still to be applied, where `photo` is; None: nothing is to be done.
     """
 
     image: ResizedImage
     boxes: Tensor
     labels: Tensor
-    colours: Colours | None
+    distortion: Distortion | None
     photo: Rectangle
 
 
@@ -120,7 +120,7 @@ class TrainDataset(Dataset[TrainSample | UserError]):
         return self.render(index, view, size)
 
     def render(self, index: int, view: View, size: tuple[int, int]) -> TrainSample:
-        """Pixels of a view: cut out, brought to network size, coloured, mirrored."""
+        """Pixels of a view: cut out, resized to network size, distorted, mirrored."""
         if view.window is None:
             image = self.reader.resized(index)
         else:
@@ -128,11 +128,11 @@ class TrainDataset(Dataset[TrainSample | UserError]):
             image = self.reader.resize(cut(self.reader.photo(index), view.window, fill))
         photo, pixels = photo_rectangle(view, size, image), image.pixels
         if not self.plan.colours_on_device:
-            pixels = view.colours.within(pixels, photo)
+            pixels = view.distortion.within(pixels, photo)
         if view.flip:
             width, (x1, y1, x2, y2) = pixels.shape[2], photo
             pixels, photo = pixels.flip(-1), (width - x2, y1, width - x1, y2)
-        left = view.colours if self.plan.colours_on_device else None
+        left = view.distortion if self.plan.colours_on_device else None
         return TrainSample(replace(image, pixels=pixels), view.boxes, view.labels, left, photo)
 
 
@@ -186,10 +186,10 @@ def collate_train(samples: Sequence[TrainSample | UserError]) -> tuple[Inputs, T
     if len(good) < len(samples):
         return _first_error(samples)
     inputs = collate_images([sample.image for sample in good])
-    draws = [sample.colours for sample in good if sample.colours is not None]
+    draws = [sample.distortion for sample in good if sample.distortion is not None]
     if draws:
-        colours = BatchColours.of(draws, [sample.photo for sample in good])
-        inputs = UndistortedInputs(**vars(inputs), colours=colours)
+        distortion = BatchDistortion.of(draws, [sample.photo for sample in good])
+        inputs = UndistortedInputs(**vars(inputs), distortion=distortion)
     return inputs, pad_targets([s.boxes for s in good], [s.labels for s in good])
 
 

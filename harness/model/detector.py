@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from harness.data.batch import Inputs, Targets
-from harness.data.colours import UndistortedInputs
+from harness.data.photometric import UndistortedInputs
 from harness.data.resize import Resize, collate_images
 from harness.model.arithmetic import arithmetic
 from harness.model.types import AnchorLevel, Detections
@@ -66,7 +66,7 @@ class Detector(nn.Module, ABC):
         return next(self.parameters()).device
 
     def prepare(self, inputs: Inputs) -> Inputs:
-        """Move a uint8 batch to the detector's device, finish its colours there and normalise."""
+        """Move a uint8 batch to the detector's device, distort it there if that is left, normalise."""
         moved: Inputs = inputs.to(self.device, non_blocking=True)
         if isinstance(moved, UndistortedInputs):
             moved = moved.distorted()

@@ -10,8 +10,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from harness.data.colours import UndistortedInputs
 from harness.data.loader import TrainLoader, train_loader
+from harness.data.photometric import UndistortedInputs
 from harness.data.resize import SquashResize, resize_bilinear
 from harness.manifest.schema import Train
 from harness_plugins.synthetic.source import SyntheticSource

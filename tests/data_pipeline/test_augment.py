@@ -104,7 +104,7 @@ def test_crops_reach_the_overlap_that_was_drawn(monkeypatch: pytest.MonkeyPatch)
         monkeypatch.setattr(module, "OVERLAPS", (least,))
         for seed in range(30):
             torch.manual_seed(seed)
-            monkeypatch.setattr(module, "happens", lambda: False)
+            monkeypatch.setattr(module, "bernoulli", lambda: False)
             window = draw_window((HEIGHT, WIDTH), boxes)
             crop = [window.left, window.top, window.left + window.width, window.top + window.height]
             overlaps = box_iou(torch.tensor([crop]).float(), boxes)[0]

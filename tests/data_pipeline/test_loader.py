@@ -14,10 +14,10 @@ from photo_sets import make_folder
 from torch import Tensor
 
 from harness.data.batch import Inputs, Targets
-from harness.data.colours import UndistortedInputs
 from harness.data.dataset import pad_targets
 from harness.data.folder import CocoFolder
 from harness.data.loader import EpochBatches, TrainLoader, eval_loader, start_worker, train_loader
+from harness.data.photometric import UndistortedInputs
 from harness.data.resize import SquashResize
 from harness.errors import UserError
 from harness.manifest.schema import Evaluate, Train
@@ -36,8 +36,8 @@ def loader(
 
 def tensors(batch: Batch) -> list[Tensor]:
     inputs, targets = batch
-    colours = vars(inputs).get("colours")
-    moving = [inputs, targets] if colours is None else [inputs, targets, colours]
+    distortion = vars(inputs).get("distortion")
+    moving = [inputs, targets] if distortion is None else [inputs, targets, distortion]
     return [t for part in moving for t in vars(part).values() if isinstance(t, Tensor)]
 
 
@@ -56,7 +56,7 @@ def test_batches_do_not_depend_on_the_number_of_workers(folder: CocoFolder, augm
         assert equal(list(here.batches(epoch)), list(workers.batches(epoch)))
 
 
-def test_colours_are_the_same_in_workers_and_on_the_device(folder: CocoFolder) -> None:
+def test_distortion_is_the_same_in_workers_and_on_the_device(folder: CocoFolder) -> None:
     here = loader(folder, augment="paper")
     later, elsewhere = (
         loader(folder, augment="paper", on_device=True, workers=workers) for workers in (0, 2)

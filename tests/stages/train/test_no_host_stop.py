@@ -12,7 +12,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import harness
 from harness.data.batch import Targets
-from harness.data.colours import BatchColours, UndistortedInputs, draw_colours
+from harness.data.photometric import BatchDistortion as BatchColours
+from harness.data.photometric import UndistortedInputs
+from harness.data.photometric import draw_distortion as draw_colours
 from harness.manifest.schema import Train
 from harness.stages.train.launch import start_accelerator
 from harness.stages.train.stream import Batch

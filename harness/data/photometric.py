@@ -10,17 +10,26 @@ import torch
 from torch import Tensor
 
 from harness.data.batch import Inputs, TensorStruct
-from harness.data.draws import happens, uniform
 
 Rectangle = tuple[int, int, int, int]  # x1, y1, x2, y2, exclusive corners
 
 
+def bernoulli(p: float = 0.5) -> bool:
+    """True with probability `p`, by torch's default generator, seeded for each sample."""
+    return bool(torch.rand(()) < p)
+
+
+def uniform(low: float, high: float) -> float:
+    """Uniform in [low, high), by the same generator."""
+    return low + (high - low) * float(torch.rand(()))
+
+
 @dataclass(frozen=True)
-class Colours:
+class Distortion:
     """One draw of the photometric distortion; the defaults change nothing.
 
     `v2.RandomPhotometricDistort` scales brightness and blends contrast with the mean; SSD adds
-    to brightness and scales contrast, before or after the colours at even odds.
+    to brightness and scales contrast, before or after saturation and hue at even odds.
 
     Attributes:
         shift: grey levels added.
@@ -40,13 +49,13 @@ class Colours:
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """(3, h, w) uint8 -> the same, distorted."""
-        if self == Colours(contrast_first=self.contrast_first):
+        if self == Distortion(contrast_first=self.contrast_first):
             return pixels
         early, late = self.contrasts
-        # one plane a channel: reductions over interleaved channels are slow
+        # one plane per channel: reductions over interleaved channels are slow
         values = pixels.contiguous().float().add_(self.shift).mul_(early)
         if self.saturation != 1.0 or self.hue != 0.0:
-            values = shift_colours(values.clamp_(0, 255), self.saturation, self.hue)
+            values = shift_hue_and_saturation(values.clamp_(0, 255), self.saturation, self.hue)
         return values.mul_(late).round_().clamp_(0, 255).to(torch.uint8)[list(self.order)]
 
     def within(self, pixels: Tensor, photo: Rectangle) -> Tensor:
@@ -64,20 +73,22 @@ class Colours:
         return (self.contrast, 1.0) if self.contrast_first else (1.0, self.contrast)
 
 
-def draw_colours() -> Colours:
+def draw_distortion() -> Distortion:
     """Brightness up to 32 levels, contrast and saturation 0.5-1.5, hue up to 18 degrees, channel
     order: each half the time."""
-    return Colours(
-        shift=uniform(-32.0, 32.0) if happens() else 0.0,
-        contrast=uniform(0.5, 1.5) if happens() else 1.0,
-        contrast_first=happens(),
-        saturation=uniform(0.5, 1.5) if happens() else 1.0,
-        hue=uniform(-18.0, 18.0) if happens() else 0.0,
-        order=tuple(torch.randperm(3).tolist()) if happens() else (0, 1, 2),
+    return Distortion(
+        shift=uniform(-32.0, 32.0) if bernoulli() else 0.0,
+        contrast=uniform(0.5, 1.5) if bernoulli() else 1.0,
+        contrast_first=bernoulli(),
+        saturation=uniform(0.5, 1.5) if bernoulli() else 1.0,
+        hue=uniform(-18.0, 18.0) if bernoulli() else 0.0,
+        order=tuple(torch.randperm(3).tolist()) if bernoulli() else (0, 1, 2),
     )
 
 
-def shift_colours(pixels: Tensor, saturation: float | Tensor, hue: float | Tensor) -> Tensor:
+def shift_hue_and_saturation(
+    pixels: Tensor, saturation: float | Tensor, hue: float | Tensor
+) -> Tensor:
     """Scale HSV saturation and turn hue by degrees at unchanged value.
 
     Works on the RGB channels themselves: with value v, chroma c and sector position h, each
@@ -104,11 +115,11 @@ def shift_colours(pixels: Tensor, saturation: float | Tensor, hue: float | Tenso
 
 
 @dataclass(frozen=True)
-class BatchColours(TensorStruct):
-    """A draw an image, as tensors that move with the batch.
+class BatchDistortion(TensorStruct):
+    """One draw per image, as tensors that move with the batch.
 
     Attributes:
-        amounts: (B, 5) float32: shift, contrast before and after the colours, saturation, hue.
+        amounts: (B, 5) float32: shift, contrast before and after the next two, saturation, hue.
         order: (B, 3) int64.
         photo: (B, 4) int64 xyxy, where in the network's pixels the photo is.
     """
@@ -118,19 +129,19 @@ class BatchColours(TensorStruct):
     photo: Tensor
 
     @classmethod
-    def of(cls, draws: Sequence[Colours], photos: Sequence[Rectangle]) -> "BatchColours":
+    def of(cls, draws: Sequence[Distortion], photos: Sequence[Rectangle]) -> "BatchDistortion":
         amounts = [(d.shift, *d.contrasts, d.saturation, d.hue) for d in draws]
         order = torch.tensor([d.order for d in draws])
         return cls(torch.tensor(amounts), order, torch.tensor(photos))
 
     def __call__(self, pixels: Tensor) -> Tensor:
-        """(B, 3, H, W) uint8 -> the same, distorted as `Colours.within` does one by one.
+        """(B, 3, H, W) uint8 -> the same, distorted as `Distortion.within` does one by one.
 
         Every image goes through every operation, so that shapes and kernels are always the same.
         """
         shift, early, late, saturation, hue = self.amounts[:, :, None, None, None].unbind(1)
         values = pixels.float().add_(shift).mul_(early)
-        turned = shift_colours(values.clamp(0, 255), saturation[:, 0], hue[:, 0])
+        turned = shift_hue_and_saturation(values.clamp(0, 255), saturation[:, 0], hue[:, 0])
         values = torch.where((saturation != 1.0) | (hue != 0.0), turned, values)
         values = values.mul_(late).round_().clamp_(0, 255).to(torch.uint8)
         images = torch.arange(len(pixels), device=pixels.device)[:, None]
@@ -147,9 +158,9 @@ class BatchColours(TensorStruct):
 
 @dataclass(frozen=True)
 class UndistortedInputs(Inputs):
-    """Inputs whose colours are still to be changed, on whatever device they come to."""
+    """Inputs that are still to be distorted, on whatever device they are moved to."""
 
-    colours: BatchColours
+    distortion: BatchDistortion
 
     def distorted(self) -> Inputs:
-        return Inputs(self.colours(self.pixels), self.sizes, self.scales, self.image_sizes)
+        return Inputs(self.distortion(self.pixels), self.sizes, self.scales, self.image_sizes)
