@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FILES = {p.stem for p in (ROOT / "harness").glob("*.py")}
-TORCH_FREE = {"plugin", "manifest", "plan", "records", "analysis", "compare", "report"}
+TORCH_FREE = {"plugin", "manifest", "plan", "records", "results", "report"}
 # environments are described by asking torch, on demand
 ASKS_TORCH = {"records/environment.py"}
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from harness.compare.types import Comparison
+    from harness.results.types import Comparison
 
 
 def compare(
@@ -43,10 +43,10 @@ def compare(
     """Compare runs or detectors. Exit 3: a gate was missed; 4: something was not compared."""
     from rich.console import Console
 
-    from harness.compare.comparison import Rules, compare_sides
-    from harness.compare.gates import parse_gate
-    from harness.compare.sources import read_sides
     from harness.report.comparison import print_comparison, print_gates
+    from harness.results.comparison import Rules, compare_sides
+    from harness.results.gates import parse_gate
+    from harness.results.sources import read_sides
 
     gates = [parse_gate(text) for text in gate or ()]
     sides = read_sides([base, *others], resamples)
@@ -67,8 +67,8 @@ def exit_code(comparison: "Comparison") -> int:
     """
     import sys
 
-    from harness.compare.gates import unmet
     from harness.errors import ExitCode
+    from harness.results.gates import unmet
 
     if any(result.verdict == "missed" for result in comparison.gates):
         return ExitCode.GATE_MISSED

@@ -9,12 +9,12 @@ import typer
 from harness.cli import options as o
 
 if TYPE_CHECKING:
-    from harness.analysis.anchors import AnchorGrid
     from harness.data.annotations import Annotations
     from harness.data.source import SplitName
     from harness.model.detector import Detector
     from harness.plan.cells import Plan
     from harness.report.prospects import Prospect
+    from harness.results.anchors import AnchorGrid
 
 
 def data(
@@ -35,7 +35,6 @@ def data(
         raise UserError("no such file", where=suite, hint=hint)
     from rich.console import Console
 
-    from harness.analysis.objects import count_data, original_sizes
     from harness.data.annotations import read_annotations
     from harness.data.folder import CocoFolder
     from harness.report.prospects import (
@@ -45,6 +44,7 @@ def data(
         sizes_table,
         write_prospects,
     )
+    from harness.results.objects import count_data, original_sizes
 
     folder = CocoFolder(root)
     annotations = read_annotations(folder.split(_split_name(split)).annotations)
@@ -94,10 +94,10 @@ def _plan(
 
 def _prospects(plan: "Plan", annotations: "Annotations") -> "Iterator[Prospect]":
     """Builds the detectors one after the other; their weights do not matter."""
-    from harness.analysis.objects import measure_prospects
     from harness.data.scaling import describe_input
     from harness.model.assemble import assemble
     from harness.report.prospects import Prospect
+    from harness.results.objects import measure_prospects
 
     for name, spec in plan.suite.detectors.items():
         detector = assemble(spec, plan.parts[name], plan.classes, where=f"detectors.{name}")
@@ -108,7 +108,7 @@ def _prospects(plan: "Plan", annotations: "Annotations") -> "Iterator[Prospect]"
 
 def _anchors_of(detector: "Detector") -> "Callable[[tuple[int, int]], list[AnchorGrid]]":
     """Without torch from there on."""
-    from harness.analysis.anchors import AnchorGrid
+    from harness.results.anchors import AnchorGrid
 
     def lay(size: tuple[int, int]) -> "list[AnchorGrid]":
         levels = detector.anchor_levels(size)

@@ -17,7 +17,7 @@ def export(
     ] = None,
 ) -> None:
     """Write measured numbers and their intervals in one documented schema."""
-    from harness.compare.export import check_format, collect, write_table
+    from harness.results.export import check_format, collect, write_table
 
     for file in (to, samples):
         if file is not None:

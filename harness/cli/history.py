@@ -24,8 +24,8 @@ def history(
 
     from rich.console import Console
 
-    from harness.compare.history import read_history, trace_metric
     from harness.report.history import print_history, write_history
+    from harness.results.history import read_history, trace_metric
 
     sides = read_history(folder, resamples)
     lines = list(trace_metric(sides, metric, detector or ()))

@@ -21,9 +21,9 @@ def report(
     """Write report.html of a run anew. Needs no model and no GPU; old runs are welcome."""
     import sys
 
-    from harness.analysis.run import read_run
     from harness.errors import UserError
     from harness.report.page import write_page
+    from harness.results.run import read_run
 
     if out is not None and out.is_dir():
         raise UserError(f"'{out}' is a folder", where="--out", hint="the name of a file")

@@ -4,11 +4,11 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Literal
 
-from harness.compare.gates import first_of
-from harness.compare.types import NOT_COMPARED, Change, Comparison, Row, Verdict
 from harness.report.best import best_of
 from harness.report.cells import Column, make_column
 from harness.report.marks import ALLOWED, BEST, DOUBTFUL, LEVELS, MARKS
+from harness.results.gates import first_of
+from harness.results.types import NOT_COMPARED, Change, Comparison, Row, Verdict
 
 Detail = Literal["interval", "half", "bare"]
 

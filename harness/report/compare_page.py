@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from harness import __version__
-from harness.compare.types import NOT_COMPARED, Change, Comparison, GateResult, Row
 from harness.files import write_text
 from harness.report.cells import Column
 from harness.report.changes import best_side, column_of, lone_lines, reasons, value_mark
@@ -17,6 +16,7 @@ from harness.report.sections.measured import show_signed
 from harness.report.sections.state import show_time
 from harness.report.swatches import swatches
 from harness.report.templating import template
+from harness.results.types import NOT_COMPARED, Change, Comparison, GateResult, Row
 
 CONTENTS = {"summary": "In short", "gates": "Gates", "table": "All numbers", "notes": "Notes"}
 WORDS = {

@@ -8,7 +8,6 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from harness.compare.types import Change, Comparison, GateResult, Row, Verdict
 from harness.report.changes import (
     Detail,
     best_side,
@@ -22,6 +21,7 @@ from harness.report.changes import (
     value_mark,
 )
 from harness.report.marks import BEST, MARKS
+from harness.results.types import Change, Comparison, GateResult, Row, Verdict
 
 STYLES: dict[Verdict, str] = {
     "better": "green",

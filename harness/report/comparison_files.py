@@ -5,7 +5,6 @@ import io
 import math
 from pathlib import Path
 
-from harness.compare.types import Comparison, Row
 from harness.files import write_text
 from harness.report.changes import (
     best_side,
@@ -18,6 +17,7 @@ from harness.report.changes import (
     units_line,
     value_mark,
 )
+from harness.results.types import Comparison, Row
 
 # The header of the CSV. Values are as recorded: AP 0..1; low and high bound the difference.
 HEADER = (

@@ -12,9 +12,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.compare.comparison import ONE_PROCESS, one_process
-from harness.compare.history import Line, Point
-from harness.compare.types import Change, Comparison, Row
 from harness.files import write_text
 from harness.report.changes import (
     change_reasons,
@@ -25,6 +22,9 @@ from harness.report.changes import (
     value_mark,
 )
 from harness.report.comparison import STYLES
+from harness.results.comparison import ONE_PROCESS, one_process
+from harness.results.history import Line, Point
+from harness.results.types import Change, Comparison, Row
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 NARROW = 100

@@ -5,7 +5,7 @@ Each verdict has a sign of its own, so that colour is never needed.
 
 from collections.abc import Mapping
 
-from harness.compare.types import Verdict
+from harness.results.types import Verdict
 
 MARKS: Mapping[Verdict, str] = {
     "better": "▲",

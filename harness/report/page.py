@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from harness import __version__
-from harness.analysis.run import Run
 from harness.files import write_text
 from harness.report.figures import figures
 from harness.report.gallery import gallery
@@ -23,6 +22,7 @@ from harness.report.sections.state import describe_state, show_time
 from harness.report.sections.training import unequal_training
 from harness.report.swatches import swatches
 from harness.report.templating import template
+from harness.results.run import Run
 
 CONTENTS = {
     "answer": "Which one?",

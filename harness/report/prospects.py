@@ -12,7 +12,8 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from harness.analysis.objects import (
+from harness.files import write_text
+from harness.results.objects import (
     COVERED_IOU,
     DataCounts,
     Floats,
@@ -21,7 +22,6 @@ from harness.analysis.objects import (
     share_sizes,
     tabulate,
 )
-from harness.files import write_text
 
 BAR = 12  # characters of the longest bar
 COLUMNS = (

@@ -5,13 +5,13 @@ import math
 from rich.console import Console
 from rich.text import Text
 
-from harness.analysis.run import Run
 from harness.report.cells import conditions_of, notes_of
 from harness.report.marks import DOUBTFUL, MARKS
 from harness.report.mode_table import ABOUT, fitting_mode_table
 from harness.report.sections.measured import make_board
 from harness.report.sections.modes import compare_modes
 from harness.report.table import fitting_table, half_width
+from harness.results.run import Run
 
 NOTES = 6
 INTERVALS = "±: half the 95 % interval over images, by bootstrap; other images would give other APs"

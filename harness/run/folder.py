@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.analysis.run import cell_folder, read_plan
 from harness.errors import UserError
 from harness.files import write_text
 from harness.records.store import RecordStore
+from harness.results.run import cell_folder, read_plan
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 

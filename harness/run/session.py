@@ -14,7 +14,6 @@ from typing import Any
 
 from rich.console import Console
 
-from harness.analysis.run import read_run
 from harness.errors import CellError, ExitCode, Interrupted, UserError
 from harness.files import write_text
 from harness.plan.cells import Cell, Plan, name_stage
@@ -26,6 +25,7 @@ from harness.records.measurement import Measurement
 from harness.records.record import Record
 from harness.report.page import write_page
 from harness.report.summary import print_summary
+from harness.results.run import read_run
 from harness.run.checks import check_data, check_detectors, check_training, used_splits
 from harness.run.detectors import Weighted, build_detector, load_trained
 from harness.run.device_errors import explain_device_error

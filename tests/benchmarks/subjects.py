@@ -15,7 +15,7 @@ from harness.manifest.schema import Train
 from harness.model.detector import Detector
 from harness.ops.levels import assign_levels, make_rois
 from harness.stages.train.launch import start_accelerator
-from harness.stages.train.stream import Batch
+from harness.stages.train.step import Batch
 from harness.stages.train.training import Training
 from harness_plugins.synthetic.scenes import draw_scene
 

@@ -76,9 +76,9 @@ def draw_strays(rng: np.random.Generator, number: int, classes: np.ndarray) -> d
 
 
 def main() -> None:
-    from harness.analysis.bootstrap import find_interval
-    from harness.analysis.precision import measure_precision
     from harness.manifest.schema import Report
+    from harness.results.ap.bootstrap import find_interval
+    from harness.results.ap.precision import measure_precision
     from harness.stages.inputs import EvaluationInput, GroundTruth
 
     objects = draw_set(0)

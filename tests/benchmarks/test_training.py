@@ -22,8 +22,8 @@ from harness.manifest.schema import Train
 from harness.model.arithmetic import arithmetic
 from harness.model.detector import Detector
 from harness.stages.train.loop import train
-from harness.stages.train.optim import build_optimizer
-from harness.stages.train.stream import MakeLoader
+from harness.stages.train.recipe import build_optimizer
+from harness.stages.train.loop import MakeLoader
 from harness_plugins.synthetic.source import SyntheticSource
 
 SUITE = Path(__file__).parents[2] / "suites" / "tinydet.yaml"

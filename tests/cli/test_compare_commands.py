@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from harness.compare.export import read_table
 from harness.records.measurement import Measurement
 from harness.records.record import Record
 from harness.records.store import RecordStore
+from harness.results.export import read_table
 
 Cli = Callable[..., Any]  # the fixture `cli`, which gives code, out and err
 

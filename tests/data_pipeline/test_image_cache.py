@@ -20,7 +20,7 @@ from PIL import Image
 from harness.data import image_cache, reading
 from harness.data.annotations import read_annotations
 from harness.data.folder import CocoFolder
-from harness.data.image_store import FILLED, RECORD, ImageStore, Stamp
+from harness.data.image_cache import FILLED, RECORD, ImageStore, Stamp
 from harness.data.loader import TrainLoader, eval_loader, train_loader
 from harness.data.reading import ImageReader
 from harness.data.resize import Resize, ResizedImage, ShortestSideResize, SquashResize
@@ -248,7 +248,7 @@ def test_without_a_place_to_write_there_is_one_note(
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "file" / "cache"))
     assert same(batches(loader(folder, workers=2)), expected)
     (line,) = capfd.readouterr().err.splitlines()
-    assert line.startswith("harness: note: images are decoded anew each time: ")
+    assert line.startswith("harness: note: decoded images are not cached: ")
 
 
 def test_no_room_on_the_disk_is_one_note(
@@ -274,7 +274,7 @@ def test_a_disk_that_fills_up_is_one_note(
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     (line,) = capfd.readouterr().err.splitlines()
-    assert line.startswith("harness: note: images are decoded anew each time: ")
+    assert line.startswith("harness: note: decoded images are not cached: ")
     assert same(batches(loader(folder)), expected)
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from making_runs import make_run
 
-from harness.analysis.run import Run
 from harness.report.page import render_page
+from harness.results.run import Run
 
 CLAIM = {
     "detector": "tinydet_s",

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from harness.analysis.types import CellAnalysis, ErrorKind, Estimate, Misses, SizeBin
+from harness.results.ap.types import CellAnalysis, ErrorKind, Estimate, Misses, SizeBin
 
 EDGES = (0.0, 8.0, 16.0, 24.0, 32.0, 48.0, 64.0, 96.0, 128.0, 256.0, math.inf)
 ERRORS = ("classification", "localisation", "both", "duplicate", "background", "missed")

@@ -13,10 +13,10 @@ import numpy as np
 from making_analyses import make_analysis
 from PIL import Image
 
-from harness.analysis.run import Run
 from harness.plan.cells import split_mode
 from harness.records.frame import to_frame
 from harness.records.record import Record
+from harness.results.run import Run
 from harness.stages.inputs import GroundTruth
 from harness.stages.scoring import read_ground_truth
 

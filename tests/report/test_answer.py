@@ -9,8 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from making_runs import make_run
 
-from harness.analysis.paired import paired_difference
-from harness.analysis.run import Run
 from harness.records.frame import to_frame
 from harness.report.sections.answer import COSTS, QUESTIONS, Answer, find_answer
 from harness.report.sections.bars import draw_bars
@@ -18,6 +16,8 @@ from harness.report.sections.differences import Gap, find_gap, hold_together, im
 from harness.report.sections.front import on_front
 from harness.report.sections.matrix import compare_all
 from harness.report.sections.measured import make_board, show_signed
+from harness.results.ap.paired import paired_difference
+from harness.results.run import Run
 
 METRICS = ("ap", "ap_small", *COSTS)
 

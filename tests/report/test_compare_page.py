@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from browser import OVERLAPS, faults, find_browser, opened
 
-from harness.compare.protocol import Mismatch
-from harness.compare.types import Change, Comparison, GateResult, Row
 from harness.report.compare_page import render_comparison, write_compare_page
+from harness.results.protocol import Mismatch
+from harness.results.types import Change, Comparison, GateResult, Row
 
 HOSTILE = "<script>window.hit = 1</script>"
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 from test_page import text_of
 
-from harness.analysis.run import Run
 from harness.records.frame import to_frame
 from harness.records.record import Record
 from harness.report.page import render_page
+from harness.results.run import Run
 
 IDLE = "the GPU was idle"
 

@@ -12,12 +12,12 @@ from making_runs import make_run
 from rich.console import Console
 from test_page import text_of
 
-from harness.analysis.run import Run
 from harness.records.frame import to_frame
 from harness.records.record import Record
 from harness.report.page import render_page
 from harness.report.sections.modes import ModeRow, compare_modes
 from harness.report.summary import print_summary
+from harness.results.run import Run
 
 MODES = ("eager", "eager-bfloat16", "fused", "fused-bfloat16", "compiled")
 NAMES = {"tinydet_s": 0.30, "ssdlite320": 0.24}

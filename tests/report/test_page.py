@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from making_runs import make_run
 
-from harness.analysis.run import Run
 from harness.records.frame import to_frame
 from harness.report.page import render_page, write_page
 from harness.report.sections.training import unequal_training
 from harness.report.templating import embed_json
+from harness.results.run import Run
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\"'&"
 NOW = datetime(2026, 1, 31, 18, 5, tzinfo=UTC)

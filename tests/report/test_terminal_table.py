@@ -7,9 +7,9 @@ import pytest
 from making_runs import make_run
 from rich.console import Console
 
-from harness.analysis.paired import over_seeds
 from harness.report.marks import DOUBTFUL
 from harness.report.summary import print_summary
+from harness.results.ap.paired import over_seeds
 
 
 def printed(tmp_path: Path, width: int, **options: object) -> str:

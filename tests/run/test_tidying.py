@@ -7,7 +7,7 @@ import threading
 import torch
 from torch.utils.data import DataLoader
 
-from harness.run.tidying import clear_away
+from harness.run.memory import clear_away
 
 
 def test_workers_of_a_loader_that_nothing_reaches_are_ended():

@@ -11,10 +11,10 @@ import pytest
 from tiny_suite import PLUGIN, harness, make_coco, tiny, write_manifest
 
 from harness import load_results
-from harness.analysis.run import read_run
 from harness.records.frame import COLUMNS
 from harness.records.store import read_records
 from harness.report.sections.state import describe_state
+from harness.results.run import read_run
 
 STAGES = ["train", "evaluate", "cost", "latency"]
 

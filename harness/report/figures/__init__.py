@@ -1,6 +1,5 @@
 """Figures of the page, each made from a run alone, as plain data that plotly draws."""
 
-from harness.analysis.run import Run
 from harness.report.figures.classes import class_scores
 from harness.report.figures.curves import precision_recall
 from harness.report.figures.error_kinds import error_costs
@@ -10,6 +9,7 @@ from harness.report.figures.sizes import size_curves
 from harness.report.figures.splits import cost_by_role, latency_by_stage
 from harness.report.figures.tradeoffs import ap_small_tradeoffs, ap_tradeoffs
 from harness.report.figures.training import loss_terms, training_curves
+from harness.results.run import Run
 
 MAKERS = (
     ap_tradeoffs,

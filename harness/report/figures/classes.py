@@ -5,12 +5,12 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from harness.analysis.run import Run
-from harness.analysis.types import Estimate
 from harness.report.figures.drawing import Panel, hundredths, lay_out, named, plain
 from harness.report.figures.figure import Figure, Table
 from harness.report.figures.numbers import analysed, mean, over_seeds, show_ap
 from harness.report.palette import Mark, marks
+from harness.results.ap.types import Estimate
+from harness.results.run import Run
 
 MOST = 24  # classes drawn
 Scores = Mapping[str, Mapping[str, Estimate]]  # detector -> class -> AP

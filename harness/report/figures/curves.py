@@ -2,7 +2,6 @@
 
 import plotly.graph_objects as go
 
-from harness.analysis.run import Run
 from harness.report.figures.drawing import (
     Panel,
     hundredths,
@@ -13,6 +12,7 @@ from harness.report.figures.drawing import (
 from harness.report.figures.figure import Figure, Table
 from harness.report.figures.numbers import analysed, mean, show
 from harness.report.palette import marks
+from harness.results.run import Run
 
 LEVELS = {"0.50": "IoU 0.50", "0.75": "IoU 0.75", "0.50:0.95": "mean of IoU 0.50 to 0.95"}
 RECALLS = (0.1, 0.3, 0.5, 0.7, 0.9)

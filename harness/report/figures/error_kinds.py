@@ -5,12 +5,12 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from harness.analysis.run import Run
-from harness.analysis.types import CellAnalysis
 from harness.report.figures.drawing import PATTERNS, Panel, hundredths, lay_out, named
 from harness.report.figures.figure import Figure, Table
 from harness.report.figures.numbers import analysed, mean, show
 from harness.report.palette import Mark, marks
+from harness.results.ap.types import CellAnalysis
+from harness.results.run import Run
 
 ALL = "all sizes"
 Costs = Mapping[str, tuple[float, float]]  # kind -> count, cost

@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from harness.analysis.run import Run
 from harness.report.figures.drawing import (
     Panel,
     lay_out,
@@ -19,6 +18,7 @@ from harness.report.figures.figure import Figure, Table
 from harness.report.figures.numbers import show
 from harness.report.palette import Mark, marks
 from harness.report.sections.measured import make_board
+from harness.results.run import Run
 
 METRIC = "latency_end_to_end_p50"
 PERCENTS = (50, 90, 99)

@@ -3,8 +3,8 @@
 import math
 from collections.abc import Sequence
 
-from harness.analysis.run import Run
-from harness.analysis.types import CellAnalysis, Estimate
+from harness.results.ap.types import CellAnalysis, Estimate
+from harness.results.run import Run
 
 DASH = "–"
 

@@ -6,8 +6,6 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from harness.analysis.run import Run
-from harness.analysis.types import CellAnalysis, Estimate, Frame, SizeBin
 from harness.report.figures.drawing import (
     NEUTRAL,
     PATTERNS,
@@ -21,6 +19,8 @@ from harness.report.figures.drawing import (
 from harness.report.figures.figure import Figure, Table
 from harness.report.figures.numbers import analysed, over_seeds, show_ap
 from harness.report.palette import marks
+from harness.results.ap.types import CellAnalysis, Estimate, Frame, SizeBin
+from harness.results.run import Run
 
 TITLES: Mapping[Frame, str] = {
     "original": "√area in the image (pixels)",

@@ -5,7 +5,6 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from harness.analysis.run import Run
 from harness.report.cells import TITLES
 from harness.report.figures.drawing import (
     PATTERNS,
@@ -19,6 +18,7 @@ from harness.report.figures.figure import Figure, Table
 from harness.report.figures.numbers import show
 from harness.report.palette import COLORS
 from harness.report.sections.measured import make_board
+from harness.results.run import Run
 
 Shares = Mapping[str, Mapping[str, float]]  # detector -> part -> value
 COST_METRICS = ("macs_paper", "parameters")

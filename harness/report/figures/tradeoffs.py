@@ -7,7 +7,6 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from harness.analysis.run import Run
 from harness.report.cells import Column
 from harness.report.figures.drawing import (
     NEUTRAL,
@@ -24,6 +23,7 @@ from harness.report.figures.figure import Figure, Table
 from harness.report.palette import marks
 from harness.report.sections.front import on_front
 from harness.report.sections.measured import Board, Measured, make_board
+from harness.results.run import Run
 
 COSTS = ("macs_paper", "latency_end_to_end_p50", "parameters")
 NOTE = (

@@ -5,7 +5,6 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from harness.analysis.run import Run
 from harness.report.figures.drawing import (
     Panel,
     axis_names,
@@ -19,6 +18,7 @@ from harness.report.figures.drawing import (
 from harness.report.figures.figure import Figure, Table
 from harness.report.figures.numbers import show
 from harness.report.palette import COLORS, DASHES, marks
+from harness.results.run import Run
 
 NOT_LOSSES = ("step", "epoch", "lr", "grad_norm", "images_per_second", "wait_share")
 Line = Mapping[str, Any]

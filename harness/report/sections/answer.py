@@ -3,12 +3,12 @@
 import math
 from dataclasses import dataclass, replace
 
-from harness.analysis.latency import compare_latency
-from harness.compare.protocol import mismatches
 from harness.report.sections.bars import Bar, draw_bars
 from harness.report.sections.differences import Gap, find_gap, hold_together
 from harness.report.sections.front import Front, find_fronts
 from harness.report.sections.measured import Board, Measured, show_interval
+from harness.results.protocol import mismatches
+from harness.results.samples.medians import compare_latency
 
 QUESTIONS = {"ap": "Most accurate", "ap_small": "Best on small objects"}
 COSTS = {

@@ -3,9 +3,9 @@
 import math
 from dataclasses import dataclass
 
-from harness.analysis.claims import ClaimVerdict, judge_claims
-from harness.analysis.run import Run
 from harness.report.cells import title_of
+from harness.results.claims import ClaimVerdict, judge_claims
+from harness.results.run import Run
 
 
 @dataclass(frozen=True)

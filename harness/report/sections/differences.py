@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from harness.analysis.paired import Difference, p_beyond, paired_difference
-from harness.analysis.run import Run
 from harness.report.sections.measured import show_signed
+from harness.results.ap.paired import Difference, p_beyond, paired_difference
+from harness.results.run import Run
 
 POINTS = 100.0  # AP is kept as 0..1 and told in points
 # (normal quantile of 97.5 % + that of 80 %) / that of 97.5 %: see `images_needed`

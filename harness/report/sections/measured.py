@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.analysis.latency import percentile_interval
-from harness.analysis.paired import over_seeds
-from harness.analysis.run import Run
-from harness.analysis.validity import LEVELS, Verdict, judge, samples_behind
 from harness.records.frame import latest
 from harness.records.record import Record
 from harness.report.cells import Column, columns_of
+from harness.results.ap.paired import over_seeds
+from harness.results.run import Run
+from harness.results.samples.medians import percentile_interval
+from harness.results.validity import LEVELS, Verdict, judge, samples_behind
 
 NOTHING = (math.nan, math.nan)
 Index = Mapping[tuple[str, str], Sequence[Record]]  # detector, metric -> one record per seed

@@ -6,14 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from harness.analysis.latency import compare_latency
-from harness.analysis.run import Run
-from harness.compare.protocol import mismatches
 from harness.manifest.schema import MODES, PRECISIONS
 from harness.plan.cells import USUAL_MODE, split_mode
 from harness.records.frame import latest
 from harness.records.record import Record
 from harness.report.sections.measured import Measured, measure
+from harness.results.protocol import mismatches
+from harness.results.run import Run
+from harness.results.samples.medians import compare_latency
 
 KINDS = ("network", "postprocessed", "end_to_end")
 WHOLE = "latency_end_to_end_p50"

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from harness.analysis.run import Run
-from harness.analysis.validity import LEVELS
 from harness.report.cells import conditions_of, title_of, warnings_of
 from harness.report.sections.measured import Board
+from harness.results.run import Run
+from harness.results.validity import LEVELS
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from harness.analysis.run import Run
+from harness.results.run import Run
 
 ABOVE = ("id", "command")  # stand elsewhere on the page
 

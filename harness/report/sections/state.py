@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from harness.analysis.run import Run
 from harness.plan.cells import STAGES, name_stage
 from harness.records.record import Record
+from harness.results.run import Run
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from harness.analysis.run import Run
+from harness.results.run import Run
 
 
 def unequal_training(run: Run) -> str:

@@ -10,10 +10,10 @@ import plotly.graph_objects as go
 import pytest
 from making_runs import make_run
 
-from harness.analysis.run import Run
 from harness.records.frame import to_frame
 from harness.report.figures import figures
 from harness.report.figures.drawing import log_axis, plain, rounded, spread_log, thinned
+from harness.results.run import Run
 
 ALL = [
     "ap-cost",

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from browser import find_browser, opened
 
-from harness.analysis.run import Run
 from harness.report.figures import figures
 from harness.report.plotly_bundle import plotly_script
 from harness.report.templating import embed_json
+from harness.results.run import Run
 
 sync_api = pytest.importorskip("playwright.sync_api")
 BROWSER = find_browser()

@@ -8,11 +8,11 @@ import numpy as np
 from making_runs import make_run
 from PIL import Image
 
-from harness.analysis.run import Run
-from harness.analysis.types import Misses
 from harness.report.gallery import box_path, choose_images, gallery
 from harness.report.templating import template
 from harness.report.thumbnails import shrink_images
+from harness.results.ap.types import Misses
+from harness.results.run import Run
 from harness.stages.scoring import read_ground_truth
 
 

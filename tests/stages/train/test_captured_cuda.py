@@ -12,10 +12,10 @@ from toy_training import SEED, ToyDetector, ToyLoader, toy_settings
 import harness
 from harness.data.batch import Inputs, Targets
 from harness.manifest.schema import Train
-from harness.stages.train.capturing import WARM_UP_STEPS
+from harness.stages.train.capture import WARM_UP_STEPS
 from harness.stages.train.loop import train
 from harness.stages.train.result import TrainResult
-from harness.stages.train.stream import Batch
+from harness.stages.train.step import Batch
 
 pytestmark = [
     pytest.mark.cuda,

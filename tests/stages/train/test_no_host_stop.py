@@ -17,7 +17,7 @@ from harness.data.photometric import UndistortedInputs
 from harness.data.photometric import draw_distortion as draw_colours
 from harness.manifest.schema import Train
 from harness.stages.train.launch import start_accelerator
-from harness.stages.train.stream import Batch
+from harness.stages.train.step import Batch
 from harness.stages.train.training import Training
 
 SUITE = Path(__file__).parents[3] / "suites" / "tinydet.yaml"

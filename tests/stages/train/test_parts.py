@@ -24,14 +24,14 @@ from harness.errors import UserError
 from harness.files import read_json_lines, write_atomic
 from harness.manifest.schema import Optimizer, Schedule
 from harness.stages.train.clock import Clock
-from harness.stages.train.ema import build_ema
-from harness.stages.train.files import load_safely, save_atomic
-from harness.stages.train.log import TrainLog
+from harness.stages.train.recipe import build_ema
+from harness.stages.train.state import load_safely, save_atomic
+from harness.stages.train.losses import TrainLog
 from harness.stages.train.losses import LossWindow
-from harness.stages.train.optim import build_optimizer, load_optimizer
-from harness.stages.train.rng import capture_rng, preserved_rng, restore_rng
-from harness.stages.train.schedule import learning_rate
-from harness.stages.train.signals import StopRequest
+from harness.stages.train.recipe import build_optimizer, load_optimizer
+from harness.stages.train.state import capture_rng, preserved_rng, restore_rng
+from harness.stages.train.recipe import learning_rate
+from harness.stages.train.launch import StopRequest
 
 CPU = torch.device("cpu")
 rates = st.floats(1e-6, 1.0)
@@ -193,12 +193,10 @@ def test_log_drops_what_lies_past_the_checkpoint(tmp_path: Path) -> None:
     log = TrainLog(path, keep_until=0)
     for step in (1, 2, 3):
         log.append({"step": step, "loss": 0.5, "rate": math.nan})
-    assert [line["step"] for line in read_json_lines(path)] == [1, 2, 3]  # flushed, not yet closed
-    log.close()
+    assert [line["step"] for line in read_json_lines(path)] == [1, 2, 3]  # flushed
     path.write_text(path.read_text() + '{"step": 4, "lo')
     log = TrainLog(path, keep_until=2)
     log.append({"step": 3, "loss": 0.25, "rate": 1.0})
-    log.close()
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     assert [(line["step"], line["loss"]) for line in lines] == [(1, 0.5), (2, 0.5), (3, 0.25)]
     assert lines[0]["rate"] is None
@@ -270,7 +268,7 @@ def test_first_signal_is_noted_and_its_echo_ignored() -> None:
 
 
 def test_second_signal_meets_the_old_handler(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.stages.train.signals.ECHO_SECONDS", 0.0)
+    monkeypatch.setattr("harness.stages.train.launch.ECHO_SECONDS", 0.0)
     with StopRequest() as stop:
         os.kill(os.getpid(), signal.SIGINT)
         assert stop.signum == signal.SIGINT

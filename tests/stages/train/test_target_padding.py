@@ -9,8 +9,8 @@ from torch import Tensor
 import harness
 from harness.data.batch import Inputs, Targets
 from harness.model.detector import Detector
-from harness.stages.train.buffers import Buffers
-from harness.stages.train.stream import Batch
+from harness.stages.train.capture import Buffers
+from harness.stages.train.step import Batch
 
 SUITE = Path(__file__).parents[3] / "suites" / "tinydet.yaml"
 SIDE = 128

@@ -1,0 +1,1 @@
+"""Detections scored again: matching, accumulation, bootstrap over images, kinds of errors."""

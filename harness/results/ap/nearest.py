@@ -1,0 +1,69 @@
+"""The object of its own class and that of another class which a detection overlaps most."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.results.ap.boxes import Bools, Floats, Ints, Scene
+from harness.results.ap.matching import measure_iou
+
+_BLOCK = 2_000_000  # pairs looked at together, for the sake of memory
+
+
+@dataclass(frozen=True, eq=False)
+class Nearest:
+    """For each of some detections the object of the highest IoU, the first of equal ones.
+
+    Attributes:
+        item: (k,) index of the object, -1 where nothing overlaps.
+        iou: (k,) 0 where nothing overlaps.
+    """
+
+    item: Ints
+    iou: Floats
+
+
+def find_nearest(scene: Scene, chosen: Ints, wanted: Bools) -> tuple[Nearest, Nearest]:
+    """The nearest objects of the own class and of any other class.
+
+    Args:
+        chosen: (k,) indices of detections.
+        wanted: (g,) which objects are looked at.
+    """
+    kept = np.flatnonzero(wanted)
+    images = scene.objects.image[kept]  # ascending
+    image = scene.detections.image[chosen]
+    first = np.searchsorted(images, image, side="left")
+    count = np.searchsorted(images, image, side="right") - first
+    own, other = (Nearest(np.full(len(chosen), -1), np.zeros(len(chosen))) for _ in range(2))
+    some = np.flatnonzero(count)
+    cuts = np.flatnonzero(np.diff(np.cumsum(count[some]) // _BLOCK)) + 1
+    for block in np.split(some, cuts) if len(some) else ():
+        _fill(scene, block, chosen[block], kept, first[block], count[block], own, other)
+    return own, other
+
+
+def _fill(
+    scene: Scene,
+    rows: Ints,
+    detection: Ints,
+    kept: Ints,
+    first: Ints,
+    count: Ints,
+    own: Nearest,
+    other: Nearest,
+) -> None:
+    """Write the rows of one block."""
+    ends = np.cumsum(count)
+    starts = ends - count
+    item = kept[np.arange(ends[-1]) - np.repeat(starts - first, count)]
+    repeated = np.repeat(detection, count)
+    objects, detections = scene.objects, scene.detections
+    iou = measure_iou(detections.box[repeated], objects.box[item], objects.crowd[item])
+    same = detections.category[repeated] == objects.category[item]
+    for result, fits in ((own, same), (other, ~same)):
+        masked = np.where(fits, iou, 0.0)
+        best = np.maximum.reduceat(masked, starts)
+        at = np.where(masked == np.repeat(best, count), np.arange(len(item)), len(item))
+        result.item[rows] = np.where(best > 0, item[np.minimum.reduceat(at, starts)], -1)
+        result.iou[rows] = best

@@ -1,0 +1,172 @@
+"""AP50 as pycocotools has it, of detections as they are and as mended (TIDE, section 2.3).
+
+A detection with a wrong class or box is set right; where its object then has several, all but
+the best are taken out. Other false positives are taken out. Missed objects are no longer asked for;
+a class of which nothing is left to find has AP 1 without false positives and 0 with them.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from harness.results.ap.boxes import MAX_DETECTIONS, Bools, Floats, Ints, Scene
+from harness.results.ap.matching import Pairs
+from harness.stages.inputs import EvaluationInput
+
+RECALL_POINTS = np.linspace(0.0, 1.0, 101)
+_EPS = np.spacing(1.0)  # pycocotools adds it to the denominator
+
+
+@dataclass(frozen=True, eq=False)
+class Ranked:
+    """Detections matched at IoU 0.5 within one range of areas, by class, score (best first), image.
+
+    Attributes:
+        category, score, image: (n,) of each detection.
+        hit: (n,) the object that it found, -1 for none.
+        counted: (n,) false where it is ignored or taken out.
+        inside: (n,) whether its own area is in the range.
+        wanted: (g,) whether each object counts.
+        object_category: (g,).
+        objects: (categories,) how many have to be found.
+        there: (categories,) whether the class has objects at all, mended or not.
+    """
+
+    category: Ints
+    score: Floats
+    image: Ints
+    hit: Ints
+    counted: Bools
+    inside: Bools
+    wanted: Bools
+    object_category: Ints
+    objects: Ints
+    there: Bools
+
+
+def rank_scores(given: EvaluationInput, scene: Scene) -> Floats:
+    """(n,) score of each detection of the scene, which keeps their order alone."""
+    images = {image: n for n, image in enumerate(sorted(given.ground_truth.image_ids))}
+    categories = {category: n for n, category in enumerate(given.ground_truth.categories)}
+    score = np.array([d["score"] for d in given.detections], float)
+    image = np.array([images[d["image_id"]] for d in given.detections], np.int64)
+    category = np.array([categories[d["category_id"]] for d in given.detections], np.int64)
+    best = np.lexsort((-score, category, image))
+    group = image[best] * max(len(categories), 1) + category[best]
+    kept = best[np.arange(len(best)) - np.searchsorted(group, group) < MAX_DETECTIONS]
+    # which of equals comes first does not matter for their scores
+    order = np.lexsort((image[kept], -score[kept], category[kept]))
+    return np.asarray(score[kept][order])
+
+
+def match_once(scene: Scene, pairs: Pairs, wanted: Bools) -> Ints:
+    """(n,) object that each detection takes at IoU 0.5, -1 for none; see `matching.py`."""
+    ignored = ~wanted[pairs.object]
+    position = np.cumsum(np.diff(pairs.detection, prepend=-1) != 0)
+    order = np.argsort(2 * position + ignored, kind="stable")
+    chosen = np.full(len(scene.detections.image), -1, np.int64)
+    taken = np.zeros(len(scene.objects.image), bool)
+    for step in np.split(order, np.flatnonzero(np.diff(pairs.rank)) + 1) if len(order) else ():
+        detection, item = pairs.detection[step], pairs.object[step]
+        starts = np.flatnonzero(np.diff(detection, prepend=-1))
+        at = np.where(taken[item], len(step), np.arange(len(step)))
+        best = np.append(item, -1)[np.minimum.reduceat(at, starts)]
+        chosen[detection[starts]] = best
+        taken[best[(best >= 0) & ~np.append(scene.objects.crowd, True)[best]]] = True
+    return chosen
+
+
+def select(scene: Scene, score: Floats, matched: Ints, wanted: Bools, inside: Bools) -> Ranked:
+    """What counts in a range: ignored is what took an object that does not, or is outside it."""
+    hits = np.append(wanted, False)[matched]
+    objects = np.bincount(scene.objects.category[wanted], minlength=scene.categories)
+    return Ranked(
+        scene.detections.category,
+        score,
+        scene.detections.image,
+        np.where(hits, matched, -1),
+        hits | ((matched < 0) & inside),
+        inside,
+        wanted,
+        scene.objects.category,
+        objects,
+        objects > 0,
+    )
+
+
+def mend(
+    ranked: Ranked,
+    *,
+    removed: Bools | None = None,
+    target: Ints | None = None,
+    forgiven: Bools | None = None,
+) -> Ranked:
+    """The same with some errors mended.
+
+    Args:
+        removed: (n,) detections to take out.
+        target: (n,) object that a detection is set right for, -1 for none.
+        forgiven: (g,) objects that need not be found.
+    """
+    if removed is not None:
+        ranked = replace(ranked, counted=ranked.counted & ~removed)
+    if target is not None:
+        ranked = _set_right(ranked, target)
+    if forgiven is not None:
+        gone = ranked.object_category[forgiven & ranked.wanted]
+        objects = ranked.objects - np.bincount(gone, minlength=len(ranked.objects))
+        ranked = replace(ranked, objects=objects)
+    return ranked
+
+
+def _set_right(ranked: Ranked, target: Ints) -> Ranked:
+    """Each object keeps the best of what found it and of what is set right for it."""
+    hit = np.where(target >= 0, target, ranked.hit)
+    claims = np.flatnonzero(hit >= 0)
+    order = claims[np.lexsort((ranked.image[claims], -ranked.score[claims], hit[claims]))]
+    second = order[1:][hit[order[1:]] == hit[order[:-1]]]
+    counted = ranked.counted | (target >= 0)
+    counted[second] = False
+    category = ranked.category.copy()
+    category[claims] = ranked.object_category[hit[claims]]
+    order = np.lexsort((ranked.image, -ranked.score, category))
+    return replace(
+        ranked,
+        category=category[order],
+        score=ranked.score[order],
+        image=ranked.image[order],
+        hit=hit[order],
+        counted=counted[order],
+        inside=ranked.inside[order],
+    )
+
+
+def mean_ap50(ranked: Ranked) -> float:
+    """Mean over the classes that have objects; NaN when none has."""
+    kept = np.flatnonzero(ranked.counted)
+    classes = np.flatnonzero(ranked.there)
+    if not len(classes):
+        return np.nan
+    bounds = np.searchsorted(ranked.category[kept], [classes, classes + 1])
+    true = ranked.hit[kept] >= 0
+    values = [
+        class_ap50(true[start:stop], int(ranked.objects[category]))
+        for category, start, stop in zip(classes, *bounds, strict=True)
+    ]
+    return float(np.mean(values))
+
+
+def class_ap50(true: Bools, objects: int) -> float:
+    """Mean precision at COCO's 101 recall points.
+
+    Args:
+        true: (n,) whether each detection is a true positive, best score first.
+        objects: to be found.
+    """
+    if objects == 0:
+        return float(true.all())
+    hits = np.flatnonzero(true)
+    found = np.arange(1, len(hits) + 1)
+    precision = np.maximum.accumulate((found / (hits + 1 + _EPS))[::-1])[::-1]
+    at = np.searchsorted(found / objects, RECALL_POINTS, side="left")
+    return float(np.append(precision, 0.0)[np.minimum(at, len(hits))].mean())

@@ -1,0 +1,1 @@
+"""Series of repeated measurements: percentiles, intervals, autocorrelation."""

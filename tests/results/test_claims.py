@@ -1,0 +1,371 @@
+"""Verdicts on published figures: what can be told, and why the rest cannot."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.errors import UserError
+from harness.manifest.schema import Published
+from harness.records.frame import to_frame
+from harness.records.record import Record
+from harness.results.ap.types import CellAnalysis, Estimate
+from harness.results.claims import ClaimVerdict, judge_claims, margin_of
+
+SHA = "a" * 64
+DATA = {"classes": 80, "images": 5000, "boxes": 36335, "input": "320x320"}
+CLAIM: dict[str, Any] = {
+    "detector": "one",
+    "metric": "ap",
+    "value": 0.303,
+    "unit": "AP",
+    "split": "COCO val2017",
+    "source": "a paper",
+    "conditions": DATA,
+}
+PLAN: dict[str, Any] = {
+    "classes": [str(i) for i in range(80)],
+    "detectors": {"one": {"input": {"size": [320, 320]}, "parts": {"backbone": {}}}},
+}
+EVALUATED: dict[str, Any] = {
+    "annotations_sha256": SHA,
+    "images": 5000,
+    "boxes": 36335,
+    "max_detections": 100,
+    "classes": 80,
+    "input": {"kind": "squash", "height": 320, "width": 320},
+}
+COUNTED = {"classes": 80, "input_size": "320x320", "proposals": 200}
+COST: dict[str, Any] = {
+    **CLAIM,
+    "metric": "macs_paper",
+    "value": 495,
+    "unit": "MMACs",
+    "conditions": {"classes": 80, "input": "320x320", "proposals": 200},
+}
+
+
+def record(value: float, metric: str = "ap", unit: str = "AP", **changes: Any) -> Record:
+    given: dict[str, Any] = {
+        "run": "r",
+        "detector": "one",
+        "seed": 0,
+        "stage": metric,  # a cell of its own
+        "fingerprint": "f",
+        "time": 1.0,
+        "environment": "e",
+        "weights": "w",
+        "metric": metric,
+        "value": value,
+        "unit": unit,
+        "conditions": EVALUATED,
+    }
+    return Record(kind="measurement", **{**given, **changes})
+
+
+def frame_of(*records: Record) -> pd.DataFrame:
+    lines = []
+    for each in records:
+        lines += [each, replace(each, kind="cell", metric="")]
+    return to_frame(lines)
+
+
+def analysis(
+    low: float = 0.29, high: float = 0.31, replicates: tuple[float, ...] = (), pairing: str = "p"
+) -> CellAnalysis:
+    estimate = Estimate((low + high) / 2, low, high, 100, 100)
+    names = ("ap", "ap_small")
+    return CellAnalysis(
+        pairing=pairing,
+        images=5000,
+        resamples=len(replicates),
+        metrics=dict.fromkeys(names, estimate),
+        replicates=dict.fromkeys(names, replicates),
+        classes={},
+        curves={},
+        recall=(),
+        precision={},
+        errors=(),
+        misses=(),
+    )
+
+
+def judge(
+    claim: dict[str, Any], *records: Record, analyses: Any = None, **plan: Any
+) -> ClaimVerdict:
+    given = {("one", 0): analysis()} if analyses is None else analyses
+    (verdict,) = judge_claims({**PLAN, **plan, "published": [claim]}, frame_of(*records), given)
+    return verdict
+
+
+def counted(value: float, **conditions: Any) -> Record:
+    return record(value, "macs_paper", "MMACs", conditions={**COUNTED, **conditions})
+
+
+def test_a_published_ap_within_the_interval_is_reproduced() -> None:
+    found = judge(CLAIM, record(0.3))
+    assert (found.verdict, found.reason) == (
+        "reproduced",
+        "the published figure lies within the interval",
+    )
+    assert (found.measured, found.low, found.high, found.seeds) == (0.3, 0.29, 0.31, 1)
+    assert (found.expected, found.unit) == (0.303, "AP")
+    assert math.isnan(found.deviation)
+    assert found.claim.source == "a paper"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [
+        (0.2802, 0.3026, "reproduced"),  # 0.303 stands for 0.3025 to 0.3035
+        (0.2802, 0.3024, "not reproduced"),
+        (0.3034, 0.33, "reproduced"),
+        (0.3036, 0.33, "not reproduced"),
+    ],
+)
+def test_the_interval_counts_with_the_rounding(low: float, high: float, verdict: str) -> None:
+    found = judge(CLAIM, record((low + high) / 2), analyses={("one", 0): analysis(low, high)})
+    assert found.verdict == verdict
+
+
+def test_a_hash_alone_identifies_data() -> None:
+    claim = {**CLAIM, "conditions": {"annotations_sha256": SHA, "input": "320x320"}}
+    assert judge(claim, record(0.3)).verdict == "reproduced"
+    other = {**CLAIM, "conditions": {"annotations_sha256": "b" * 64, "input": "320x320"}}
+    assert judge(other, record(0.3)).reason == (
+        f"other data or split: annotations {'a' * 12} here, annotations {'b' * 12} published"
+    )
+
+
+@pytest.mark.parametrize(
+    ("conditions", "here", "reason"),
+    [
+        (DATA, {"classes": 3}, "other data: 3 classes here, 80 classes published"),
+        (DATA, {"images": 206}, "other data or split: 206 images here, 5,000 images published"),
+        (DATA, {"boxes": 7}, "other data or split: 7 boxes here, 36,335 boxes published"),
+        (
+            DATA,
+            {"input": {"kind": "squash", "height": 512, "width": 512}},
+            "other input size: 512x512 here, 320x320 published",
+        ),
+        (
+            DATA,
+            {"max_detections": 300},
+            "other protocol: 300 detections per image here, COCO has 100",
+        ),
+        ({}, {}, "the claim does not say what identifies its data"),
+        (
+            {"classes": 80, "images": 5000, "input": "320x320"},
+            {},
+            "the claim does not say what identifies its data",
+        ),
+        ({"annotations_sha256": SHA}, {}, "the claim does not say its input size"),
+        ({**DATA, "proposals": 200}, {}, "the measurement does not say its number of proposals"),
+    ],
+)
+def test_an_ap_of_other_or_unknown_data_is_not_comparable(
+    conditions: dict[str, Any], here: dict[str, Any], reason: str
+) -> None:
+    claim = {**CLAIM, "conditions": conditions}
+    found = judge(claim, record(0.303, conditions={**EVALUATED, **here}))
+    assert (found.verdict, found.reason) == ("not comparable", reason)
+    assert found.measured == 0.303
+
+
+def test_boxes_are_those_of_all_sizes() -> None:
+    claim = {**CLAIM, "metric": "ap_small", "value": 0.3}
+    small = record(0.3, "ap_small", stage="ap", conditions={**EVALUATED, "boxes": 15000})
+    whole = record(0.4)
+    lines = [small, whole, replace(whole, kind="cell", metric="")]
+    (found,) = judge_claims({**PLAN, "published": [claim]}, to_frame(lines), {})
+    assert (found.verdict, found.reason) == ("reproduced", "equal within rounding")
+
+
+def test_untrained_weights_say_nothing_of_a_published_ap() -> None:
+    found = judge(CLAIM, record(0.303, weights=""))
+    assert found.verdict == "not comparable"
+    assert "not trained" in found.reason
+
+
+def test_what_was_not_measured_has_no_value() -> None:
+    found = judge(CLAIM, counted(495))
+    assert (found.verdict, found.reason) == ("not comparable", "not measured here")
+    assert found.measured is None
+    assert math.isnan(found.low)
+    assert judge(CLAIM, record(math.nan)).measured is None
+
+
+def test_without_an_interval_only_equality_can_be_told() -> None:
+    assert judge(CLAIM, record(0.3031), analyses={}).verdict == "reproduced"
+    found = judge(CLAIM, record(0.3), analyses={})
+    assert (found.verdict, found.reason) == (
+        "not comparable",
+        "the measured value has no interval",
+    )
+
+
+def test_several_seeds_are_judged_by_the_interval_of_their_mean() -> None:
+    one = analysis(replicates=tuple(0.2 + 0.001 * i for i in range(101)))
+    two = analysis(replicates=tuple(0.4 - 0.001 * i for i in range(101)))
+    records = [record(0.25), record(0.35, seed=1)]
+    found = judge(CLAIM, *records, analyses={("one", 0): one, ("one", 1): two})
+    assert (found.measured, found.seeds) == (pytest.approx(0.3), 2)
+    assert found.deviation == pytest.approx(0.1 / math.sqrt(2))
+    # one rises as the other falls: their mean is 0.3 in every resample
+    assert (found.low, found.high) == (pytest.approx(0.3), pytest.approx(0.3))
+    assert found.verdict == "not reproduced"
+    unpaired = {("one", 0): one, ("one", 1): replace(two, pairing="q")}
+    assert judge(CLAIM, *records, analyses=unpaired).reason == "the measured value has no interval"
+    assert judge(CLAIM, *records, analyses={("one", 0): one}).verdict == "not comparable"
+
+
+def test_one_seed_on_other_data_spoils_all() -> None:
+    other = record(0.3, seed=1, conditions={**EVALUATED, "images": 10})
+    assert judge(CLAIM, record(0.3), other).reason.startswith("other data or split: 10 images")
+
+
+@pytest.mark.parametrize(
+    ("value", "verdict"),
+    [(495.045, "reproduced"), (495.4, "reproduced"), (496.1, "not reproduced")],
+)
+def test_a_cost_is_reproduced_to_its_published_digits(value: float, verdict: str) -> None:
+    found = judge(COST, counted(value))
+    assert found.verdict == verdict
+    if verdict == "not reproduced":
+        assert found.reason == "+1.1 from the published figure"
+
+
+def test_a_stated_tolerance_widens_rounding() -> None:
+    found = judge({**COST, "tolerance": 2}, counted(496.9))
+    assert (found.verdict, found.reason) == ("reproduced", "equal within the stated tolerance")
+    assert judge({**COST, "tolerance": 1}, counted(496.9)).verdict == "not reproduced"
+
+
+@pytest.mark.parametrize(
+    ("here", "reason"),
+    [
+        ({"classes": 3}, "other number of classes: 3 classes here, 80 classes published"),
+        ({"input_size": "512x512"}, "other input size: 512x512 here, 320x320 published"),
+        (
+            {"proposals": 150},
+            "other number of proposals: 150 proposals here, 200 proposals published",
+        ),
+    ],
+)
+def test_a_cost_of_another_thing_is_not_comparable(here: dict[str, Any], reason: str) -> None:
+    found = judge(COST, counted(495, **here))
+    assert (found.verdict, found.reason) == ("not comparable", reason)
+
+
+@pytest.mark.parametrize("left_out", ["classes", "input", "proposals"])
+def test_a_cost_claim_must_say_what_it_was_counted_for(left_out: str) -> None:
+    said = {k: v for k, v in COST["conditions"].items() if k != left_out}
+    found = judge({**COST, "conditions": said}, counted(495))
+    assert found.verdict == "not comparable"
+    assert found.reason.startswith("the claim does not say its ")
+
+
+def test_units_convert_only_where_the_claim_says_how() -> None:
+    claim = {**COST, "value": 0.99, "unit": "GFLOPs"}
+    found = judge(claim, counted(495))
+    assert (found.verdict, found.reason) == (
+        "not comparable",
+        "other unit: GFLOPs published, MMACs here",
+    )
+    assert math.isnan(found.expected)
+    found = judge({**claim, "factor": 500}, counted(497.4))  # two operations a multiply-add
+    assert found.expected == pytest.approx(495)
+    assert found.verdict == "reproduced"  # 0.99 stands for 0.985 to 0.995
+    assert judge({**claim, "factor": 500}, counted(497.6)).verdict == "not reproduced"
+
+
+def test_parameters_depend_on_classes_alone() -> None:
+    claim = {**COST, "metric": "parameters", "value": 3.44, "unit": "M"}
+    claim["conditions"] = {"classes": 80}
+    found = record(3.44006, "parameters", "M", conditions={"classes": 80})
+    assert judge(claim, found).verdict == "reproduced"
+
+
+def test_old_records_take_classes_and_input_from_the_plan() -> None:
+    old = {k: v for k, v in EVALUATED.items() if k not in ("classes", "input")}
+    assert judge(CLAIM, record(0.3, conditions=old)).verdict == "reproduced"
+    whole = {"one": {"input": {"size": [320, 320]}, "parts": {"detector": {}}}}
+    found = judge(CLAIM, record(0.3, conditions=old), detectors=whole)
+    assert found.reason == "the measurement does not say its input size"
+
+
+def test_a_latency_claim_must_name_its_device() -> None:
+    claim = {**COST, "metric": "latency_end_to_end_p50", "unit": "ms", "value": 5.0}
+    timed = {"device": "d", "precision": "float32", "mode": "eager", "batch_size": 1}
+    here = record(5.04, claim["metric"], "ms", conditions={**timed, "input": EVALUATED["input"]})
+    claim["conditions"] = {**timed, "input": "320x320"}
+    assert judge(claim, here).verdict == "reproduced"
+    claim["conditions"] = {**timed, "device": "phone", "input": "320x320"}
+    assert judge(claim, here).reason == "other device: d here, phone published"
+    claim["conditions"] = {"input": "320x320"}
+    assert judge(claim, here).reason == "the claim does not say its device"
+
+
+def test_a_claim_about_an_unknown_metric_must_say_something() -> None:
+    claim = {**COST, "metric": "energy", "unit": "J", "conditions": {}}
+    here = record(495, "energy", "J", conditions={"device": "d"})
+    assert judge(claim, here).reason == "the claim does not say what it holds for"
+    assert judge({**claim, "conditions": {"device": "d"}}, here).verdict == "reproduced"
+
+
+@pytest.mark.parametrize(
+    ("changes", "margin"),
+    [
+        ({"value": 495}, 0.5),
+        ({"value": 2400.0}, 0.5),
+        ({"value": 0.3, "unit": "AP"}, 0.0005),
+        ({"value": 0.26, "decimals": 4}, 0.00005),
+        ({"value": 0.583}, 0.0005),
+        ({"value": 3e-07}, 5e-08),
+        ({"value": 0.583, "tolerance": 0.01}, 0.01),
+        ({"value": 0}, 0.5),
+    ],
+)
+def test_margins(changes: dict[str, Any], margin: float) -> None:
+    claim = Published.model_validate({**COST, **changes})
+    assert margin_of(claim) == pytest.approx(margin)
+
+
+@given(st.floats(0, 1), st.floats(0, 1))
+def test_ap_verdicts_follow_the_interval(low: float, high: float) -> None:
+    low, high = sorted((low, high))
+    found = judge(CLAIM, record((low + high) / 2), analyses={("one", 0): analysis(low, high)})
+    assert found.verdict in ("reproduced", "not reproduced")
+    if low <= 0.303 <= high:
+        assert found.verdict == "reproduced"
+    elif high < 0.3024 or low > 0.3036:
+        assert found.verdict == "not reproduced"
+
+
+def test_a_plan_without_claims_has_no_verdicts() -> None:
+    assert judge_claims(PLAN, frame_of(record(0.3)), {}) == ()
+
+
+def test_a_broken_plan_is_a_users_mistake() -> None:
+    with pytest.raises(UserError, match="no usable 'published'"):
+        judge_claims({**PLAN, "published": [{"detector": "one"}]}, frame_of(record(0.3)), {})
+
+
+def test_every_claim_of_the_suite_states_what_it_needs() -> None:
+    """On the very thing it was published for, no claim fails for want of words."""
+    suite = yaml.safe_load((Path(__file__).parents[2] / "suites" / "tinydet.yaml").read_text())
+    silent = []
+    for claim in map(Published.model_validate, suite["published"]):
+        said = claim.conditions
+        assert said.classes is not None, claim
+        if claim.metric != "parameters":
+            assert said.input is not None, claim
+        if claim.metric == "ap" and said.boxes is None:
+            silent.append(claim.split)
+    assert set(silent) == {"COCO test-dev2017"}  # nobody can score there at home

@@ -1,0 +1,59 @@
+"""The suite's published costs, measured here on what they were published for."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+import harness
+from harness.records.frame import to_frame
+from harness.records.record import Record
+from harness.results.claims import ClaimVerdict, judge_claims
+from harness.stages.cost import measure_cost
+from harness_plugins.meters.macs_paper import MacsPaper
+from harness_plugins.meters.parameters import Parameters
+
+SUITE = Path(__file__).parents[2] / "suites" / "tinydet.yaml"
+PUBLISHED: list[dict[str, Any]] = yaml.safe_load(SUITE.read_text())["published"]
+
+
+def judge_costs(name: str, classes: int) -> dict[str, ClaimVerdict]:
+    """Metric -> verdict on each published cost of a detector for that many classes."""
+    torch.manual_seed(0)
+    names = [str(i) for i in range(classes)]
+    detector = harness.build(SUITE, name, classes=names)
+    image = torch.randint(0, 256, (3, 320, 320), dtype=torch.uint8)
+    cell = {"run": "r", "detector": name, "seed": 0, "stage": "cost", "fingerprint": "f"}
+    about: dict[str, Any] = {**cell, "time": 1.0, "environment": "e"}
+    measured = measure_cost(detector, [MacsPaper(), Parameters()], image)
+    records = [Record.of(m, **about) for m in measured]
+    records.append(replace(records[-1], kind="cell", metric=""))
+    costs = [c for c in PUBLISHED if c["detector"] == name and not c["metric"].startswith("ap")]
+    plan = {"classes": names, "detectors": {name: {"parts": {"detector": {}}}}, "published": costs}
+    return {v.claim.metric: v for v in judge_claims(plan, to_frame(records), {})}
+
+
+@pytest.mark.parametrize("name", ["tinydet_s", "tinydet_m", "tinydet_l"])
+def test_tinydets_published_multiply_adds_are_reproduced(name: str) -> None:
+    (verdict,) = judge_costs(name, 80).values()
+    assert (verdict.verdict, verdict.reason) == ("reproduced", "equal within rounding")
+
+
+def test_ssdlites_published_costs_are_reproduced_for_its_90_outputs() -> None:
+    found = judge_costs("ssdlite320", 90)
+    assert found["parameters"].verdict == "reproduced"
+    assert found["macs_paper"].verdict == "reproduced"
+    assert found["macs_paper"].expected == 583
+    eighty = judge_costs("ssdlite320", 80)["parameters"]
+    assert eighty.reason == "other number of classes: 80 classes here, 90 classes published"
+
+
+def test_faster_rcnns_published_costs_hold_for_something_else() -> None:
+    found = judge_costs("fasterrcnn320", 90)
+    assert found["macs_paper"].reason == "the claim does not say its number of proposals"
+    # its batch norms are frozen and not counted; ours learn
+    assert found["parameters"].verdict == "not reproduced"
+    assert found["parameters"].reason == "+0.0244 from the published figure"

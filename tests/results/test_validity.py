@@ -1,0 +1,250 @@
+"""What speaks against a measurement is found and told in words."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.records.record import Record
+from harness.records.store import read_records
+from harness.results.validity import LEVELS, judge, judge_all, samples_behind
+
+QUIET = tuple((10 + 0.1 * np.random.default_rng(2).standard_normal(400)).tolist())
+EVALUATED = {"images": 5000, "boxes": 36335, "detections": 400000}
+TIMED = {"device_type": "cpu", "ops": "compiled-cpu", "warmup_runs": 10}
+TRAINED: dict[str, Any] = {
+    "run": "r",
+    "detector": "one",
+    "seed": 0,
+    "fingerprint": "f",
+    "time": 1.0,
+    "environment": "e",
+    "weights": "w",
+}
+
+
+def ap(metric: str = "ap", value: float = 0.3, weights: str = "w", **conditions: Any) -> Record:
+    return record(metric, value, "evaluate", weights=weights, conditions=EVALUATED | conditions)
+
+
+def latency(
+    samples: tuple[float, ...] = QUIET,
+    metric: str = "latency_end_to_end_p50",
+    weights: str = "w",
+    warnings: tuple[str, ...] = (),
+    **conditions: Any,
+) -> Record:
+    own = samples if metric.endswith("p50") else ()
+    return record(
+        metric,
+        10.0,
+        "latency",
+        samples=own,
+        count=len(samples),
+        weights=weights,
+        warnings=warnings,
+        conditions=TIMED | conditions,
+    )
+
+
+def record(metric: str, value: float, stage: str, **changes: Any) -> Record:
+    given = TRAINED | {"kind": "measurement", "metric": metric, "value": value, "stage": stage}
+    return Record(**(given | changes))
+
+
+@pytest.mark.parametrize(
+    "good",
+    [
+        ap(),
+        latency(),
+        record("macs_paper", 495.0, "cost", conditions={"unsupported_ops": {"aten::add": 3}}),
+        record("parameters", 2.5, "cost", weights=""),
+        record("train_images_per_second", 7.0, "train", count=699),
+        record("train_loss", 0.2, "train"),
+        record("energy", 3.0, "elsewhere", weights=""),
+    ],
+)
+def test_nothing_speaks_against_a_good_measurement(good: Record) -> None:
+    found = judge(good)
+    assert (found.level, found.reasons, found.remarks) == ("valid", (), ())
+
+
+@pytest.mark.parametrize(
+    ("bad", "level", "reason"),
+    [
+        (ap(weights=""), "invalid", "the weights are random: the detector was not trained"),
+        (ap(images=99), "doubtful", "on only 99 images"),
+        (ap("ap_small", boxes=16), "doubtful", "it rests on only 16 objects"),
+        (
+            ap("ap_small", boxes=60, object_images=4),
+            "doubtful",
+            "its objects stand in only 4 images",
+        ),
+        (ap(value=0.0, detections=0), "doubtful", "there are no detections at all"),
+        (
+            ap("ap_small", math.nan, boxes=0),
+            "invalid",
+            "the ground truth has no such object",
+        ),
+        (latency(QUIET[:5]), "invalid", "only 5 samples: not even the median has an interval"),
+        (latency(QUIET[:49]), "doubtful", "only 49 samples"),
+        (record("throughput", 9.0, "x"), "doubtful", "on how many samples is unknown"),
+        (
+            latency((*QUIET, 0.0)),
+            "invalid",
+            "1 of 401 samples are not positive: the clock is wrong",
+        ),
+        (
+            latency(weights=""),
+            "doubtful",
+            "the weights are random, and what is found decides how long NMS takes",
+        ),
+        (
+            latency(warnings=("other work used 1.0 of 2 CPU cores",)),
+            "doubtful",
+            "other work used 1.0 of 2 CPU cores",
+        ),
+        (
+            latency(warnings=("the GPU was throttled: power cap",)),
+            "doubtful",
+            "the GPU was throttled: power cap",
+        ),
+        (latency(warmup_runs=1), "doubtful", "warmed up with 1 run only"),
+        (
+            latency(ops="reference", device_type="cuda"),
+            "doubtful",
+            "on a GPU without compiled ops: the slow reference was timed",
+        ),
+        (
+            latency(gpu_sm_clock_mhz_before=1980, gpu_sm_clock_mhz_after=1200),
+            "doubtful",
+            "the GPU's clock went from 1980 to 1200 MHz meanwhile",
+        ),
+        (
+            record("macs_fvcore", math.nan, "cost", warnings=("fvcore could not trace it",)),
+            "invalid",
+            "there is no number: it could not be measured",
+        ),
+        (
+            record(
+                "macs_fvcore",
+                9.0,
+                "cost",
+                conditions={
+                    "unsupported_ops": {"aten::scaled_dot_product_attention": 2, "aten::add": 1}
+                },
+            ),
+            "doubtful",
+            "the counter counts nothing for aten::scaled_dot_product_attention",
+        ),
+        (
+            record("train_images_per_second", 7.0, "train", count=3),
+            "doubtful",
+            "over only 3 steps",
+        ),
+        (
+            record("train_wall_time", 7.0, "train", conditions={"sessions": 2}),
+            "doubtful",
+            "the training ran in 2 sessions",
+        ),
+        (
+            record("", math.nan, "train", kind="cell", status="failed", error="out of memory"),
+            "invalid",
+            "train failed: out of memory",
+        ),
+    ],
+)
+def test_reasons(bad: Record, level: str, reason: str) -> None:
+    found = judge(bad)
+    assert found.level == level
+    assert found.reasons[0] == reason
+
+
+@pytest.mark.parametrize(
+    ("told", "remark"),
+    [
+        (
+            record("macs_paper", 9.0, "cost", warnings=("counted with 150 proposals; ...",)),
+            "counted with 150 proposals; ...",
+        ),
+        (latency(ops="reference"), "without compiled ops: the reference was timed"),
+        (
+            record("train_loader_wait", 0.5, "train"),
+            "the loader set the pace of training, not the network",
+        ),
+    ],
+)
+def test_remarks_cast_no_doubt(told: Record, remark: str) -> None:
+    found = judge(told)
+    assert (found.level, found.reasons, found.remarks) == ("valid", (), (remark,))
+
+
+def test_samples_that_drift_are_doubted() -> None:
+    noise = np.random.default_rng(0).standard_normal(300)
+    found = judge(latency(tuple((10 + np.linspace(0, 3, 300) + 0.05 * noise).tolist())))
+    assert found.level == "doubtful"
+    assert any("neighbouring samples are correlated" in reason for reason in found.reasons)
+    stepped = np.where(np.arange(300) < 200, 10, 12) + 0.05 * noise
+    (reason,) = [r for r in judge(latency(tuple(stepped.tolist()))).reasons if "drift" in r]
+    assert reason == "the samples drift: the last third is 20% slower than the first"
+    (reason,) = [r for r in judge(latency(tuple(stepped[::-1].tolist()))).reasons if "drift" in r]
+    assert reason == "the samples drift: the last third is 17% faster than the first"
+
+
+def test_a_percentile_needs_samples_to_bound_it() -> None:
+    p99 = latency(QUIET[:100], "latency_end_to_end_p99")
+    assert judge(p99, QUIET[:100]).reasons == (
+        "100 samples do not bound it; that takes 368 independent ones",
+    )
+    assert judge(latency(QUIET, "latency_end_to_end_p99"), QUIET).level == "valid"
+    assert judge(latency(QUIET[:100]), QUIET[:100]).level == "valid"
+
+
+def test_few_samples_are_told_once() -> None:
+    warning = "only 20 samples: p90 and p99 are rough"
+    assert judge(latency(QUIET[:20], warnings=(warning,))).reasons == ("only 20 samples",)
+
+
+def test_the_worst_reason_comes_first() -> None:
+    found = judge(ap(weights="", images=10, boxes=3))
+    assert found.level == "invalid"
+    assert found.reasons == (
+        "the weights are random: the detector was not trained",
+        "on only 10 images",
+        "it rests on only 3 objects",
+    )
+
+
+def test_samples_behind_a_percentile_stand_on_its_median() -> None:
+    median, network = latency(), latency(QUIET[:60], "latency_network_p50")
+    records = [network, median, latency(metric="latency_end_to_end_p99")]
+    assert samples_behind(records[-1], records) == QUIET
+    assert samples_behind(latency(metric="throughput"), records) == QUIET
+    assert samples_behind(latency(metric="latency_network_spread"), records) == QUIET[:60]
+    assert samples_behind(latency(metric="latency_postprocessed_p90"), records) == ()
+    assert samples_behind(ap(), records) == ()
+
+
+def test_a_finished_run_is_judged_whole(copied: Path) -> None:
+    records = read_records(copied / "records.jsonl")
+    judged = {(r.metric, r.scope): v for r, v in judge_all(records)}
+    assert judged["ap", ""].level == "doubtful"
+    assert "on only 4 images" in judged["ap", ""].reasons
+    # two runs after one of warm-up
+    assert judged["latency_end_to_end_p50", ""].level == "invalid"
+    assert judged["throughput", ""].level == "invalid"
+    assert judged["parameters", ""].level == "valid"
+
+
+@given(
+    st.lists(st.floats(0.1, 1e3), max_size=120).map(tuple),
+    st.sampled_from(["latency_network_p50", "latency_network_p90", "throughput"]),
+)
+def test_every_doubt_has_a_reason(samples: tuple[float, ...], metric: str) -> None:
+    found = judge(latency(samples, metric), samples)
+    assert found.level in LEVELS
+    assert bool(found.reasons) == (found.level != "valid")
