@@ -14,8 +14,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.data.boxes import BINS, COCO_AREAS, LARGEST
 from harness.data.coco_json import Entry, fill_defaults, read_coco
-from harness.data.sizes import BINS, COCO_AREAS, LARGEST
 from harness.errors import UserError
 
 ROUNDING = 1.0  # pixels over the edge that are rounding rather than a mistake

@@ -1,9 +1,22 @@
-"""Overlaps of boxes as numpy arrays, xyxy with exclusive corners."""
+"""Boxes as numpy arrays, xyxy with exclusive corners, and COCO's size bins. No torch here."""
+
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+
+# Areas in square pixels of the image, as in pycocotools (`cocoeval.Params.setDetParams`).
+SIDES = (32.0, 96.0)  # square roots of the areas between small, medium and large
+LARGEST = 1e10
+COCO_AREAS: Mapping[str, tuple[float, float]] = {
+    "all": (0.0, LARGEST),
+    "small": (0.0, SIDES[0] ** 2),
+    "medium": (SIDES[0] ** 2, SIDES[1] ** 2),
+    "large": (SIDES[1] ** 2, LARGEST),
+}
+BINS = ("small", "medium", "large")
 
 
 def box_areas(boxes: Floats) -> Floats:

@@ -7,8 +7,7 @@ from torch import Tensor
 
 from harness.data.annotations import ImageEntry
 from harness.data.folder import image_path
-from harness.data.image_cache import FULL, open_cache, say
-from harness.data.image_store import ImageStore, Stamp
+from harness.data.image_cache import FULL, ImageStore, Stamp, note_uncached, open_cache
 from harness.data.images import read_image
 from harness.data.resize import (
     Resize,
@@ -85,7 +84,7 @@ class ImageReader:
         except OSError as error:
             self.store = None
             if _is_first(store.folder):
-                say(f"{store.folder}: {error.strerror or error}")
+                note_uncached(f"{store.folder}: {error.strerror or error}")
 
 
 def _is_first(folder: Path) -> bool:

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.data.sizes import COCO_AREAS
+from harness.data.boxes import COCO_AREAS
 from harness.records.measurement import Measurement
 from harness.stages.inputs import EvaluationInput, GroundTruth
 
