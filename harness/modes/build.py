@@ -16,7 +16,7 @@ from harness.model.detector import Detector
 from harness.modes.capturing import Captured
 from harness.modes.compiling import Compiled
 from harness.modes.folding import fold_norms, fuse_parts
-from harness.modes.precision import DTYPES, autocast, cast_weights, lacking, with_flags
+from harness.modes.precision import DTYPES, autocast, cast_weights, lacking
 from harness.modes.runner import Runner
 
 Function = Callable[[Inputs], Any]
@@ -25,7 +25,7 @@ Function = Callable[[Inputs], Any]
 def build_runner(detector: Detector, mode: str = "eager", precision: str = "float32") -> Runner:
     """Make a detector run in a mode and a precision, on the device that it is on.
 
-    `fused` folds batch norms and lays images and weights out channels last; `compiled` compiles
+    `fused` fuses Conv-BN and lays images and weights out channels last; `compiled` compiles
     what `fused` makes; `cuda_graph` captures what `compiled` makes. The precision is that of
     convolutions and products; in 16 bits autocast chooses what else is in them.
 
@@ -51,7 +51,7 @@ def build_runner(detector: Detector, mode: str = "eager", precision: str = "floa
         dtype = DTYPES[precision]
         cast_weights(own, dtype)
         functions = {k: autocast(f, device, dtype) for k, f in functions.items()}
-    plain: dict[str, Any] = {k: with_flags(f, precision) for k, f in functions.items()}
+    plain: dict[str, Any] = {k: arithmetic(precision)(f) for k, f in functions.items()}
     runner = Runner(own, mode, precision, about=lambda: conditions, **plain)
     return runner if mode in ("eager", "fused") else _compiled(runner, functions)
 
@@ -59,13 +59,18 @@ def build_runner(detector: Detector, mode: str = "eager", precision: str = "floa
 def _compiled(runner: Runner, functions: Mapping[str, Function]) -> Runner:
     """The runner with `functions` compiled, and captured where its mode says so."""
     made = {k: Compiled(f, runner.detector, runner.device) for k, f in functions.items()}
-    ready: dict[str, Any] = {k: with_flags(f, runner.precision) for k, f in made.items()}
+    ready: dict[str, Any] = {k: arithmetic(runner.precision)(f) for k, f in made.items()}
     if runner.mode == "cuda_graph":  # what is replayed has the flags of its capture
         ready = {k: Captured(f, getattr(runner, k)) for k, f in ready.items()}
         ready["place"] = ready["detect_pixels"].place
+
+    def about() -> dict[str, Any]:
+        known = [f.breaks for f in made.values() if f.breaks is not None]
+        return runner.conditions | ({"graph_breaks": max(known)} if known else {})
+
     return replace(
         runner,
-        about=lambda: runner.conditions | _breaks(made),
+        about=about,
         compile_seconds=lambda: sum(c.seconds for c in made.values()),
         **ready,
     )
@@ -102,16 +107,10 @@ def _functions(detector: Detector, channels_last: bool) -> dict[str, Function]:
 
 
 def _fuse(detector: Detector) -> int:
-    """Fold batch norms and turn weights channels last; returns how many were folded."""
+    """Fuse batch norms and turn weights channels last; returns how many were fused."""
     grey = torch.full((3, 320, 320), 127, dtype=torch.uint8)
     inputs = detector.prepare(collate_images([detector.resize(grey)]))
     folded = fold_norms(detector, lambda: detector.network(inputs))
     fuse_parts(detector)
     detector.to(memory_format=torch.channels_last)
     return folded
-
-
-def _breaks(functions: Mapping[str, Compiled]) -> dict[str, int]:
-    """Graph breaks of the functions that were called, the most of any."""
-    known = [f.breaks for f in functions.values() if f.breaks is not None]
-    return {"graph_breaks": max(known)} if known else {}

@@ -1,5 +1,6 @@
-"""Batch norms folded into the convolutions before them, and parts that fuse more of themselves."""
+"""Batch norms fused into the convolutions before them, and parts that fuse more of themselves."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -13,12 +14,73 @@ from torchvision.ops import FrozenBatchNorm2d
 NORMS = (nn.BatchNorm2d, FrozenBatchNorm2d)
 
 
+@torch.no_grad()
+def fold_norms(module: nn.Module, run: Callable[[], object]) -> int:
+    """Fuse every batch norm of `module` that directly follows a convolution.
+
+    Which do is seen in one pass instead of read from names, so that it holds for any module. A
+    norm that brings an activation along (timm's) keeps that.
+
+    Args:
+        module: in evaluation mode; changed in place.
+        run: passes something through the module.
+
+    Returns:
+        How many norms are fused.
+    """
+    places = {part: name for name, part in module.named_modules()}
+    found = _foldable(module, run)
+    for conv, norm in found:
+        conv.weight, conv.bias = fuse_conv_bn_weights(
+            conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps,
+            norm.weight, norm.bias,
+        )  # fmt: skip
+        module.set_submodule(places[norm], nn.Sequential(*norm.children()))
+    return len(found)
+
+
+def _foldable(module: nn.Module, run: Callable[[], object]) -> list[tuple[nn.Conv2d, Any]]:
+    """Pairs of a convolution and the norm behind it, seen by hooks during one pass.
+
+    Each ran once, and nothing else read the tensor in between.
+    """
+    calls: Counter[nn.Module] = Counter()
+    outputs: dict[int, tuple[Any, Tensor]] = {}  # the tensors too: no identity is given twice
+    found: list[tuple[nn.Conv2d, nn.Module, int]] = []
+
+    def after(part: nn.Module, _: Any, output: Tensor) -> None:
+        calls[part] += 1
+        if type(part) is nn.Conv2d:
+            outputs[id(output)] = part, output
+
+    def before(norm: nn.Module, inputs: tuple[Any, ...]) -> None:
+        if id(inputs[0]) in outputs:
+            found.append((outputs[id(inputs[0])][0], norm, id(inputs[0])))
+
+    norms = [part for part in module.modules() if isinstance(part, NORMS)]
+    convs = [part for part in module.modules() if type(part) is nn.Conv2d]
+    hooks = [part.register_forward_hook(after) for part in (*convs, *norms)]
+    hooks += [norm.register_forward_pre_hook(before) for norm in norms]
+    uses = _Uses()
+    try:
+        with uses:
+            run()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return [
+        (conv, norm)
+        for conv, norm, between in found
+        if calls[conv] == calls[norm] == uses.counts[between] == 1
+    ]
+
+
 class _Uses(TorchFunctionMode):
     """Counts the tensors that computations read, by identity."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.counts: dict[int, int] = {}
+        self.counts: Counter[int] = Counter()
         self.alive: list[Tensor] = []  # so that no identity is given twice
 
     def __torch_function__(
@@ -33,80 +95,8 @@ class _Uses(TorchFunctionMode):
         if any(isinstance(leaf, Tensor) for leaf in tree_leaves(result)):
             read = [x for x in tree_leaves((args, dict(kwargs or {}))) if isinstance(x, Tensor)]
             self.alive += read
-            for tensor in read:
-                self.counts[id(tensor)] = self.counts.get(id(tensor), 0) + 1
+            self.counts.update(map(id, read))
         return result
-
-
-class _Pairs:
-    """Which norm read which convolution's output, seen by hooks during one pass."""
-
-    def __init__(self, module: nn.Module) -> None:
-        self.calls: dict[nn.Module, int] = {}
-        self.sources: dict[int, nn.Conv2d] = {}
-        self.outputs: list[Tensor] = []
-        self.found: list[tuple[nn.Conv2d, nn.Module, int]] = []
-        self.hooks = [
-            part.register_forward_hook(self._after_conv if type(part) is nn.Conv2d else self._count)
-            for part in module.modules()
-            if type(part) is nn.Conv2d or isinstance(part, NORMS)
-        ]
-        self.hooks += [
-            part.register_forward_pre_hook(self._before_norm)
-            for part in module.modules()
-            if isinstance(part, NORMS)
-        ]
-
-    def _count(self, part: nn.Module, *_: Any) -> None:
-        self.calls[part] = self.calls.get(part, 0) + 1
-
-    def _after_conv(self, conv: nn.Module, _: Any, output: Tensor) -> None:
-        assert isinstance(conv, nn.Conv2d)
-        self._count(conv)
-        self.sources[id(output)] = conv
-        self.outputs.append(output)
-
-    def _before_norm(self, norm: nn.Module, inputs: tuple[Any, ...]) -> None:
-        conv = self.sources.get(id(inputs[0]))
-        if conv is not None:
-            self.found.append((conv, norm, id(inputs[0])))
-
-    def foldable(self, uses: Mapping[int, int]) -> list[tuple[nn.Conv2d, nn.Module]]:
-        """Pairs that ran once, and whose tensor in between nothing else read."""
-        return [
-            (conv, norm)
-            for conv, norm, between in self.found
-            if self.calls[conv] == self.calls[norm] == uses[between] == 1
-        ]
-
-
-@torch.no_grad()
-def fold_norms(module: nn.Module, run: Callable[[], object]) -> int:
-    """Fold every batch norm of `module` that stands right behind a convolution.
-
-    Which do is seen in one pass instead of read from names, so that it holds for any module. A
-    norm that brings an activation along (timm's) keeps that.
-
-    Args:
-        module: in evaluation mode; changed in place.
-        run: passes something through the module.
-
-    Returns:
-        How many norms are folded.
-    """
-    pairs, uses = _Pairs(module), _Uses()
-    try:
-        with uses:
-            run()
-    finally:
-        for hook in pairs.hooks:
-            hook.remove()
-    places = {part: name for name, part in module.named_modules()}
-    found = pairs.foldable(uses.counts)
-    for conv, norm in found:
-        _fold(conv, norm)
-        module.set_submodule(places[norm], nn.Sequential(*norm.children()))
-    return len(found)
 
 
 @torch.no_grad()
@@ -114,16 +104,9 @@ def fuse_parts(module: nn.Module) -> list[str]:
     """Ask every part that knows a faster way to compute the same for inference to take it.
 
     Such a part has a method `fuse_for_inference`, which changes it in place; it is called once
-    norms are folded. Returns the names of the parts that have one.
+    norms are fused. Returns the names of the parts that have one.
     """
     found = [name for name, part in module.named_modules() if hasattr(part, "fuse_for_inference")]
     for name in found:
         module.get_submodule(name).fuse_for_inference()  # type: ignore[operator]
     return found
-
-
-def _fold(conv: nn.Conv2d, norm: Any) -> None:
-    conv.weight, conv.bias = fuse_conv_bn_weights(
-        conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps,
-        norm.weight, norm.bias,
-    )  # fmt: skip

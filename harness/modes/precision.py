@@ -1,4 +1,4 @@
-"""Precisions: which of them a device computes in, and a detector made to use one."""
+"""Precisions: which of them a device supports, and how a detector runs in one."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -7,7 +7,6 @@ import torch
 from torch import nn
 
 from harness.data.batch import Inputs
-from harness.model.arithmetic import arithmetic
 
 DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 # of processors that multiply these, by torch's names
@@ -47,16 +46,6 @@ def autocast(function: Function, device: torch.device, dtype: torch.dtype) -> Fu
 
     def run(inputs: Inputs) -> Any:
         with torch.autocast(device.type, dtype):
-            return function(inputs)
-
-    return run
-
-
-def with_flags(function: Function, precision: str) -> Function:
-    """`function`, with the flags of arithmetic of `precision` around every call."""
-
-    def run(inputs: Inputs) -> Any:
-        with arithmetic(precision):
             return function(inputs)
 
     return run

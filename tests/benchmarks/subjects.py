@@ -13,7 +13,7 @@ import harness
 from harness.data.batch import Inputs, Targets
 from harness.manifest.schema import Train
 from harness.model.detector import Detector
-from harness.ops.levels import assign_levels, make_rois
+from harness.ops.boxes import assign_levels, make_rois
 from harness.stages.train.launch import start_accelerator
 from harness.stages.train.step import Batch
 from harness.stages.train.training import Training

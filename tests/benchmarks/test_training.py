@@ -21,9 +21,8 @@ from harness.data.loader import train_loader
 from harness.manifest.schema import Train
 from harness.model.arithmetic import arithmetic
 from harness.model.detector import Detector
-from harness.stages.train.loop import train
+from harness.stages.train.loop import MakeLoader, train
 from harness.stages.train.recipe import build_optimizer
-from harness.stages.train.loop import MakeLoader
 from harness_plugins.synthetic.source import SyntheticSource
 
 SUITE = Path(__file__).parents[2] / "suites" / "tinydet.yaml"

@@ -11,8 +11,7 @@ from harness.data.batch import Inputs
 from harness.data.resize import ResizedImage, collate_images
 from harness.errors import CellError
 from harness.modes import capturing
-from harness.modes.capturing import find_obstacle
-from harness.modes.capturing import Captured, Recording
+from harness.modes.capturing import Captured, Recording, find_obstacle
 
 Function = Callable[[Inputs], Any]
 

@@ -11,8 +11,7 @@ from torch._dynamo.exc import FailOnRecompileLimitHit
 from harness.data.batch import Inputs
 from harness.errors import CellError
 from harness.modes import compiling
-from harness.modes.compiling import Compiled
-from harness.modes.compiling import separate, separate_methods
+from harness.modes.compiling import Compiled, separate, separate_methods
 
 CPU = torch.device("cpu")
 MANY = 20  # torch gives up on a code object that it compiled 8 times

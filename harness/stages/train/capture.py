@@ -1,66 +1,147 @@
-"""Steps on batches of one shape, replayed from a CUDA graph where there is one.
+"""Steps made fast: losses compiled, whole steps replayed from a CUDA graph.
 
 A step of a small detector is thousands of kernels of a few microseconds: launching them one by one
 from Python takes longer than they do. A graph launches all of them at once.
 """
 
+import time
 import warnings
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 import torch
+from torch import nn
 
+from harness.data.batch import Targets
+from harness.data.cache import keep_compiled_kernels
 from harness.errors import CellError
-from harness.modes.capturing import cause_of
-from harness.stages.train.buffers import Buffers
-from harness.stages.train.step import Numbers
-from harness.stages.train.stream import Batch
+from harness.modes.capturing import beside, capture, cause_of
+from harness.stages.train.step import Batch, Numbers, Step
 
 # Real steps: the first makes the optimiser's state, handles and workspaces, the last shows whether
 # a step waits for the device.
 WARM_UP_STEPS = 3
+ROUNDED_TO = 8  # rows of targets: data sets that differ by a box have the same shape
 WAITED = "called a synchronizing CUDA operation"
 PROTOTYPE = "Synchronization debug mode"  # torch says of it once that it is a prototype
 
 
-class Graph(Protocol):
-    """What `StaticStep` asks of a CUDA graph."""
+@dataclass
+class CompileClock:
+    """Seconds spent in compilers, forward and backward, while `running`.
 
-    def warm_up(self, function: Callable[[], Numbers]) -> tuple[Numbers, list[str]]:
-        """Run a function as it will be recorded; also where it waited for the device."""
-        ...
+    Attributes:
+        on_start: called whenever a compiler begins.
+    """
 
-    def record(self, function: Callable[[], Numbers]) -> Numbers:
-        """Note what a function would do, doing nothing; its results are there after `replay`."""
-        ...
+    on_start: Callable[[], None] = lambda: None
+    seconds: float = 0.0
+    _since: float = field(default=0.0, repr=False)
 
-    def replay(self) -> None:
-        """Do what was recorded, on what its memory holds now."""
-        ...
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        from torch._dynamo.callback import callback_handler  # takes seconds to import
 
-    def has_left_device_usable(self) -> bool:
-        """Whether steps can go on without a graph after `record` has failed."""
-        ...
+        start = callback_handler.register_start_callback(lambda _: self._start())
+        end = callback_handler.register_end_callback(lambda _: self._end())
+        try:
+            yield
+        finally:
+            callback_handler.remove_start_callback(start)
+            callback_handler.remove_end_callback(end)
+
+    def _start(self) -> None:
+        self._since = time.perf_counter()
+        self.on_start()
+
+    def _end(self) -> None:
+        self.seconds += time.perf_counter() - self._since
+
+
+def compile_losses(model: nn.Module) -> None:
+    """Compile a module's forward and backward, at its first call, for the shapes it gets there."""
+    keep_compiled_kernels()
+    model.compile()
+
+
+def forget_compiled(model: nn.Module) -> None:
+    """Make it a plain module again, and make room for the next one that is compiled.
+
+    A process holds few compiled versions of a function, and all detectors share theirs. The cache
+    on disk keeps the kernels.
+    """
+    model._compiled_call_impl = None
+    torch._dynamo.reset()
+
+
+class Buffers:
+    """A copy of a step's batches on the device, refilled in place for every step.
+
+    Args:
+        micro: the first step's batches; their shapes are those of all.
+        most_boxes: of any image. Targets get rows for as many, so that no step has a new shape;
+            rows that an image does not need are padding.
+        device: of the copy.
+    """
+
+    def __init__(self, micro: Sequence[Batch], most_boxes: int, device: torch.device) -> None:
+        rows = -(-max(1, most_boxes) // ROUNDED_TO) * ROUNDED_TO
+        self.micro: list[Batch] = [
+            (inputs.to(device).clone(), room_for(targets, rows, device))
+            for inputs, targets in micro
+        ]
+
+    def fit(self, micro: Sequence[Batch]) -> bool:
+        """Whether batches have the shapes of these, rows of targets aside."""
+        return len(micro) == len(self.micro) and all(
+            type(inputs) is type(own)
+            and [x.shape for x in inputs.tensors()] == [x.shape for x in own.tensors()]
+            and targets.labels.shape[1] <= own_targets.labels.shape[1]
+            for (own, own_targets), (inputs, targets) in zip(self.micro, micro, strict=True)
+        )
+
+    def fill(self, micro: Sequence[Batch]) -> None:
+        """Copy batches that fit; the device is not waited for where they are page-locked."""
+        for (own, own_targets), (inputs, targets) in zip(self.micro, micro, strict=True):
+            rows = targets.labels.shape[1]
+            for padded in (own_targets.boxes, own_targets.labels):
+                padded[:, rows:].zero_()
+            filled = Targets(
+                own_targets.boxes[:, :rows], own_targets.labels[:, :rows], own_targets.counts
+            )
+            for kept, given in ((own, inputs), (filled, targets)):
+                for target, source in zip(kept.tensors(), given.tensors(), strict=True):
+                    target.copy_(source, non_blocking=True)
+
+
+def room_for(targets: Targets, rows: int, device: torch.device) -> Targets:
+    """Targets of zeros for the same images, with room for `rows` boxes each."""
+    images = len(targets.counts)
+    return Targets(
+        targets.boxes.new_zeros(images, rows, 4, device=device),
+        targets.labels.new_zeros(images, rows, device=device),
+        targets.counts.new_zeros(images, device=device),
+    )
 
 
 class CudaGraph:
-    """torch's graph; warm-up and recording share a stream, and so workspaces."""
+    """torch's graph of a step; warm-up and recording share a stream, and so workspaces."""
 
     def __init__(self, device: torch.device) -> None:
         self.graph = torch.cuda.CUDAGraph()
         self.stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
     def warm_up(self, function: Callable[[], Numbers]) -> tuple[Numbers, list[str]]:
-        self.stream.wait_stream(torch.cuda.current_stream())
+        """Run a function as it will be recorded; also where it waited for the device."""
         mode = torch.cuda.get_sync_debug_mode()
-        with warnings.catch_warnings(record=True) as seen, torch.cuda.stream(self.stream):
+        with warnings.catch_warnings(record=True) as seen, beside(self.stream):
             warnings.simplefilter("always")
             torch.cuda.set_sync_debug_mode("warn")
             try:
                 result = function()
             finally:
                 torch.cuda.set_sync_debug_mode(mode)
-        torch.cuda.current_stream().wait_stream(self.stream)
         waits = [f"{w.filename}:{w.lineno}" for w in seen if WAITED in str(w.message)]
         others = [w for w in seen if not any(s in str(w.message) for s in (WAITED, PROTOTYPE))]
         for other in others:
@@ -68,16 +149,16 @@ class CudaGraph:
         return result, waits
 
     def record(self, function: Callable[[], Numbers]) -> Numbers:
+        """Note what a function would do, doing nothing; its results are there after `replay`."""
         # "thread_local": the loader's thread that locks pages must not end the capture
-        graph = torch.cuda.graph(self.graph, stream=self.stream, capture_error_mode="thread_local")
-        # the outer one puts the stream back, which a failing capture of torch 2.11 does not
-        with torch.cuda.stream(torch.cuda.current_stream()), graph:
-            return function()
+        return capture(self.graph, function, stream=self.stream, capture_error_mode="thread_local")
 
     def replay(self) -> None:
+        """Do what was recorded, on what its memory holds now."""
         self.graph.replay()
 
     def has_left_device_usable(self) -> bool:
+        """Whether steps can go on without a graph after `record` has failed."""
         # a capture that ends by a failure can leave the generator of random numbers in it
         try:
             torch.rand(1, device=self.stream.device)
@@ -85,16 +166,6 @@ class CudaGraph:
         except RuntimeError:
             return False
         return True
-
-
-class Capturable(Protocol):
-    """What `StaticStep` asks of a step; `Step` has it."""
-
-    def __call__(self, micro: Sequence[Batch]) -> Numbers: ...
-
-    def abandon(self) -> None:
-        """Forget a step of which only a part was taken."""
-        ...
 
 
 class StaticStep:
@@ -115,7 +186,7 @@ class StaticStep:
     """
 
     def __init__(
-        self, step: Capturable, most_boxes: int, device: torch.device, graph: Graph | None
+        self, step: Step, most_boxes: int, device: torch.device, graph: CudaGraph | None
     ) -> None:
         self.step, self.most_boxes, self.device, self.graph = step, most_boxes, device, graph
         self.buffers: Buffers | None = None
@@ -133,7 +204,7 @@ class StaticStep:
         """As `Step`; the numbers are valid until the next call.
 
         Raises:
-            CellError: recording failed and left a device with which nothing can be done.
+            CellError: recording failed and left the device unusable.
         """
         if self.buffers is None:
             self.buffers = Buffers(micro, self.most_boxes, self.device)
@@ -152,14 +223,14 @@ class StaticStep:
         self.replayed += 1
         return self.result
 
-    def _warm_up(self, graph: Graph, own: Sequence[Batch]) -> Numbers:
+    def _warm_up(self, graph: CudaGraph, own: Sequence[Batch]) -> Numbers:
         result, waits = graph.warm_up(lambda: self.step(own))
         self.warmed_up += 1
         if self.warmed_up == WARM_UP_STEPS and waits:
             self.graph, self.reason = None, f"the step waits for the device ({waits[0]})"
         return result
 
-    def _record(self, graph: Graph, own: Sequence[Batch]) -> None:
+    def _record(self, graph: CudaGraph, own: Sequence[Batch]) -> None:
         try:
             self.result = graph.record(lambda: self.step(own))
         except RuntimeError as error:

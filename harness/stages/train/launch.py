@@ -1,6 +1,11 @@
-"""accelerate, set up for one training after another in the same process."""
+"""What a training runs on: devices, processes, the way of its steps, and signals to stop."""
 
+import signal
+import threading
+import time
 from dataclasses import dataclass
+from types import FrameType
+from typing import Any, Self
 
 import torch
 from accelerate import Accelerator
@@ -11,6 +16,8 @@ from harness.errors import UserError
 from harness.manifest.schema import Train
 from harness.modes.precision import lacking
 
+CAUGHT = (signal.SIGTERM, signal.SIGINT)
+ECHO_SECONDS = 1.0
 MIXED = {"float32": "no", "tf32": "no", "float16": "fp16", "bfloat16": "bf16"}  # accelerate's
 
 
@@ -34,10 +41,10 @@ class Way:
 
 
 def choose_way(settings: Train, device: torch.device, processes: int) -> Way:
-    """What `train.step` comes to on a device.
+    """How `train.step` is carried out on a device.
 
     Raises:
-        UserError: several processes cannot do it.
+        UserError: several processes cannot take steps this way.
     """
     compiled = settings.step == "compiled"
     if settings.step == "eager" or device.type != "cuda":
@@ -59,10 +66,10 @@ def start_accelerator(settings: Train, device: torch.device, seed: int) -> Accel
     Each process of several gets a seed of its own, so that they sample differently.
 
     Raises:
-        UserError: the device is not there, or cannot do the precision.
+        UserError: the device is not there, or does not support the precision.
     """
     check_device(settings, device)
-    # accelerate keeps one state a process and refuses a second training with other settings
+    # accelerate keeps one state per process and refuses a second training with other settings
     AcceleratorState._reset_state(reset_partial_state=True)
     GradientState._reset_state()
     if device.type == "cuda" and device.index is not None:
@@ -101,3 +108,34 @@ def check_device(settings: Train, device: torch.device) -> None:
             where="train.step",
             hint="auto, eager or compiled on a CPU",
         )
+
+
+class StopRequest:
+    """While entered, the first SIGTERM or SIGINT is only noted in `signum`, as a wish to stop.
+
+    A later one goes to the handlers that stood before, so an impatient Ctrl-C still works;
+    one within `ECHO_SECONDS` is the same request again, forwarded by torchrun or a shell.
+    Outside the main thread Python allows no handlers, and none are set.
+    """
+
+    def __init__(self) -> None:
+        self.signum: int | None = None
+        self._noted_at = 0.0
+        self._previous: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            self._previous = {s: signal.signal(s, self._note) for s in CAUGHT}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for signum, handler in self._previous.items():
+            signal.signal(signum, handler)
+        self._previous = {}
+
+    def _note(self, signum: int, frame: FrameType | None) -> None:
+        if self.signum is None:
+            self.signum, self._noted_at = signum, time.monotonic()
+        elif time.monotonic() - self._noted_at > ECHO_SECONDS:
+            self.__exit__()
+            signal.raise_signal(signum)

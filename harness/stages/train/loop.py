@@ -1,21 +1,22 @@
 """The training stage: one detector, one seed, from a loader to a checkpoint."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from harness.data.loader import TrainLoader
 from harness.manifest.schema import Train
 from harness.model.arithmetic import arithmetic
 from harness.model.checkpoint import load_detector, read_checkpoint
 from harness.model.detector import Detector
-from harness.stages.train.launch import check_device, start_accelerator
+from harness.stages.train.launch import StopRequest, check_device, start_accelerator
 from harness.stages.train.result import OnProgress, TrainResult, result_of
-from harness.stages.train.signals import StopRequest
 from harness.stages.train.state import CHECKPOINT, check_resumable, is_done, read_state
-from harness.stages.train.stream import MakeLoader
 from harness.stages.train.training import Training
+
+MakeLoader = Callable[[int, int], TrainLoader]  # (rank, world) -> the batches of this process
 
 
 def train(

@@ -1,12 +1,18 @@
-"""Losses between two log lines, kept on the device so that no step waits for them."""
+"""Losses: kept on the device between two log lines, so that no step waits for them, and logged."""
 
+import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor
+
+from harness.errors import UserError
+from harness.files import read_json_lines, write_text
 
 NEVER = float(2**53)
 GRAD_NORM = "grad_norm"
@@ -14,14 +20,14 @@ GRAD_NORM = "grad_norm"
 
 @dataclass(frozen=True)
 class BadValue:
-    """A number that turned NaN or infinite, and in which step."""
+    """A number that became NaN or infinite, and in which step."""
 
     name: str
     step: int
     value: float
 
     def __str__(self) -> str:
-        kind = "NaN" if self.value != self.value else "infinite"
+        kind = "NaN" if math.isnan(self.value) else "infinite"
         return f"{self.name} became {kind} at step {self.step}"
 
 
@@ -86,3 +92,26 @@ class LossWindow:
             self._begin(tuple(state["names"]), device)
             self.sums += torch.tensor(state["sums"], dtype=self.sums.dtype, device=device)
         self.steps = state["steps"]
+
+
+class TrainLog:
+    """A JSON line every few steps, for curves, flushed at once; what is not known yet is null.
+
+    A resumed run first drops the lines past its checkpoint.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+
+    def __init__(self, path: Path, *, keep_until: int) -> None:
+        self.path = path
+        kept = [line for line in read_json_lines(path) if line["step"] <= keep_until]
+        write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
+
+    def append(self, line: Mapping[str, float]) -> None:
+        known = {k: v if math.isfinite(v) else None for k, v in line.items()}
+        try:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(known) + "\n")
+        except OSError as error:
+            raise UserError(f"cannot be written: {error.strerror}", where=self.path) from error

@@ -1,13 +1,21 @@
-"""What stands in a training's folder, and when it may be continued."""
+"""What a training leaves in its folder, and when it can be continued from there."""
 
+import io
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+
 from harness.errors import UserError
-from harness.stages.train.files import load_safely, save_atomic
+from harness.files import write_atomic
 
 FORMAT = 2
 CHECKPOINT, STATE, LOG = "checkpoint.pt", "state.pt", "train_log.jsonl"
+RETRAIN = "retrain in another run (--run-id)"
 
 State = dict[str, Any]
 
@@ -23,22 +31,14 @@ def read_state(folder: Path) -> State | None:
         return None
     state = load_safely(path)
     if not isinstance(state, dict) or state.get("format") != FORMAT:
-        raise UserError(
-            f"is not a training state of format {FORMAT}",
-            where=path,
-            hint="train anew in another run (--run-id)",
-        )
+        raise UserError(f"is not a training state of format {FORMAT}", where=path, hint=RETRAIN)
     return state
 
 
-def is_done(state: State | None, folder: Path, fingerprint: str) -> bool:
-    """A finished training under the same fingerprint, with its checkpoint still there."""
-    return (
-        state is not None
-        and state["done"]
-        and state["fingerprint"] == fingerprint
-        and (folder / CHECKPOINT).exists()
-    )
+def is_done(state: State, folder: Path, fingerprint: str) -> bool:
+    """Of a finished training under the same fingerprint whose checkpoint is still there."""
+    same = state["done"] and state["fingerprint"] == fingerprint
+    return same and (folder / CHECKPOINT).exists()
 
 
 def check_resumable(state: State, folder: Path, fingerprint: str, processes: int) -> None:
@@ -46,21 +46,21 @@ def check_resumable(state: State, folder: Path, fingerprint: str, processes: int
     UserError: the state is of other settings or another number of processes, or done with
         its checkpoint gone.
     """
-    where, anew = folder / STATE, "train anew in another run (--run-id)"
+    where = folder / STATE
     if state["fingerprint"] != fingerprint:
         raise UserError(
             f"was written under other settings (fingerprint {state['fingerprint']}, "
             f"now {fingerprint})",
             where=where,
-            hint=f"use the settings it was started with, or {anew}",
+            hint=f"use the settings it was started with, or {RETRAIN}",
         )
     if state["done"]:
-        raise UserError(f"says done, but {CHECKPOINT} is gone", where=where, hint=anew)
+        raise UserError(f"says done, but {CHECKPOINT} is gone", where=where, hint=RETRAIN)
     if state["processes"] != processes:
         raise UserError(
             f"was written by {state['processes']} processes, now there are {processes}",
             where=where,
-            hint=f"launch as many as before, or {anew}",
+            hint=f"launch as many as before, or {RETRAIN}",
         )
 
 
@@ -69,8 +69,68 @@ def write_state(folder: Path, state: State) -> None:
     save_atomic(folder / STATE, {"format": FORMAT, **state})
 
 
-def write_checkpoint(folder: Path, state_dict: State, meta: State) -> Path:
-    """Weights as every checkpoint reader takes them; UserError as `save_atomic`."""
-    path = folder / CHECKPOINT
-    save_atomic(path, {"state_dict": state_dict, "meta": meta})
-    return path
+def write_checkpoint(folder: Path, state_dict: State, meta: State) -> None:
+    """Weights in the format of every checkpoint reader; UserError as `save_atomic`."""
+    save_atomic(folder / CHECKPOINT, {"state_dict": state_dict, "meta": meta})
+
+
+def save_atomic(path: Path, content: Any) -> None:
+    """`torch.save`, atomically. Packed in memory first: a disk that fills up is then an OSError."""
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    write_atomic(path, buffer.getbuffer())
+
+
+def load_safely(path: Path) -> Any:
+    """`torch.load` on the CPU, of tensors and plain values only.
+
+    Raises:
+        UserError: unreadable, damaged, or holding anything that would execute.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises half a dozen kinds here
+        first_line = str(error).strip().split("\n")[0]
+        raise UserError(
+            f"not a readable training file: {type(error).__name__}: {first_line}",
+            where=path,
+            hint="delete it to retrain this cell",
+        ) from error
+
+
+def capture_rng(device: torch.device) -> State:
+    """Random states of torch, CUDA's if `device` is one, numpy and Python, for a safe load."""
+    numpy_state: Any = np.random.get_state(legacy=True)
+    kind, keys, *rest = numpy_state
+    state: State = {
+        "torch": torch.get_rng_state(),
+        "numpy": [kind, torch.from_numpy(keys.astype(np.int64)), *rest],
+        "python": random.getstate(),
+    }
+    if device.type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(device)
+    return state
+
+
+def restore_rng(state: State, device: torch.device) -> None:
+    """Undo whatever happened since `capture_rng`."""
+    kind, keys, *rest = state["numpy"]
+    torch.set_rng_state(state["torch"])
+    np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))
+    version, internal, gauss = state["python"]
+    random.setstate((version, tuple(internal), gauss))
+    if "cuda" in state and device.type == "cuda":
+        torch.cuda.set_rng_state(state["cuda"], device)
+
+
+@contextmanager
+def preserved_rng() -> Iterator[None]:
+    """What runs inside leaves the host's random states as they were.
+
+    Opening a data loader draws from torch's generator, and a resumed run opens one more often.
+    """
+    state = capture_rng(torch.device("cpu"))
+    try:
+        yield
+    finally:
+        restore_rng(state, torch.device("cpu"))

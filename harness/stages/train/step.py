@@ -2,18 +2,23 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from harness.data.batch import Inputs
+from harness.data.batch import Inputs, Targets
 from harness.model.detector import Detector
-from harness.stages.train.layout import TRAIN_LAYOUT
 from harness.stages.train.losses import GRAD_NORM
-from harness.stages.train.stream import Batch
 
+# How weights and images lie in memory. Tensor cores take nothing else without turning it first,
+# and oneDNN's convolutions of small maps are faster so
+# (`tests/benchmarks/test_training.py -k layout --benchmark-only`).
+TRAIN_LAYOUT = torch.channels_last
+
+Batch = tuple[Inputs, Targets]
 Numbers = dict[str, Tensor]
 
 
@@ -33,11 +38,7 @@ class Step:
     optimizer: Optimizer
     accelerator: Accelerator
     clip_norm: float | None
-
-    @property
-    def settled(self) -> bool:
-        """The next step does nothing that steps before it did not do."""
-        return True
+    settled: ClassVar[bool] = True  # as `StaticStep.settled`
 
     def __call__(self, micro: Sequence[Batch]) -> Numbers:
         """Named scalars of the step: losses, means over the micro-batches, and the norm.
@@ -48,10 +49,11 @@ class Step:
         sums: Numbers = {}
         norm: Numbers = {}
         for inputs, targets in micro:
-            ready = self.prepare(inputs)
-            targets = targets.to(ready.pixels.device, non_blocking=True)
+            ready = self.detector.prepare(inputs)
+            pixels = ready.pixels.contiguous(memory_format=TRAIN_LAYOUT)
+            targets = targets.to(pixels.device, non_blocking=True)
             with self.accelerator.accumulate(self.model):
-                losses: Numbers = self.model(ready, targets)
+                losses: Numbers = self.model(replace(ready, pixels=pixels), targets)
                 self.accelerator.backward(torch.stack(list(losses.values())).sum())
                 norm = self.clip()
                 self.optimizer.step()
@@ -60,15 +62,10 @@ class Step:
                 sums[name] = sums.get(name, torch.zeros_like(loss)) + loss.detach() / len(micro)
         return sums | norm
 
-    def prepare(self, inputs: Inputs) -> Inputs:
-        """On the device, normalised, laid out as the weights are."""
-        ready = self.detector.prepare(inputs)
-        return replace(ready, pixels=ready.pixels.contiguous(memory_format=TRAIN_LAYOUT))
-
     def clip(self) -> Numbers:
         """Clip once all micro-batches are in; the gradient's norm before.
 
-        Not told under float16: a norm that overflows there is how the loss scale is found.
+        Not reported under float16: a norm that overflows there is how the loss scale is found.
         """
         if self.clip_norm is None or not self.accelerator.sync_gradients:
             return {}
@@ -84,3 +81,13 @@ class Step:
             inner = getattr(self.optimizer, "optimizer", self.optimizer)
             for name in ("grad_scale", "found_inf"):  # of a step that broke within the optimiser
                 vars(inner).pop(name, None)
+
+
+def standard_layout(module: nn.Module) -> None:
+    """Undo `TRAIN_LAYOUT`, strides of 1x1 kernels included.
+
+    Kernels are chosen by strides, so that a detector just trained computes what one from its
+    checkpoint does.
+    """
+    for tensor in (*module.parameters(), *module.buffers()):
+        tensor.data = tensor.data.clone(memory_format=torch.contiguous_format)

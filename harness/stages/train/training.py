@@ -1,8 +1,9 @@
-"""A training under way: its steps, and how it is kept and taken up again."""
+"""A training under way: its steps, and how it is saved and resumed."""
 
 import math
+import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import replace
@@ -14,25 +15,40 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast, gather_object
 from torch import Tensor, nn
 
+from harness.data.loader import TrainLoader
 from harness.errors import CellError, Interrupted, UserError
 from harness.manifest.schema import Train
 from harness.model.detector import Detector
-from harness.stages.train.capturing import CudaGraph, Graph, StaticStep
+from harness.stages.train.capture import (
+    CompileClock,
+    CudaGraph,
+    StaticStep,
+    compile_losses,
+    forget_compiled,
+)
 from harness.stages.train.clock import Clock
-from harness.stages.train.compiling import CompileClock, compile_losses, forget_compiled
-from harness.stages.train.ema import build_ema
-from harness.stages.train.launch import choose_way
-from harness.stages.train.layout import TRAIN_LAYOUT, standard_layout
-from harness.stages.train.log import TrainLog
-from harness.stages.train.losses import LossWindow
-from harness.stages.train.optim import build_optimizer, load_optimizer, set_learning_rate
+from harness.stages.train.launch import ECHO_SECONDS, StopRequest, choose_way
+from harness.stages.train.losses import LossWindow, TrainLog
+from harness.stages.train.recipe import (
+    build_ema,
+    build_optimizer,
+    learning_rate,
+    load_optimizer,
+    set_learning_rate,
+)
 from harness.stages.train.result import OnProgress, Progress
-from harness.stages.train.rng import capture_rng, preserved_rng, restore_rng
-from harness.stages.train.schedule import learning_rate
-from harness.stages.train.signals import ECHO_SECONDS, StopRequest, name_of
-from harness.stages.train.state import LOG, STATE, State, write_checkpoint, write_state
-from harness.stages.train.step import Numbers, Step
-from harness.stages.train.stream import Batch, TrainBatches, endless
+from harness.stages.train.state import (
+    LOG,
+    RETRAIN,
+    STATE,
+    State,
+    capture_rng,
+    preserved_rng,
+    restore_rng,
+    write_checkpoint,
+    write_state,
+)
+from harness.stages.train.step import TRAIN_LAYOUT, Batch, Numbers, Step, standard_layout
 
 # Of a training's time at most this goes into checkpoints at the ends of epochs: a GPU takes a
 # second for an epoch of a few hundred images, and writing takes nearly as long.
@@ -43,22 +59,22 @@ class Training:
     """What changes from step to step. `restore` before `run`, `release` after it.
 
     Args:
-        about: what the checkpoint's meta says of its origin; "fingerprint" among it.
-        graph: what records a step instead of a CUDA graph.
+        about: the checkpoint's origin, for its meta; with "fingerprint".
+        graph: replaces the CUDA graph that steps are captured in.
 
     Raises:
-        UserError: settings without a length, or that several processes cannot keep.
+        UserError: settings without a length, or that several processes cannot follow.
     """
 
     def __init__(
         self,
         detector: Detector,
-        loader: TrainBatches,
+        loader: TrainLoader,
         settings: Train,
         accelerator: Accelerator,
         folder: Path,
         about: Mapping[str, Any],
-        graph: Graph | None = None,
+        graph: CudaGraph | None = None,
     ) -> None:
         self.detector, self.loader, self.settings = detector, loader, settings
         self.accelerator, self.folder = accelerator, folder
@@ -89,16 +105,14 @@ class Training:
             self.take = StaticStep(step, loader.most_boxes, self.device, graph)
 
     def share_norms(self, detector: Detector) -> nn.Module:
-        """A copy whose batch norms share their statistics, where there is something to share.
+        """A copy whose batch norms share their statistics, else the detector itself.
 
         Only CUDA has synchronised batch norm; on several CPU processes each keeps its own.
         """
-        if self.settings.sync_bn and self.is_parallel and self.device.type == "cuda":
-            shared: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(  # type: ignore[no-untyped-call]
-                deepcopy(detector)
-            )
-            return shared
-        return detector
+        if not (self.settings.sync_bn and self.is_parallel and self.device.type == "cuda"):
+            return detector
+        convert: Callable[[nn.Module], nn.Module] = nn.SyncBatchNorm.convert_sync_batchnorm
+        return convert(deepcopy(detector))
 
     @property
     def is_parallel(self) -> bool:
@@ -116,14 +130,11 @@ class Training:
         """
         log = TrainLog(self.folder / LOG, keep_until=self.step) if self.is_main else None
         try:
-            with self.telling_of_compilers(on_progress):
+            with self.watching_compilers(on_progress):
                 self.take_steps(stop, log, on_progress)
         except RuntimeError:
             self.save_after_crash(stop)
             raise
-        finally:
-            if log is not None:
-                log.close()
         done = self.finish()
         self.stop_if_asked(stop)
         return done
@@ -142,7 +153,7 @@ class Training:
                 self.within_step = True
                 lr = self.advance(micro)
                 saves = self.save_is_due()
-                self.look(log, lr, saves)
+                self.check_losses(log, lr, saves)
                 self.within_step = False
             if on_progress is not None and self.is_main:
                 on_progress(self.progress(lr))
@@ -150,14 +161,14 @@ class Training:
                 self.save()
 
     @contextmanager
-    def telling_of_compilers(self, on_progress: OnProgress | None) -> Iterator[None]:
-        """Count their seconds, and say when they are what keeps a step waiting."""
+    def watching_compilers(self, on_progress: OnProgress | None) -> Iterator[None]:
+        """Count their seconds, and report when a step waits for them."""
         if not self.way.compiled:
             yield
             return
         if on_progress is not None and self.is_main:
-            told = replace(self.progress(math.nan), doing="compiling")
-            self.compile_clock.on_start = lambda: on_progress(told)
+            waiting = replace(self.progress(math.nan), doing="compiling")
+            self.compile_clock.on_start = lambda: on_progress(waiting)
         with self.compile_clock.running():
             yield
 
@@ -190,7 +201,7 @@ class Training:
         self.window.add(self.step, numbers)
         return lr
 
-    def look(self, log: TrainLog | None, lr: float, saves: bool) -> None:
+    def check_losses(self, log: TrainLog | None, lr: float, saves: bool) -> None:
         """Read the losses: at log lines, before checkpoints, and wherever reading is free.
 
         Raises:
@@ -267,7 +278,6 @@ class Training:
         """Checkpoint and state, in this order: a kill between them only repeats some steps.
 
         Raises:
-            CellError: the losses say that the weights are spoilt; nothing is written.
             UserError: as `write_atomic`.
         """
         started = time.perf_counter()
@@ -335,7 +345,7 @@ class Training:
         """Go back to `snapshot`.
 
         Raises:
-            UserError: it is of another detector.
+            UserError: it belongs to another detector.
         """
         try:
             self.module.load_state_dict(state["model"])
@@ -344,9 +354,7 @@ class Training:
                 self.ema.module.load_state_dict(state["ema"])
         except (RuntimeError, ValueError) as error:
             raise UserError(
-                "is of another detector",
-                where=self.folder / STATE,
-                hint="train anew in another run (--run-id)",
+                "belongs to another detector", where=self.folder / STATE, hint=RETRAIN
             ) from error
         if self.accelerator.scaler is not None:
             self.accelerator.scaler.load_state_dict(state["scaler"])
@@ -407,3 +415,15 @@ def total_steps(settings: Train, batches: int) -> int:
     if settings.epochs is None:
         raise UserError("has no length", where="train", hint="give 'steps' or 'epochs'")
     return max(1, settings.epochs * batches // settings.accumulate)
+
+
+def endless(loader: TrainLoader, position: int) -> Iterator[Batch]:
+    """Batches from `position` on, counted from the start of epoch 0 over all epochs."""
+    epoch, start = divmod(position, loader.steps_per_epoch)
+    while True:
+        yield from loader.batches(epoch, start)
+        epoch, start = epoch + 1, 0
+
+
+def name_of(signum: int) -> str:
+    return signal.Signals(signum).name

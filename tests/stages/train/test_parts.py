@@ -24,14 +24,16 @@ from harness.errors import UserError
 from harness.files import read_json_lines, write_atomic
 from harness.manifest.schema import Optimizer, Schedule
 from harness.stages.train.clock import Clock
-from harness.stages.train.recipe import build_ema
-from harness.stages.train.state import load_safely, save_atomic
-from harness.stages.train.losses import TrainLog
-from harness.stages.train.losses import LossWindow
-from harness.stages.train.recipe import build_optimizer, load_optimizer
-from harness.stages.train.state import capture_rng, preserved_rng, restore_rng
-from harness.stages.train.recipe import learning_rate
 from harness.stages.train.launch import StopRequest
+from harness.stages.train.losses import LossWindow, TrainLog
+from harness.stages.train.recipe import build_ema, build_optimizer, learning_rate, load_optimizer
+from harness.stages.train.state import (
+    capture_rng,
+    load_safely,
+    preserved_rng,
+    restore_rng,
+    save_atomic,
+)
 
 CPU = torch.device("cpu")
 rates = st.floats(1e-6, 1.0)

@@ -18,12 +18,9 @@ from toy_training import SIDE, ToyDetector, ToyLoader, toy_batch, toy_settings
 from harness.data.batch import Inputs, Targets
 from harness.errors import CellError, UserError
 from harness.manifest.schema import Train
-from harness.stages.train.capture import ROUNDED_TO, Buffers
-from harness.stages.train.capture import WARM_UP_STEPS, StaticStep
-from harness.stages.train.launch import choose_way, start_accelerator
-from harness.stages.train.launch import StopRequest
-from harness.stages.train.step import Numbers
-from harness.stages.train.step import Batch
+from harness.stages.train.capture import ROUNDED_TO, WARM_UP_STEPS, Buffers, StaticStep
+from harness.stages.train.launch import StopRequest, choose_way, start_accelerator
+from harness.stages.train.step import Batch, Numbers
 from harness.stages.train.training import Training
 
 CPU = torch.device("cpu")

@@ -16,9 +16,9 @@ from toy_training import SEED, ToyDetector, ToyLoader, toy_settings
 from harness.errors import CellError, Interrupted, UserError
 from harness.manifest.schema import Train
 from harness.model.checkpoint import read_checkpoint
-from harness.stages.train.state import load_safely
 from harness.stages.train.loop import train
 from harness.stages.train.result import Progress, TrainResult
+from harness.stages.train.state import load_safely
 
 StateDict = dict[str, Tensor]
 
