@@ -1,6 +1,10 @@
-"""What parts say about the feature maps they give, so that joints can be checked."""
+"""What parts say about the feature maps they give, and checks of what another part can take."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+
+from harness.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -31,3 +35,47 @@ class RoiSpec:
 
     def __str__(self) -> str:
         return f"{self.channels}x{self.height}x{self.width}"
+
+
+def describe_specs(features: Sequence[FeatureSpec]) -> str:
+    """As messages name them: "p3 245ch/8, p4 245ch/16"."""
+    return ", ".join(map(str, features))
+
+
+def find_strides(part: str, features: Sequence[FeatureSpec], strides: Sequence[int]) -> list[int]:
+    """Positions of the maps with these strides; `part` is the name for messages.
+
+    Raises:
+        UserError: no map has one of them.
+    """
+    known = [feature.stride for feature in features]
+    for stride in strides:
+        if stride not in known:
+            raise UserError(
+                f"{part} needs a map of stride {stride} but is given {describe_specs(features)}",
+                hint=f"choose strides from {', '.join(map(str, known))}",
+            )
+    return [known.index(stride) for stride in strides]
+
+
+def strides_double(strides: Sequence[int]) -> bool:
+    """Whether each map is twice as coarse as the one before."""
+    return all(b == 2 * a for a, b in pairwise(strides))
+
+
+def require_pyramid(part: str, features: Sequence[FeatureSpec]) -> None:
+    """Raises UserError unless there is a map and each is twice as coarse as the one before."""
+    if not features or not strides_double([feature.stride for feature in features]):
+        raise UserError(
+            f"{part} is given {describe_specs(features) or 'no features'}",
+            hint="it takes one or more maps, each with twice the stride of the one before",
+        )
+
+
+def require_one_width(part: str, features: Sequence[FeatureSpec]) -> None:
+    """Raises UserError unless all maps have the same number of channels."""
+    if len({feature.channels for feature in features}) > 1:
+        raise UserError(
+            f"{part} is given {describe_specs(features)}",
+            hint="it takes the same number of channels on every map",
+        )

@@ -7,8 +7,7 @@ from torch import Tensor
 
 from harness.data.batch import Inputs, Targets
 from harness.model.features import FeatureSpec, RoiSpec
-from harness.model.frame import BoxFrame
-from harness.model.types import Detections, Proposals
+from harness.model.types import BoxFrame, Detections, Proposals
 
 Losses = dict[str, Tensor]
 

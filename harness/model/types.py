@@ -1,11 +1,11 @@
-"""Tensors that a detector hands out. Batched and padded, never ragged."""
+"""Tensors that a detector hands out, batched and padded, and the frame that its boxes lie in."""
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from harness.data.batch import TensorStruct
+from harness.data.batch import Inputs, TensorStruct
 
 
 @dataclass(frozen=True)
@@ -56,3 +56,20 @@ class Proposals(TensorStruct):
     def valid(self) -> Tensor:
         """(B, P) bool, False on padding."""
         return torch.arange(self.boxes.shape[1], device=self.counts.device) < self.counts[:, None]
+
+
+def xyxy_scales(inputs: Inputs) -> Tensor:
+    """(B, 1, 4): network pixels per image pixel for x1, y1, x2, y2."""
+    return inputs.scales.flip(-1).repeat(1, 2)[:, None]
+
+
+class BoxFrame:
+    """Scaling of boxes with exclusive corners. A family with another convention subclasses it."""
+
+    def to_network(self, boxes: Tensor, inputs: Inputs) -> Tensor:
+        """(B, N, 4) in image pixels -> network pixels."""
+        return boxes * xyxy_scales(inputs)
+
+    def to_image(self, boxes: Tensor, inputs: Inputs) -> Tensor:
+        """(B, N, 4) in network pixels -> image pixels."""
+        return boxes / xyxy_scales(inputs)

@@ -1,4 +1,4 @@
-"""Areas and overlaps of boxes, xyxy with exclusive corners."""
+"""Arithmetic of boxes, xyxy with exclusive corners: overlaps, coding as deltas, pyramid levels."""
 
 import torch
 from torch import Tensor
@@ -29,3 +29,66 @@ def _overlaps(boxes: Tensor, others: Tensor, axis: int) -> Tensor:
     low = torch.maximum(boxes[..., :, None, axis], others[..., None, :, axis])
     high = torch.minimum(boxes[..., :, None, axis + 2], others[..., None, :, axis + 2])
     return high.sub_(low).clamp_(min=0)
+
+
+def centers_and_sides(boxes: Tensor) -> tuple[Tensor, Tensor]:
+    """(..., 4) xyxy -> (..., 2) each."""
+    low, high = boxes.split(2, -1)  # type: ignore[no-untyped-call]
+    return (low + high) * 0.5, high - low
+
+
+def decode_boxes(deltas: Tensor, anchors: Tensor, max_log_ratio: float) -> Tensor:
+    """Deltas from anchors (https://arxiv.org/abs/1506.01497, section 3.1.2), (..., 4) -> xyxy.
+
+    They are shifts of centres in sides of the anchor, and logarithms of sides.
+    A logarithm is held within plus or minus `max_log_ratio`.
+    """
+    shifts, logs = deltas.split(2, -1)  # type: ignore[no-untyped-call]
+    centers, sides = centers_and_sides(anchors)
+    centers = centers + sides * shifts
+    halves = sides * logs.clamp(-max_log_ratio, max_log_ratio).exp() * 0.5
+    return torch.cat([centers - halves, centers + halves], -1)
+
+
+def clip_boxes(boxes: Tensor, image_size: tuple[int, int], inside: float = 0.0) -> Tensor:
+    """(..., 4) xyxy with exclusive corners into an image of (height, width).
+
+    Args:
+        inside: so many pixels of a box beyond the border stay in the image.
+    """
+    height, width = image_size
+    x1, y1, x2, y2 = boxes.unbind(-1)
+    low = [x1.clamp(0, width - inside), y1.clamp(0, height - inside)]
+    return torch.stack([*low, x2.clamp(inside, width), y2.clamp(inside, height)], -1)
+
+
+def assign_levels(boxes: Tensor, finest: float, count: int) -> Tensor:
+    """(..., 4) xyxy -> (...) int64 index of the map, 0 to `count` - 1; -1 for boxes without area.
+
+    The rule of FPN (https://arxiv.org/abs/1612.03144, equation 1): boxes of side `finest` and
+    less go to map 0, each doubling of the side goes one map up. Padding has no area.
+
+    `floor(log2(sqrt(area) / finest + 1e-6))`, clamped, is counted without its logarithm: a box
+    climbs to each map whose smallest area it has. The last bit of a logarithm, and so the level of
+    a box on the boundary, would differ between devices and compilers; comparisons do not.
+    """
+    sides = (boxes[..., 2:] - boxes[..., :2]).clamp(min=0)
+    areas = sides[..., 0] * sides[..., 1]
+    levels = (areas > 0).long() - 1
+    for level in range(1, count):
+        least_side = (2.0**level - 1e-6) * finest
+        levels = levels + (areas >= least_side * least_side).long()
+    return torch.where(areas > 0, levels, -1)
+
+
+def make_rois(boxes: Tensor, inclusive: bool) -> Tensor:
+    """(B, P, 4) -> (B * P, 5): index of the image and span of each box.
+
+    Args:
+        boxes: xyxy with exclusive corners.
+        inclusive: a box spans from its first to its last pixel, one less than its width.
+    """
+    images = torch.arange(len(boxes), device=boxes.device, dtype=boxes.dtype)
+    low, high = boxes[..., :2], boxes[..., 2:]
+    spans = [images[:, None, None].expand(-1, boxes.shape[1], 1), low]
+    return torch.cat([*spans, high - 1 if inclusive else high], -1).flatten(0, 1)

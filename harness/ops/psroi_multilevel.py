@@ -52,7 +52,7 @@ def psroi_align_multilevel(
         boxes: (B, P, 4) xyxy in image pixels, exclusive corners. Gets no gradient.
         strides: of the maps.
         finest_scale: side in pixels of the boxes that the finest map is made for; each doubling
-            goes one map up (`levels.assign_levels`).
+            goes one map up (`boxes.assign_levels`).
         pooled_size: PH and PW, or one number for both.
         sampling_ratio: points a side of a cell; 0 or less: as many as map pixels.
         reduce: `max`, whose gradient goes to the first maximum alone, or `mean`.

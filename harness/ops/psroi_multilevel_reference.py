@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from harness.ops.levels import assign_levels, make_rois
+from harness.ops.boxes import assign_levels, make_rois
 from harness.ops.psroi_reference import psroi_align_backward_reference, psroi_align_reference
 
 

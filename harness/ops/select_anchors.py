@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from harness.ops.box_coding import clip_boxes, decode_boxes
+from harness.ops.boxes import clip_boxes, decode_boxes
 from harness.ops.registration import register
 
 MOST_LEVELS = 8  # what a kernel is passed by value; csrc says the same

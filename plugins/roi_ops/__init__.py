@@ -9,7 +9,7 @@ from harness.plugin.hookspecs import hookimpl
 
 Count = Annotated[int, Field(gt=0)]
 
-_HERE = "harness_plugins.roi_ops"
+_HERE = "harness_plugins.roi_ops.pooling"
 
 
 class LevelParams(Params):
@@ -43,19 +43,18 @@ class RoiAlignParams(LevelParams):
 
 @hookimpl
 def harness_roi_ops() -> list[RoiOp]:
-    ps_target, target = f"{_HERE}.psroi_align", f"{_HERE}.roi_align"
     return [
         RoiOp(
             "psroi_align_max",
-            f"{ps_target}:psroi_align_max",
+            f"{_HERE}:psroi_align_max",
             PsRoiAlignParams,
             "Position-sensitive RoI-align, maximum of a cell's points (TinyDet)",
         ),
         RoiOp(
             "psroi_align_mean",
-            f"{ps_target}:psroi_align_mean",
+            f"{_HERE}:psroi_align_mean",
             PsRoiAlignParams,
             "Position-sensitive RoI-align, mean of a cell's points",
         ),
-        RoiOp("roi_align", f"{target}:roi_align", RoiAlignParams, "torchvision's RoI-align"),
+        RoiOp("roi_align", f"{_HERE}:roi_align", RoiAlignParams, "torchvision's RoI-align"),
     ]

@@ -1,13 +1,28 @@
-"""Pools every proposal from its map of a pyramid."""
+"""Pools every proposal from its map of a pyramid.
+
+`PsRoiAlign` is TinyDet's RoI op (arXiv 2304.03428; R-FCN, arXiv 1605.06409), `RoiAlign`
+torchvision's (https://arxiv.org/abs/1703.06870).
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torchvision.ops import roi_align as torchvision_roi_align
 
-from harness.model.features import FeatureSpec, RoiSpec
-from harness_plugins.roi_ops import LevelParams
-from harness_plugins.roi_ops.levels import find_strides, require_doubling
+from harness.errors import UserError
+from harness.model.features import (
+    FeatureSpec,
+    RoiSpec,
+    find_strides,
+    require_one_width,
+    strides_double,
+)
+from harness.ops import psroi_align_multilevel
+from harness.ops.boxes import assign_levels, make_rois
+from harness_plugins.roi_ops import LevelParams, PsRoiAlignParams, RoiAlignParams
 
 
 class PyramidPooling(nn.Module, ABC):
@@ -26,7 +41,11 @@ class PyramidPooling(nn.Module, ABC):
 
     def __init__(self, part: str, in_features: Sequence[FeatureSpec], params: LevelParams) -> None:
         super().__init__()
-        require_doubling(part, params.strides)
+        if not strides_double(params.strides):
+            raise UserError(
+                f"{part} has strides {', '.join(map(str, params.strides))}",
+                hint="each must be twice the one before",
+            )
         self.positions = find_strides(part, in_features, params.strides)
         self.params = params
 
@@ -37,3 +56,119 @@ class PyramidPooling(nn.Module, ABC):
     @abstractmethod
     def pool(self, maps: list[Tensor], boxes: Tensor) -> Tensor:
         """As `forward`, from the pooled maps alone, finest first."""
+
+
+class PsRoiAlign(PyramidPooling):
+    """Each cell of the pooled map reads channels of its own.
+
+    Args:
+        in_features: all maps of the neck.
+        params: maps, sizes, points.
+        reduce: "max" or "mean" of a cell's points.
+
+    Raises:
+        UserError: the maps do not fit.
+    """
+
+    params: PsRoiAlignParams
+
+    def __init__(
+        self, in_features: Sequence[FeatureSpec], params: PsRoiAlignParams, reduce: str
+    ) -> None:
+        part = f"psroi_align_{reduce}"
+        super().__init__(part, in_features, params)
+        self.reduce = reduce
+        self.out_feature = RoiSpec(params.channels, params.size, params.size)
+        channels = params.channels * params.size**2
+        for feature in (in_features[position] for position in self.positions):
+            if feature.channels != channels:
+                raise UserError(
+                    f"{part} is given {feature} but pools {self.out_feature}",
+                    hint=f"it takes maps of {channels} channels",
+                )
+
+    def pool(self, maps: list[Tensor], boxes: Tensor) -> Tensor:
+        p = self.params
+        return psroi_align_multilevel(
+            maps,
+            boxes,
+            p.strides,
+            p.finest_scale,
+            p.size,
+            p.channels,
+            p.sampling_ratio,
+            self.reduce,
+            p.inclusive,
+        )
+
+
+def psroi_align_max(in_features: Sequence[FeatureSpec], **params: Any) -> PsRoiAlign:
+    """Factory of the declaration."""
+    return PsRoiAlign(in_features, PsRoiAlignParams(**params), "max")
+
+
+def psroi_align_mean(in_features: Sequence[FeatureSpec], **params: Any) -> PsRoiAlign:
+    """Factory of the declaration."""
+    return PsRoiAlign(in_features, PsRoiAlignParams(**params), "mean")
+
+
+class RoiAlign(PyramidPooling):
+    """Bilinear reads shifted by half a pixel, averaged over each cell.
+
+    Args:
+        in_features: all maps of the neck; those that are pooled must be of one width.
+        params: maps, size, points.
+
+    Raises:
+        UserError: the maps do not fit.
+    """
+
+    params: RoiAlignParams
+
+    def __init__(self, in_features: Sequence[FeatureSpec], params: RoiAlignParams) -> None:
+        super().__init__("roi_align", in_features, params)
+        pooled = [in_features[position] for position in self.positions]
+        require_one_width("roi_align", pooled)
+        self.out_feature = RoiSpec(pooled[0].channels, params.size, params.size)
+
+    def pool(self, maps: list[Tensor], boxes: Tensor) -> Tensor:
+        p = self.params
+        rois = make_rois(boxes, p.inclusive)
+        levels = assign_levels(boxes, p.finest_scale, len(maps)).flatten()
+        # counting the boxes of a map would make a GPU wait; on a CPU it saves work
+        share = self._pool_counted if boxes.device.type == "cpu" else self._pool_masked
+        return share(maps, rois, levels)
+
+    def _pool_masked(self, maps: list[Tensor], rois: Tensor, levels: Tensor) -> Tensor:
+        """Every map pools all RoIs; each keeps what its own map gave."""
+        total: Tensor | None = None
+        for level, stride in enumerate(self.params.strides):
+            elsewhere = (levels != level)[:, None, None, None]
+            pooled = self._pool_map(maps[level], rois, 1 / stride).masked_fill(elsewhere, 0)
+            total = pooled if total is None else total + pooled
+        assert total is not None
+        return total
+
+    def _pool_counted(self, maps: list[Tensor], rois: Tensor, levels: Tensor) -> Tensor:
+        """Every map pools its own RoIs."""
+        order = levels.argsort(stable=True)
+        nowhere, *counts = torch.bincount(levels + 1, minlength=len(maps) + 1).tolist()
+        parts = rois[order].split([nowhere, *counts])[1:]
+        pooled = [
+            self._pool_map(x, own, 1 / stride)
+            for x, own, stride in zip(maps, parts, self.params.strides, strict=True)
+        ]
+        zeros = pooled[0].new_zeros(nowhere, *pooled[0].shape[1:])
+        place = torch.empty_like(order).scatter_(0, order, torch.arange(len(order)))
+        return torch.cat([zeros, *pooled]).index_select(0, place)
+
+    def _pool_map(self, features: Tensor, rois: Tensor, scale: float) -> Tensor:
+        ratio = self.params.sampling_ratio or -1
+        return torchvision_roi_align(
+            features, rois.to(features.dtype), self.params.size, scale, ratio, True
+        )
+
+
+def roi_align(in_features: Sequence[FeatureSpec], **params: Any) -> RoiAlign:
+    """Factory of the declaration."""
+    return RoiAlign(in_features, RoiAlignParams(**params))

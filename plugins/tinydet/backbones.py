@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from harness.model.features import FeatureSpec
 from harness.ops import average_fours
-from harness_plugins.tinydet.gpu import trains_on_gpu
+from harness_plugins.tinydet.separable import trains_on_gpu
 
 Activation = Literal["relu", "hswish"]
 

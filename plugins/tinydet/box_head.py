@@ -22,16 +22,18 @@ from harness_plugins.tinydet.boxes import (
     decode_boxes,
     encode_boxes,
 )
-from harness_plugins.tinydet.losses import cross_entropy_sum, smooth_l1_sum
-from harness_plugins.tinydet.matching import (
+from harness_plugins.tinydet.losses import (
     NEGATIVE,
+    Samples,
+    cross_entropy_sum,
     match_boxes,
     matched_rows,
     pad_to_one,
+    select_samples,
     self_matches,
+    smooth_l1_sum,
 )
 from harness_plugins.tinydet.params import TinyBoxHeadParams
-from harness_plugins.tinydet.sampling import Samples, select_samples
 
 
 class TinyBoxHead(nn.Module):
@@ -60,7 +62,7 @@ class TinyBoxHead(nn.Module):
         self.shared_fcs = nn.ModuleList([nn.Linear(inputs, params.hidden)])
         self.fc_cls = nn.Linear(params.hidden, num_classes + 1)
         self.fc_reg = nn.Linear(params.hidden, 4)
-        # derived from the parameters, so no part of a checkpoint
+        # derived from the parameters, so not part of a checkpoint
         self.register_buffer("stds", torch.tensor(params.stds), persistent=False)
         nn.init.xavier_uniform_(self.shared_fcs[0].weight)
         nn.init.normal_(self.fc_cls.weight, std=0.01)
@@ -93,13 +95,13 @@ class TinyBoxHead(nn.Module):
         samples = self._mine(boxes, matched, labels, pool)
         boxes = boxes.gather(1, samples.indices[..., None].expand(-1, -1, 4))
         truths = matched_rows(targets.boxes, matched.gather(1, samples.indices))
-        wanted = encode_boxes(truths, boxes) / self.stds
+        box_targets = encode_boxes(truths, boxes) / self.stds
         logits, deltas = self(pool(boxes))
         labels, chosen = labels.gather(1, samples.indices).flatten(), samples.valid.flatten()
         total = chosen.sum().clamp(min=1)
         scores = cross_entropy_sum(logits, labels, chosen)
         corners = smooth_l1_sum(
-            deltas, wanted.flatten(0, 1), samples.positive.flatten(), self.params.beta
+            deltas, box_targets.flatten(0, 1), samples.positive.flatten(), self.params.beta
         )
         return {"loss_cls": scores / total, "loss_bbox": corners / total}
 

@@ -1,11 +1,11 @@
-"""Box arithmetic of TinyDet, and the one place where its convention is explained.
+"""Boxes and anchors of TinyDet, and the one place where its convention is explained.
 
 The published system counts in inclusive pixels: a box (x1, y1, x2, y2) covers x2 - x1 + 1 columns.
 With x2' = x2 + 1, y2' = y2 + 1 all of its "+1" arithmetic (width, area, IoU, encoding, decoding)
 turns into the ordinary arithmetic of exclusive corners, which is what crosses every border between
 parts. Inclusive corners remain visible in four places only:
 
-* anchors are rounded as inclusive corners, then moved by one (`anchors.py`);
+* anchors are rounded as inclusive corners, then moved by one (`base_anchors`);
 * clipping holds inclusive corners in [0, side - 1]: x1 in [0, side - 1], x2' in [1, side]
   (`clip_boxes`);
 * RoI pooling reads the span from x1 to x2 = x2' - 1 (the RoI ops' `inclusive` parameter);
@@ -13,13 +13,14 @@ parts. Inclusive corners remain visible in four places only:
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from harness.data.batch import Inputs
-from harness.model.frame import BoxFrame, xyxy_scales
-from harness.ops import box_coding
+from harness.model.types import BoxFrame, xyxy_scales
+from harness.ops import boxes as ordinary
 
 # The largest change of a side that a delta can ask for.
 MAX_LOG_RATIO = abs(math.log(16 / 1000))
@@ -45,16 +46,47 @@ class InclusiveFrame(BoxFrame):
 
 def clip_boxes(boxes: Tensor, image_size: tuple[int, int]) -> Tensor:
     """(..., 4) into an image of (height, width) so that first and last pixel lie inside."""
-    return box_coding.clip_boxes(boxes, image_size, LEAST_INSIDE)
+    return ordinary.clip_boxes(boxes, image_size, LEAST_INSIDE)
 
 
 def encode_boxes(boxes: Tensor, anchors: Tensor) -> Tensor:
     """Deltas that lead from anchors to boxes, (..., 4) each (https://arxiv.org/abs/1506.01497)."""
-    box_centers, box_sides = box_coding.centers_and_sides(boxes)
-    centers, sides = box_coding.centers_and_sides(anchors)
+    box_centers, box_sides = ordinary.centers_and_sides(boxes)
+    centers, sides = ordinary.centers_and_sides(anchors)
     return torch.cat([(box_centers - centers) / sides, (box_sides / sides).log()], -1)
 
 
 def decode_boxes(deltas: Tensor, anchors: Tensor) -> Tensor:
     """Inverse of `encode_boxes`, with the change of sides held within a factor of 62.5."""
-    return box_coding.decode_boxes(deltas, anchors, MAX_LOG_RATIO)
+    return ordinary.decode_boxes(deltas, anchors, MAX_LOG_RATIO)
+
+
+def base_anchors(stride: int, scale: float, ratios: Sequence[float]) -> Tensor:
+    """Anchors of the cell at the origin: (ratios, 4).
+
+    Args:
+        stride: of the map; the side of a square anchor is `scale` x `stride` pixels.
+        ratios: height / width of each anchor.
+    """
+    root = torch.tensor(ratios).sqrt()
+    widths, heights = stride * (1 / root) * scale, stride * root * scale
+    center = 0.5 * (stride - 1)
+    half_w, half_h = 0.5 * (widths - 1), 0.5 * (heights - 1)
+    inclusive = [center - half_w, center - half_h, center + half_w, center + half_h]
+    return torch.stack(inclusive, 1).round() + torch.tensor([0.0, 0.0, 1.0, 1.0])
+
+
+def grid_anchors(size: tuple[int, int], stride: int, base: Tensor) -> Tensor:
+    """`base` at every cell of a map of (height, width): (height * width * A, 4), row-major."""
+    rows = torch.arange(size[0]) * stride
+    columns = torch.arange(size[1]) * stride
+    y, x = torch.meshgrid(rows, columns, indexing="ij")
+    shifts = torch.stack([x, y, x, y], -1).reshape(-1, 1, 4)
+    return (shifts + base).reshape(-1, 4)
+
+
+def anchors_inside(anchors: Tensor, image_size: tuple[int, int]) -> Tensor:
+    """(N,) bool: wholly inside an image of (height, width)."""
+    height, width = image_size
+    low = (anchors[:, :2] >= 0).all(1)
+    return low & (anchors[:, 2] <= width) & (anchors[:, 3] <= height)

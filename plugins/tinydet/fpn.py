@@ -9,14 +9,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from harness.errors import UserError
-from harness.model.features import FeatureSpec
-from harness_plugins.tinydet.gpu import trains_on_gpu
-from harness_plugins.tinydet.joints import describe_specs, require_groups, require_pyramid
+from harness.model.features import FeatureSpec, describe_specs, require_pyramid
 from harness_plugins.tinydet.separable import (
     FusedSeparable,
     SeparableConv,
     aligned,
     pad_outputs,
+    require_groups,
+    trains_on_gpu,
     widen,
 )
 
@@ -29,7 +29,7 @@ class Lateral(nn.Module):
         self.conv = nn.Conv2d(in_channels, out_channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        if trains_on_gpu(x):  # as many channels as the convolutions behind it want
+        if trains_on_gpu(x):  # as many channels as the convolutions after it need
             return F.conv2d(x, *pad_outputs(self.conv, aligned(self.conv.out_channels)))
         return self.conv(x)
 

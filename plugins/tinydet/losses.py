@@ -1,7 +1,135 @@
-"""Sums of losses over chosen elements; the caller divides."""
+"""What the losses of the RPN and of the box head share: matching, sampling, and sums.
 
+A batch is matched to its ground truth at once; of the matched boxes some are sampled, at random for
+the RPN and the hardest for the box head; losses are summed over these, and the caller divides.
+"""
+
+from dataclasses import dataclass
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from harness.data.batch import Targets
+
+NEGATIVE, IGNORED = -1, -2
+
+
+def pad_to_one(targets: Targets) -> Targets:
+    """A batch without a single ground truth gets a row of padding, so that every G is positive."""
+    if targets.boxes.shape[1] > 0:
+        return targets
+    boxes, labels = F.pad(targets.boxes, (0, 0, 0, 1)), F.pad(targets.labels, (0, 1))
+    return Targets(boxes, labels, targets.counts)
+
+
+def matched_rows(rows: Tensor, matched: Tensor) -> Tensor:
+    """Of (B, G, 4) the rows (B, N, 4) that boxes are matched to; any row for unmatched ones."""
+    return rows.gather(1, matched.clamp(min=0)[..., None].expand(-1, -1, rows.shape[2]))
+
+
+def self_matches(valid: Tensor) -> Tensor:
+    """(B, G) of ground truths that stand for themselves."""
+    indices = torch.arange(valid.shape[1], device=valid.device)
+    return torch.where(valid, indices, IGNORED)
+
+
+def match_boxes(
+    ious: Tensor,
+    valid: Tensor,
+    eligible: Tensor,
+    *,
+    positive_iou: float,
+    negative_iou: float,
+    min_positive_iou: float,
+) -> Tensor:
+    """Match boxes to ground truths by IoU, as Faster R-CNN does (arXiv 1506.01497, 3.1.2).
+
+    A box whose best IoU reaches `positive_iou` is matched to that ground truth. Besides, every
+    ground truth whose best IoU reaches `min_positive_iou` claims each box that ties with it, even
+    from another ground truth; where several claim a box, the last does. Boxes below
+    `negative_iou` are background.
+
+    Args:
+        ious: (B, G, N) with at least one row, overwritten.
+        valid: (B, G), False on padding.
+        eligible: (B or 1, N); other boxes take no part and are ignored.
+
+    Returns:
+        (B, N) int64: index of the ground truth, or NEGATIVE, or IGNORED.
+    """
+    ious.masked_fill_(~(valid[:, :, None] & eligible[:, None]), -1)
+    best, matched = ious.max(1)
+    matched = torch.where(best >= positive_iou, matched, IGNORED)
+    matched = torch.where(eligible & (best < negative_iou), NEGATIVE, matched)
+    claim = last_claim(ious, min_positive_iou)
+    return torch.where(claim >= 0, claim, matched)
+
+
+def last_claim(ious: Tensor, min_iou: float) -> Tensor:
+    """(B, N) int64: the last ground truth that has no better box than this one, or -1.
+
+    `ious` is (B, G, N) and is overwritten; ground truths without a box at `min_iou` claim none.
+    """
+    best = ious.amax(2, keepdim=True)
+    # an IoU never exceeds 1, so no box ties with 2
+    ties = ious.eq_(torch.where(best >= min_iou, best, 2.0))
+    order = torch.arange(1, ious.shape[1] + 1, device=ious.device, dtype=ious.dtype)
+    return ties.mul_(order[:, None]).amax(1).long() - 1
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Chosen boxes of each image, positives first, then negatives, then padding.
+
+    Attributes:
+        indices: (B, S) int64 into the boxes of an image; any index on padding.
+        positive: (B, S) bool.
+        negative: (B, S) bool. Padding is neither.
+    """
+
+    indices: Tensor
+    positive: Tensor
+    negative: Tensor
+
+    @property
+    def valid(self) -> Tensor:
+        return self.positive | self.negative
+
+
+def select_samples(
+    positive: Tensor, negative: Tensor, keys: Tensor, limit: int | None, positive_fraction: float
+) -> Samples:
+    """Choose up to `limit` boxes per image, as many of them positive as the fraction allows.
+
+    Negatives fill what positives leave. Of either kind those with the greatest key are chosen:
+    random keys sample at random, losses mine hard examples (https://arxiv.org/abs/1604.03540).
+
+    Args:
+        positive, negative: (B, N) bool, never both.
+        keys: (B, N).
+        limit: None takes all.
+        positive_fraction: of `limit` (of all boxes where that is None).
+    """
+    count = keys.shape[1]
+    limit = count if limit is None else limit
+    positives, is_positive = _greatest(positive, keys, min(int(limit * positive_fraction), count))
+    negatives, is_negative = _greatest(negative, keys, min(limit, count))
+    rank = torch.arange(negatives.shape[1], device=keys.device)
+    is_negative = is_negative & (rank < limit - is_positive.sum(1, keepdim=True))
+    kind = torch.cat([is_positive * 2, is_negative * 1], 1)
+    kind, order = kind.topk(min(limit, kind.shape[1]), 1)
+    indices = torch.cat([positives, negatives], 1).gather(1, order)
+    return Samples(indices, kind == 2, kind == 1)
+
+
+def _greatest(mask: Tensor, keys: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Indices of the greatest keys under a mask, best first, and where there were any: (B, count).
+
+    The keys must be above -inf.
+    """
+    values, indices = keys.masked_fill(~mask, -torch.inf).topk(count, 1)
+    return indices, values > -torch.inf
 
 
 def objectness_sum(logits: Tensor, positive: Tensor, chosen: Tensor) -> Tensor:
@@ -17,9 +145,9 @@ def cross_entropy_sum(logits: Tensor, labels: Tensor, chosen: Tensor) -> Tensor:
     return (F.cross_entropy(logits.float(), labels, reduction="none") * chosen).sum()
 
 
-def smooth_l1_sum(deltas: Tensor, wanted: Tensor, chosen: Tensor, beta: float) -> Tensor:
+def smooth_l1_sum(deltas: Tensor, targets: Tensor, chosen: Tensor, beta: float) -> Tensor:
     """Smooth L1 (https://arxiv.org/abs/1504.08083) over `chosen` (...) of deltas (..., 4)."""
-    # padding may want infinite deltas, which would turn to NaN when multiplied by zero
-    wanted = wanted.masked_fill(~chosen[..., None], 0)
-    losses = F.smooth_l1_loss(deltas.float(), wanted, beta=beta, reduction="none")
+    # targets of padding may be infinite, which would turn to NaN when multiplied by zero
+    targets = targets.masked_fill(~chosen[..., None], 0)
+    losses = F.smooth_l1_loss(deltas.float(), targets, beta=beta, reduction="none")
     return (losses * chosen[..., None]).sum()

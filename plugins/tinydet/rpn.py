@@ -13,7 +13,12 @@ from torch import Tensor, nn
 
 from harness.data.batch import Targets
 from harness.errors import UserError
-from harness.model.features import FeatureSpec
+from harness.model.features import (
+    FeatureSpec,
+    describe_specs,
+    require_one_width,
+    require_pyramid,
+)
 from harness.model.types import AnchorLevel, Proposals
 from harness.ops import (
     nms_padded,
@@ -23,35 +28,42 @@ from harness.ops import (
     select_boxes,
 )
 from harness.ops import separable_conv as separable_rows
-from harness_plugins.tinydet.anchors import anchors_inside, base_anchors, grid_anchors
 from harness_plugins.tinydet.boxes import (
     LEAST_INSIDE,
     MAX_LOG_RATIO,
+    anchors_inside,
+    base_anchors,
     encode_boxes,
+    grid_anchors,
 )
-from harness_plugins.tinydet.joints import (
-    describe_specs,
-    require_groups,
-    require_one_width,
-    require_pyramid,
+from harness_plugins.tinydet.losses import (
+    NEGATIVE,
+    Samples,
+    match_boxes,
+    matched_rows,
+    objectness_sum,
+    pad_to_one,
+    select_samples,
+    smooth_l1_sum,
 )
-from harness_plugins.tinydet.losses import objectness_sum, smooth_l1_sum
-from harness_plugins.tinydet.matching import NEGATIVE, match_boxes, matched_rows, pad_to_one
 from harness_plugins.tinydet.params import TinyRpnParams
-from harness_plugins.tinydet.rows import find_neighbours, join_rows, split_rows, take_rows
-from harness_plugins.tinydet.sampling import Samples, select_samples
 from harness_plugins.tinydet.separable import (
     FusedSeparable,
     SeparableConv,
     aligned,
+    find_neighbours,
     join_outputs,
+    join_rows,
+    require_groups,
     separable_at,
+    split_rows,
+    take_rows,
 )
 
 
 @dataclass(frozen=True)
 class RpnOutputs:
-    """One (B, A, H, W) of logits and one (B, 4A, H, W) of deltas a level.
+    """One (B, A, H, W) of logits and one (B, 4A, H, W) of deltas per level.
 
     In training both are without gradient: `TinyRpn.losses` predicts again those that it looks at.
 
@@ -108,7 +120,7 @@ class TinyRpn(nn.Module):
         self.level_sizes = [len(level) for level in levels]
         self.strides = [f.stride for f in in_features]
         anchors = torch.cat(levels)
-        # derived from the parameters, so no part of a checkpoint
+        # derived from the parameters, so not part of a checkpoint
         self.register_buffer("anchors", anchors, persistent=False)
         self.register_buffer("inside", anchors_inside(anchors, image_size), persistent=False)
         sizes = [(image_size[0] // f.stride, image_size[1] // f.stride) for f in in_features]
@@ -208,10 +220,10 @@ class TinyRpn(nn.Module):
         assert outputs.rows is not None, "a fused part has no losses"
         logits, deltas = self._predict_at(outputs.rows(), samples.indices)
         truths = matched_rows(targets.boxes, matched.gather(1, samples.indices))
-        wanted = encode_boxes(truths, self.anchors[samples.indices])
+        box_targets = encode_boxes(truths, self.anchors[samples.indices])
         total = samples.positive.sum(1).clamp(min=1) + samples.negative.sum(1).clamp(min=1)
         objectness = objectness_sum(logits, samples.positive, samples.valid)
-        boxes = smooth_l1_sum(deltas, wanted, samples.positive, self.params.beta)
+        boxes = smooth_l1_sum(deltas, box_targets, samples.positive, self.params.beta)
         return {"loss_rpn_cls": objectness / total.sum(), "loss_rpn_bbox": boxes / total.sum()}
 
     def _predict_at(self, rows: Tensor, indices: Tensor) -> tuple[Tensor, Tensor]:

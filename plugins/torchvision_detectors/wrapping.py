@@ -10,8 +10,7 @@ from torchvision.models.detection.image_list import ImageList
 from harness.data.batch import Inputs, Targets
 from harness.data.resize import Resize
 from harness.model.detector import Detector
-from harness.model.frame import BoxFrame
-from harness.model.types import AnchorLevel, Detections
+from harness.model.types import AnchorLevel, BoxFrame, Detections
 
 
 class TorchvisionDetector(Detector):

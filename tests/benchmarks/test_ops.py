@@ -5,7 +5,7 @@ import torch
 from torchvision.ops import ps_roi_align
 
 from harness.ops import psroi_align, psroi_align_multilevel
-from harness.ops.levels import assign_levels, make_rois
+from harness.ops.boxes import assign_levels, make_rois
 from harness.ops.nms import nms_padded_reference
 from harness.ops.psroi_reference import psroi_align_reference
 from harness.ops.soft_nms import soft_nms_padded_reference

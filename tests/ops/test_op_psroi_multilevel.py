@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from op_cases import random_boxes, random_features
 
 from harness.ops import psroi_align, psroi_align_multilevel
-from harness.ops.levels import assign_levels, make_rois
+from harness.ops.boxes import assign_levels, make_rois
 from harness.ops.psroi_multilevel_reference import (
     psroi_align_multilevel_backward_reference,
     psroi_align_multilevel_reference,

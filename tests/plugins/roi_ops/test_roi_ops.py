@@ -13,10 +13,9 @@ from torchvision.ops import roi_align as torchvision_roi_align
 from harness.errors import UserError
 from harness.model.features import FeatureSpec, RoiSpec
 from harness.ops import psroi_align
-from harness.ops.levels import assign_levels, make_rois
+from harness.ops.boxes import assign_levels, make_rois
 from harness_plugins import roi_ops
-from harness_plugins.roi_ops.psroi_align import psroi_align_max, psroi_align_mean
-from harness_plugins.roi_ops.roi_align import roi_align
+from harness_plugins.roi_ops.pooling import psroi_align_max, psroi_align_mean, roi_align
 
 STRIDES = (4, 8, 16, 32)
 FEATURES = tuple(FeatureSpec(f"p{s}", 245, s) for s in STRIDES)

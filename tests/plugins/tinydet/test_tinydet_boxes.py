@@ -10,12 +10,14 @@ from torchvision.ops import box_iou
 
 from harness.data.batch import Inputs
 from harness.ops import pairwise_ious
-from harness_plugins.tinydet.anchors import anchors_inside, base_anchors, grid_anchors
 from harness_plugins.tinydet.boxes import (
     InclusiveFrame,
+    anchors_inside,
+    base_anchors,
     clip_boxes,
     decode_boxes,
     encode_boxes,
+    grid_anchors,
 )
 
 coordinate = st.floats(0, 300, width=32)

@@ -7,9 +7,14 @@ from hypothesis import given
 from torch import Tensor
 
 from harness.data.batch import Targets
-from harness_plugins.tinydet.losses import smooth_l1_sum
-from harness_plugins.tinydet.matching import IGNORED, NEGATIVE, match_boxes, pad_to_one
-from harness_plugins.tinydet.sampling import select_samples
+from harness_plugins.tinydet.losses import (
+    IGNORED,
+    NEGATIVE,
+    match_boxes,
+    pad_to_one,
+    select_samples,
+    smooth_l1_sum,
+)
 
 
 def match_one(ious: Tensor, high: float, low: float, claim: float) -> list[int]:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from harness.data.batch import Inputs, Targets
 from harness.data.resize import SquashResize
 from harness.model.two_stage import TwoStageDetector
-from harness_plugins.roi_ops.psroi_align import psroi_align_max
+from harness_plugins.roi_ops.pooling import psroi_align_max
 from harness_plugins.tinydet.backbones import mobilenetv3_bc, mobilenetv3_d
 from harness_plugins.tinydet.box_head import tiny_box_head
 from harness_plugins.tinydet.fpn import TinyFpn
