@@ -22,7 +22,7 @@ def score(
     from pydantic import ValidationError
 
     from harness.cli.planning import load_registry
-    from harness.manifest.suite import invalid
+    from harness.manifest.validation import invalid
     from harness.stages.scoring import evaluate
 
     declaration = load_registry(plugins).get("meter", "coco_ap").declaration

@@ -66,7 +66,7 @@ class Detector(nn.Module, ABC):
         return next(self.parameters()).device
 
     def prepare(self, inputs: Inputs) -> Inputs:
-        """Move a uint8 batch to the detector's device, distort it there if need be, normalise it."""
+        """Move a uint8 batch to the detector's device, distort it if need be, and normalise."""
         moved: Inputs = inputs.to(self.device, non_blocking=True)
         if isinstance(moved, UndistortedInputs):
             moved = moved.distorted()

@@ -81,9 +81,7 @@ def _find_kept(boxes: Tensor, valid: Tensor, iou_threshold: float) -> Tensor:
         keep = survivors
 
 
-def _fake(
-    boxes: Tensor, valid: Tensor, iou_threshold: float, max_output: int
-) -> tuple[Tensor, Tensor]:
+def _fake(boxes: Tensor, valid: Tensor, _: float, max_output: int) -> tuple[Tensor, Tensor]:
     groups = boxes.shape[0]
     indices = boxes.new_empty((groups, max_output), dtype=torch.int64)
     return indices, boxes.new_empty((groups,), dtype=torch.int64)

@@ -83,30 +83,15 @@ def _check(
         raise ValueError(f"the feature map is empty: {tuple(features.shape)}")
 
 
-def _fake(
-    features: Tensor,
-    rois: Tensor,
-    spatial_scale: float,
-    pooled_height: int,
-    pooled_width: int,
-    output_channels: int,
-    sampling_ratio: int,
-    reduce: str,
-) -> tuple[Tensor, Tensor]:
-    cells = (output_channels, pooled_height, pooled_width)
-    count = rois.shape[0]
-    output = features.new_empty((count, *cells))
-    return output, features.new_empty((0 if reduce == "mean" else count, *cells), dtype=torch.long)
+def _fake(features: Tensor, rois: Tensor, _: float, *rest: Any) -> tuple[Tensor, Tensor]:
+    height, width, channels, _ratio, reduce = rest
+    size = (rois.shape[0], channels, height, width)
+    argmax = features.new_empty((0 if reduce == "mean" else size[0], *size[1:]), dtype=torch.long)
+    return features.new_empty(size), argmax
 
 
 def _backward_fake(
-    grad_output: Tensor,
-    rois: Tensor,
-    argmax: Tensor,
-    feature_shape: list[int],
-    spatial_scale: float,
-    sampling_ratio: int,
-    reduce: str,
+    grad_output: Tensor, rois: Tensor, argmax: Tensor, feature_shape: list[int], *_: Any
 ) -> Tensor:
     return rois.new_empty(feature_shape)
 

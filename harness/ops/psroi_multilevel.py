@@ -106,40 +106,20 @@ def _check_maps(
             raise ValueError(f"maps must be of one dtype, not {maps[0].dtype} and {x.dtype}")
 
 
-def _fake(
-    maps: list[Tensor],
-    boxes: Tensor,
-    strides: list[int],
-    finest_scale: float,
-    inclusive: bool,
-    pooled_height: int,
-    pooled_width: int,
-    output_channels: int,
-    sampling_ratio: int,
-    reduce: str,
-) -> tuple[Tensor, Tensor]:
-    cells = (output_channels, pooled_height, pooled_width)
-    count = boxes.shape[0] * boxes.shape[1]
-    output = maps[0].new_empty((count, *cells))
-    rows = 0 if reduce == "mean" else count
-    return output, maps[0].new_empty((rows, *cells), dtype=torch.int32)
+def _fake(maps: list[Tensor], boxes: Tensor, *rule: Any) -> tuple[Tensor, Tensor]:
+    *_, height, width, channels, _ratio, reduce = rule
+    size = (boxes.shape[0] * boxes.shape[1], channels, height, width)
+    rows = 0 if reduce == "mean" else size[0]
+    argmax = maps[0].new_empty((rows, *size[1:]), dtype=torch.int32)
+    return maps[0].new_empty(size), argmax
 
 
 def _backward_fake(
-    grad_output: Tensor,
-    boxes: Tensor,
-    argmax: Tensor,
-    map_sizes: list[int],
-    strides: list[int],
-    finest_scale: float,
-    inclusive: bool,
-    sampling_ratio: int,
-    reduce: str,
-    channels_last: bool,
+    grad_output: Tensor, boxes: Tensor, argmax: Tensor, map_sizes: list[int], *rule: Any
 ) -> list[Tensor]:
     channels = grad_output.shape[1] * grad_output.shape[2] * grad_output.shape[3]
     return [
-        empty_map(boxes, channels, size, channels_last)
+        empty_map(boxes, channels, size, channels_last=rule[-1])
         for size in zip(map_sizes[::2], map_sizes[1::2], strict=True)
     ]
 

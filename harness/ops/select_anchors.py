@@ -1,6 +1,7 @@
 """The best anchors of each level of a pyramid, as boxes, out of a dense head's maps."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -129,14 +130,7 @@ def select_anchors_reference(
 
 
 def _fake(
-    logits: Sequence[Tensor],
-    deltas: Sequence[Tensor],
-    anchors: Tensor,
-    limit: int,
-    max_log_ratio: float,
-    height: int,
-    width: int,
-    inside: float,
+    logits: Sequence[Tensor], deltas: Any, anchors: Tensor, limit: int, *_: Any
 ) -> tuple[Tensor, Tensor, Tensor]:
     size = (logits[0].shape[0], len(logits), _rows(logits, limit))
     counts = anchors.new_empty(size[:2], dtype=torch.int64)

@@ -1,5 +1,7 @@
 """The best boxes of all groups (levels, classes) of an image."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -96,12 +98,7 @@ def select_boxes_reference(
 
 
 def _fake(
-    boxes: Tensor,
-    scores: Tensor,
-    kept: Tensor | None,
-    counts: Tensor | None,
-    limit: int,
-    score_threshold: float,
+    boxes: Tensor, scores: Tensor, kept: Any, counts: Any, limit: int, *_: Any
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     images = scores.shape[0]
     return (

@@ -6,6 +6,7 @@ Inference only. TinyDet's neck and RPN consist of them (https://arxiv.org/abs/23
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -174,15 +175,8 @@ def _dense(blocks: Tensor, channels: int) -> Tensor:
     return dense
 
 
-def _fake(
-    maps: list[Tensor],
-    depthwise: list[Tensor],
-    depthwise_bias: list[Tensor],
-    pointwise: list[Tensor],
-    pointwise_bias: list[Tensor],
-    out_channels: int,
-    relu: bool,
-) -> Tensor:
+def _fake(maps: list[Tensor], *rest: Any) -> Tensor:
+    *_, out_channels, _relu = rest
     cells = sum(x.shape[2] * x.shape[3] for x in maps)
     return maps[0].new_empty((maps[0].shape[0], cells, out_channels))
 

@@ -1,6 +1,7 @@
 """Soft-NMS (https://arxiv.org/abs/1704.04503, section 3) of padded boxes, with static shapes."""
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -112,16 +113,7 @@ def soft_nms_padded_reference(
     return final.to(scores.dtype)
 
 
-def _fake(
-    boxes: Tensor,
-    scores: Tensor,
-    counts: Tensor | None,
-    score_threshold: float,
-    iou_threshold: float,
-    min_score: float,
-    method: str,
-    sigma: float,
-) -> Tensor:
+def _fake(boxes: Tensor, scores: Tensor, *_: Any) -> Tensor:
     return scores.new_empty(scores.shape)
 
 

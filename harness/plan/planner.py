@@ -21,7 +21,8 @@ from harness.manifest.schema import (
     Use,
     renamed,
 )
-from harness.manifest.suite import Manifest, invalid
+from harness.manifest.suite import Manifest
+from harness.manifest.validation import invalid
 from harness.plan.cells import (
     STAGES,
     USUAL_MODE,
@@ -29,6 +30,7 @@ from harness.plan.cells import (
     MeterPart,
     Part,
     Plan,
+    catalog_of,
     digest,
     name_mode,
 )
@@ -180,7 +182,7 @@ def _check_meters(manifest: Manifest, meters: Sequence[MeterPart]) -> None:
                 where=where,
                 hint=near_names(meter.stage, list(METERED)),
             )
-        for metric in meter.meter.metrics:
+        for metric in (spec.name for spec in meter.specs):
             other = writers.setdefault(metric, meter)
             if other is not meter:
                 both = f"{_described(other)} and {_described(meter)}"
@@ -196,8 +198,7 @@ def _described(meter: MeterPart) -> str:
 
 
 def _check_metrics(manifest: Manifest, suite: Suite, meters: Sequence[MeterPart]) -> None:
-    known = [metric for m in meters for metric in m.meter.metrics]
-    known += [f"ap_{name}" for name in suite.report.area_ranges if "ap" in known]
+    known = list(catalog_of(meters).with_ranges(suite.report.area_ranges).specs)
     for i, column in enumerate(suite.columns):
         if column not in known:
             raise UserError(
@@ -272,11 +273,13 @@ def _stage_identity(
 ) -> dict[str, Any]:
     """What of a stage determines its numbers, whatever the detector."""
     checked = mode not in ("", USUAL_MODE)
+    score = catalog_of(meters).main_score
+    writers = [m for m in meters if score in m.specs]
     return {
         "stage": stage,
         "meters": [m.part.identity() for m in meters if m.stage == stage],
         "protocol": _protocol(suite, stage, mode),
-        **({"check": [m.part.identity() for m in meters if m.writes_ap]} if checked else {}),
+        **({"check": [m.part.identity() for m in writers]} if checked else {}),
     }
 
 

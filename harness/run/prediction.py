@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-from PIL import Image
 from pydantic import ValidationError
 from torch import Tensor
+from torchvision.ops import clip_boxes_to_image
+from torchvision.transforms.v2.functional import to_pil_image
 from torchvision.utils import draw_bounding_boxes
 
 from harness.data.annotations import read_annotations
@@ -17,7 +17,7 @@ from harness.data.images import read_image
 from harness.errors import UserError
 from harness.files import write_atomic, write_text
 from harness.manifest.schema import Detector as DetectorSpec
-from harness.manifest.suite import invalid
+from harness.manifest.validation import invalid
 from harness.model.assemble import assemble
 from harness.model.checkpoint import Checkpoint, load_detector, read_checkpoint
 from harness.model.detector import Detector
@@ -26,6 +26,8 @@ from harness.plugin.manager import load_plugins
 from harness.run.building import build
 from harness.run.launch import find_launch
 
+# Okabe and Ito's palette, which the colour-blind can tell apart (jfly.uni-koeln.de/color)
+COLOURS = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7")
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff"}
 Prediction = dict[str, Tensor]
 
@@ -44,23 +46,26 @@ def predict_files(
 ) -> list[Path]:
     """Detect in each image and draw what was found.
 
-    `out` gets the drawn JPEG files, detections.json in COCO's result format, and images.json: the
-    image and category ids that it speaks of, in COCO's annotation format.
+    `out` gets the drawn JPEG files, detections.json in COCO's result format, and images.json with
+    its image and category ids, in COCO's annotation format.
 
     Returns:
         the drawn files.
 
     Raises:
-        UserError: no images, a bad image, or a checkpoint that says too little of its detector.
+        UserError: no images, a bad image, or a checkpoint that does not describe its detector.
     """
     files = list(_image_files(images))
     if not files:
-        raise UserError("there is not an image", where=", ".join(map(str, images)))
+        raise UserError("contains no images", where=", ".join(map(str, images)))
     weights = read_checkpoint(checkpoint)
     names, read_ids = _categories(weights, classes)
     built = _build(weights, manifest, detector, names, plugins).to(find_launch(device).device)
     ids = read_ids or list(range(1, len(built.classes) + 1))
-    _make_folder(out)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot be made: {error.strerror}", where=out) from error
     targets = _drawn_names(files, out)
     found: list[dict[str, Any]] = []
     listed: list[dict[str, Any]] = []
@@ -118,7 +123,7 @@ def _build(
         return build(manifest, name, checkpoint=weights.path, classes=classes, plugins=plugins)
     if "spec" not in weights.meta or classes is None:
         raise UserError(
-            "does not say which detector it is of",
+            "does not say which detector it belongs to",
             where=weights.path,
             hint="name it: --suite SUITE.yaml --detector NAME --classes ANNOTATIONS.json",
         )
@@ -130,13 +135,6 @@ def _build(
     detector = assemble(spec, parts, classes, where=str(weights.path))
     load_detector(detector, weights)
     return detector.eval()
-
-
-def _make_folder(out: Path) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot be made: {error.strerror}", where=out) from error
 
 
 def _drawn_names(files: Sequence[Path], out: Path) -> list[Path]:
@@ -160,38 +158,18 @@ def _coco_results(
 def _draw(
     image: Tensor, prediction: Prediction, classes: Sequence[str], threshold: float, path: Path
 ) -> None:
+    height, width = image.shape[1:]
     shown = prediction["scores"] >= threshold
     labels = prediction["labels"][shown].tolist()
     scores = prediction["scores"][shown].tolist()
     texts = [f"{classes[label]} {score:.2f}" for label, score in zip(labels, scores, strict=True)]
     drawn = draw_bounding_boxes(
         image,
-        _inside(prediction["boxes"][shown], image),
+        clip_boxes_to_image(prediction["boxes"][shown], (height - 1, width - 1)).round(),
         texts,
-        colors=[_colour(label) for label in labels] if labels else None,
-        width=max(1, round(max(image.shape[1:]) / 320)),
+        colors=[COLOURS[label % len(COLOURS)] for label in labels] if labels else None,
+        width=max(1, round(max(height, width) / 320)),
     )
     jpeg = io.BytesIO()
-    Image.fromarray(drawn.permute(1, 2, 0).numpy()).save(jpeg, "JPEG", quality=90)
+    to_pil_image(drawn).save(jpeg, "JPEG", quality=90)
     write_atomic(path, jpeg.getbuffer())
-
-
-def _inside(boxes: Tensor, image: Tensor) -> Tensor:
-    """Boxes that can be drawn: corners inside the image, in order."""
-    height, width = image.shape[1:]
-    limit = torch.tensor([width - 1, height - 1] * 2)
-    return torch.minimum(boxes.clamp(min=0), limit).round()
-
-
-def _colour(label: int) -> tuple[int, int, int]:
-    """Okabe and Ito's palette, which the colour-blind can tell apart (jfly.uni-koeln.de/color)."""
-    palette = [
-        (230, 159, 0),
-        (86, 180, 233),
-        (0, 158, 115),
-        (240, 228, 66),
-        (0, 114, 178),
-        (213, 94, 0),
-        (204, 121, 167),
-    ]
-    return palette[label % len(palette)]

@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import MobileNet_V3_Large_Weights
 from torchvision.models.detection import (
     FasterRCNN_MobileNet_V3_Large_320_FPN_Weights,
     fasterrcnn_mobilenet_v3_large_320_fpn,
@@ -23,7 +22,7 @@ from harness.data.batch import Inputs, Targets
 from harness.data.resize import ShortestSideResize
 from harness.model.types import Detections
 from harness_plugins.torchvision_detectors.weights import (
-    fetch_weights,
+    build_model,
     kept_columns,
     narrow_outputs,
 )
@@ -35,6 +34,7 @@ from harness_plugins.torchvision_detectors.wrapping import (
 )
 
 SIDE, LONGEST, DIVISOR = 320, 640, 32
+PUBLISHED = FasterRCNN_MobileNet_V3_Large_320_FPN_Weights.COCO_V1
 Size = tuple[int, int]
 
 
@@ -113,13 +113,13 @@ class FasterRcnn(TorchvisionDetector):
 
     def losses(self, inputs: Inputs, targets: Targets) -> dict[str, Tensor]:
         """As torchvision's: the batch goes through together, padded to its largest image."""
-        wanted = list_targets(targets, inputs)
+        listed = list_targets(targets, inputs)
         sizes = _sizes(inputs)
         images = _images(inputs.pixels, sizes)
         maps = widen_maps(self.model.backbone(images.tensors))
         with _sampling(self.model.rpn, self.model.roi_heads):
-            proposals, of_rpn = self.model.rpn(images, maps, wanted)
-            _, of_head = self.model.roi_heads(maps, proposals, sizes, wanted)
+            proposals, of_rpn = self.model.rpn(images, maps, listed)
+            _, of_head = self.model.roi_heads(maps, proposals, sizes, listed)
         return {**of_rpn, **of_head}
 
     @torch.no_grad()
@@ -184,36 +184,28 @@ def build_faster_rcnn(
     Raises:
         UserError: weights were asked for and cannot be obtained.
     """
-    thresholds = {
-        "box_score_thresh": score_threshold,
-        "box_nms_thresh": nms_threshold,
-        "box_detections_per_img": detections_per_image,
-        "rpn_pre_nms_top_n_test": proposals,
-        "rpn_post_nms_top_n_test": proposals,
-        "rpn_score_thresh": proposal_threshold,
-    }
+    model = build_model(
+        fasterrcnn_mobilenet_v3_large_320_fpn,
+        PUBLISHED,
+        num_classes,
+        pretrained,
+        pretrained_backbone,
+        box_score_thresh=score_threshold,
+        box_nms_thresh=nms_threshold,
+        box_detections_per_img=detections_per_image,
+        rpn_pre_nms_top_n_test=proposals,
+        rpn_post_nms_top_n_test=proposals,
+        rpn_score_thresh=proposal_threshold,
+    )
     if pretrained:
-        model = _pretrained(num_classes, thresholds)
-    else:
-        start = MobileNet_V3_Large_Weights.IMAGENET1K_V1 if pretrained_backbone else None
-        if start is not None:
-            fetch_weights(start)
-        model = fasterrcnn_mobilenet_v3_large_320_fpn(
-            weights=None, weights_backbone=start, num_classes=num_classes + 1, **thresholds
-        )
+        _fit_classes(model.roi_heads, num_classes)
     return FasterRcnn(model, num_classes, detections_per_image)
 
 
-def _pretrained(num_classes: int, thresholds: dict[str, Any]) -> nn.Module:
-    weights = FasterRCNN_MobileNet_V3_Large_320_FPN_Weights.COCO_V1
-    fetch_weights(weights)
-    model: Any = fasterrcnn_mobilenet_v3_large_320_fpn(weights=weights, **thresholds)
-    predictor = model.roi_heads.box_predictor
-    columns = kept_columns(weights, num_classes)
+def _fit_classes(heads: Any, num_classes: int) -> None:
+    predictor, columns = heads.box_predictor, kept_columns(PUBLISHED, num_classes)
     if columns is None:
-        width = predictor.cls_score.in_features
-        model.roi_heads.box_predictor = FastRCNNPredictor(width, num_classes + 1)
+        heads.box_predictor = FastRCNNPredictor(predictor.cls_score.in_features, num_classes + 1)
     else:
         narrow_outputs(predictor.cls_score, columns)
         narrow_outputs(predictor.bbox_pred, [4 * c + k for c in columns for k in range(4)])
-    return model  # type: ignore[no-any-return]

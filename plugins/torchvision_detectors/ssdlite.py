@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import MobileNet_V3_Large_Weights
 from torchvision.models.detection import (
     SSDLite320_MobileNet_V3_Large_Weights,
     ssdlite320_mobilenet_v3_large,
@@ -22,7 +21,7 @@ from harness.data.resize import SquashResize
 from harness.errors import UserError
 from harness.model.types import Detections
 from harness_plugins.torchvision_detectors.weights import (
-    fetch_weights,
+    build_model,
     kept_columns,
     narrow_outputs,
 )
@@ -34,6 +33,7 @@ from harness_plugins.torchvision_detectors.wrapping import (
 )
 
 SIDE = 320
+PUBLISHED = SSDLite320_MobileNet_V3_Large_Weights.COCO_V1
 
 
 @dataclass(frozen=True)
@@ -70,12 +70,12 @@ class SsdLite(TorchvisionDetector):
                 "batch norm has no variance",
                 hint="train.batch_size of 2 or more",
             )
-        wanted = list_targets(targets, inputs)
+        listed = list_targets(targets, inputs)
         outputs = self.network(inputs)
         heads = {"cls_logits": outputs.logits, "bbox_regression": outputs.deltas}
-        matches = [self._match(target["boxes"], outputs.anchors) for target in wanted]
+        matches = [self._match(target["boxes"], outputs.anchors) for target in listed]
         losses: dict[str, Tensor] = self.model.compute_loss(
-            wanted, heads, [outputs.anchors] * len(wanted), matches
+            listed, heads, [outputs.anchors] * len(listed), matches
         )
         return losses
 
@@ -104,46 +104,32 @@ def build_ssdlite(
     Raises:
         UserError: weights were asked for and cannot be obtained.
     """
-    thresholds = {
-        "score_thresh": score_threshold,
-        "nms_thresh": nms_threshold,
-        "detections_per_img": detections_per_image,
-        "topk_candidates": topk_candidates,
-    }
+    model = build_model(
+        ssdlite320_mobilenet_v3_large,
+        PUBLISHED,
+        num_classes,
+        pretrained,
+        pretrained_backbone,
+        score_thresh=score_threshold,
+        nms_thresh=nms_threshold,
+        detections_per_img=detections_per_image,
+        topk_candidates=topk_candidates,
+    )
     if pretrained:
-        model = _pretrained(num_classes, thresholds)
-    else:
-        start = MobileNet_V3_Large_Weights.IMAGENET1K_V1 if pretrained_backbone else None
-        if start is not None:
-            fetch_weights(start)
-        model = ssdlite320_mobilenet_v3_large(
-            weights=None, weights_backbone=start, num_classes=num_classes + 1, **thresholds
-        )
+        _fit_classes(model, num_classes)
     return SsdLite(model, num_classes, SquashResize(SIDE, SIDE), detections_per_image)
 
 
-def _pretrained(num_classes: int, thresholds: dict[str, Any]) -> nn.Module:
-    weights = SSDLite320_MobileNet_V3_Large_Weights.COCO_V1
-    fetch_weights(weights)
-    model: Any = ssdlite320_mobilenet_v3_large(weights=weights, **thresholds)
-    head = model.head.classification_head
-    columns = kept_columns(weights, num_classes)
-    for block, anchors in zip(
-        head.module_list, model.anchor_generator.num_anchors_per_location(), strict=True
-    ):
+def _fit_classes(model: Any, num_classes: int) -> None:
+    """Output channels run over classes fastest; class layers that do not fit start fresh."""
+    head, columns = model.head.classification_head, kept_columns(PUBLISHED, num_classes)
+    chosen = columns or [0] * (num_classes + 1)
+    per_cell = model.anchor_generator.num_anchors_per_location()
+    for block, anchors in zip(head.module_list, per_cell, strict=True):
         layer = block[-1]
-        _fit_classes(layer, anchors, head.num_columns, columns, num_classes + 1)
+        narrow_outputs(layer, [a * head.num_columns + c for a in range(anchors) for c in chosen])
+        if columns is None:  # as torchvision draws them
+            nn.init.normal_(layer.weight, std=0.03)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
     head.num_columns = num_classes + 1
-    return model  # type: ignore[no-any-return]
-
-
-def _fit_classes(
-    layer: nn.Conv2d, anchors: int, published: int, columns: list[int] | None, wanted: int
-) -> None:
-    """Output channels run over classes fastest; without columns they are drawn as torchvision's."""
-    chosen = columns or [0] * wanted
-    narrow_outputs(layer, [a * published + c for a in range(anchors) for c in chosen])
-    if columns is None:
-        nn.init.normal_(layer.weight, std=0.03)
-        if layer.bias is not None:
-            nn.init.zeros_(layer.bias)

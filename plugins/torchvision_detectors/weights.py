@@ -1,12 +1,36 @@
-"""torchvision's published weights: getting them, and fitting them to other classes."""
+"""Models with torchvision's published weights: getting them, and fitting them to other classes."""
 
 import pickle
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
+from torchvision.models import MobileNet_V3_Large_Weights
 
 from harness.errors import UserError
+
+
+def build_model(
+    build: Callable[..., Any],
+    published: Any,
+    num_classes: int,
+    pretrained: bool,
+    pretrained_backbone: bool,
+    **thresholds: Any,
+) -> Any:
+    """A model of torchvision's with fresh weights, or with published ones for COCO's classes.
+
+    Raises:
+        UserError: weights were asked for and cannot be obtained.
+    """
+    if pretrained:
+        fetch_weights(published)
+        return build(weights=published, **thresholds)
+    backbone = MobileNet_V3_Large_Weights.IMAGENET1K_V1 if pretrained_backbone else None
+    if backbone is not None:
+        fetch_weights(backbone)
+    return build(weights=None, weights_backbone=backbone, num_classes=num_classes + 1, **thresholds)
 
 
 def fetch_weights(weights: Any) -> None:
