@@ -1,4 +1,4 @@
-"""What is looked at before anything is trained."""
+"""What is checked before anything is trained."""
 
 import sys
 
@@ -37,7 +37,7 @@ def used_splits(plan: Plan) -> list[Split]:
 
 
 def check_detectors(plan: Plan) -> None:
-    """Put every detector together once: unfit joints and checkpoints are found at the start.
+    """Assemble every detector once: parts that do not fit and bad checkpoints are found here.
 
     Raises:
         UserError: as `build_detector`.
@@ -52,7 +52,7 @@ def check_detectors(plan: Plan) -> None:
 
 
 def check_training(plan: Plan, launch: Launch) -> None:
-    """Settings of a training that the device does not have.
+    """Find settings of a training that the device does not support.
 
     Raises:
         UserError: as `check_device`, with the detector's name.

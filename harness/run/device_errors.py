@@ -7,25 +7,20 @@ import torch
 from harness.errors import UserError
 from harness.plan.cells import Cell
 
-ARCHITECTURE = "install a torch built for it, or --device cpu"
 CPU = "--device cpu"
-# part of CUDA's or torch's own message -> (what is wrong, hint)
+UPDATE = "update the driver, or install a torch for an older CUDA"
+# pattern of CUDA's or torch's own message -> (what is wrong, hint)
 UNUSABLE = {
-    "driver on your system is too old": (
+    "driver on your system is too old|driver version is insufficient": (
         "the NVIDIA driver is older than torch's CUDA {cuda} needs",
-        "update the driver, or install a torch for an older CUDA",
-    ),
-    "driver version is insufficient": (
-        "the NVIDIA driver is older than torch's CUDA {cuda} needs",
-        "update the driver, or install a torch for an older CUDA",
+        UPDATE,
     ),
     "unsupported display driver / cuda driver combination": (
         "the NVIDIA driver does not fit torch's CUDA {cuda}",
-        "update the driver, or install a torch for an older CUDA",
+        UPDATE,
     ),
     "Found no NVIDIA driver": ("there is no NVIDIA driver", CPU),
-    "No CUDA GPUs are available": ("there is no GPU that CUDA may use", CPU),
-    "no CUDA-capable device": ("there is no GPU that CUDA may use", CPU),
+    "No CUDA GPUs are available|no CUDA-capable device": ("there is no GPU that CUDA may use", CPU),
     "not compiled with CUDA": ("this torch is built without CUDA", CPU),
     "system not yet initialized": (
         "CUDA is not initialised on this machine",
@@ -35,7 +30,7 @@ UNUSABLE = {
     "invalid device ordinal": ("the device does not exist", "harness doctor lists those that do"),
     "no kernel image is available": (
         "the GPU's architecture is not among those that this code was compiled for",
-        ARCHITECTURE,
+        f"install a torch built for it, or {CPU}",
     ),
 }
 OUT_OF_MEMORY = (
@@ -49,9 +44,8 @@ SIZE = r"([\d.]+ (?:[KMGT]iB|bytes))"
 
 def name_problem(error: BaseException) -> tuple[str, str] | None:
     """(what is wrong, hint) of an error that says a device cannot be used at all, else None."""
-    text = str(error)
-    for part, (found, hint) in UNUSABLE.items():
-        if part.lower() in text.lower():
+    for pattern, (found, hint) in UNUSABLE.items():
+        if re.search(pattern, str(error), re.IGNORECASE):
             return found.format(cuda=torch.version.cuda), hint
     return None
 
@@ -87,21 +81,21 @@ def _out_of_memory(text: str, cell: Cell, batch_size: int | None) -> str:
 
 
 def _sizes(text: str) -> str:
-    """What was needed beside what was in use, and what the device has; "" if it is not said."""
-    wanted = _find(rf"[Tt]ried to allocate {SIZE}", text)
-    used = _find(rf"{SIZE} is allocated by PyTorch", text)
-    there = _find(rf"total capacity of {SIZE}", text)
-    free = _find(rf"of which {SIZE} is free", text)
+    """What was needed beside what was in use, and what the device has; "" where unknown."""
+
+    def find(pattern: str) -> str:
+        found = re.search(pattern, text)
+        return found[1] if found else ""
+
+    needed = find(rf"[Tt]ried to allocate {SIZE}")
+    used = find(rf"{SIZE} is allocated by PyTorch")
+    there = find(rf"total capacity of {SIZE}")
+    free = find(rf"of which {SIZE} is free")
     parts = [
-        wanted and f"{wanted} more needed" + (f" beside {used} in use" if used else ""),
+        needed and f"{needed} more needed" + (f" beside {used} in use" if used else ""),
         there and f"the device has {there}" + (f", {free} of it free" if free else ""),
     ]
     return "".join(f"{mark}{part}" for mark, part in zip((": ", "; "), parts, strict=True) if part)
-
-
-def _find(pattern: str, text: str) -> str:
-    found = re.search(pattern, text)
-    return found[1] if found else ""
 
 
 def check_cuda(device: torch.device) -> None:
@@ -119,11 +113,7 @@ def check_cuda(device: torch.device) -> None:
             raise UserError(f"'{device}' does not exist: {have}{last}", where="--device", hint=CPU)
         torch.zeros(1, device=device).add_(1).item()
     except (RuntimeError, AssertionError) as error:
-        found, hint = name_problem(error) or (_first_line(error), CPU)
+        found, hint = name_problem(error) or (str(error).strip().partition("\n")[0][:300], CPU)
         raise UserError(
             f"'{device}' cannot be used: {found}", where="--device", hint=hint
         ) from error
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0][:300]

@@ -4,7 +4,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
 
 from rich.console import Console
 from rich.markup import escape
@@ -22,21 +21,20 @@ LINE_EVERY_S = 15.0
 DRAW_EVERY_S = 0.1
 
 
-class Reporter(Protocol):
-    """Told of cells and of the steps inside them."""
+class Reporter:
+    """Told of cells and of the steps inside them. This one is silent."""
 
     def start(self, cell: str) -> None: ...
 
     def advance(self, done: int, total: int, note: str = "") -> None:
-        """`total` is 0 while something goes on that has no steps, which `note` names."""
-        ...
+        """`total` is 0 while something without steps goes on, which `note` names."""
 
     def finish(self, cell: str, status: str) -> None: ...
 
     def note(self, line: str) -> None: ...
 
 
-class Bars:
+class Bars(Reporter):
     """Two bars on a terminal: the whole run, and the cell at work."""
 
     def __init__(self, console: Console, cells: int) -> None:
@@ -76,7 +74,7 @@ class Bars:
         self.progress.console.print(f"[yellow]note[/] {escape(line)}", highlight=False)
 
 
-class Lines:
+class Lines(Reporter):
     """A line now and then, where the output is not a terminal (CI logs, files)."""
 
     def __init__(self, console: Console, cells: int) -> None:
@@ -105,24 +103,12 @@ class Lines:
         self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-class Silence:
-    """For every process of a distributed run but the first."""
-
-    def start(self, cell: str) -> None: ...
-
-    def advance(self, done: int, total: int, note: str = "") -> None: ...
-
-    def finish(self, cell: str, status: str) -> None: ...
-
-    def note(self, line: str) -> None: ...
-
-
 @contextmanager
 def reporter(cells: int, quiet: bool = False) -> Iterator[Reporter]:
-    """Bars on a terminal, lines elsewhere, nothing when `quiet`."""
+    """Bars on a terminal, lines elsewhere, nothing when `quiet`, as all but one process are."""
     console = Console(stderr=True)
     if quiet:
-        yield Silence()
+        yield Reporter()
     elif console.is_terminal:
         bars = Bars(console, cells)
         with bars.progress:

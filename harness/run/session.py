@@ -31,11 +31,10 @@ from harness.run.detectors import Weighted, build_detector, load_trained
 from harness.run.device_errors import explain_device_error
 from harness.run.folder import RunFolder, create_folder, open_folder
 from harness.run.launch import Launch, find_launch
-from harness.run.memory import keep_freed_memory
+from harness.run.memory import clear_away, keep_freed_memory
 from harness.run.modes import scope_of, settle_modes, with_scope
 from harness.run.progress import Reporter, reporter
 from harness.run.stages import StageRunner
-from harness.run.tidying import clear_away
 from harness.stages.train.state import CHECKPOINT
 
 SHARED_STAGES = ("train", "evaluate")  # the work of which all processes of a run take part in

@@ -154,7 +154,7 @@ def test_predictions_score_as_the_run_did(cli, copied: Path, tmp_path: Path, dat
     [
         ("none.jpg", None, "none.jpg: no such image"),
         ("text.jpg", None, "text.jpg"),
-        ("empty", None, "empty: there is not an image"),
+        ("empty", None, "empty: contains no images"),
         ("good.jpg", "none.pt", "none.pt: no such checkpoint"),
         ("good.jpg", "text.jpg", "text.jpg: is not a checkpoint"),
     ],
