@@ -1,11 +1,10 @@
 """Checked annotations of one split as flat arrays. No torch here: a plan reads this.
 
-What is an error and what is tolerated stands in `harness.data.coco_json`. AP is computed from
-the file itself, so nothing that is left out or clipped here touches an evaluation.
+`harness.data.coco_json` says what is an error and what is tolerated. AP is computed from the file
+itself, so nothing that is left out or clipped here affects an evaluation.
 """
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -18,8 +17,8 @@ from harness.data.boxes import BINS, COCO_AREAS, LARGEST
 from harness.data.coco_json import Entry, fill_defaults, read_coco
 from harness.errors import UserError
 
-ROUNDING = 1.0  # pixels over the edge that are rounding rather than a mistake
-MIN_SIDE = 1.0  # pixels that a box needs to be trained on
+ROUNDING = 1.0  # pixels beyond the edge that count as rounding
+MIN_SIDE = 1.0  # pixels; smaller boxes are not trained on
 
 
 @dataclass(frozen=True)
@@ -81,11 +80,6 @@ class Annotations:
     offsets: NDArray[np.int64]
     warnings: tuple[str, ...]
 
-    @property
-    def label_of(self) -> Mapping[int, int]:
-        """Dataset category id -> contiguous label."""
-        return {category: label for label, category in enumerate(self.category_ids)}
-
     def of_image(self, index: int) -> Objects:
         """Objects of `images[index]` as annotated."""
         return self.objects[int(self.offsets[index]) : int(self.offsets[index + 1])]
@@ -104,7 +98,7 @@ class Annotations:
 
 
 def read_annotations(path: Path) -> Annotations:
-    """Read and check a COCO-format file. An unchanged file is read once a process.
+    """Read and check a COCO-format file. An unchanged file is read once per process.
 
     Raises:
         UserError: see `harness.data.coco_json`.
@@ -183,7 +177,7 @@ def _bounds(low: float, high: float) -> str:
 
 
 def _absences(objects: Objects, classes: tuple[str, ...]) -> list[str]:
-    """Size bins and classes whose AP will be NaN."""
+    """Warnings of size bins and classes whose AP will be NaN."""
     lines = [
         f"no {name} objects (area {_bounds(low, high)}): their AP is NaN"
         for name, (low, high) in ((name, COCO_AREAS[name]) for name in BINS)

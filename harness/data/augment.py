@@ -1,7 +1,7 @@
-"""Geometry of the training augmentation: the chain of SSD (Liu et al. 2016, sections 2.2, 3.6)
-that TinyDet uses. What is drawn here, `harness.data.dataset` does to the pixels.
+"""Geometry of the training augmentation: the one of SSD (Liu et al. 2016, sections 2.2, 3.6),
+which TinyDet uses. `harness.data.dataset` applies to the pixels what is drawn here.
 
-Everything draws from torch's default generator, which the data set seeds for each sample.
+All draws are from torch's default generator, which the data set seeds for each sample.
 """
 
 from collections.abc import Callable
@@ -18,15 +18,14 @@ Mode = Literal["none", "flip", "paper"]
 Size = tuple[int, int]
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 OVERLAPS = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, None)  # None: no crop
-TRIALS = 40  # crops tried before another overlap is drawn
+TRIALS = 40  # crops to try before another overlap is drawn
 UNCHANGED = Distortion()
 MIN_SIDE = 1.0  # pixels of a box that a crop may leave
 
 
 @dataclass(frozen=True)
 class Window:
-    """What is cut out of the plane that the photo lies in, in pixels of the photo; it may reach
-    over its edges. `kept` says which boxes stay."""
+    """The crop, in pixels of the photo; it may extend beyond the photo. `kept`: boxes that stay."""
 
     top: int
     left: int
@@ -36,7 +35,7 @@ class Window:
 
 
 def draw_window(size: Size, boxes: Tensor) -> Window:
-    """Expansion, half the time, then crop; the canvas between them is never made.
+    """Expansion with probability 0.5, then a crop; the canvas in between is never made.
 
     The draws are those of `v2.RandomZoomOut` and `v2.RandomIoUCrop`, all trials of a crop at once.
     """
@@ -50,7 +49,7 @@ def draw_window(size: Size, boxes: Tensor) -> Window:
 
 
 def _draw_crop(canvas: Window, boxes: Tensor) -> Window:
-    """A crop whose overlap with some box whose centre it holds reaches the drawn minimum."""
+    """A crop whose IoU with a box centred in it reaches the minimum that is drawn."""
     while (least := OVERLAPS[int(torch.randint(len(OVERLAPS), ()))]) is not None:
         crops = _draw_crops(canvas)
         centres = (boxes[:, :2] + boxes[:, 2:]) / 2
@@ -75,7 +74,7 @@ def _draw_crops(canvas: Window) -> Tensor:
 
 
 def cut(photo: Tensor, window: Window, fill: Tensor) -> Tensor:
-    """Pixels of a window, `fill` (3,) where the photo (3, h, w) does not reach."""
+    """Pixels of a window, with `fill` (3,) outside the photo (3, h, w)."""
     bottom, right = window.top + window.height, window.left + window.width
     top, left = max(0, window.top), max(0, window.left)
     part = photo[:, top:bottom, left:right]
@@ -90,13 +89,13 @@ def cut(photo: Tensor, window: Window, fill: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class View:
-    """What a training sample shows of a photo.
+    """How a training sample is made from a photo.
 
     Attributes:
-        boxes: (N, 4) xyxy of the objects that stay, in pixels of the window, mirrored with it.
+        boxes: (N, 4) xyxy of the objects that stay, in pixels of the window, flipped with it.
         labels: (N,).
         window: what is cut out of the photo; None: all of it.
-        flip: mirrored left to right, after resizing.
+        flip: horizontally, after resizing.
         distortion: applied after resizing, where the photo is.
     """
 
@@ -115,7 +114,7 @@ def keep_as_is(size: Size, boxes: Tensor, labels: Tensor) -> View:
 
 
 def flip_half(size: Size, boxes: Tensor, labels: Tensor) -> View:
-    """Mirror left to right, half the time."""
+    """Horizontal flip with probability 0.5."""
     flip = bernoulli()
     return View(mirror(boxes, size[1]) if flip else boxes, labels, flip=flip)
 
@@ -126,12 +125,13 @@ def mirror(boxes: Tensor, width: int) -> Tensor:
 
 
 def paper_augment(size: Size, boxes: Tensor, labels: Tensor) -> View:
-    """The whole chain, never asking for a pixel that is not used.
+    """The whole augmentation; pixels that are not used are never read.
 
-    Photometric distortion; expansion to 1-4 times on a canvas of the mean colour, half the time;
-    a crop (side 0.3-1, aspect 0.5-2, overlap with some box at least 0.1, 0.3, 0.5, 0.7 or 0.9,
-    or any, or no crop; boxes whose centre is inside stay, clipped); a flip half the time. A crop
-    that leaves no box of `MIN_SIDE` is not made: training needs ground truth.
+    Photometric distortion; expansion to 1-4 times on a canvas of the mean colour, with
+    probability 0.5; a crop (side 0.3-1, aspect 0.5-2, IoU with some box at least 0.1, 0.3, 0.5,
+    0.7 or 0.9, or any, or no crop; boxes whose centre is inside stay, clipped); a flip with
+    probability 0.5. A crop that leaves no box of `MIN_SIDE` is not made: training needs ground
+    truth.
     """
     distortion, window = draw_distortion(), draw_window(size, boxes)
     corner = torch.tensor([window.left, window.top] * 2, dtype=boxes.dtype)

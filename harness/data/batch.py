@@ -1,4 +1,4 @@
-"""Tensors that the loader hands to a detector. Batched and padded, never ragged."""
+"""What the loader gives to a detector: batched, padded tensors."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
@@ -9,13 +9,13 @@ from torch import Tensor
 
 
 class TensorStruct:
-    """Moving, copying and page-locking for a dataclass of tensors and of such dataclasses."""
+    """Moves, copies and pins a dataclass of tensors and of such dataclasses."""
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
         return self._each(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> Self:
-        """Into page-locked memory; a torch loader calls this where there is a GPU."""
+        """Into pinned memory; a torch loader calls this if there is a GPU."""
         return self._each(Tensor.pin_memory)
 
     def clone(self) -> Self:

@@ -1,4 +1,4 @@
-"""The folder for data that is made once."""
+"""The folder of cached data: made once, complete or not at all."""
 
 import os
 import shutil
@@ -18,9 +18,9 @@ def cache_folder() -> Path:
 
 
 def keep_compiled_kernels() -> None:
-    """Let torch's compiler keep its graphs and kernels here, so that none is compiled twice.
+    """Let torch's compiler cache its graphs and kernels here, so that none is compiled twice.
 
-    $TORCHINDUCTOR_CACHE_DIR is respected. Compilers started by this process inherit the place.
+    $TORCHINDUCTOR_CACHE_DIR is respected. Compilers started by this process inherit it.
     """
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "compiled"))
 
@@ -28,15 +28,15 @@ def keep_compiled_kernels() -> None:
 def make_folder(
     folder: Path, fill: Callable[[Path], None], complete: Callable[[Path], bool]
 ) -> None:
-    """Make a folder whole or not at all; an incomplete one is made anew.
+    """Make a folder atomically; an incomplete one is replaced.
 
     Several processes may do this at once: each fills a folder of its own, the first to finish
-    puts it into place, and the others throw theirs away.
+    moves it into place, and the others delete theirs.
 
     Args:
-        folder: where it is to be.
+        folder: where it belongs.
         fill: writes the contents into an empty folder.
-        complete: says whether a folder holds everything.
+        complete: whether a folder holds everything.
 
     Raises:
         UserError: the cache cannot be written.
@@ -48,18 +48,18 @@ def make_folder(
         draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
         try:
             fill(draft / "new")
-            _put_into_place(draft, folder, complete)
+            _move_into_place(draft, folder, complete)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
     except OSError as error:
         raise UserError(
             f"cannot be made: {error.strerror or error}",
             where=folder,
-            hint="set HARNESS_CACHE to a folder with room that can be written",
+            hint="set HARNESS_CACHE to a writable folder with enough space",
         ) from error
 
 
-def _put_into_place(draft: Path, folder: Path, complete: Callable[[Path], bool]) -> None:
+def _move_into_place(draft: Path, folder: Path, complete: Callable[[Path], bool]) -> None:
     if folder.exists() and not complete(folder):
         folder.rename(draft / "old")
     try:

@@ -1,6 +1,6 @@
-"""Reading a COCO-format JSON file and finding what is wrong with it. No torch here.
+"""Reads a COCO-format JSON file and finds what is wrong with it. No torch here.
 
-An error, because nothing sensible can be made of it: a file that is no JSON object; a missing
+Errors, because they cannot be interpreted: a file that is not a JSON object; a missing
 list or key; no image or no category; a value of the wrong type; NaN and infinity; an id that
 occurs twice (images, annotations, categories) or a class name that does; an annotation of an
 absent image or an unknown category; a box of negative size or wholly outside its image; a
@@ -27,13 +27,13 @@ ID_LIMIT = 2**63
 
 
 def read_coco(path: Path) -> dict[str, list[Entry]]:
-    """Read and check a file; the entries are as they stand in it.
+    """Read and check a file; the entries are returned unchanged.
 
     Returns:
         the lists "images", "annotations" and "categories".
 
     Raises:
-        UserError: naming the file, the entry, what was found and what would do.
+        UserError: with the file, the entry, what was found and what is needed.
     """
     lists = _read_lists(path)
     check = _Checker(path)
@@ -81,7 +81,7 @@ def _parse(path: Path) -> Any:
             hint="needs a whole COCO-format file",
         ) from error
     except (ValueError, RecursionError) as error:
-        # no text, a number of thousands of digits, thousands of nested lists
+        # not text, a number with thousands of digits, thousands of nested lists
         raise UserError(
             f"is not JSON: {type(error).__name__}", where=path, hint="needs a COCO-format file"
         ) from error
@@ -162,7 +162,7 @@ class _Checker:
         return entry
 
     def file_name(self, place: str, name: str) -> None:
-        """The name must stay inside, read as a path of either family of systems."""
+        """The name must stay inside the folder, on POSIX and on Windows."""
         paths = (PurePosixPath(name), PureWindowsPath(name))
         if any(path.is_absolute() or ".." in path.parts for path in paths):
             raise self.fail(

@@ -27,16 +27,16 @@ class AugmentPlan:
 
     Attributes:
         mean: RGB colour, in 0..255, of the canvas that expansion fills.
-        colours_on_device: distortion is left to `UndistortedInputs`, for the whole batch at once.
+        distort_on_device: distortion is left to `UndistortedInputs`, for the whole batch at once.
     """
 
     mode: Mode
     mean: tuple[float, float, float] = IMAGENET_MEAN
-    colours_on_device: bool = False
+    distort_on_device: bool = False
 
 
 class SampleKey(NamedTuple):
-    """What a sampler asks for; with the seed it determines a training sample wholly."""
+    """What a sampler asks for; with the seed it determines a training sample completely."""
 
     epoch: int
     row: int
@@ -47,7 +47,7 @@ class TrainSample:
     """A sample at network size.
 
     Attributes:
-        distortion: still to be applied, where `photo` is; None: nothing is to be done.
+        distortion: still to be applied, inside `photo`; None: none is left.
     """
 
     image: ResizedImage
@@ -99,7 +99,7 @@ class TrainDataset(Dataset[TrainSample | UserError]):
 
     @property
     def most_boxes(self) -> int:
-        """Boxes of the image that has the most; augmentation only takes some away."""
+        """Boxes of the image with the most; augmentation only removes some."""
         return max(len(self.annotations.trainable(int(index))) for index in self.indices)
 
     def __getitem__(self, key: SampleKey) -> TrainSample | UserError:
@@ -109,7 +109,7 @@ class TrainDataset(Dataset[TrainSample | UserError]):
             return error
 
     def sample(self, key: SampleKey) -> TrainSample:
-        """Read and augment one sample; torch's default generator is left as it was."""
+        """Read and augment one sample; torch's default generator is left unchanged."""
         index = int(self.indices[key.row])
         entry, objects = self.annotations.images[index], self.annotations.trainable(index)
         size = (entry.height, entry.width)
@@ -120,24 +120,24 @@ class TrainDataset(Dataset[TrainSample | UserError]):
         return self.render(index, view, size)
 
     def render(self, index: int, view: View, size: tuple[int, int]) -> TrainSample:
-        """Pixels of a view: cut out, resized to network size, distorted, mirrored."""
+        """Pixels of a view: cropped, resized to network size, distorted, flipped."""
         if view.window is None:
             image = self.reader.resized(index)
         else:
             fill = torch.tensor([round(m) for m in self.plan.mean], dtype=torch.uint8)
             image = self.reader.resize(cut(self.reader.photo(index), view.window, fill))
         photo, pixels = photo_rectangle(view, size, image), image.pixels
-        if not self.plan.colours_on_device:
+        if not self.plan.distort_on_device:
             pixels = view.distortion.within(pixels, photo)
         if view.flip:
             width, (x1, y1, x2, y2) = pixels.shape[2], photo
             pixels, photo = pixels.flip(-1), (width - x2, y1, width - x1, y2)
-        left = view.distortion if self.plan.colours_on_device else None
+        left = view.distortion if self.plan.distort_on_device else None
         return TrainSample(replace(image, pixels=pixels), view.boxes, view.labels, left, photo)
 
 
 def photo_rectangle(view: View, size: tuple[int, int], image: ResizedImage) -> Rectangle:
-    """The network's pixels whose centres lie in the photo; those on its rim hold canvas too."""
+    """Network pixels whose centres are in the photo; those at its edge contain canvas too."""
     height, width = image.pixels.shape[1:]
     if view.window is None:
         return 0, 0, width, height

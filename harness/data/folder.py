@@ -36,7 +36,7 @@ class CocoFolder:
         return read_annotations(smallest.annotations).classes
 
     def prepare(self) -> None:
-        """Nothing is made; the splits are looked for."""
+        """Nothing is made; only checks that there are splits."""
         self.splits()
 
     def splits(self) -> tuple[Split, ...]:
@@ -57,7 +57,7 @@ class CocoFolder:
         return found
 
     def check(self, name: SplitName, thorough: bool = False) -> tuple[str, ...]:
-        """Find what would stop a run; see `check_split`. Both splits must have the same classes.
+        """Find what would stop a run, as `check_split`. Both splits must have the same classes.
 
         Returns:
             warnings, one line each.
@@ -145,10 +145,10 @@ def check_split(split: Split, thorough: bool = False) -> tuple[str, ...]:
 
 
 def image_path(folder: Path, file_name: str) -> Path:
-    """Where an image lies.
+    """Path of an image.
 
     Raises:
-        UserError: links lead out of the data set, that is, of the folder above `folder`.
+        UserError: links lead out of the data set, which is the folder above `folder`.
     """
     path = folder / file_name
     if not path.resolve().is_relative_to(_data_root(folder)):
@@ -164,7 +164,7 @@ def _data_root(folder: Path) -> Path:
 
 
 def _problem(folder: Path, file_name: str) -> str:
-    """What is plainly wrong with an image file, or ""."""
+    """What is obviously wrong with an image file, or ""."""
     try:
         path = image_path(folder, file_name)
         if not path.exists():

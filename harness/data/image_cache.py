@@ -1,4 +1,4 @@
-"""Decoded images on disk: which are kept, for how long, and where in a file each lies.
+"""Decoded images on disk: which are kept, for how long, and where in the file.
 
 One slot per image, filled by whoever decodes it first and mapped by all. Slots have fixed places,
 so nobody waits for anybody: two processes that decode the same image write the same bytes. A
@@ -35,11 +35,11 @@ from harness.data.scaling import network_size
 from harness.data.source import Split
 from harness.errors import UserError
 
-FULL = "full"  # says that a process has told of a full disk
+FULL = "full"  # marks that a process has reported a full disk
 VERSION = 2  # raise it when decoding or resizing gives other pixels
 GIB = 2**30
-KEPT_DAYS = 30  # that a cache is kept after its last use
-KEPT_TIMES = 4  # all image caches together may take so many times the limit of one
+KEPT_DAYS = 30  # after its last use
+KEPT_TIMES = 4  # all image caches together may take this many times the limit of one
 PIXELS, INDEX = "pixels", "index"
 RECORD = np.dtype([("changed", "<i8"), ("size", "<i8"), ("checksum", "<u4"), ("filled", "<u4")])
 FILLED = 0x5117
@@ -53,14 +53,14 @@ class Stamp(NamedTuple):
 
     @classmethod
     def of(cls, path: Path) -> Self:
-        """Raises OSError where there is no such file."""
+        """Raises OSError if there is no such file."""
         state = path.stat()
         return cls(state.st_mtime_ns, state.st_size)
 
 
 @dataclass
 class _Files:
-    """The two files as one process has them open; what it forks shares them."""
+    """The two files, opened by one process and shared with its forks."""
 
     pixels: Tensor
     index: NDArray[Any]
@@ -90,7 +90,7 @@ class ImageStore:
         return int(self.offsets[-1])
 
     def make(self, folder: Path) -> None:
-        """Lay out empty slots in a folder yet to be made; they take no room until filled."""
+        """Make a folder of empty slots; they take no space until they are filled."""
         folder.mkdir(parents=True)
         for name, size in self._sizes().items():
             with (folder / name).open("wb") as file:
@@ -106,14 +106,14 @@ class ImageStore:
         return {PIXELS: self.nbytes, INDEX: len(self.shapes) * RECORD.itemsize}
 
     def open(self) -> _Files:
-        """Raises OSError or ValueError: the folder was not made, or has gone since."""
+        """Raises OSError or ValueError if the folder was not made, or is gone."""
         if self._files is None:
             paths = self.folder / PIXELS, self.folder / INDEX
             # copy-on-write: a plugin that writes into its input spoils no slot
             pixels = torch.from_numpy(np.memmap(paths[0], np.uint8, "c"))
             index = np.memmap(paths[1], RECORD, "r")
             writing = None
-            with suppress(OSError):  # somebody else's cache may still be read
+            with suppress(OSError):  # another user's cache may still be readable
                 writing = (os.open(paths[0], os.O_WRONLY), os.open(paths[1], os.O_WRONLY))
             self._files = _Files(pixels, index, writing)
             for descriptor in writing or ():
@@ -121,9 +121,9 @@ class ImageStore:
         return self._files
 
     def read(self, row: int, stamp: Stamp) -> Tensor | None:
-        """(3, h, w) uint8, not to be written to; None where the slot is empty or of another file.
+        """(3, h, w) uint8, not to be written to; None if the slot is empty or of another file.
 
-        The checksum is compared once a process, then the slot is trusted.
+        The checksum is compared once per process, then the slot is trusted.
         """
         files = self.open()
         changed, size, checksum, filled = files.index[row].item()
@@ -169,12 +169,12 @@ def open_cache(
     limit_gib: float,
     note: bool = True,
 ) -> ImageStore | None:
-    """Slots for all images of a split; None where they do not fit, or nothing can be written.
+    """Slots for all images of a split; None if they do not fit, or nothing can be written.
 
     Args:
         resize: of `Resize.describe`: images are kept at network size; None: as decoded.
         limit_gib: that the pixels may take, in GiB; 0 for no cache.
-        note: whether to say on stderr that the cache cannot be used.
+        note: whether to print on stderr that the cache cannot be used.
     """
     shapes = np.array([_shape(image, resize) for image in images], np.int64).reshape(-1, 2)
     store = ImageStore(Path(), shapes, planar=resize is not None)
@@ -205,7 +205,7 @@ def _shape(image: ImageEntry, resize: Mapping[str, Any] | None) -> tuple[int, in
 
 
 def _key(split: Split, resize: Mapping[str, Any] | None) -> str:
-    """Name of the folder: everything that the pixels follow from, except the image files."""
+    """Name of the folder: everything that determines the pixels, except the image files."""
     state = split.annotations.stat()
     parts = {
         "version": VERSION,
@@ -225,19 +225,19 @@ def _sha256(path: Path, _mtime: int, _size: int) -> str:
 
 
 def _make_room(folder: Path, needed: int, limit_gib: float) -> None:
-    """Remove what was not used for long or is too much, and see whether the disk has room.
+    """Delete old and surplus caches, and check that the disk has space.
 
     What another process has open stays readable for it.
 
     Raises:
-        OSError: no room, or no such folder can be made.
+        OSError: not enough space, or the folder cannot be made.
     """
     root = folder.parent
     root.mkdir(parents=True, exist_ok=True)
     total, oldest = needed, time.time() - KEPT_DAYS * 86_400
     for other in sorted(set(root.iterdir()) - {folder}, key=_last_use, reverse=True):
         total += _nbytes(other)
-        # a name with a dot is a folder that another process is about to make
+        # a name with a dot is a folder that another process is filling
         too_much = total > KEPT_TIMES * limit_gib * GIB and not other.name.startswith(".")
         if too_much or _last_use(other) < oldest:
             shutil.rmtree(other, ignore_errors=True)

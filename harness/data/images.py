@@ -27,7 +27,7 @@ def read_image(path: Path, size: tuple[int, int] | None = None) -> Tensor:
             Without it they are turned upright.
 
     Raises:
-        UserError: missing, empty, truncated or no image; too large; or of a size that fits
+        UserError: missing, empty, truncated or not an image; too large; or of a size that fits
             neither way.
     """
     data = _read_bytes(path)
@@ -63,7 +63,7 @@ def _one_line(error: Exception) -> str:
 
 
 def _orientation(path: Path, image: Image.Image, size: tuple[int, int] | None) -> int:
-    """EXIF orientation to undo, 1 for none; also keeps images from being decoded in vain."""
+    """EXIF orientation to undo, 1 for none; also saves decoding images that will be refused."""
     stored = (image.height, image.width)
     if stored[0] * stored[1] > MAX_PIXELS:
         raise UserError(

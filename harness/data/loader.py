@@ -31,7 +31,7 @@ PREFETCH = 4  # batches that each worker reads ahead
 class EpochBatches(Sampler[list[SampleKey]]):
     """Shuffled batches of one epoch, for one process of `world`.
 
-    The order depends on (seed, epoch) alone. Images that do not fill a last batch of all
+    The order depends on (seed, epoch) alone. Images that do not fill the last batch of all
     processes wait for another epoch; a set smaller than one such batch is repeated to fill it.
     """
 
@@ -109,7 +109,7 @@ class TrainLoader:
 
 
 def _raising(batches: Iterable[Any]) -> Iterator[Any]:
-    """A user's mistake met by a worker comes as a value; it is raised here as it is."""
+    """A UserError in a worker arrives as a value; it is raised here unchanged."""
     for batch in batches:
         if isinstance(batch, UserError):
             raise batch
@@ -134,7 +134,7 @@ def train_loader(
 
     Args:
         split: the images.
-        resize: how an image comes to network size; it runs in the workers.
+        resize: to network size; it runs in the workers.
         settings: batch size per process, augmentation, workers.
         seed: of order and augmentation.
         rank: of this process.
@@ -188,7 +188,7 @@ def _options(workers: int, persistent: bool = True) -> dict[str, Any]:
 
 
 def start_worker(_: int) -> None:
-    """One thread a worker; signals are the main process's to handle, and it ends its workers."""
+    """One thread per worker; signals are left to the main process, which ends its workers."""
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

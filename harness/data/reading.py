@@ -1,4 +1,4 @@
-"""Images of a split for a loader: from the cache where they are there, else from their files."""
+"""Images of a split for a loader: from the cache if they are there, else from their files."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ from harness.data.resize import (
 )
 from harness.data.source import Split
 
-KNOWN = (SquashResize, ShortestSideResize)  # whose descriptions say what they do to pixels
+KNOWN = (SquashResize, ShortestSideResize)  # what they do to pixels follows from their descriptions
 
 
 def read_entry(split: Split, image: ImageEntry) -> Tensor:
@@ -27,10 +27,10 @@ def read_entry(split: Split, image: ImageEntry) -> Tensor:
 
 
 class ImageReader:
-    """Reads images by their place in the annotation file, with or without a cache alike.
+    """Reads images by their position in the annotation file, from a cache if there is one.
 
     Args:
-        whole: photos are asked for, not only images at network size; that decides what is kept.
+        whole: photos will be asked for, not only images at network size: then they are cached.
         cache_gib: see `open_cache`.
         note: see `open_cache`.
     """
@@ -65,13 +65,13 @@ class ImageReader:
         return at_network_size(pixels, (entry.height, entry.width))
 
     def _kept(self, row: int, make: Callable[[], Tensor]) -> Tensor:
-        """What the cache holds of an image, or what `make` makes of it, which is then kept."""
+        """From the cache, or from `make`, whose result is then cached."""
         if self.store is None:
             return make()
         try:
             stamp = Stamp.of(image_path(self.split.images, self.images[row].file_name))
             found = self.store.read(row, stamp)
-        except (OSError, ValueError):  # no such file, which `make` tells; or the cache has gone
+        except (OSError, ValueError):  # no such file, which `make` reports; or the cache is gone
             return make()
         if found is None:
             found = make()
@@ -88,7 +88,7 @@ class ImageReader:
 
 
 def _is_first(folder: Path) -> bool:
-    """Of all processes that meet the full disk, the one that is to say so."""
+    """Whether this process is the first to find the disk full: one of them reports it."""
     try:
         (folder / FULL).touch(exist_ok=False)
     except FileExistsError:

@@ -1,4 +1,4 @@
-"""Bringing images to network size, in loader workers and in `Detector.preprocess` alike."""
+"""Resizes images to network size, in loader workers and in `Detector.preprocess` alike."""
 
 import math
 from abc import ABC, abstractmethod
@@ -19,8 +19,8 @@ from harness.data.scaling import network_size
 
 Pairs = tuple[tuple[float, ...], ...]  # (y, x) of each image
 
-# A loader's workers have a core each, and threads of a pool would not survive a fork. A second
-# thread gains nothing at the size of a network's input.
+# Each worker of a loader has its own core, and threads of a pool would not survive a fork. A
+# second thread gains nothing at the size of a network's input.
 cv2.setNumThreads(1)
 
 
@@ -64,7 +64,7 @@ def resize_bilinear(image: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def resize_by_opencv(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """On the CPU, in this thread; an interleaved image is read where it lies."""
+    """On the CPU, in this thread; an interleaved image is read without a copy."""
     height, width = size
     resized = cv2.resize(_as_array(image), (width, height), interpolation=cv2.INTER_LINEAR)
     return torch.from_numpy(resized).permute(2, 0, 1)
@@ -85,7 +85,7 @@ def _is_interleaved(image: Tensor) -> bool:
 
 
 class _Described(ABC):
-    """A resize that does what its description says, and nothing else."""
+    """A resize that is determined by its description."""
 
     @abstractmethod
     def describe(self) -> Mapping[str, Any]: ...
@@ -108,7 +108,7 @@ def at_network_size(pixels: Tensor, image_size: tuple[int, int]) -> ResizedImage
 
 @dataclass(frozen=True)
 class SquashResize(_Described):
-    """To (height, width), aspect ratio not kept."""
+    """Stretches to (height, width); the aspect ratio changes."""
 
     height: int
     width: int
@@ -149,7 +149,7 @@ def collate_geometry(images: Sequence[ResizedImage], device: torch.device) -> li
 
 
 def _stack(images: Sequence[Tensor], height: int, width: int) -> Tensor:
-    """(N, 3, height, width), one plane a channel; black at right and bottom."""
+    """(N, 3, height, width), one plane per channel; black at right and bottom."""
     (first, *others), device = images, images[0].device
     fits = first.shape[1:] == (height, width) and first.is_contiguous()
     if fits and not others and get_worker_info() is None:
@@ -166,9 +166,9 @@ def _stack(images: Sequence[Tensor], height: int, width: int) -> Tensor:
 
 
 def as_planes(image: Tensor) -> Tensor:
-    """(C, h, w) ready to be copied into planes: in the host's memory one plane per channel.
+    """(C, h, w) ready to be copied into planes: in host memory one plane per channel.
 
-    A GPU reads interleaved channels as fast; torch on a CPU does not.
+    A GPU reads interleaved channels just as fast; torch on a CPU does not.
     """
     if image.device.type != "cpu" or image.is_contiguous():
         return image
@@ -188,7 +188,7 @@ def _copy_planes(target: Tensor, image: Tensor) -> None:
 def _geometry(
     sizes: Pairs, scales: Pairs, image_sizes: Pairs, device: torch.device
 ) -> list[Tensor]:
-    """What `Inputs` holds beside the pixels."""
+    """The fields of `Inputs` other than the pixels."""
     return [
         torch.tensor(sizes, dtype=torch.int64, device=device),
         torch.tensor(scales, dtype=torch.float32, device=device),
@@ -200,13 +200,13 @@ def _geometry(
 def _kept_geometry(
     sizes: Pairs, scales: Pairs, image_sizes: Pairs, device: torch.device
 ) -> list[Tensor]:
-    """Photos of a few sizes, one after the other, then wait for no copies to a GPU."""
+    """Cached, so that photos of recurring sizes need no copies to a GPU."""
     with torch.inference_mode(False):
         return _geometry(sizes, scales, image_sizes, device)
 
 
 def shared_empty(shape: tuple[int, ...], device: torch.device) -> Tensor:
-    """uint8 memory; in a loader's worker that of all processes, which saves a copy on the way."""
+    """uint8 memory; in a worker shared memory, which saves a copy to the main process."""
     if get_worker_info() is None:
         return torch.empty(shape, dtype=torch.uint8, device=device)
     storage = torch.UntypedStorage._new_shared(math.prod(shape))  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""How much an image shrinks on its way into a network, without torch."""
+"""The size and scale of an image at a network's input, without torch."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ Scale = tuple[float, float]  # (y, x): network pixels per image pixel
 
 
 def network_size(resize: Mapping[str, Any], height: int, width: int) -> tuple[int, int]:
-    """(height, width) to which the described resize brings an image of this size.
+    """(height, width) of an image of this size after the described resize.
 
     Args:
         resize: of `Resize.describe`.
@@ -24,7 +24,7 @@ def network_size(resize: Mapping[str, Any], height: int, width: int) -> tuple[in
 
 
 def network_scale(resize: Mapping[str, Any], height: int, width: int) -> Scale:
-    """What the described resize does to an image of this size; see `network_size`."""
+    """Scale of the described resize for an image of this size; see `network_size`."""
     size = network_size(resize, height, width)
     return size[0] / height, size[1] / width
 

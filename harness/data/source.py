@@ -1,4 +1,4 @@
-"""Where images and annotations lie. No torch here: a plan reads this."""
+"""Where images and annotations are. No torch here: a plan reads this."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +36,7 @@ class DataSource(Protocol):
         ...
 
     def prepare(self) -> None:
-        """Make sure that the files are there (a generated set is made now)."""
+        """Make sure that the files exist (a generated set is made now)."""
         ...
 
     def split(self, name: SplitName) -> Split:

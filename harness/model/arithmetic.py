@@ -1,4 +1,4 @@
-"""TF32 on or off: the one place where the process's flags of arithmetic are set."""
+"""TF32 on or off: the only place where the process's precision flags are set."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -8,8 +8,8 @@ import torch
 
 CUDNN: Any = torch.backends.cudnn
 MKLDNN: Any = torch.backends.mkldnn
-# TF32 rounds the factors of a float32 product to 10 bits. torch allows it in convolutions unless
-# told otherwise, and each of these has a flag of its own.
+# TF32 rounds the factors of a float32 product to 10 bits. By default torch allows it in
+# convolutions, and each of these has a flag of its own.
 OPERATIONS: Mapping[str, Any] = {
     "cudnn.conv": CUDNN.conv,
     "cudnn.rnn": CUDNN.rnn,
@@ -23,18 +23,18 @@ Flags = Mapping[str, str]
 
 @contextmanager
 def arithmetic(precision: str) -> Iterator[None]:
-    """Run what is inside with TF32 on for "tf32" and off for every other precision.
+    """Within it TF32 is on for "tf32" and off for every other precision.
 
-    The flags are the whole process's, so everything that multiplies stands in one of these. They
-    are afterwards as they were.
+    The flags are global, so everything that multiplies runs within one of these. They are restored
+    afterwards.
     """
-    before, wanted = read_flags(), flags_of(precision)
-    if before == wanted:
+    before, flags = read_flags(), flags_of(precision)
+    if before == flags:
         yield
         return
     matmul = _legacy_matmul(before)
     try:
-        _set(wanted, "high" if precision == "tf32" else "highest")
+        _set(flags, "high" if precision == "tf32" else "highest")
         yield
     finally:
         _set(before, matmul)

@@ -22,11 +22,11 @@ def assemble(
     Args:
         parts: role -> part, as a plan resolves them.
         classes: names of the classes, in the order of the labels.
-        where: what stands before the message of an error, such as the detector's name.
+        where: prefix of error messages, such as the detector's name.
 
     Raises:
         UserError: a plugin refuses its parameters or its input features, or a part's feature
-            maps are not what it says they are.
+            maps are not what it declares.
     """
     names = tuple(classes)
     if "detector" in parts:
@@ -63,7 +63,7 @@ def _build(part: Part, where: str, *inputs: Any, **context: Any) -> Any:
 
 
 def _build_maps(part: Part, where: str, *inputs: Any) -> Any:
-    """`_build` of a part that must say which feature maps it gives."""
+    """`_build` of a part that must declare its feature maps."""
     module = _build(part, where, *inputs)
     declared = getattr(module, "out_features", None)
     if not isinstance(declared, Sequence) or not all(isinstance(f, FeatureSpec) for f in declared):
@@ -81,7 +81,7 @@ def _place(part: Part, where: str) -> str:
 def _check_maps(
     backbone: Any, neck: Any, parts: Mapping[str, Part], size: tuple[int, int], where: str
 ) -> None:
-    """One image through backbone and neck: do the maps have the shapes that were declared?"""
+    """Run one image through backbone and neck, and compare the maps with what is declared."""
     backbone.eval()
     neck.eval()
     maps = _try_out(parts["backbone"], backbone, torch.zeros(1, 3, *size), where)
@@ -93,7 +93,7 @@ def _check_maps(
 
 
 def _try_out(part: Part, module: Any, given: Any, where: str) -> Any:
-    """Run a part once; a model of a fixed input size, say, shows here that it has one."""
+    """Run a part once; a model with a fixed input size, for example, fails here."""
     try:
         return module(given)
     except (RuntimeError, AssertionError, ValueError) as error:

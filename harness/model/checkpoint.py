@@ -50,7 +50,7 @@ class LoadReport:
         return [
             *(f"missing in the file: {name}" for name in self.missing),
             *(f"unknown to the detector: {name}" for name in self.unexpected),
-            *(f"another shape: {name}" for name in self.mismatched),
+            *(f"shape differs: {name}" for name in self.mismatched),
         ]
 
 
@@ -70,7 +70,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about odd pickles, which are refused below
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises half a dozen kinds for what is not its own
+    except Exception as error:  # torch raises half a dozen kinds for files of other programs
         raise _unreadable(path, error) from error
     state, meta = _split(content, path)
     return Checkpoint(path, state, meta, hash_file(path))
@@ -103,7 +103,7 @@ def _compare(module: nn.Module, checkpoint: Checkpoint) -> tuple[dict[str, Tenso
     )
     if not fits:
         raise UserError(
-            f"fits nothing of this detector: it has {_some(list(checkpoint.state))}, "
+            f"matches nothing in this detector: it has {_some(list(checkpoint.state))}, "
             f"the detector {_some(list(own))}",
             where=checkpoint.path,
         )
@@ -111,16 +111,16 @@ def _compare(module: nn.Module, checkpoint: Checkpoint) -> tuple[dict[str, Tenso
 
 
 def load_detector(module: nn.Module, checkpoint: Checkpoint) -> LoadReport:
-    """`load_weights` for a file that must be of this very detector.
+    """`load_weights` for a file that must match this detector completely.
 
     Raises:
-        UserError: a name or a shape does not match; the detector is as it was.
+        UserError: a name or a shape does not match; the detector is unchanged.
     """
     fits, report = _compare(module, checkpoint)
     if not report.complete:
         lines = report.lines()
         raise UserError(
-            f"is of another detector: {report.loaded} entries fit, {len(lines)} do not: "
+            f"is for another detector: {report.loaded} entries match, {len(lines)} do not: "
             + "; ".join(lines[:SHOWN])
             + (f"; and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""),
             where=checkpoint.path,
@@ -185,5 +185,5 @@ def _unreadable(path: Path, error: Exception) -> UserError:
             hint="save only the state dict: torch.save(model.state_dict(), path)",
         )
     return UserError(
-        "is not a checkpoint that torch can read (damaged, or no checkpoint)", where=path
+        "is not a checkpoint that torch can read (damaged, or something else)", where=path
     )

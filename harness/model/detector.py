@@ -17,7 +17,7 @@ from harness.model.types import AnchorLevel, Detections
 
 
 class Detector(nn.Module, ABC):
-    """Images in, detections out, in three members that can be timed apart.
+    """Images in, detections out, in three members that can be timed separately.
 
     `preprocess` (resize, normalise) -> `network` (everything with weights) -> `postprocess`
     (NMS, scaling back).
@@ -26,8 +26,8 @@ class Detector(nn.Module, ABC):
         classes: names of the classes; label i is `classes[i]`.
         resize: how an image comes to network size; picklable, so loader workers run it.
         roles: role ("backbone", "neck", "rpn", "roi_op", "head") -> prefixes of the names of
-            the modules that play it, for the split of cost and latency.
-        selection: how detections are chosen, for the conditions of every AP and latency:
+            the modules with that role, for the split of cost and latency.
+        selection: how detections are selected, a condition of every AP and latency:
             `score_threshold`, `nms` (in words) and `detections_per_image`.
     """
 
@@ -58,7 +58,7 @@ class Detector(nn.Module, ABC):
 
     @property
     def positive_iou(self) -> float | None:
-        """IoU from which an anchor learns an object, None where there is no such limit."""
+        """IoU from which an anchor is positive; None without such a limit."""
         return None
 
     @property
@@ -129,5 +129,5 @@ def as_image(image: Any) -> Tensor:
 
 
 def _readable(array: NDArray[Any]) -> NDArray[Any]:
-    """The array where torch takes it as it lies, a copy where it is mirrored or read-only."""
+    """The array if torch can use its memory, a copy if it is mirrored or read-only."""
     return array if array.flags.writeable and min(array.strides, default=0) >= 0 else array.copy()

@@ -1,4 +1,4 @@
-"""What parts say about the feature maps they give, and checks of what another part can take."""
+"""What parts declare about their feature maps, and checks of what another part can take."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class FeatureSpec:
 
 @dataclass(frozen=True)
 class RoiSpec:
-    """The map that a RoI op pools for each proposal: (channels, height, width)."""
+    """What a RoI op pools for each proposal: (channels, height, width)."""
 
     channels: int
     height: int

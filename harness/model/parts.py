@@ -1,4 +1,4 @@
-"""What each part of a two-stage detector must offer. A plugin implements these in torch."""
+"""The interfaces of a two-stage detector's parts, which plugins implement in torch."""
 
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -30,7 +30,7 @@ class Rpn(Protocol):
     """May also offer `anchor_levels(size)` and `positive_iou`, as `Detector` has them."""
 
     def __call__(self, features: list[Tensor]) -> Any:
-        """Raw outputs of the network, whatever `propose` and `losses` need."""
+        """Raw outputs, whatever `propose` and `losses` need."""
         ...
 
     def propose(self, outputs: Any) -> Proposals:
@@ -71,7 +71,7 @@ class BoxHead(Protocol):
     ) -> Detections:
         """Final detections in image pixels; logits and deltas as (B * P, ...).
 
-        NMS runs on boxes already in image pixels, where overlaps of boxes that are inclusive at
-        heart differ from those in network pixels.
+        NMS runs on boxes in image pixels: for a family with inclusive corners their IoUs differ
+        from those in network pixels.
         """
         ...

@@ -1,4 +1,4 @@
-"""A two-stage detector put together from parts that plugins offer."""
+"""A two-stage detector assembled from parts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from harness.model.types import AnchorLevel, Detections, Proposals
 
 @dataclass(frozen=True)
 class TwoStageOutputs:
-    """Proposals with what the box head says of them, (B * P, ...)."""
+    """Proposals with the box head's outputs for them, (B * P, ...)."""
 
     proposals: Proposals
     logits: Tensor

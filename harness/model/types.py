@@ -1,4 +1,4 @@
-"""Tensors that a detector hands out, batched and padded, and the frame that its boxes lie in."""
+"""What detectors and their parts return, batched and padded, and how boxes are scaled."""
 
 from dataclasses import dataclass
 
@@ -30,7 +30,7 @@ class AnchorLevel:
     """The anchors (default boxes) of one feature map.
 
     Attributes:
-        stride: network pixels from one cell to the next; where rows and columns differ, of rows.
+        stride: network pixels from one cell to the next, from row to row if columns differ.
         boxes: (N, 4) xyxy with exclusive corners in network pixels, not clipped.
     """
 

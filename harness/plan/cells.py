@@ -2,13 +2,15 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from harness.data.source import DataSource
 from harness.manifest.schema import Suite
+from harness.plugin.catalog import Catalog
 from harness.plugin.declarations import Declaration, Meter, Stage
+from harness.plugin.metrics import MetricSpec
 from harness.plugin.registry import Entry
 
 STAGES: tuple[Stage, ...] = ("train", "evaluate", "cost", "latency")
@@ -53,8 +55,9 @@ class MeterPart:
         return self.meter.stage
 
     @property
-    def writes_ap(self) -> bool:
-        return self.stage == "evaluate" and "ap" in self.meter.metrics
+    def specs(self) -> tuple[MetricSpec, ...]:
+        """What it writes with its parameters."""
+        return self.meter.specs(self.meter.params.model_validate(dict(self.part.params)))
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,18 @@ class Plan:
 
     def meters_of(self, stage: Stage) -> list[MeterPart]:
         return [m for m in self.meters if m.stage == stage]
+
+    @property
+    def catalog(self) -> Catalog:
+        """What its meters write, area ranges of the manifest included."""
+        return catalog_of(self.meters).with_ranges(self.suite.report.area_ranges)
+
+
+def catalog_of(meters: Iterable[MeterPart]) -> Catalog:
+    """What these meters write."""
+    chosen = list(meters)
+    messages = {code: text for m in chosen for code, text in m.meter.messages.items()}
+    return Catalog.of([spec for m in chosen for spec in m.specs], messages)
 
 
 def digest(value: Any) -> str:

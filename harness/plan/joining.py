@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from harness.plan.cells import STAGES, digest
+from harness.plugin.catalog import Catalog
 
 Json = Mapping[str, Any]
 
@@ -26,6 +27,7 @@ def join_plans(before: Json, now: Json) -> dict[str, Any]:
         "fingerprint": digest([cell["fingerprint"] for cell in cells]),
         "detectors": {name: detectors[name] for name in names},
         "meters": _distinct([*before.get("meters", []), *now["meters"]]),
+        "metrics": _join_metrics(before.get("metrics"), now["metrics"]),
         "cells": cells,
     }
 
@@ -45,6 +47,11 @@ def join_orders(first: Sequence[str], second: Sequence[str]) -> list[str]:
 
 def _place(cell: Json) -> tuple[str, int, str, str]:
     return cell["detector"], cell["seed"], cell["stage"], cell["mode"]
+
+
+def _join_metrics(before: Json | None, now: Json) -> Json:
+    """Of both; what both know, as `now` says."""
+    return Catalog.from_json(now).joined(Catalog.from_json(before)).to_json() if before else now
 
 
 def _distinct(meters: Iterable[Json]) -> list[Json]:

@@ -1,11 +1,13 @@
 """What a plugin says about each thing it offers; small, frozen and free of torch."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
+
+from harness.plugin.metrics import MetricSpec
 
 Stage = Literal["train", "evaluate", "cost", "latency"]
 
@@ -94,13 +96,50 @@ class Dataset(Declaration):
 
 @dataclass(frozen=True)
 class Meter(Declaration):
-    """`factory(**params)` -> a callable that returns measurements; see `harness.stages`.
+    """`factory(**params)` -> a callable that returns measurements; see `harness.stages.inputs`.
 
     Attributes:
         stage: the stage that hands the meter its input.
-        metrics: names of the metrics it writes.
+        metrics: what it writes; a function of the params where they decide.
+        messages: code of a warning or check -> its wording, `str.format` with its parameters.
     """
 
     kind: ClassVar[str] = "meter"
     stage: Stage
-    metrics: tuple[str, ...]
+    metrics: tuple[MetricSpec, ...] | Callable[[Any], tuple[MetricSpec, ...]]
+    messages: Mapping[str, str] = field(default_factory=dict)
+
+    def specs(self, params: Params | None = None) -> tuple[MetricSpec, ...]:
+        """The metrics that it writes with these params, by default with its own defaults."""
+        if callable(self.metrics):
+            return self.metrics(self.params() if params is None else params)
+        return self.metrics
+
+
+@dataclass(frozen=True)
+class Section(Declaration):
+    """A section of the page: `build(run)` -> what it shows, or None where it has nothing.
+
+    A `markupsafe.Markup` is put into the page as it is, a plain string as a paragraph of text, a
+    pandas frame as a table. What raises leaves a line in its place.
+
+    Attributes:
+        title: its heading, and its entry in the menu.
+        order: its place; the shipped ones stand at 10, 20, 30 ... (`harness list`).
+    """
+
+    kind: ClassVar[str] = "section"
+    params: type[Params] = NoParams
+    summary: str = ""
+    title: str = ""
+    order: float = 1000
+
+
+@dataclass(frozen=True)
+class Figure(Section):
+    """A figure of the page: `build(run)` -> a plotly figure or a `harness.report.figure.Drawing`.
+
+    None where it has nothing to show.
+    """
+
+    kind: ClassVar[str] = "figure"

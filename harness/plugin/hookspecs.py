@@ -49,3 +49,13 @@ def harness_datasets() -> Sequence[d.Dataset]:  # type: ignore[empty-body]
 @hookspec
 def harness_meters() -> Sequence[d.Meter]:  # type: ignore[empty-body]
     """Meters: what a stage measures."""
+
+
+@hookspec
+def harness_sections() -> Sequence[d.Section]:  # type: ignore[empty-body]
+    """Sections of the page."""
+
+
+@hookspec
+def harness_figures() -> Sequence[d.Figure]:  # type: ignore[empty-body]
+    """Figures of the page."""

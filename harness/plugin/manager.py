@@ -13,13 +13,15 @@ from typing import Any, get_args, get_type_hints
 
 import pluggy
 
+from harness import __version__
 from harness.errors import UserError, near_names
 from harness.plugin import hookspecs
-from harness.plugin.declarations import Declaration, Params
+from harness.plugin.declarations import Declaration, Meter, Params
+from harness.plugin.metrics import TARGET, MetricSpec
 from harness.plugin.registry import FailedPlugin, Provider, Registry
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")  # what a manifest can write after `use:`
-TARGET = re.compile(r"[^:\s]+:[A-Za-z_]\w*")
+BUILT_IN = ("harness.report.shipped",)  # the page, by the same door as everything else
 
 
 def load_plugins(extra: Sequence[str] = ()) -> Registry:
@@ -35,6 +37,8 @@ def load_plugins(extra: Sequence[str] = ()) -> Registry:
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
     registry = Registry()
+    for name in BUILT_IN:
+        _admit(manager, registry, name, lambda name=name: _built_in(name))
     for point in entry_points(group=hookspecs.PROJECT):
         _admit(manager, registry, point.name, lambda point=point: _from_entry_point(point))
     for name in extra:
@@ -62,6 +66,10 @@ def _admit(manager: pluggy.PluginManager, registry: Registry, name: str, load: A
     registry.providers.append(provider)
     for declaration in declarations:
         registry.add(declaration, provider)
+
+
+def _built_in(name: str) -> tuple[ModuleType, Provider]:
+    return importlib.import_module(name), Provider("harness", __version__, "harness")
 
 
 def _from_entry_point(point: EntryPoint) -> tuple[ModuleType, Provider]:
@@ -127,7 +135,18 @@ def _checked(hook: str, offered: Any) -> Iterator[Declaration]:
             raise ValueError(f"{hook}: the target {declaration.target!r} is not 'module:attribute'")
         if not (isinstance(declaration.params, type) and issubclass(declaration.params, Params)):
             raise TypeError(f"{hook}: the params of '{declaration.name}' are not a Params model")
+        if isinstance(declaration, Meter):
+            _check_metrics(hook, declaration)
         yield declaration
+
+
+def _check_metrics(hook: str, meter: Meter) -> None:
+    """Raises TypeError where a meter's metrics are not declarations of metrics."""
+    if callable(meter.metrics):  # depends on params, which may have no defaults
+        return
+    for metric in meter.metrics:
+        if not isinstance(metric, MetricSpec):
+            raise TypeError(f"{hook}: '{meter.name}' writes {metric!r}, not a MetricSpec")
 
 
 def _refuse_misspelt_hooks(

@@ -6,7 +6,8 @@ from pathlib import Path
 import pandas as pd
 
 from harness.errors import UserError
-from harness.records.record import Record, mode_before
+from harness.records.layout import RECORDS, runs_in
+from harness.records.record import Record
 from harness.records.store import read_records
 
 # The header of results.csv, whatever was measured.
@@ -32,7 +33,6 @@ COLUMNS = [
     "time",
 ]
 
-ADDED = ("mode",)  # which tables of earlier versions lack
 Place = tuple[str, str, int, str, str]  # run, detector, seed, stage, mode
 
 
@@ -43,7 +43,7 @@ def to_frame(records: list[Record]) -> pd.DataFrame:
     """
     rows = [
         {**vars(r), "conditions": json.dumps(dict(r.conditions), sort_keys=True, default=str),
-         "warnings": "; ".join(r.warnings)}
+         "warnings": "; ".join(map(str, r.warnings))}
         for r in latest(records)
         if r.kind == "measurement" or r.status != "ok"
     ]  # fmt: skip
@@ -88,15 +88,10 @@ def load_results(path: str | Path) -> pd.DataFrame:
     path = Path(path)
     if path.suffix == ".csv":
         return _read_csv(path)
-    files = [path] if path.is_file() else _record_files(path)
+    files = [path] if path.is_file() else [run / RECORDS for run in runs_in(path)]
     if not files:
         raise UserError("holds no results", where=path, hint="a run folder, or a records.jsonl")
     return to_frame([record for file in files for record in read_records(file)])
-
-
-def _record_files(folder: Path) -> list[Path]:
-    own = folder / "records.jsonl"
-    return [own] if own.is_file() else sorted(folder.glob("*/records.jsonl"))
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
@@ -112,8 +107,6 @@ def _read_csv(path: Path) -> pd.DataFrame:
         )
     except (OSError, ValueError) as error:
         raise UserError(f"cannot be read ({error})", where=path) from error
-    if list(frame.columns) == [column for column in COLUMNS if column not in ADDED]:
-        frame.insert(COLUMNS.index("mode"), "mode", frame["stage"].map(mode_before))
     if list(frame.columns) != COLUMNS:
         raise UserError("has another header than results.csv", where=path)
     better = frame["higher_is_better"].astype("object")

@@ -6,9 +6,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, Self
 
+from harness.plugin.metrics import Finding, MetricSpec
 from harness.records.measurement import Measurement
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 1 was written by harness 0.1 to 0.3
+
+
+class OldRecord(ValueError):
+    """A line of an older version, which this one does not read."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,7 @@ class Record:
         weights: hash of the weights that were measured, "" for fresh random ones.
         environment: id of the environment, a file in the run's environments/.
         time: seconds since 1970, when the record was made.
+        unit, higher_is_better: of the metric, so that the line can be read by itself.
     """
 
     run: str
@@ -46,19 +52,19 @@ class Record:
     count: int | None = None
     samples: tuple[float, ...] = ()
     conditions: Mapping[str, Any] = field(default_factory=dict)
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Finding, ...] = ()
     status: str = "ok"
     error: str = ""
     schema: int = SCHEMA_VERSION
 
     @classmethod
-    def of(cls, measurement: Measurement, **cell: Any) -> Self:
+    def of(cls, measurement: Measurement, spec: MetricSpec, **cell: Any) -> Self:
         """A measurement with its cell's run, detector, seed, stage, mode, fingerprint and so on.
 
         Raises:
             TypeError: a meter gave something that is not a number.
         """
-        own = dict(vars(measurement))
+        own = {**vars(measurement), "unit": spec.unit, "higher_is_better": spec.higher_is_better}
         own["value"] = _number(measurement.metric, measurement.value)
         own["samples"] = tuple(_number(measurement.metric, x) for x in measurement.samples)
         own["count"] = None if measurement.count is None else int(measurement.count)
@@ -72,24 +78,21 @@ class Record:
 
     @classmethod
     def from_json(cls, line: str) -> Self:
-        """Inverse of `to_json`; keys of newer versions are left out, those of older ones filled in.
+        """Inverse of `to_json`; keys of newer versions are left out.
 
         Raises:
+            OldRecord: an older version wrote it.
             ValueError, TypeError: the line is not a record.
         """
         plain = json.loads(line)
+        if plain.get("schema", 1) < SCHEMA_VERSION:
+            raise OldRecord("it was written by harness 0.3 or older")
         known = {f.name for f in fields(cls)}
         values = {key: value for key, value in plain.items() if key in known}
         values["value"] = _from_null(values.get("value"))
         values["samples"] = tuple(map(_from_null, values.get("samples", ())))
-        values["warnings"] = tuple(values.get("warnings", ()))
-        values.setdefault("mode", mode_before(values.get("stage")))
+        values["warnings"] = tuple(Finding(**entry) for entry in values.get("warnings", ()))
         return cls(**values)
-
-
-def mode_before(stage: Any) -> str:
-    """The mode of a cell from the time when there was one only, and no record named it."""
-    return "eager" if stage == "latency" else ""
 
 
 def _number(metric: str, value: Any) -> float:

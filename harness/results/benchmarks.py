@@ -4,6 +4,7 @@ Format: https://pytest-benchmark.readthedocs.io/en/latest/usage.html, `--benchma
 """
 
 import json
+import math
 import statistics
 from collections.abc import Mapping
 from datetime import datetime
@@ -11,9 +12,20 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import UserError
-from harness.results.types import Figure, Side
+from harness.plugin.catalog import Catalog
+from harness.plugin.metrics import MetricSpec
+from harness.results.estimate import Estimate
+from harness.results.run import known_metrics
+from harness.results.samples.percentiles import percentile_interval
+from harness.results.sides import Side
 
-METRIC = "time"
+TIME = MetricSpec(
+    "time", "time", "ms", digits=3, better="lower", kind="time", interval="samples", percent=50,
+    protocol=(
+        "processor", "cores", "architecture", "system", "interpreter", "python", "timer",
+        "disable_gc",
+    ),
+)  # fmt: skip
 
 
 def read_benchmarks(path: Path) -> Side:
@@ -31,38 +43,35 @@ def read_benchmarks(path: Path) -> Side:
         raise UserError("is not a pytest-benchmark file", where=path, hint=hint)
     machine = _machine(content.get("machine_info") or {})
     try:
-        figures = {b["fullname"]: {METRIC: _figure(b, machine)} for b in content["benchmarks"]}
+        estimates = {b["fullname"]: {TIME.name: _estimate(b, machine)} for b in content["benchmarks"]}
     except (KeyError, TypeError, ValueError) as error:
         found = f"has a benchmark that cannot be read ({error!r})"
         raise UserError(found, where=path, hint=hint) from error
-    without = [name for name, found in figures.items() if not found[METRIC].samples]
+    without = [name for name, found in estimates.items() if not found[TIME.name].samples]
     notes = [f"{path}: rounds were not saved of {name}" for name in without]
     commit = content.get("commit_info") or {}
     return Side(
         name=path.stem,
         path=str(path),
-        figures=figures,
-        columns=(METRIC,),
+        estimates=estimates,
+        columns=(TIME.name,),
         notes=tuple(notes),
         time=_time(content.get("datetime")),
         commit=str(commit.get("id") or "")[:9] + "+" * bool(commit.get("dirty")),
+        catalog=known_metrics().joined(Catalog.of([TIME])),
     )
 
 
-def _figure(benchmark: Mapping[str, Any], machine: Mapping[str, Any]) -> Figure:
+def _estimate(benchmark: Mapping[str, Any], machine: Mapping[str, Any]) -> Estimate:
     stats = benchmark["stats"]
-    samples = tuple(map(float, stats.get("data") or ()))
-    # a figure is the median of its samples, as the test of differences takes it
-    median = statistics.median(samples) if samples else float(stats["median"])
+    samples = tuple(1000 * float(sample) for sample in stats.get("data") or ())
+    # the number is the median of its samples, as the test of differences takes it
+    median = statistics.median(samples) if samples else 1000 * float(stats["median"])
     options = benchmark.get("options") or {}
     own = {key: options[key] for key in ("timer", "disable_gc") if key in options}
-    return Figure(
-        metric=METRIC,
-        unit="ms",
-        higher_is_better=False,
-        seeds=(1000 * median,),
-        samples=tuple(1000 * sample for sample in samples),
-        conditions={**machine, **own},
+    low, high = percentile_interval(samples, 50) if samples else (math.nan, math.nan)
+    return Estimate(
+        TIME, median, low, high, seeds={0: median}, samples=samples, conditions={**machine, **own}
     )
 
 

@@ -4,135 +4,96 @@ A verdict is computed from what a claim states of itself (`PublishedConditions`)
 records state; what cannot be established from them is "not comparable", with the reason. Nothing
 is concluded from names: not from that of a split, nor from that of a detector's weights.
 
-An AP is reproduced when the published figure lies within the measured interval over images. On
+A score is reproduced when the published figure lies within the measured interval over images. On
 the very images of the claim that is lenient by what image noise both share, and the spread over
 seeds, which the interval does not hold, stands beside it.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal
 
-import pandas as pd
 from pydantic import ValidationError
 
+from harness.data.scaling import describe_input
 from harness.errors import UserError
 from harness.manifest.schema import Published
-from harness.results.ap.paired import over_seeds
-from harness.results.ap.types import CellAnalysis
-from harness.results.claim_conditions import conditions_here, find_obstacle
-from harness.results.families import needs_data
+from harness.plugin.metrics import MetricSpec
+from harness.records.record import Record
+from harness.results.estimate import Estimate
+from harness.results.run import Run
 
 Outcome = Literal["reproduced", "not reproduced", "not comparable"]
-Analyses = Mapping[tuple[str, int], CellAnalysis]
-Interval = tuple[float, float]
-NO_INTERVAL: Interval = (math.nan, math.nan)
-AP_DECIMALS = 3  # of AP as 0..1: papers give tenths of a percent
+Conditions = Mapping[str, Any]
+SCORE_DECIMALS = 3  # of a score as 0..1: papers give tenths of a percent
+COCO_DETECTIONS = 100
+DATA = ("annotations_sha256", "images", "boxes", "classes")
+WORDS = {
+    "annotations_sha256": "annotation file",
+    "images": "number of images",
+    "boxes": "number of boxes",
+    "classes": "number of classes",
+    "input": "input size",
+    "proposals": "number of proposals",
+    "batch_size": "batch size",
+}
 
 
-@dataclass(frozen=True)
-class ClaimVerdict:
+@dataclass(frozen=True, eq=False)
+class JudgedClaim:
     """A published figure and what became of it.
 
     Attributes:
         claim: as published.
-        expected: its value in the unit of the measurement, NaN where that cannot be told.
-        measured: mean over seeds, None where nothing was measured here.
-        unit: of `expected` and `measured`.
-        low, high: 95 % interval of the measured value over images, NaN where there is none.
-        seeds: how many the measured value rests on.
-        deviation: standard deviation of the measured value over seeds, NaN for a single one.
+        measured: what was measured here; without a value if nothing was.
+        expected: the published value in the unit of the measurement, NaN where that cannot be told.
         reason: of the verdict, in words.
     """
 
     claim: Published
+    measured: Estimate
     expected: float
-    measured: float | None
-    unit: str
-    low: float
-    high: float
-    seeds: int
-    deviation: float
     verdict: Outcome
     reason: str
 
 
-def judge_claims(
-    plan: Mapping[str, Any],
-    frame: pd.DataFrame,
-    analyses: Analyses,
-) -> tuple[ClaimVerdict, ...]:
-    """Judge every claim of a run's suite.
-
-    Args:
-        plan: plan.json of the run; one without `published` has no claims.
-        frame: `harness.records.frame.to_frame` of its records.
-        analyses: (detector, seed) -> analysis, for the intervals of AP.
+def judge_claims(run: Run) -> tuple[JudgedClaim, ...]:
+    """Judge every claim of a run's suite; one without `published` has none.
 
     Raises:
         UserError: the plan's claims are not what the manifest's grammar allows.
     """
-    return tuple(_judge(claim, plan, frame, analyses) for claim in _claims(plan))
-
-
-def _claims(plan: Mapping[str, Any]) -> list[Published]:
     try:
-        return [Published.model_validate(entry) for entry in plan.get("published", ())]
+        claims = [Published.model_validate(entry) for entry in run.plan.get("published", ())]
     except ValidationError as error:
         raise UserError(f"has no usable 'published' ({error})", where="plan.json") from error
+    return tuple(_judge(claim, run) for claim in claims)
 
 
-def _judge(
-    claim: Published, plan: Mapping[str, Any], frame: pd.DataFrame, analyses: Analyses
-) -> ClaimVerdict:
-    whole = frame[(frame["detector"] == claim.detector) & (frame["scope"] == "")]
-    rows = whole[(whole["metric"] == claim.metric) & whole["value"].notna()]
-    if rows.empty:
-        nothing = (math.nan, None, "", *NO_INTERVAL, 0, math.nan)
-        return ClaimVerdict(claim, *nothing, "not comparable", "not measured here")
-    unit, measured = str(rows["unit"].iloc[0]), float(rows["value"].mean())
-    factor = _factor(claim, unit)
+def _judge(claim: Published, run: Run) -> JudgedClaim:
+    measured = run.estimate(claim.detector, claim.metric)
+    if not measured.is_there:
+        return JudgedClaim(claim, measured, math.nan, "not comparable", "not measured here")
+    spec = measured.metric
+    factor = factor_of(claim, spec)
     expected = claim.value * factor
-    interval = _interval(claim, [int(seed) for seed in rows["seed"]], analyses)
-    verdict: Outcome = "not comparable"
-    reason = _obstacle(claim, plan, whole, rows)
     if math.isnan(factor):
-        reason = f"other unit: {claim.unit} published, {unit} here"
-    if not reason:
-        margin = margin_of(claim) * factor
-        verdict, reason = _decide(claim, expected, measured, interval, margin)
-    return ClaimVerdict(
-        claim,
-        expected,
-        measured,
-        unit,
-        *interval,
-        seeds=len(rows),
-        deviation=float(rows["value"].std()),
-        verdict=verdict,
-        reason=reason,
-    )
+        reason = f"other unit: {claim.unit} published, {spec.unit} here"
+    else:
+        reason = _obstacle(claim, run, spec)
+    if reason:
+        return JudgedClaim(claim, measured, expected, "not comparable", reason)
+    verdict, reason = _decide(claim, expected, measured, margin_of(claim) * factor)
+    return JudgedClaim(claim, measured, expected, verdict, reason)
 
 
-def _factor(claim: Published, unit: str) -> float:
+def factor_of(claim: Published, spec: MetricSpec) -> float:
     """From the published unit to the measured one; NaN where the claim does not say."""
     if claim.factor is not None:
         return claim.factor
-    return 1.0 if claim.unit == unit else math.nan
-
-
-def _obstacle(
-    claim: Published, plan: Mapping[str, Any], whole: pd.DataFrame, rows: pd.DataFrame
-) -> str:
-    """Why the claim does not compare with some seed's measurement, "" when it does with all."""
-    for row in rows.itertuples():
-        if needs_data(claim.metric) and not row.weights:
-            return "the weights are random: this detector was not trained"
-        if obstacle := find_obstacle(claim, conditions_here(claim, plan, whole, row)):
-            return obstacle
-    return ""
+    return 1.0 if claim.unit == spec.unit else math.nan
 
 
 def margin_of(claim: Published) -> float:
@@ -140,36 +101,106 @@ def margin_of(claim: Published) -> float:
     exponent = Decimal(repr(claim.value)).normalize().as_tuple().exponent
     decimals = max(0, -int(exponent))
     if claim.unit == "AP":
-        decimals = max(decimals, AP_DECIMALS)
+        decimals = max(decimals, SCORE_DECIMALS)
     if claim.decimals is not None:
         decimals = claim.decimals
     return max(0.5 * 10.0**-decimals, claim.tolerance) * (1 + 1e-9)
 
 
 def _decide(
-    claim: Published, expected: float, measured: float, interval: Interval, margin: float
+    claim: Published, expected: float, measured: Estimate, margin: float
 ) -> tuple[Outcome, str]:
-    if abs(measured - expected) <= margin:
+    value = measured.value
+    if abs(value - expected) <= margin:
         stated = "the stated tolerance" if claim.tolerance else "rounding"
         return "reproduced", f"equal within {stated}"
-    if not needs_data(claim.metric):
-        return "not reproduced", f"{measured - expected:+.4g} from the published figure"
-    low, high = interval
-    if math.isnan(low) or math.isnan(high):
+    if measured.metric.kind != "score":
+        return "not reproduced", f"{value - expected:+.4g} from the published figure"
+    if math.isnan(measured.low):
         return "not comparable", "the measured value has no interval"
-    if low - margin <= expected <= high + margin:
+    if measured.low - margin <= expected <= measured.high + margin:
         return "reproduced", "the published figure lies within the interval"
-    side = "above" if expected > high else "below"
+    side = "above" if expected > measured.high else "below"
     return "not reproduced", f"the published figure lies {side} the interval"
 
 
-def _interval(claim: Published, seeds: Sequence[int], analyses: Analyses) -> Interval:
-    """Over images, of the mean over seeds; all of them must be analysed on the same images."""
-    found = [analyses[place] for seed in seeds if (place := (claim.detector, seed)) in analyses]
-    estimates = [a.metrics[claim.metric] for a in found if claim.metric in a.metrics]
-    if len(estimates) != len(seeds) or len({a.pairing for a in found}) > 1:
-        return NO_INTERVAL
-    if len(estimates) == 1:
-        return estimates[0].low, estimates[0].high
-    mean = over_seeds(found, claim.metric)
-    return mean.low, mean.high
+def _obstacle(claim: Published, run: Run, spec: MetricSpec) -> str:
+    """Why the claim does not compare with some seed's measurement, "" when it does with all."""
+    stated = claim.conditions.model_dump(exclude_none=True)
+    for record in run.measured:
+        of = record.detector, record.metric, record.scope
+        if of != (claim.detector, claim.metric, "") or math.isnan(record.value):
+            continue
+        if spec.kind == "score" and not record.weights:
+            return "the weights are random: this detector was not trained"
+        here = _conditions_here(run, record, spec)
+        obstacle = (
+            _difference(spec, stated, here)
+            or _unidentified(spec, stated, here)
+            or _missing(spec, stated, here)
+        )
+        if obstacle:
+            return obstacle
+    return ""
+
+
+def _conditions_here(run: Run, record: Record, spec: MetricSpec) -> Conditions:
+    """A measurement's conditions in the words of a claim's."""
+    here = {"classes": len(run.plan["classes"]), **record.conditions}
+    resize = here.get("input")
+    # a cost was counted for one image, whatever sizes the detector takes
+    here["input"] = here.get("input_size") or (describe_input(resize) if resize else None)
+    if spec.kind == "score":
+        here["boxes"] = _boxes(run, record)
+    return {key: value for key, value in here.items() if value is not None}
+
+
+def _boxes(run: Run, record: Record) -> int | None:
+    """Boxes of all sizes; a score of small objects counts only its own."""
+    for other in run.measured:
+        scoring = run.spec(other.metric).scoring
+        of = other.detector, other.seed, other.scope
+        if scoring and scoring.area == "all" and of == (record.detector, record.seed, ""):
+            return other.conditions.get("boxes")
+    return None
+
+
+def _difference(spec: MetricSpec, stated: Conditions, here: Conditions) -> str:
+    """The first condition on which both speak and disagree."""
+    for key, value in stated.items():
+        if key in here and here[key] != value:
+            kind = f"other {WORDS.get(key, key)}"
+            if spec.kind == "score" and key in DATA:
+                kind = "other data" if key == "classes" else "other data or split"
+            return f"{kind}: {_show(key, here[key])} here, {_show(key, value)} published"
+    return ""
+
+
+def _unidentified(spec: MetricSpec, stated: Conditions, here: Conditions) -> str:
+    """Of a score: what keeps its data from being the same."""
+    if spec.kind != "score":
+        return ""
+    if here.get("max_detections", COCO_DETECTIONS) != COCO_DETECTIONS:
+        return f"other protocol: {here['max_detections']} detections per image here, COCO has 100"
+    if "annotations_sha256" in stated or all(key in stated for key in DATA[1:]):
+        return ""
+    return "the claim does not say what identifies its data"
+
+
+def _missing(spec: MetricSpec, stated: Conditions, here: Conditions) -> str:
+    """What either side would have to say and does not."""
+    needed = [*spec.claims, *(["proposals"] if "proposals" in here else [])]
+    for key in needed:
+        if key not in stated:
+            return f"the claim does not say its {WORDS.get(key, key)}"
+    for key in stated:
+        if key not in here:
+            return f"the measurement does not say its {WORDS.get(key, key)}"
+    return "" if stated else "the claim does not say what it holds for"
+
+
+def _show(key: str, value: Any) -> str:
+    if key == "annotations_sha256":
+        return f"annotations {value[:12]}"
+    count = f"{value:,}" if isinstance(value, int) else str(value)
+    return f"{count} {key}" if key in DATA or key == "proposals" else count

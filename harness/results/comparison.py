@@ -1,24 +1,85 @@
 """All sides against the base, row by row."""
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import reduce
 
-from harness.results.changes import find_change
-from harness.results.families import family_of
-from harness.results.gates import Gate, evaluate
-from harness.results.rows import (
-    align,
-    choose_detectors,
-    choose_metrics,
-    gated_metric,
-)
+from harness.errors import UserError, near_names
+from harness.plugin.catalog import Catalog
+from harness.plugin.metrics import MetricSpec
+from harness.results.difference import Difference, find_difference
+from harness.results.estimate import Estimate
+from harness.results.gates import Gate, GateResult, evaluate
 from harness.results.samples.medians import SMALLEST_EFFECT
-from harness.results.types import NOT_COMPARED, Change, Comparison, Figure, Row, Side
+from harness.results.sides import Side
 
-ONE_PROCESS = (
-    "times of one process a side: repeated starts differ by more than the samples within one"
-)
+ALL = "all"
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """One metric of a detector, over all sides.
+
+    Attributes:
+        detector: "" where each side is another detector.
+        estimates: one per side, the base first; None where a side has none.
+        differences: to the base, one per side but the base.
+        best: sides with the best value among those that may be compared; empty if all are equal.
+        rivals: sides whose difference to the best is not outside the noise.
+    """
+
+    detector: str
+    metric: MetricSpec
+    estimates: tuple[Estimate | None, ...]
+    differences: tuple[Difference, ...]
+    best: tuple[int, ...] = ()
+    rivals: tuple[int, ...] = ()
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """NaN where there is none."""
+        return tuple(math.nan if one is None else one.value for one in self.estimates)
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """How many seeds each value rests on."""
+        return tuple(0 if one is None else len(one.seeds) for one in self.estimates)
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """A whole comparison.
+
+    Attributes:
+        sides: names, the base first.
+        paths: of the sides, as given.
+        rows: grouped by detector.
+        lone: detectors that have nobody to be compared with, and the sides that have them: not
+            the base, or the base alone.
+        notes: what could not be known and why.
+        gates: results of the gates, in the order given.
+        catalog: how warnings read.
+    """
+
+    sides: tuple[str, ...]
+    paths: tuple[str, ...]
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...] = ()
+    gates: tuple[GateResult, ...] = ()
+    lone: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    catalog: Catalog = Catalog()
+
+    @property
+    def comparable(self) -> bool:
+        """Whether anything could be compared at all."""
+        return any(found.compared for row in self.rows for found in row.differences)
+
+    @property
+    def common_rows(self) -> tuple[Row, ...]:
+        """Rows without those of detectors that have nobody to be compared with."""
+        lone = {detector for detector, _ in self.lone}
+        return tuple(row for row in self.rows if row.detector not in lone)
 
 
 @dataclass(frozen=True)
@@ -32,6 +93,17 @@ class Rules:
 
     allow_mismatch: bool = False
     smallest_effect: float = SMALLEST_EFFECT
+
+    def difference(
+        self, base: Estimate | None, other: Estimate | None, same_detector: bool
+    ) -> Difference:
+        return find_difference(
+            base,
+            other,
+            same_detector=same_detector,
+            allow_mismatch=self.allow_mismatch,
+            smallest_effect=self.smallest_effect,
+        )
 
 
 def compare_sides(
@@ -52,34 +124,135 @@ def compare_sides(
         UserError: a metric or detector that no side has.
     """
     rules = rules or Rules()
+    catalog = join_catalogs(sides)
     shown = choose_metrics(sides, list(metrics))
-    gates = [replace(gate, metric=gated_metric(gate.metric, sides)) for gate in gates]
-    rows = _rows(sides, shown, only, rules)
-    gated = _rows(sides, list(dict.fromkeys(gate.metric for gate in gates)), only, rules)
+    gates = [gate.of(_gated(gate.metric, sides, catalog)) for gate in gates]
+    rows = tuple(_rows(sides, shown, only, rules))
+    wanted = list(dict.fromkeys(gate.metric for gate in gates))
+    gated = tuple(_rows(sides, wanted, only, rules))
     names = tuple(side.name for side in sides)
+    notes = [note for side in sides for note in side.notes]
+    caveats = [catalog.word(c) for row in rows for d in row.differences for c in d.caveats]
     return Comparison(
         sides=names,
         paths=tuple(side.path for side in sides),
         rows=rows,
-        notes=(*dict.fromkeys(note for side in sides for note in side.notes), *_starts(rows)),
-        gates=tuple(r for g in gates for r in evaluate(g, gated, names, g.metric in shown)),
+        notes=tuple(dict.fromkeys([*notes, *caveats])),
+        gates=tuple(
+            result
+            for gate in gates
+            for result in evaluate(gate, gated, names, catalog, shown=gate.metric in shown)
+        ),
         lone=tuple(_lone(sides, only)),
+        catalog=catalog,
     )
 
 
-def one_process(metric: str, change: Change, seeds: Sequence[int]) -> bool:
-    """Whether the interval of a time knows nothing of how repeated starts differ."""
-    timed = family_of(metric) in ("latency", "time") and not math.isnan(change.low)
-    return timed and 1 in seeds
+def join_catalogs(sides: Sequence[Side]) -> Catalog:
+    """The metrics of all sides."""
+    return reduce(Catalog.joined, (side.catalog for side in sides))
 
 
-def _starts(rows: Sequence[Row]) -> Iterator[str]:
-    """What the interval of times leaves out where a side has them of one process only."""
-    for row in rows:
-        for side, change in enumerate(row.changes, 1):
-            if one_process(row.metric, change, (row.seeds[0], row.seeds[side])):
-                yield ONE_PROCESS
-                return
+def make_row(
+    detector: str,
+    estimates: Sequence[Estimate | None],
+    compare: Callable[[int, int], Difference],
+) -> Row:
+    """One metric over all sides.
+
+    Args:
+        compare: (one side, another) -> their difference.
+    """
+    spec = next(one for one in estimates if one is not None).metric
+    differences = tuple(compare(0, other) for other in range(1, len(estimates)))
+    values = [math.nan if one is None else one.value for one in estimates]
+    in_play = [i for i, d in enumerate(differences, 1) if d.compared]
+    if estimates[0] is not None and estimates[0].is_usable:
+        in_play = [0, *in_play]
+    best = _best(values, in_play, spec.higher_is_better)
+    rivals = [i for i in in_play if best and i != best[0] and not compare(best[0], i).real]
+    return Row(detector, spec, tuple(estimates), differences, best, tuple(rivals))
+
+
+def choose_metrics(sides: Sequence[Side], wanted: Sequence[str]) -> list[str]:
+    """The metrics asked for; without any, the base's main table or what detectors rank by.
+
+    Raises:
+        UserError: one is unknown, or the sides have no numbers at all.
+    """
+    known = known_names(sides)
+    if list(wanted) == [ALL]:
+        return known
+    if wanted:
+        return list(dict.fromkeys(full_name(metric, sides) for metric in wanted))
+    ranked = [spec.name for spec in join_catalogs(sides).specs.values() if spec.role]
+    usual = [metric for metric in (sides[0].columns or ranked) if metric in known]
+    return usual or known
+
+
+def choose_detectors(sides: Sequence[Side], only: Sequence[str]) -> list[str]:
+    """Names in the base's order, then those that only others have.
+
+    Raises:
+        UserError: one of `only` is on no side.
+    """
+    known = list(dict.fromkeys(name for side in sides for name in side.estimates))
+    for name in only:
+        if name not in known:
+            raise UserError(f"no side has the detector '{name}'", hint=near_names(name, known))
+    return [name for name in known if not only or name in only]
+
+
+def full_name(metric: str, sides: Sequence[Side]) -> str:
+    """The metric that a name or short name means.
+
+    Raises:
+        UserError: no side has it.
+    """
+    known = known_names(sides)
+    spec = join_catalogs(sides).find(metric)
+    for name in (metric, spec.name if spec else None):
+        if name in known:
+            return str(name)
+    raise UserError(f"no side has the metric '{metric}'", hint=near_names(metric, known))
+
+
+def known_names(sides: Sequence[Side]) -> list[str]:
+    """Metrics of all sides, in the order in which they were recorded."""
+    found = [m for side in sides for estimates in side.estimates.values() for m in estimates]
+    return list(dict.fromkeys(found))
+
+
+def _gated(metric: str, sides: Sequence[Side], catalog: Catalog) -> str:
+    """As `full_name`, but it may also be one that is known and that no side has."""
+    spec = catalog.find(metric)
+    if spec is not None and metric not in known_names(sides):
+        return spec.name
+    return full_name(metric, sides)
+
+
+def _rows(
+    sides: Sequence[Side], metrics: Sequence[str], only: Sequence[str], rules: Rules
+) -> Iterator[Row]:
+    """Wherever some side has a number; the detector is "" where every side is another one."""
+    if sides[0].picked is not None:
+        names = {"": [str(side.picked) for side in sides]}
+    else:
+        names = {name: [name] * len(sides) for name in choose_detectors(sides, only)}
+    for title, chosen in names.items():
+        for metric in metrics:
+            found = [
+                side.estimates.get(name, {}).get(metric)
+                for side, name in zip(sides, chosen, strict=True)
+            ]
+
+            def compare(
+                one: int, other: int, found: list[Estimate | None] = found, who: list[str] = chosen
+            ) -> Difference:
+                return rules.difference(found[one], found[other], who[one] == who[other])
+
+            if any(one is not None for one in found):
+                yield make_row(title, found, compare)
 
 
 def _lone(sides: Sequence[Side], only: Sequence[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -87,62 +260,9 @@ def _lone(sides: Sequence[Side], only: Sequence[str]) -> Iterator[tuple[str, tup
     if sides[0].picked is not None:
         return
     for detector in choose_detectors(sides, only):
-        having = tuple(side.name for side in sides if detector in side.figures)
-        if detector not in sides[0].figures or len(having) == 1:
+        having = tuple(side.name for side in sides if detector in side.estimates)
+        if detector not in sides[0].estimates or len(having) == 1:
             yield detector, having
-
-
-def _rows(
-    sides: Sequence[Side], metrics: Sequence[str], only: Sequence[str], rules: Rules
-) -> tuple[Row, ...]:
-    picked = [side.picked or "" for side in sides]
-    return tuple(
-        make_row(detector, metric, figures, picked, rules)
-        for detector, metric, figures in align(sides, metrics, only)
-    )
-
-
-def make_row(
-    detector: str,
-    metric: str,
-    figures: Sequence[Figure | None],
-    picked: Sequence[str],
-    rules: Rules,
-) -> Row:
-    """One metric over all sides.
-
-    Args:
-        picked: of each side, its one detector; "" where all of them are compared.
-    """
-    some = next(figure for figure in figures if figure is not None)
-
-    def change_of(one: int, other: int) -> Change:
-        return find_change(
-            figures[one],
-            figures[other],
-            same_detector=picked[one] == picked[other],
-            allow_mismatch=rules.allow_mismatch,
-            smallest_effect=rules.smallest_effect,
-        )
-
-    changes = tuple(change_of(0, other) for other in range(1, len(figures)))
-    values = tuple(math.nan if figure is None else figure.value for figure in figures)
-    in_play = [0, *(i for i, c in enumerate(changes, 1) if c.verdict not in NOT_COMPARED)]
-    best = _best(values, in_play, some.higher_is_better)
-    level = [i for i in in_play if best and i != best[0] and not change_of(best[0], i).real]
-    return Row(
-        detector=detector,
-        metric=metric,
-        unit=some.unit,
-        higher_is_better=some.higher_is_better,
-        values=values,
-        seeds=tuple(0 if figure is None else len(figure.seeds) for figure in figures),
-        changes=changes,
-        best=best,
-        rivals=tuple(level),
-        levels=tuple("valid" if figure is None else figure.level for figure in figures),
-        doubts=tuple(() if figure is None else figure.doubts for figure in figures),
-    )
 
 
 def _best(values: Sequence[float], in_play: Sequence[int], higher: bool | None) -> tuple[int, ...]:

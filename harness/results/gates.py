@@ -3,18 +3,15 @@
 import math
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
 
 from harness.errors import UserError
-from harness.results.types import (
-    NOT_COMPARED,
-    Change,
-    GateResult,
-    GateVerdict,
-    Row,
-    shown_scale,
-)
+from harness.plugin.catalog import Catalog
+from harness.results.difference import Difference
+
+if TYPE_CHECKING:
+    from harness.results.comparison import Row
 
 Kind = Literal["", "x", "%"]
 # What a gate is made of, in order: the first that does not fit is where the mistake is.
@@ -26,6 +23,25 @@ PARTS = (
 )
 EXAMPLE = 'as in "ap_small >= -0.5" (points), "latency_p50 <= 1.05x" or "tinydet_s:ap >= -2%"'
 NEARLY = 1e-9  # differences of decimal fractions are not exact
+
+
+GateVerdict = Literal["passed", "missed", "not evaluable"]
+
+
+@dataclass(frozen=True)
+class GateResult:
+    """A gate at one row and side, or why it met nothing.
+
+    Attributes:
+        line: for people: the gate, what was found, the verdict.
+        unjudged: not evaluable although the base has a number there.
+    """
+
+    gate: str
+    verdict: GateVerdict
+    line: str
+    noise_known: bool = True
+    unjudged: bool = False
 
 
 @dataclass(frozen=True)
@@ -45,6 +61,10 @@ class Gate:
     upper: bool
     limit: float
     kind: Kind
+
+    def of(self, metric: str) -> "Gate":
+        """The same of a metric's full name."""
+        return replace(self, metric=metric)
 
 
 def parse_gate(text: str) -> Gate:
@@ -73,7 +93,11 @@ def parse_gate(text: str) -> Gate:
 
 
 def evaluate(
-    gate: Gate, rows: Sequence[Row], sides: Sequence[str], shown: bool = True
+    gate: Gate,
+    rows: Sequence["Row"],
+    sides: Sequence[str],
+    catalog: Catalog,
+    shown: bool = True,
 ) -> Iterator[GateResult]:
     """The gate at every row of its metric, against every side but the base.
 
@@ -86,24 +110,24 @@ def evaluate(
     places = list(_places(gate, rows, sides))
     for row, number in places:
         side = sides[number]
-        if row.changes[number - 1].verdict == "missing":
+        if row.differences[number - 1].verdict == "missing":
             lacking = sides[0] if math.isnan(row.values[0]) else side
             absent.setdefault(f"no number in {lacking}", []).append(row.detector or side)
         else:
-            yield _judge(gate, row, number, side, shown)
+            yield _judge(gate, row, number, side, catalog, shown)
     for why, names in absent.items():
         said = f"{', '.join(dict.fromkeys(names))}: not evaluable: {why}"
         yield _without_verdict(gate, said, why != f"no number in {sides[0]}")
     if not places:
-        there = any(row.metric == gate.metric for row in rows)
+        there = any(row.metric.name == gate.metric for row in rows)
         why = "there is no such row" if there else "no side has such a number"
         yield _without_verdict(gate, f"not evaluable: {why}", unjudged=False)
 
 
-def _places(gate: Gate, rows: Sequence[Row], sides: Sequence[str]) -> Iterator[tuple[Row, int]]:
+def _places(gate: Gate, rows: Sequence["Row"], sides: Sequence[str]) -> Iterator[tuple["Row", int]]:
     """Rows and sides that the gate is for."""
     for row in rows:
-        if row.metric == gate.metric and _is_meant(gate, row, sides):
+        if row.metric.name == gate.metric and _is_meant(gate, row, sides):
             for number, side in enumerate(sides[1:], 1):
                 if row.detector or not gate.detector or _picks(side, gate.detector):
                     yield row, number
@@ -114,7 +138,7 @@ def _without_verdict(gate: Gate, said: str, unjudged: bool) -> GateResult:
     return GateResult(gate.text, "not evaluable", line, noise_known=False, unjudged=unjudged)
 
 
-def _is_meant(gate: Gate, row: Row, sides: Sequence[str]) -> bool:
+def _is_meant(gate: Gate, row: "Row", sides: Sequence[str]) -> bool:
     if not gate.detector or row.detector == gate.detector:
         return True
     return not row.detector and any(_picks(side, gate.detector) for side in sides[1:])
@@ -125,23 +149,26 @@ def _picks(side: str, detector: str) -> bool:
     return side == detector or side.endswith(f":{detector}")
 
 
-def _judge(gate: Gate, row: Row, number: int, side: str, shown: bool) -> GateResult:
-    change = row.changes[number - 1]
+def _judge(
+    gate: Gate, row: "Row", number: int, side: str, catalog: Catalog, shown: bool
+) -> GateResult:
+    change = row.differences[number - 1]
     where = f"{row.detector}, {side}" if row.detector else side
     start = f"gate {gate.text}: {where}:"
     found = _quantity(gate, row, change)
-    if change.verdict in NOT_COMPARED or math.isnan(found):
-        return _without_verdict(gate, f"{where}: not evaluable: {_why(change)}", unjudged=True)
+    if not change.compared or math.isnan(found):
+        why = _why(change, catalog)
+        return _without_verdict(gate, f"{where}: not evaluable: {why}", unjudged=True)
     beyond = found > gate.limit + NEARLY if gate.upper else found < gate.limit - NEARLY
     unknown = change.verdict == "unknown"
     missed = beyond and (change.real or unknown)
     verdict: GateVerdict = "missed" if missed else "passed"
     said = f"{start} {verdict}: {_show(gate, row, found)}{_interval(gate, row, change)}"
-    said += _noise(change, beyond) + _doubts(row, number, shown)
+    said += _noise(change, beyond) + _doubts(row, number, catalog, shown)
     return GateResult(gate.text, verdict, said, not unknown)
 
 
-def _noise(change: Change, beyond: bool) -> str:
+def _noise(change: Difference, beyond: bool) -> str:
     said = ", the noise is unknown" if change.verdict == "unknown" else ""
     if beyond and change.verdict == "noise":
         said = ", beyond the limit but inside the noise"
@@ -150,35 +177,31 @@ def _noise(change: Change, beyond: bool) -> str:
     return said
 
 
-def _doubts(row: Row, side: int, shown: bool) -> str:
+def _doubts(row: "Row", side: int, catalog: Catalog, shown: bool) -> str:
     """Whether something speaks against the base's number or the side's; what, if no note does."""
-    found = [
-        reason
-        for i in (0, side)
-        if row.levels and row.levels[i] != "valid"
-        for reason in row.doubts[i]
-    ]
+    chosen = [row.estimates[i] for i in (0, side)]
+    found = [catalog.word(reason) for one in chosen if one is not None for reason in one.reasons]
     if not found:
         return ""
     return ", doubtful" if shown else f", doubtful ({first_of(list(dict.fromkeys(found)))})"
 
 
 def first_of(reasons: Sequence[str]) -> str:
-    """The first, which is the worst, and how many more there are."""
+    """The first, which is the gravest, and how many more there are."""
     more = len(reasons) - 1
     return f"{reasons[0]} and {more} more reason{'s' * (more > 1)}" if more else reasons[0]
 
 
-def _quantity(gate: Gate, row: Row, change: Change) -> float:
+def _quantity(gate: Gate, row: "Row", change: Difference) -> float:
     if gate.kind == "x":
         return change.ratio
     if gate.kind == "%":
         return 100 * (change.ratio - 1)
-    return change.value * shown_scale(row.unit)
+    return change.value * row.metric.scale
 
 
-def _interval(gate: Gate, row: Row, change: Change) -> str:
-    if math.isnan(change.low) or change.low == change.high:
+def _interval(gate: Gate, row: "Row", change: Difference) -> str:
+    if not change.has_interval:
         return ""
     base = row.values[0]
     bounds = [change.low, change.high]
@@ -186,13 +209,14 @@ def _interval(gate: Gate, row: Row, change: Change) -> str:
         bounds = [1 + bound / base for bound in bounds]
     if gate.kind == "%":
         bounds = [100 * (bound - 1) for bound in bounds]
-    scale = 1.0 if gate.kind else shown_scale(row.unit)
+    scale = 1.0 if gate.kind else row.metric.scale
     low, high = (f"{bound * scale:{_format(gate)}}" for bound in bounds)
     return f" [{low}, {high}]"
 
 
-def _show(gate: Gate, row: Row, found: float) -> str:
-    unit = gate.kind or (" points" if row.unit == "AP" else f" {row.unit}".rstrip())
+def _show(gate: Gate, row: "Row", found: float) -> str:
+    points = row.metric.shown_unit == "%"
+    unit = gate.kind or (" points" if points else f" {row.metric.shown_unit}".rstrip())
     return f"{found:{_format(gate)}}{unit}"
 
 
@@ -200,11 +224,11 @@ def _format(gate: Gate) -> str:
     return ".3f" if gate.kind == "x" else "+.2f"
 
 
-def _why(change: Change) -> str:
+def _why(change: Difference, catalog: Catalog) -> str:
+    reasons = "; ".join(dict.fromkeys(catalog.word(reason) for reason in change.reasons))
     if change.verdict == "refused":
-        said = "; ".join(map(str, change.mismatches)) or change.note
-        return f"not measured alike ({said})"
-    return f"invalid ({change.note})" if change.verdict == "invalid" else "the base is 0"
+        return f"not measured alike ({'; '.join(map(str, change.mismatches)) or reasons})"
+    return f"invalid ({reasons})" if change.verdict == "invalid" else "the base is 0"
 
 
 def unmet(results: Sequence[GateResult]) -> list[str]:

@@ -1,53 +1,41 @@
 """A metric over the runs of a suite, in the order in which they were measured."""
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import UserError
-from harness.results.ap.paired import over_seeds
-from harness.results.changes import find_change
-from harness.results.families import family_of
-from harness.results.rows import choose_detectors, full_name, known_metrics
-from harness.results.samples.percentiles import percentile, percentile_interval
-from harness.results.sources import read_side
-from harness.results.types import Change, Figure, Side
-from harness.results.validity_rules import Level, percent_of
+from harness.plugin.metrics import MetricSpec
+from harness.records import layout
+from harness.results.comparison import choose_detectors, full_name
+from harness.results.difference import Difference, find_difference
+from harness.results.estimate import Estimate
+from harness.results.sides import Side, read_side
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Point:
     """A metric of a detector in one run.
 
     Attributes:
         time: seconds since 1970 of the run's first record.
         commit: of the harness, "+" behind it if its sources were changed; "" where unknown.
-        low, high: 95 % interval, NaN where unknown.
-        change: to the run before that has this detector, None for the first.
-        level, doubts: how far the value can be believed, and why not.
+        difference: to the run before that has this detector, None for the first.
     """
 
     run: str
     time: float
     commit: str
-    value: float
-    low: float
-    high: float
-    seeds: int
-    change: Change | None
-    level: Level = "valid"
-    doubts: tuple[str, ...] = ()
+    estimate: Estimate
+    difference: Difference | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Line:
     """One detector over runs, oldest first."""
 
     detector: str
-    metric: str
-    unit: str
-    higher_is_better: bool | None
+    metric: MetricSpec
     points: tuple[Point, ...]
 
 
@@ -59,27 +47,24 @@ def read_history(folder: Path, resamples: int | None = None) -> list[Side]:
     Raises:
         UserError: there are none, or none can be read.
     """
-    found = [folder / "records.jsonl", *folder.glob("*/records.jsonl")]
-    found += folder.glob("*/*/records.jsonl")
-    files = [path for path in found if path.is_file()]
-    if not files:
+    runs = layout.runs_in(folder, depth=2)
+    if not runs:
         hint = "give a suite's folder of runs, such as results/tinydet"
         raise UserError("holds no runs", where=folder, hint=hint)
-    sides = [_read_or_skip(path, resamples) for path in files]
-    full = sorted((side for side in sides if side.figures), key=lambda s: (s.time, s.name))
-    empty = [side for side in sides if not side.figures]
+    sides = [_read_or_skip(run, resamples) for run in runs]
+    full = sorted((side for side in sides if side.estimates), key=lambda s: (s.time, s.name))
+    empty = [side for side in sides if not side.estimates]
     if not full:
         notes = [note for side in empty for note in side.notes]
         raise UserError("no run can be read", where=folder, hint="; ".join(notes))
     return full + empty
 
 
-def _read_or_skip(path: Path, resamples: int | None) -> Side:
+def _read_or_skip(run: Path, resamples: int | None) -> Side:
     try:
-        return read_side(path, resamples)
+        return read_side(run, resamples)
     except UserError as error:
-        folder = path.parent
-        return Side(folder.name, str(folder), figures={}, notes=(f"skipped: {error}",))
+        return Side(run.name, str(run), estimates={}, notes=(f"skipped: {error}",))
 
 
 def trace_metric(sides: Sequence[Side], metric: str, only: Sequence[str] = ()) -> Iterator[Line]:
@@ -92,56 +77,22 @@ def trace_metric(sides: Sequence[Side], metric: str, only: Sequence[str] = ()) -
     Raises:
         UserError: no run has the metric or a detector.
     """
-    metric = full_name(metric, known_metrics(sides))
+    metric = full_name(metric, sides)
     for detector in choose_detectors(sides, only):
         chosen = [
-            (side, side.figures[detector][metric])
+            (side, side.estimates[detector][metric])
             for side in sides
-            if metric in side.figures.get(detector, {})
+            if metric in side.estimates.get(detector, {})
         ]
         if chosen:
-            first = chosen[0][1]
-            yield Line(detector, metric, first.unit, first.higher_is_better, _points(chosen))
+            yield Line(detector, chosen[0][1].metric, tuple(_points(chosen)))
 
 
-def _points(chosen: Sequence[tuple[Side, Figure]]) -> tuple[Point, ...]:
-    points = []
-    before: Figure | None = None
-    for side, figure in chosen:
-        change = None if before is None else find_change(before, figure, same_detector=True)
-        low, high = find_bounds(figure)
-        points.append(
-            Point(
-                side.name,
-                side.time,
-                side.commit,
-                figure.value,
-                low,
-                high,
-                len(figure.seeds),
-                change,
-                figure.level,
-                figure.doubts,
-            )
-        )
-        before = figure
-    return tuple(points)
-
-
-def find_bounds(figure: Figure) -> tuple[float, float]:
-    """95 % interval of one figure: over images by bootstrap, or of a percentile of samples.
-
-    Of several seeds' samples the interval is moved onto the mean of the seeds' percentiles, as
-    in `harness.results.changes`.
-    """
-    if figure.analyses and all(figure.metric in a.metrics for a in figure.analyses):
-        seeds = over_seeds(figure.analyses, figure.metric)
-        return seeds.low, seeds.high
-    percent = 50.0 if figure.metric == "time" else percent_of(figure.metric)
-    if figure.samples and percent is not None:
-        factor = figure.value / percentile(figure.samples, percent)
-        low, high = percentile_interval(figure.samples, percent)
-        return factor * low, factor * high
-    if family_of(figure.metric) in ("macs", "activations", "parameters"):
-        return figure.value, figure.value
-    return math.nan, math.nan
+def _points(chosen: Sequence[tuple[Side, Estimate]]) -> Iterator[Point]:
+    before: Estimate | None = None
+    for side, estimate in chosen:
+        change = None
+        if before is not None:
+            change = find_difference(before, estimate, same_detector=True)
+        yield Point(side.name, side.time, side.commit, estimate, change)
+        before = estimate

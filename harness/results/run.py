@@ -1,32 +1,42 @@
 """A run as it lies on disk, with everything derived from it. No model, no GPU."""
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from pydantic import ValidationError
 
+from harness.data.folder import CocoFolder
 from harness.errors import UserError
 from harness.files import hash_file, read_json_lines
 from harness.manifest.schema import Report
 from harness.plan.cells import digest
+from harness.plugin.catalog import Catalog, declared
+from harness.plugin.manager import load_plugins
+from harness.plugin.metrics import MetricSpec
+from harness.records import layout
 from harness.records.frame import latest, to_frame
 from harness.records.record import Record
 from harness.records.store import read_records
-from harness.results.ap.analysis import analyse_cell
+from harness.results import difference, validity
+from harness.results.ap.analysis import analyse_cell, load_or_make
 from harness.results.ap.boxes import MAX_DETECTIONS
-from harness.results.ap.store import load_or_make
-from harness.results.ap.types import CellAnalysis
-from harness.results.truth import Validation, find_validation
+from harness.results.ap.types import CellAnalysis, Sampled
+from harness.results.difference import Difference, find_difference
+from harness.results.estimate import Estimate, make_estimate
 from harness.stages.detections_file import read_detections
 from harness.stages.inputs import EvaluationInput, GroundTruth
-from harness.stages.scoring import restrict
+from harness.stages.metrics import METRICS
+from harness.stages.scoring import read_ground_truth, restrict
 
-VERSION = 2  # of the analyses: another one makes those that were kept anew
+VERSION = 3  # of the analyses: those that another one kept are made again
 PLANNED = {"suite", "profile", "detectors", "data", "data_fingerprint", "evaluate", "cells"}
+CLASS, MODE = "class/", "mode/"
 
 Place = tuple[str, int]  # detector, seed
 Json = Mapping[str, Any]
@@ -37,39 +47,123 @@ class Run:
     """One run folder.
 
     Attributes:
-        plan: its plan.json.
+        plan: its plan.json; of records by themselves what can be told from them.
         environments: environment id -> content of its file.
-        records: every line of records.jsonl, with raw samples; after each AP that was analysed,
+        records: every line of records.jsonl, with raw samples; after each score that was analysed,
             that of the manifest's own area ranges.
-        frame: `harness.records.frame.to_frame` of them.
         analyses: of every cell whose detections could be read and scored again.
         training: lines of each train_log.jsonl.
         truth: ground truth of the validation images, None where it is gone or has changed.
         images: folder of the validation images, None where it is gone.
         annotations: the file that `truth` was read from.
         notes: what could not be derived, and why, one line each.
+        catalog: the metrics, and how warnings read.
     """
 
     folder: Path
     plan: Json
-    environments: Mapping[str, Json]
     records: tuple[Record, ...]
-    frame: pd.DataFrame
-    analyses: Mapping[Place, CellAnalysis]
-    training: Mapping[Place, tuple[Json, ...]]
-    truth: GroundTruth | None
-    images: Path | None
-    annotations: Path | None
-    notes: tuple[str, ...]
+    catalog: Catalog
+    environments: Mapping[str, Json] = field(default_factory=dict)
+    analyses: Mapping[Place, CellAnalysis] = field(default_factory=dict)
+    training: Mapping[Place, tuple[Json, ...]] = field(default_factory=dict)
+    truth: GroundTruth | None = None
+    images: Path | None = None
+    annotations: Path | None = None
+    notes: tuple[str, ...] = ()
+    _made: dict[tuple[str, ...], Any] = field(default_factory=dict, repr=False)
 
     @property
     def run_id(self) -> str:
-        return self.folder.name
+        return self.folder.resolve().name
 
     @property
     def detectors(self) -> tuple[str, ...]:
         """In the order of the suite."""
         return tuple(self.plan["detectors"])
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """`harness.records.frame.to_frame` of the records."""
+        return to_frame(list(self.records))
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """Metrics of the main table: those that the suite asks for and that were measured."""
+        ranked = [spec.name for spec in self.catalog.specs.values() if spec.role]
+        return tuple(m for m in self.plan.get("columns", ranked) if self.has(m))
+
+    @cached_property
+    def measured(self) -> tuple[Record, ...]:
+        """The measurements that count: of each cell's last good attempt."""
+        return tuple(r for r in latest(list(self.records)) if r.kind == "measurement")
+
+    @cached_property
+    def _index(self) -> Mapping[tuple[str, str, str], Sequence[Record]]:
+        """(detector, metric, scope) -> one record per seed."""
+        index: dict[tuple[str, str, str], list[Record]] = defaultdict(list)
+        for record in self.measured:
+            index[record.detector, record.metric, record.scope].append(record)
+        return index
+
+    @cached_property
+    def _of_detector(self) -> Mapping[str, Sequence[Record]]:
+        """Detector -> its records that carry samples."""
+        found: dict[str, list[Record]] = defaultdict(list)
+        for record in self.measured:
+            if record.samples:
+                found[record.detector].append(record)
+        return found
+
+    def metrics(self, scope: str = "") -> list[MetricSpec]:
+        """What was measured of whole detectors, or of a scope, in the order of the catalog."""
+        there = dict.fromkeys(metric for _, metric, of in self._index if of == scope)
+        known = [name for name in self.catalog.specs if name in there]
+        return [self.spec(name) for name in [*known, *(n for n in there if n not in known)]]
+
+    def spec(self, metric: str) -> MetricSpec:
+        """The metric of this name; of one that nobody declares, what its records say of it."""
+        if metric in self.catalog.specs:
+            return self.catalog.specs[metric]
+        record = next((r for r in self.measured if r.metric == metric), None)
+        if record is None:
+            return self.catalog.spec(metric)
+        return self.catalog.spec(metric, record.unit, record.higher_is_better)
+
+    def estimate(self, detector: str, metric: str, scope: str = "") -> Estimate:
+        """A detector's number; without a value where it was not measured."""
+        key = ("estimate", detector, metric, scope)
+        if key not in self._made:
+            spec = self.spec(metric)
+            records = self._index.get((detector, metric, scope), ())
+            sampled = self._sampled(detector, spec, scope)
+            behind = self.with_samples(detector)
+            self._made[key] = make_estimate(spec, records, behind, sampled)
+        found: Estimate = self._made[key]
+        return found
+
+    def difference(self, base: str, other: str, metric: str) -> Difference:
+        """How a detector's number differs from another detector's."""
+        key = ("difference", base, other, metric)
+        if key not in self._made:
+            sides = self.estimate(base, metric), self.estimate(other, metric)
+            self._made[key] = find_difference(*sides, same_detector=base == other)
+        found: Difference = self._made[key]
+        return found
+
+    def has(self, metric: str) -> bool:
+        """Whether any detector has a value."""
+        return any(self.estimate(name, metric).is_there for name in self.detectors)
+
+    def ranked(self, role: str) -> list[MetricSpec]:
+        """Metrics by which detectors are ranked, as "score" or "cost", of those measured."""
+        return [spec for spec in self.catalog.ranked(role) if self.has(spec.name)]
+
+    def modes(self, detector: str) -> list[str]:
+        """Modes of its latency, that of the main table first."""
+        of = [r for r in self.measured if r.detector == detector and r.mode]
+        shown = [r.mode for r in of if not r.scope.startswith(MODE)]
+        return list(dict.fromkeys([*shown, *(r.mode for r in of)]))
 
     def analyses_of(self, detector: str) -> list[CellAnalysis]:
         """One per seed, in the order of seeds."""
@@ -77,7 +171,30 @@ class Run:
         return [self.analyses[place] for place in places]
 
     def detections_file(self, detector: str, seed: int) -> Path:
-        return cell_folder(self.folder, detector, seed) / "detections.json"
+        return layout.cell_folder(self.folder, detector, seed) / layout.DETECTIONS
+
+    def with_samples(self, detector: str) -> Sequence[Record]:
+        """A detector's records that carry samples: other metrics may rest on them."""
+        return self._of_detector.get(detector, ())
+
+    def sampled(self, record: Record) -> dict[int, tuple[str, Sampled]]:
+        """Seed -> (pairing, value in each resample) behind a record's metric and scope."""
+        return self._sampled(record.detector, self.spec(record.metric), record.scope)
+
+    def _sampled(
+        self, detector: str, spec: MetricSpec, scope: str
+    ) -> dict[int, tuple[str, Sampled]]:
+        """Seed -> (pairing, value in each resample)."""
+        found = {}
+        for (name, seed), analysis in self.analyses.items():
+            if name != detector:
+                continue
+            of = analysis.metrics.get(spec.name) if not scope else None
+            if scope.startswith(CLASS) and spec == self.catalog.main_score:
+                of = analysis.classes.get(scope.removeprefix(CLASS))
+            if of is not None:
+                found[seed] = (analysis.pairing, of)
+        return found
 
 
 def read_run(folder: Path, *, data_root: str | None = None, resamples: int | None = None) -> Run:
@@ -88,94 +205,177 @@ def read_run(folder: Path, *, data_root: str | None = None, resamples: int | Non
         resamples: of the images, in place of the run's.
 
     Raises:
-        UserError: the folder holds no run, or its files cannot be read.
+        UserError: the folder holds no run, one of an older version, or its files cannot be read.
     """
-    plan = read_plan(folder / "plan.json")
-    records = read_records(folder / "records.jsonl") if _has_records(folder) else []
-    validation = find_validation(plan, data_root)
-    settings = _settings(plan, folder / "plan.json", resamples)
-    notes = list(validation.notes)
+    plan = read_plan(folder / layout.PLAN)
+    path = folder / layout.RECORDS
+    records = read_records(path) if path.is_file() else []
+    settings = _settings(plan, folder / layout.PLAN, resamples)
+    catalog = _catalog(plan, folder / layout.PLAN).with_ranges(settings.area_ranges)
+    truth, images, annotations, notes = find_validation(plan, data_root)
     analyses = {}
-    for place, record in _evaluated(records).items():
-        made = _analyse(folder, place, record, validation, settings, plan)
+    for place, record in _evaluated(records, catalog).items():
+        made = _analyse(folder, place, record, truth, settings, plan, catalog)
         if isinstance(made, str):
             notes.append(f"{place[0]} seed {place[1]}: {made}")
             continue
         analyses[place], problem = made
         notes += [f"{place[0]} seed {place[1]}: {problem}"] if problem else []
-    records = with_ranges(records, analyses, settings)
     training = {}
-    for place, path in _logs(folder).items():
+    for detector, seed, log in layout.cells_with(folder, layout.TRAIN_LOG):
         try:
-            training[place] = tuple(read_json_lines(path))
+            training[detector, seed] = tuple(read_json_lines(log))
         except ValueError as error:
-            notes.append(f"{place[0]} seed {place[1]}: {path.name} cannot be read ({error})")
+            notes.append(f"{detector} seed {seed}: {log.name} cannot be read ({error})")
+    records = _with_ranges(records, analyses, settings, catalog)
     return Run(
         folder=folder,
         plan=plan,
-        environments=_environments(folder),
         records=tuple(records),
-        frame=to_frame(records),
+        catalog=catalog,
+        environments=_environments(folder),
         analyses=analyses,
         training=training,
-        truth=validation.truth,
-        images=validation.images,
-        annotations=validation.annotations,
-        notes=tuple(dict.fromkeys(notes)),
+        truth=truth,
+        images=images,
+        annotations=annotations,
+        notes=tuple(dict.fromkeys([*notes, *_undeclared(records, catalog)])),
     )
 
 
-def with_ranges(
-    records: Sequence[Record], analyses: Mapping[Place, CellAnalysis], settings: Report
+def bare_run(path: Path) -> Run:
+    """Records without the plan and detections of their run.
+
+    Raises:
+        UserError: they cannot be read.
+    """
+    records = read_records(path)
+    catalog = known_metrics()
+    plan = {"detectors": dict.fromkeys(record.detector for record in records)}
+    notes = [f"{path}: detections are not beside it: no intervals of scores"]
+    notes += _undeclared(records, catalog)
+    return Run(path.parent, plan, tuple(records), catalog, notes=tuple(notes))
+
+
+@lru_cache(maxsize=1)
+def known_metrics() -> Catalog:
+    """Of the installed plugins and of the stages, with the wordings of this room."""
+    known = declared(load_plugins()).joined(METRICS)
+    return validity.with_messages(Catalog(known.specs, {**difference.MESSAGES, **known.messages}))
+
+
+def read_plan(path: Path) -> Json:
+    """A run's plan.json.
+
+    Raises:
+        UserError: it is not there, not one, or of an older version.
+    """
+    plan = _read_json(path, "a run folder has one")
+    missing = PLANNED - set(plan) if isinstance(plan, dict) else PLANNED
+    if missing:
+        raise UserError(f"is not a run's plan: it lacks {', '.join(sorted(missing))}", where=path)
+    if plan.get("format") != layout.FORMAT:
+        newer = plan.get("format", 1) > layout.FORMAT
+        found = "was made by a newer harness" if newer else "was made by harness 0.3 or older"
+        hint = "update this one" if newer else "harness 0.3 reads it"
+        raise UserError(found, where=path, hint=hint)
+    return plan
+
+
+def find_validation(
+    plan: Json, data_root: str | None = None
+) -> tuple[GroundTruth | None, Path | None, Path | None, list[str]]:
+    """Ground truth, images and annotations of a run's validation split, and notes on what is gone.
+
+    Args:
+        data_root: a COCO-format folder in place of the one that the run used.
+
+    Raises:
+        UserError: `data_root` has no such split, or its annotations are broken.
+    """
+    if data_root is not None:
+        split = CocoFolder(data_root).split("val")
+        return read_ground_truth(split.annotations), split.images, split.annotations, []
+    places = plan.get("splits", {}).get("val")
+    if places is None:
+        return None, None, None, ["plan.json does not say where the validation data is"]
+    images, annotations = Path(places["images"]), Path(places["annotations"])
+    try:
+        truth = read_ground_truth(annotations)
+    except UserError as error:
+        return None, None, None, [f"the validation data cannot be read: {error}"]
+    if not images.is_dir():
+        return truth, None, annotations, [f"the validation images are not at {images}"]
+    return truth, images, annotations, []
+
+
+def _catalog(plan: Json, path: Path) -> Catalog:
+    """What is installed; of other metrics, what the run kept of their declarations."""
+    try:
+        kept = Catalog.from_json(plan["metrics"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"has no usable 'metrics' ({error})", where=path) from error
+    return known_metrics().joined(kept)
+
+
+def _undeclared(records: Sequence[Record], catalog: Catalog) -> Iterator[str]:
+    unknown = {r.metric for r in records if r.kind == "measurement"} - set(catalog.specs)
+    if unknown:
+        names = ", ".join(sorted(unknown))
+        yield f"nobody declares what {names} is: shown as recorded (is its plugin installed?)"
+
+
+def _evaluated(records: list[Record], catalog: Catalog) -> dict[Place, Record]:
+    """A score of each cell that was evaluated, which says under which conditions."""
+    scored = {spec.name for spec in catalog.specs.values() if spec.scoring is not None}
+    found: dict[Place, Record] = {}
+    for record in latest(records):
+        if record.metric in scored and record.scope == "" and record.stage == "evaluate":
+            found.setdefault((record.detector, record.seed), record)
+    return found
+
+
+def _with_ranges(
+    records: Sequence[Record],
+    analyses: Mapping[Place, CellAnalysis],
+    settings: Report,
+    catalog: Catalog,
 ) -> list[Record]:
-    """The records and, beside each AP, `ap_<name>` of every area range of the manifest."""
-    of_ap = {id(record): place for place, record in _evaluated(list(records)).items()}
+    """The records and, behind each ranged score, that of every area range of the manifest."""
+    current = {id(record) for record in latest(list(records))}
     result = []
     for record in records:
         result.append(record)
-        analysis = analyses.get(of_ap.get(id(record), ("", -1)))
-        if analysis is not None:
-            result += [_of_range(record, analysis, *item) for item in settings.area_ranges.items()]
+        spec = catalog.specs.get(record.metric)
+        analysis = analyses.get((record.detector, record.seed))
+        if not spec or not spec.ranged or record.scope or not analysis:
+            continue
+        if id(record) not in current:
+            continue
+        for name, bounds in settings.area_ranges.items():
+            metric = spec.of_range(name).name
+            if metric in analysis.metrics:
+                found = analysis.metrics[metric]
+                behind = {"boxes": found.count, "object_images": found.images}
+                conditions = {**record.conditions, "area_range": list(bounds), **behind}
+                result.append(
+                    replace(record, metric=metric, value=found.value, conditions=conditions)
+                )
     return result
-
-
-def _of_range(
-    record: Record, analysis: CellAnalysis, name: str, bounds: tuple[float, float]
-) -> Record:
-    found = analysis.metrics[f"ap_{name}"]
-    behind = {"boxes": found.count, "object_images": found.images}
-    conditions = {**record.conditions, "area_range": list(bounds), **behind}
-    return replace(record, metric=f"ap_{name}", value=found.value, conditions=conditions)
-
-
-def cell_folder(folder: Path, detector: str, seed: int) -> Path:
-    """Where a run keeps the files of a detector under one seed."""
-    return folder / "cells" / detector / f"seed{seed}"
-
-
-def _has_records(folder: Path) -> bool:
-    return (folder / "records.jsonl").is_file()
-
-
-def _evaluated(records: list[Record]) -> dict[Place, Record]:
-    """The AP record of each cell that was evaluated."""
-    return {
-        (r.detector, r.seed): r
-        for r in latest(records)
-        if r.stage == "evaluate" and r.metric == "ap" and r.scope == ""
-    }
 
 
 def _analyse(
     folder: Path,
     place: Place,
     record: Record,
-    validation: Validation,
+    truth: GroundTruth | None,
     settings: Report,
     plan: Json,
+    catalog: Catalog,
 ) -> tuple[CellAnalysis, str] | str:
     """The analysis and a note on keeping it, or why there is none."""
-    truth, path = validation.truth, cell_folder(folder, *place) / "detections.json"
+    cell = layout.cell_folder(folder, *place)
+    path = cell / layout.DETECTIONS
     if truth is None:
         return "no intervals: the ground truth is not there"
     if record.conditions.get("annotations_sha256") != truth.sha256:
@@ -185,29 +385,24 @@ def _analyse(
     limit = record.conditions.get("max_detections", MAX_DETECTIONS)
     if limit != MAX_DETECTIONS:
         return (
-            f"no intervals: they are of {MAX_DETECTIONS} detections per image, this AP of {limit}"
+            f"no intervals: they are of {MAX_DETECTIONS} detections per image, these scores of "
+            f"{limit}"
         )
     chosen = truth.image_ids[: plan["evaluate"]["max_images"]]
-    resize = record.conditions.get("input") or _old_resize(plan["detectors"][place[0]])
-    inputs = [hash_file(path), truth.sha256, len(chosen), resize, VERSION]
+    resize = record.conditions.get("input")
+    metrics = {s.name: s.scoring for s in catalog.specs.values() if s.scoring is not None}
+    asked = {name: vars(scoring) for name, scoring in metrics.items()}
+    inputs = [hash_file(path), truth.sha256, len(chosen), resize, asked, VERSION]
     key = digest([*inputs, settings.model_dump(exclude={"gallery"})])
 
     def make() -> CellAnalysis:
         given = restrict(EvaluationInput(truth, read_detections(path, truth)), chosen)
-        return analyse_cell(given, resize, settings)
+        return analyse_cell(given, resize, settings, metrics)
 
     try:
-        return load_or_make(path.with_name("analysis.json"), key, make)
+        return load_or_make(cell / layout.ANALYSIS, key, make)
     except UserError as error:
         return f"no intervals: {error}"
-
-
-def _old_resize(detector: Json) -> Json | None:
-    """Of runs that did not record it: assembled detectors squash, of whole ones it is unknown."""
-    if "detector" in detector["parts"]:
-        return None
-    height, width = detector["input"]["size"]
-    return {"kind": "squash", "height": height, "width": width}
 
 
 def _settings(plan: Json, where: Path, resamples: int | None) -> Report:
@@ -219,30 +414,9 @@ def _settings(plan: Json, where: Path, resamples: int | None) -> Report:
 
 
 def _environments(folder: Path) -> dict[str, Json]:
-    files = sorted((folder / "environments").glob("*.json"), key=lambda p: p.stat().st_mtime)
-    return {path.stem: _read_json(path, "") for path in files}
-
-
-def _logs(folder: Path) -> dict[Place, Path]:
-    found = {}
-    for path in sorted(folder.glob("cells/*/seed*/train_log.jsonl")):
-        seed = path.parent.name.removeprefix("seed")
-        if seed.isdecimal():
-            found[path.parent.parent.name, int(seed)] = path
-    return found
-
-
-def read_plan(path: Path) -> Json:
-    """A run's plan.json.
-
-    Raises:
-        UserError: it is not there, or not one.
-    """
-    plan = _read_json(path, "a run folder has one")
-    missing = PLANNED - set(plan) if isinstance(plan, dict) else PLANNED
-    if missing:
-        raise UserError(f"is not a run's plan: it lacks {', '.join(sorted(missing))}", where=path)
-    return plan
+    files = (folder / layout.ENVIRONMENTS).glob("*.json")
+    ordered = sorted(files, key=lambda path: path.stat().st_mtime)
+    return {path.stem: _read_json(path, "") for path in ordered}
 
 
 def _read_json(path: Path, hint: str) -> Json:

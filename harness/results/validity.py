@@ -1,111 +1,110 @@
-"""Whether a measurement can be believed, with the reasons in words."""
+"""Whether a measurement can be believed: the checks that its metric names, and those of all."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
-from harness.records.frame import latest
+from harness.plan.cells import name_stage
+from harness.plugin.catalog import Catalog, load_check
+from harness.plugin.metrics import Finding, MetricSpec
 from harness.records.record import Record
-from harness.results import validity_rules as rules
-from harness.results.families import family_of
-from harness.results.validity_rules import Finding, Level, Samples
 
-Rule = Callable[[Record, Samples], Iterator[Finding]]
-LEVELS: tuple[Level, ...] = ("valid", "doubtful", "invalid")
-
-ALWAYS: tuple[Rule, ...] = (rules.failed, rules.without_number, rules.warned, rules.untrained)
-SCORES: tuple[Rule, ...] = (
-    rules.few_images,
-    rules.few_boxes,
-    rules.few_object_images,
-    rules.nothing_found,
-)
-TIMES: tuple[Rule, ...] = (
-    rules.few_samples,
-    rules.impossible_samples,
-    rules.unbounded_percentile,
-    rules.drifting,
-    rules.dependent,
-    rules.short_warm_up,
-    rules.slow_ops,
-    rules.changing_clock,
-)
-BY_FAMILY: Mapping[str, tuple[Rule, ...]] = {
-    "ap": SCORES,
-    "ar": SCORES,
-    "latency": TIMES,
-    "throughput": TIMES,
-    "macs": (rules.passed_over,),
-    "activations": (rules.passed_over,),
-}
-BY_METRIC: Mapping[str, tuple[Rule, ...]] = {
-    "train_images_per_second": (rules.few_steps,),
-    "train_wall_time": (rules.resumed,),
-    "train_loader_wait": (rules.long_wait,),
+Validity = Literal["valid", "doubtful", "invalid"]
+LEVELS: tuple[Validity, ...] = ("valid", "doubtful", "invalid")
+MESSAGES: Mapping[str, str] = {
+    "failed": "{stage} {status}: {error}",
+    "no_objects": "the ground truth has no such object",
+    "no_number": "there is no number: it could not be measured",
+    "seed_without_number": "seed {seed} has no number",
+    "check_failed": "a check of it could not be made ({check}: {error})",
 }
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Judgement:
     """How far a measurement can be believed.
 
     Attributes:
-        level: "invalid": it says nothing of the detector; "doubtful": it may be off by more than
-            its interval tells.
-        reasons: why not, worst first; empty when valid.
+        level: "invalid": it says nothing about the detector; "doubtful": it may be off by more
+            than its interval tells.
+        reasons: why not, the gravest first; empty when valid.
         remarks: what a reader should know and what casts no doubt.
     """
 
-    level: Level
-    reasons: tuple[str, ...] = ()
-    remarks: tuple[str, ...] = ()
+    level: Validity = "valid"
+    reasons: tuple[Finding, ...] = ()
+    remarks: tuple[Finding, ...] = ()
+
+    @classmethod
+    def of(cls, findings: Iterable[Finding]) -> "Judgement":
+        """Of each code the gravest, once."""
+        found: dict[str, Finding] = {}
+        for one in findings:
+            before = found.get(one.code)
+            if before is None or _rank(one) > _rank(before):
+                found[one.code] = one
+        doubts = sorted((f for f in found.values() if _rank(f)), key=lambda f: -_rank(f))
+        worst = _rank(doubts[0]) if doubts else 0
+        remarks = tuple(f for f in found.values() if not _rank(f))
+        return cls(LEVELS[worst], tuple(doubts), remarks)
 
 
-def judge(record: Record, samples: Sequence[float] = ()) -> Verdict:
+def judge(record: Record, spec: MetricSpec, samples: Sequence[float] = ()) -> Judgement:
     """Judge one measurement, or how a cell ended.
 
     Args:
-        samples: raw samples behind a record that has none of its own: p90 and p99 are percentiles
-            of those that stand on the p50 record (`samples_behind`). Without them the rules that
-            look at samples find nothing.
+        samples: raw samples behind it (`samples_behind`). Without them the checks that look at
+            samples find nothing.
     """
-    given = record.samples or tuple(samples)
-    chosen = (
-        *ALWAYS,
-        *BY_FAMILY.get(family_of(record.metric), ()),
-        *BY_METRIC.get(record.metric, ()),
-    )
-    found = list(dict.fromkeys(finding for rule in chosen for finding in rule(record, given)))
-    worst = max((LEVELS.index(level) for level, _ in found), default=0)
-    doubts = sorted((f for f in found if f[0] != "valid"), key=lambda f: -LEVELS.index(f[0]))
-    return Verdict(
-        LEVELS[worst],
-        tuple(reason for _, reason in doubts),
-        tuple(remark for level, remark in found if level == "valid"),
+    return Judgement.of(
+        [*_ended(record), *record.warnings, *_checked(record, spec, record.samples or samples)]
     )
 
 
-def judge_all(records: Iterable[Record]) -> list[tuple[Record, Verdict]]:
-    """Judge the latest measurements of a run, and its failures, with the samples they rest on."""
-    chosen = [r for r in latest(list(records)) if r.kind == "measurement" or r.status != "ok"]
-    return [(record, judge(record, samples_behind(record, chosen))) for record in chosen]
-
-
-def samples_behind(record: Record, records: Iterable[Record]) -> tuple[float, ...]:
-    """Raw samples of a latency's percentile or of the throughput; empty for anything else.
+def samples_behind(
+    record: Record, spec: MetricSpec, records: Iterable[Record]
+) -> tuple[float, ...]:
+    """Raw samples that a number rests on; they may stand on the record of another metric.
 
     Args:
-        records: among them that of the median of the same cell and kind.
+        records: among them that other one, of the same cell.
     """
-    if record.samples or family_of(record.metric) not in ("latency", "throughput"):
+    if record.samples or not spec.samples_of:
         return record.samples
-    if record.metric == "throughput":
-        wanted = "latency_end_to_end_p50"
-    else:
-        wanted = f"{record.metric.rpartition('_')[0]}_p50"
     for other in records:
-        if other.metric == wanted and _place(other) == _place(record):
+        if other.metric == spec.samples_of and _place(other) == _place(record):
             return other.samples
     return ()
+
+
+def with_messages(catalog: Catalog) -> Catalog:
+    """And the wordings of this module."""
+    return Catalog(catalog.specs, {**MESSAGES, **catalog.messages})
+
+
+def _rank(finding: Finding) -> int:
+    return {"remark": 0, "doubtful": 1, "invalid": 2}[finding.level]
+
+
+def _ended(record: Record) -> Iterator[Finding]:
+    if record.status != "ok":
+        stage = name_stage(record.stage, record.mode)
+        told = {"stage": stage, "status": record.status, "error": record.error}
+        yield Finding("failed", "invalid", told)
+    elif record.kind == "measurement" and not math.isfinite(record.value):
+        without = record.conditions.get("boxes") == 0
+        yield Finding("no_objects" if without else "no_number", "invalid")
+
+
+def _checked(record: Record, spec: MetricSpec, samples: Sequence[float]) -> Iterator[Finding]:
+    """What the metric's checks find; one that cannot be made says so, and harms no other."""
+    for target in spec.checks:
+        try:
+            yield from load_check(target)(record, tuple(samples))
+        except Exception as error:  # whatever a stranger's rule does
+            told = {"check": target, "error": f"{type(error).__name__}: {error}"}
+            yield Finding("check_failed", "remark", told)
 
 
 def _place(record: Record) -> tuple[str, str, int, str, str]:

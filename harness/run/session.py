@@ -19,8 +19,11 @@ from harness.files import write_text
 from harness.plan.cells import Cell, Plan, name_stage
 from harness.plan.joining import join_plans
 from harness.plan.planner import resolved
+from harness.plugin.catalog import Catalog
+from harness.plugin.metrics import MetricSpec
 from harness.records.environment import Environment, describe_environment
 from harness.records.frame import latest
+from harness.records.layout import FORMAT
 from harness.records.measurement import Measurement
 from harness.records.record import Record
 from harness.report.page import write_page
@@ -35,6 +38,7 @@ from harness.run.memory import clear_away, keep_freed_memory
 from harness.run.modes import scope_of, settle_modes, with_scope
 from harness.run.progress import Reporter, reporter
 from harness.run.stages import StageRunner
+from harness.stages.metrics import CELL_SECONDS, METRICS
 from harness.stages.train.state import CHECKPOINT
 
 SHARED_STAGES = ("train", "evaluate")  # the work of which all processes of a run take part in
@@ -96,11 +100,18 @@ def _start(
             name: {"images": split.images.absolute(), "annotations": split.annotations.absolute()}
             for name, split in splits.items()
         }
-        own = {**resolved(plan), "splits": places}
+        metrics = _catalog(plan).to_json()
+        own = {"format": FORMAT, **resolved(plan), "splits": places, "metrics": metrics}
         before = folder.read_plan()
         folder.write_json("plan.json", own if before is None else join_plans(before, own))
         folder.write_json(f"environments/{environment.id}.json", environment.to_dict())
-    return Session(plan, launch, folder, environment, StageRunner(plan, launch, resume))
+    stages = StageRunner(plan, launch, resume)
+    return Session(plan, launch, folder, environment, stages, _catalog(plan))
+
+
+def _catalog(plan: Plan) -> Catalog:
+    """Of meters and stages."""
+    return plan.catalog.joined(METRICS)
 
 
 def _signal_of(stop: KeyboardInterrupt) -> int:
@@ -116,6 +127,7 @@ class Session:
     folder: RunFolder
     environment: Environment
     stages: StageRunner
+    catalog: Catalog
     failed: bool = False
     reported: float = field(default_factory=time.monotonic)
 
@@ -187,7 +199,7 @@ class Session:
         started = time.time()
         folder = self.folder.cell(cell.detector, cell.seed)
         measured, weighted = self.stages.run(cell, weighted, folder, report.advance)
-        seconds = Measurement("cell_seconds", time.time() - started, "s", False)
+        seconds = Measurement(CELL_SECONDS, time.time() - started)
         self._record(cell, [*measured, seconds], weighted.weights)
         report.finish(str(cell), "ok")
         return weighted
@@ -224,7 +236,20 @@ class Session:
                 before = latest(self.folder.records.read())
                 measured = with_scope(measured, scope_of(cell, self.plan, before))
             done = Record(kind="cell", status="ok", **common)
-            self.folder.records.append([*(Record.of(m, **common) for m in measured), done])
+            made = [Record.of(m, self._spec(m), **common) for m in measured]
+            self.folder.records.append([*made, done])
+
+    def _spec(self, measured: Measurement) -> MetricSpec:
+        """What the number is, as whoever measured it declares it.
+
+        Raises:
+            CellError: nobody does.
+        """
+        found = self.catalog.specs.get(measured.metric)
+        if found is None:
+            known = near_names(measured.metric, list(self.catalog.specs))
+            raise CellError(f"a meter wrote '{measured.metric}', which none declares; {known}")
+        return found
 
     def _record_failure(self, cell: Cell, error: str) -> None:
         self.failed = True

@@ -12,6 +12,7 @@ from harness.data.images import read_image
 from harness.data.loader import TrainLoader, train_loader
 from harness.plan.cells import USUAL_MODE, Cell, Plan
 from harness.plugin.declarations import Stage
+from harness.plugin.metrics import Finding
 from harness.records.measurement import Measurement
 from harness.run.detectors import Weighted, load_trained
 from harness.run.launch import Launch
@@ -24,7 +25,7 @@ from harness.stages.train.losses import GRAD_NORM
 from harness.stages.train.result import Progress
 
 Advance = Callable[[int, int, str], None]  # done, in all or 0 before that is known, words
-UNTRAINED = "the weights are random: this detector was not trained"
+UNTRAINED = Finding("untrained")
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ class StageRunner:
             on_progress=lambda p: advance(p.step, p.total, describe_progress(p)),
             meta=self._meta(cell),
         )
-        notes = weighted.notes
+        notes = [Finding("checkpoint_note", params={"note": note}) for note in weighted.notes]
         measured = [replace(m, warnings=(*m.warnings, *notes)) for m in result.measurements]
         return measured, load_trained(weighted, result.checkpoint)
 
@@ -134,13 +135,15 @@ class StageRunner:
     def _check_data(self, trained: bool) -> CheckData:
         count = self.plan.suite.latency.check_images
         annotations = read_annotations(self.plan.source.split("val").annotations)
-        chosen = [m.part for m in self.plan.meters if m.writes_ap]
+        score = self.plan.catalog.main_score
+        chosen = [m.part for m in self.plan.meters if score in m.specs]
         return CheckData(
             images=self._images(count),
             image_ids=[image.id for image in annotations.images[:count]],
             category_ids=annotations.category_ids,
             annotations=annotations.path,
             meters=[part.declaration.load()(**part.params) for part in chosen],
+            score=score.name if score else "",
             trained=trained,
         )
 

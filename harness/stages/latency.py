@@ -13,6 +13,7 @@ from harness.plan.cells import USUAL_MODE, split_mode
 from harness.records.measurement import Measurement
 from harness.stages.context import evaluating, synchronize, threads, with_runner
 from harness.stages.inputs import LatencyInput, LatencyMeter, OnProgress
+from harness.stages.metrics import MODE_COMPILE, MODE_SETUP
 from harness.stages.mode_check import CheckData, check_mode
 
 COMPILED = ("compiled", "cuda_graph")
@@ -54,9 +55,9 @@ def measure_latency(
         compiles = mode.startswith(COMPILED)
         told("compiling" if compiles else "setting up")
         runner, seconds = set_up(detector, mode, chosen, settings.batch_size)
-        found = [Measurement("mode_setup_seconds", seconds, "s", higher_is_better=False)]
+        found = [Measurement(MODE_SETUP, seconds)]
         if compiles:
-            found.append(Measurement("mode_compile_seconds", runner.compile_seconds(), "s", False))
+            found.append(Measurement(MODE_COMPILE, runner.compile_seconds()))
         given = LatencyInput(chosen, settings, runner, on_progress)
         with torch.inference_mode():
             if check is not None:

@@ -13,6 +13,7 @@ from harness.data.resize import collate_images
 from harness.errors import CellError
 from harness.model.types import Detections
 from harness.modes import Runner
+from harness.plugin.metrics import Finding
 from harness.records.measurement import Measurement
 from harness.stages.agreement import (
     SAME_BOX,
@@ -23,10 +24,9 @@ from harness.stages.agreement import (
 )
 from harness.stages.evaluate import coco_results
 from harness.stages.inputs import EvaluationMeter
+from harness.stages.metrics import MODE_AGREEMENT, MODE_SCORE
 from harness.stages.scoring import evaluate
 
-ALL_ALIKE = "with random weights all scores are alike, and rounding decides"
-NO_AP = "no meter of this suite writes 'ap': the AP of this mode was not compared"
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +38,8 @@ class CheckData:
         image_ids: of the images, in the annotation file.
         category_ids: dataset id of each label.
         annotations: the file.
-        meters: those that write the metric "ap"; without any, AP is not compared.
+        meters: those that write `score`; without any, it is not compared.
+        score: the metric that is compared.
         trained: False for random weights. All scores are alike then, rounding decides which
             detections are kept, and what would be a failure is a warning.
     """
@@ -48,6 +49,7 @@ class CheckData:
     category_ids: Sequence[int]
     annotations: Path
     meters: Sequence[EvaluationMeter]
+    score: str
     trained: bool = True
 
 
@@ -76,13 +78,17 @@ def check_mode(
     ap = _ap([(ids, ours) for ids, ours, _ in batches], data)
     ap_eager = _ap([(ids, theirs) for ids, _, theirs in batches], data)
     problem = _find_problem(tolerance, agreement, ap, ap_eager)
-    if problem:
-        problem = f"does not find what eager finds on {len(data.images)} images: {problem}"
     if problem and data.trained:
-        raise CellError(problem)
-    warnings = [problem and f"{problem}: {ALL_ALIKE}", "" if data.meters else NO_AP]
+        images = len(data.images)
+        raise CellError(f"does not find what eager finds on {images} images: {problem}")
+    warnings = []
+    if problem:
+        told = {"images": len(data.images), "problem": problem}
+        warnings.append(Finding("mode_differs", params=told))
+    if not data.meters:
+        warnings.append(Finding("mode_without_score"))
     found = _measurements(tolerance, agreement, ap, ap_eager, data)
-    return [replace(m, warnings=tuple(filter(None, warnings))) for m in found]
+    return [replace(m, warnings=tuple(warnings)) for m in found]
 
 
 def _batches(runner: Runner, data: CheckData, size: int) -> Iterator[tuple[Inputs, Sequence[int]]]:
@@ -110,7 +116,7 @@ def _ap(batches: Sequence[tuple[Sequence[int], Detections]], data: CheckData) ->
         result for ids, found in batches for result in coco_results(found, ids, data.category_ids)
     ]
     measured = evaluate(data.annotations, results, data.meters, data.image_ids)
-    return next((m.value for m in measured if (m.metric, m.scope) == ("ap", "")), math.nan)
+    return next((m.value for m in measured if (m.metric, m.scope) == (data.score, "")), math.nan)
 
 
 def _find_problem(tolerance: Tolerance, agreement: float, ap: float, ap_eager: float) -> str:
@@ -131,15 +137,11 @@ def _measurements(
     images = len(data.images)
     asked = {"images": images, "same_box": SAME_BOX, **vars(tolerance)}
     yield Measurement(
-        "mode_agreement",
+        MODE_AGREEMENT,
         agreement,
-        "",
-        higher_is_better=True,
         count=images,
         conditions=asked,
     )
     if data.meters:
         conditions = {"images": images, "ap_eager": ap_eager, "ap_drop": tolerance.ap_drop}
-        yield Measurement(
-            "ap_check", ap, "AP", higher_is_better=True, count=images, conditions=conditions
-        )
+        yield Measurement(MODE_SCORE, ap, count=images, conditions=conditions)

@@ -7,24 +7,14 @@ from pydantic import Field
 
 from harness.plugin.declarations import Meter, NoParams, Params
 from harness.plugin.hookspecs import hookimpl
-
-AP_METRICS = (
-    "ap",
-    "ap50",
-    "ap75",
-    "ap_small",
-    "ap_medium",
-    "ap_large",
-    "ar_1",
-    "ar_10",
-    "ar_100",
-    "ar_small",
-    "ar_medium",
-    "ar_large",
+from harness_plugins.meters.metrics import (
+    COST_MESSAGES,
+    COSTS,
+    LATENCY_MESSAGES,
+    SCORE_MESSAGES,
+    coco_metrics,
+    latency_metrics,
 )
-LATENCY_KINDS = ("network", "postprocessed", "end_to_end")
-LATENCY_STATISTICS = ("p50", "p90", "p99", "spread")
-
 
 class CocoApParams(Params):
     """`max_detections` other than COCO's 100 renames `ar_100` accordingly."""
@@ -43,7 +33,8 @@ def harness_meters() -> Sequence[Meter]:
             params=CocoApParams,
             summary="COCO's AP and AR over IoU 0.50:0.95, by size and by class",
             stage="evaluate",
-            metrics=AP_METRICS,
+            metrics=lambda params: coco_metrics(params.max_detections),
+            messages=SCORE_MESSAGES,
         ),
         _cost("macs_paper", "macs_paper:MacsPaper", "multiply-adds as the TinyDet paper counts"),
         _cost("macs_fvcore", "fvcore_counts:MacsFvcore", "multiply-adds by fvcore's rules"),
@@ -55,15 +46,15 @@ def harness_meters() -> Sequence[Meter]:
             params=NoParams,
             summary="time of network, network + postprocess, and end to end; throughput; memory",
             stage="latency",
-            metrics=(
-                *(f"latency_{kind}_{s}" for kind in LATENCY_KINDS for s in LATENCY_STATISTICS),
-                "throughput",
-                "latency_peak_memory",
-            ),
+            metrics=latency_metrics(),
+            messages=LATENCY_MESSAGES,
         ),
     ]
 
 
 def _cost(name: str, target: str, summary: str) -> Meter:
     target = f"harness_plugins.meters.{target}"
-    return Meter(name, target, NoParams, summary, stage="cost", metrics=(name,))
+    return Meter(
+        name, target, NoParams, summary, stage="cost", metrics=(COSTS[name],),
+        messages=COST_MESSAGES,
+    )  # fmt: skip

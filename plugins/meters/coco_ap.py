@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.data.boxes import COCO_AREAS
+from harness.plugin.metrics import Finding
 from harness.records.measurement import Measurement
 from harness.stages.inputs import EvaluationInput, GroundTruth
 
@@ -63,15 +64,13 @@ class CocoAp:
     def __call__(self, given: EvaluationInput) -> list[Measurement]:
         tables = accumulate(given, self.backend, self.max_detections)
         conditions = self._conditions(given)
-        warnings = () if given.detections else ("there are no detections at all",)
+        warnings = () if given.detections else (Finding("nothing_found"),)
         count = len(given.ground_truth.image_ids)
 
         def measure(metric: str, value: float, behind: Behind, scope: str = "") -> Measurement:
             return Measurement(
                 metric,
                 value,
-                "AP",
-                higher_is_better=True,
                 scope=scope,
                 count=count,
                 conditions={**conditions, **behind},

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from harness.plugin.metrics import Finding
 from harness.stages.context import synchronize
 from harness_plugins.meters.cpu_state import (
     CpuTimes,
@@ -34,7 +35,7 @@ class Watch:
     def __init__(self, device: torch.device) -> None:
         self.device = device
         self.conditions: dict[str, Any] = {}
-        self.warnings: list[str] = []
+        self.warnings: list[Finding] = []
         synchronize(device)
         self._look_at_idle_cpu()
         self.gpu: Gpu | None = None
@@ -55,7 +56,7 @@ class Watch:
     def _look_at_idle_gpu(self) -> None:
         if self.gpu is None:
             self.conditions["gpu"] = None
-            self._say("unknown whether other work used the GPU, and at what clocks (no NVML)")
+            self._say(Finding("gpu_unknown", "remark"))
             return
         self._judge_gpu_use(others_percent(self.gpu), "before")
 
@@ -75,11 +76,12 @@ class Watch:
         self.conditions |= {"other_cores": _rounded(busy), "child_cores": _rounded(children)}
         known = [cores for cores in (busy, self.busy_before) if cores is not None]
         if not known:
-            self._say("unknown whether other work used the CPU")
+            self._say(Finding("cpu_use_unknown", "remark"))
         elif max(known) > BUSY_CORES:
-            self._say(f"other work used {max(known):.1f} of {len(allowed_cores())} CPU cores")
+            told = {"cores": round(max(known), 2), "of": len(allowed_cores())}
+            self._say(Finding("busy_cpu", params=told))
         if children > BUSY_CORES:
-            self._say(f"processes that this one started used {children:.1f} CPU cores meanwhile")
+            self._say(Finding("busy_children", params={"cores": round(children, 2)}))
 
     def _observe_gpu(self, moment: str) -> None:
         if self.gpu is None:
@@ -89,7 +91,7 @@ class Watch:
         told = {**vars(state), "other_processes": others}
         self.conditions |= {f"gpu_{key}_{moment}": value for key, value in told.items()}
         for reason in state.throttling or ():
-            self._say(f"the GPU was throttled: {reason}")
+            self._say(Finding("throttled", params={"reason": reason}))
 
     def _judge_gpu_use(self, percent: float | None, moment: str) -> None:
         """An idle process of another user raises no doubt; only its work on the GPU does."""
@@ -97,13 +99,13 @@ class Watch:
         counts = [self.conditions.get(f"gpu_other_processes_{t}") or 0 for t in ("before", "after")]
         newcomers = counts[1] - counts[0]
         if percent is not None and percent > BUSY_GPU_PERCENT:
-            self._say(f"other processes kept the GPU {percent:.0f} % busy ({moment})")
+            self._say(Finding("busy_gpu", params={"percent": percent, "moment": moment}))
         elif percent is None and moment == "before":
-            self._say("unknown whether other processes used the GPU")
+            self._say(Finding("gpu_use_unknown", "remark"))
         elif percent is None and newcomers > 0:
-            self._say(f"{newcomers} other processes came to the GPU meanwhile")
+            self._say(Finding("newcomers_on_gpu", params={"count": newcomers}))
 
-    def _say(self, warning: str) -> None:
+    def _say(self, warning: Finding) -> None:
         if warning not in self.warnings:
             self.warnings.append(warning)
 

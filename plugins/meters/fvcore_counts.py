@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from harness.data.batch import Inputs
 from harness.model.detector import Detector
+from harness.plugin.metrics import Finding
 from harness.records.measurement import Measurement
 from harness.stages.inputs import CostInput
 from harness_plugins.meters.roles import input_conditions, measure_by_role
@@ -38,8 +39,8 @@ class FvcoreMeter:
     other counts are not lost with it.
     """
 
-    def __init__(self, metric: str, unit: str, analysis: type[JitModelAnalysis]) -> None:
-        self.metric, self.unit, self.analysis = metric, unit, analysis
+    def __init__(self, metric: str, analysis: type[JitModelAnalysis]) -> None:
+        self.metric, self.analysis = metric, analysis
 
     def __call__(self, detector: Detector, given: CostInput) -> list[Measurement]:
         inputs = detector.preprocess([given.image])
@@ -50,7 +51,7 @@ class FvcoreMeter:
             return [self._untraceable(error, conditions)]
         conditions |= self.describe(analysis)
         counts = own_counts(analysis)
-        return measure_by_role(self.metric, self.unit, counts, detector, conditions=conditions)
+        return measure_by_role(self.metric, counts, detector, conditions=conditions)
 
     def describe(self, analysis: JitModelAnalysis) -> dict[str, Any]:
         """Further conditions."""
@@ -61,10 +62,8 @@ class FvcoreMeter:
         return Measurement(
             self.metric,
             math.nan,
-            self.unit,
-            higher_is_better=False,
             conditions=conditions,
-            warnings=(f"fvcore could not trace the network: {reason}",),
+            warnings=(Finding("not_traced", params={"reason": reason}),),
         )
 
 
@@ -72,7 +71,7 @@ class MacsFvcore(FvcoreMeter):
     """`macs_fvcore` in MMACs; operators that fvcore does not know are listed and count zero."""
 
     def __init__(self) -> None:
-        super().__init__("macs_fvcore", "MMACs", FlopCountAnalysis)
+        super().__init__("macs_fvcore", FlopCountAnalysis)
 
     def describe(self, analysis: JitModelAnalysis) -> dict[str, Any]:
         return {"unsupported_ops": dict(sorted(analysis.unsupported_ops().items()))}
@@ -82,7 +81,7 @@ class Activations(FvcoreMeter):
     """`activations` in M: elements that convolutions and matrix products put out."""
 
     def __init__(self) -> None:
-        super().__init__("activations", "M", ActivationCountAnalysis)
+        super().__init__("activations", ActivationCountAnalysis)
 
 
 class NetworkOfPixels(nn.Module):

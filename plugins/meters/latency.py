@@ -25,10 +25,10 @@ from harness.records.measurement import Measurement
 from harness.stages.collecting import collector_paused
 from harness.stages.context import synchronize
 from harness.stages.inputs import LatencyInput, OnProgress
-from harness_plugins.meters import LATENCY_KINDS
 from harness_plugins.meters.device_state import Watch
 from harness_plugins.meters.latency_statistics import Samples, measurements
 from harness_plugins.meters.launches import profile_device
+from harness_plugins.meters.metrics import LATENCY_KINDS
 from harness_plugins.meters.roles import proposal_conditions
 from harness_plugins.meters.warm_up import warm_up
 
@@ -114,7 +114,8 @@ def time_once(runner: Runner, batch: Batch, turn: int = 0) -> dict[str, float]:
     """Milliseconds of each kind, the `turn`-th kind first."""
     timer = cuda_time if runner.device.type == "cuda" else cpu_time
     kinds = steps(runner, batch)
-    order = LATENCY_KINDS[turn:] + LATENCY_KINDS[:turn]
+    names = tuple(LATENCY_KINDS)
+    order = names[turn:] + names[:turn]
     return {kind: timer(kinds[kind], runner.device) for kind in order}
 
 
@@ -140,7 +141,7 @@ def peak_memory(runner: Runner, conditions: Mapping[str, Any]) -> Measurement:
     else:
         seen, of = psutil.Process().memory_info().rss, "resident, sampled"
     memory = {**conditions, "memory": of}
-    return Measurement("latency_peak_memory", seen / 2**20, "MiB", False, conditions=memory)
+    return Measurement("latency_peak_memory", seen / 2**20, conditions=memory)
 
 
 def cpu_time(step: Callable[[], object], device: torch.device) -> float:

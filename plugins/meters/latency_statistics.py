@@ -6,17 +6,18 @@ from typing import Any
 
 import numpy as np
 
+from harness.plugin.metrics import Finding
 from harness.records.measurement import Measurement
+from harness_plugins.meters.checks import FEW_SAMPLES
+from harness_plugins.meters.metrics import PERCENTILES, SPREAD, latency_name
 
-FEW_SAMPLES = 50
 FAR_TAIL = 1.5
-PERCENTILES = {"p50": 50, "p90": 90, "p99": 99}
 
 Samples = dict[str, list[float]]
 
 
 def measurements(
-    samples: Samples, batch_size: int, conditions: Mapping[str, Any], warnings: tuple[str, ...]
+    samples: Samples, batch_size: int, conditions: Mapping[str, Any], warnings: tuple[Finding, ...]
 ) -> list[Measurement]:
     """Statistics of the samples, none of them left out."""
     numbers = []
@@ -25,10 +26,8 @@ def measurements(
         for name, value in statistics(times).items():
             numbers.append(
                 Measurement(
-                    f"latency_{kind}_{name}",
+                    latency_name(kind, name),
                     value,
-                    "ms",
-                    higher_is_better=False,
                     count=len(times),
                     samples=tuple(times) if name == "p50" else (),
                     conditions=conditions,
@@ -42,14 +41,12 @@ def throughput(
     times: Sequence[float],
     batch_size: int,
     conditions: Mapping[str, Any],
-    warnings: tuple[str, ...],
+    warnings: tuple[Finding, ...],
 ) -> Measurement:
     """Images a second of one batch after another, end to end."""
     return Measurement(
         "throughput",
         1e3 * batch_size * len(times) / math.fsum(times),
-        "images/s",
-        higher_is_better=True,
         count=len(times),
         conditions={**conditions, "of": "end_to_end, one batch after another"},
         warnings=warnings + sample_warnings(times),
@@ -60,15 +57,15 @@ def statistics(times: Sequence[float]) -> dict[str, float]:
     """Percentiles, linear between samples, and the interquartile range."""
     found = {name: float(np.percentile(times, p)) for name, p in PERCENTILES.items()}
     low, high = np.percentile(times, [25, 75])
-    return {**found, "spread": float(high - low)}
+    return {**found, SPREAD: float(high - low)}
 
 
-def sample_warnings(times: Sequence[float]) -> tuple[str, ...]:
+def sample_warnings(times: Sequence[float]) -> tuple[Finding, ...]:
     """What the samples themselves say against them."""
     found = []
     if len(times) < FEW_SAMPLES:
-        found.append(f"only {len(times)} samples: p90 and p99 are rough")
+        found.append(Finding("rough_percentiles", params={"count": len(times)}))
     p50, p99 = np.percentile(times, [50, 99])
     if p99 > FAR_TAIL * p50:
-        found.append(f"p99 is {p99 / p50:.1f} times p50: some runs took far longer than most")
+        found.append(Finding("far_tail", params={"ratio": round(float(p99 / p50), 2)}))
     return tuple(found)

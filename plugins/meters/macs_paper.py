@@ -20,6 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from harness.model.detector import Detector
+from harness.plugin.metrics import Finding
 from harness.records.measurement import Measurement
 from harness.stages.inputs import CostInput
 from harness_plugins.meters.roles import (
@@ -44,7 +45,6 @@ class MacsPaper:
         warnings = counter.warnings() + proposal_warnings(proposals)
         return measure_by_role(
             "macs_paper",
-            "MMACs",
             counter.counts,
             detector,
             conditions=conditions,
@@ -52,12 +52,13 @@ class MacsPaper:
         )
 
 
-def proposal_warnings(proposals: Mapping[str, Any]) -> tuple[str, ...]:
+def proposal_warnings(proposals: Mapping[str, Any]) -> tuple[Finding, ...]:
     """Says so where the count is for another number of proposals than the paper's."""
     number = proposals.get("proposals", PAPER_PROPOSALS)
     if number == PAPER_PROPOSALS:
         return ()
-    return (f"counted with {number} proposals; the paper counts with {PAPER_PROPOSALS}",)
+    told = {"proposals": number, "paper": PAPER_PROPOSALS}
+    return (Finding("proposals_differ", "remark", told),)
 
 
 def convolution_macs(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> int:
@@ -136,10 +137,10 @@ class MacCounter(TorchDispatchMode):
             )
         return output
 
-    def warnings(self) -> tuple[str, ...]:
+    def warnings(self) -> tuple[Finding, ...]:
         """What the definition leaves out although it multiplies."""
         return tuple(
-            f"not counted: {macs / 1e6:.3f} MMACs of {operator} outside conv and linear modules"
+            Finding("not_counted", params={"mmacs": macs / 1e6, "operator": operator})
             for operator, macs in sorted(self.outside.items())
             if macs
         )

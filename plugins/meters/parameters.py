@@ -12,7 +12,7 @@ def measure_parameters(detector: Detector, given: CostInput) -> list[Measurement
     for name, parameter in detector.named_parameters():
         module = name.rpartition(".")[0]
         counts[module] = counts.get(module, 0) + parameter.numel()
-    return measure_by_role("parameters", "M", counts, detector)
+    return measure_by_role("parameters", counts, detector)
 
 
 class Parameters:

@@ -34,13 +34,12 @@ def sum_by_role(counts: Mapping[str, int], roles: Roles) -> dict[str, int]:
 
 
 def measure_by_role(
-    metric: str, unit: str, counts: Mapping[str, int], detector: Detector, **about: Any
+    metric: str, counts: Mapping[str, int], detector: Detector, **about: Any
 ) -> list[Measurement]:
     """A total in millions and its split.
 
     Args:
-        metric: its name.
-        unit: "MMACs" or "M".
+        metric: its name; it is counted in millions.
         counts: by module name.
         detector: whose roles split the count.
         about: `conditions` and `warnings` of every number.
@@ -48,7 +47,7 @@ def measure_by_role(
     split = sum_by_role(counts, detector.roles)
     scopes = {"": sum(split.values()), **{f"role/{role}": n for role, n in split.items()}}
     return [
-        Measurement(metric, n / 1e6, unit, higher_is_better=False, scope=scope, count=n, **about)
+        Measurement(metric, n / 1e6, scope=scope, count=n, **about)
         for scope, n in scopes.items()
     ]
 

@@ -10,6 +10,7 @@ import numpy as np
 from scipy import stats
 
 from harness.manifest.schema import Latency
+from harness.plugin.metrics import Finding
 
 FEWEST = 6  # images at most, and half of the repetitions that a trend is looked for in
 SIGNIFICANT = 0.05
@@ -46,12 +47,13 @@ class WarmUp:
         }
 
     @property
-    def warnings(self) -> tuple[str, ...]:
+    def warnings(self) -> tuple[Finding, ...]:
         if self.stationary:
             return ()
-        how = f"{abs(self.drift - 1):.0%} {'slower' if self.drift > 1 else 'faster'}"
-        spent = f"{self.runs} repetitions, {self.seconds:.1f} s"
-        return (f"not stationary after a warm-up of {spent}: they were still getting {how}",)
+        way = "slower" if self.drift > 1 else "faster"
+        told = {"change": abs(self.drift - 1), "way": way}
+        spent = {"runs": self.runs, "seconds": self.seconds}
+        return (Finding("not_stationary", params={**told, **spent}),)
 
 
 def warm_up(

@@ -10,7 +10,7 @@ Equal scores within an image and class stay in their order, all copies of one be
 set with real copies interleaves them, and its figures may differ in the fourth digit.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +18,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.results.ap.boxes import Bools, Floats, Ints, Scene
+from harness.results.ap.boxes import Bools, Floats, Ints, Scene, Weights
 from harness.results.ap.matching import IOU_THRESHOLDS, Matches
 
 RECALL_POINTS = np.linspace(0.0, 1.0, 101)
@@ -26,7 +26,7 @@ IOU_50, IOU_75 = 0, 5
 _EPS = np.spacing(1.0)  # pycocotools adds it to the denominator
 _CELLS = 100_000  # of a (resamples, detections) array in work at a time: fits the cache
 
-Weights = NDArray[np.int32]
+
 Reach = Callable[[NDArray[np.int32]], NDArray[np.int8]]
 
 
@@ -35,12 +35,12 @@ class ClassFigures:
     """AP of every class in every resample; NaN where the resample has no object of the class.
 
     Attributes:
-        ap, ap50, ap75: (resamples, categories).
+        mean: (resamples, categories) over all IoU thresholds.
+        at: index of an IoU threshold -> (resamples, categories).
     """
 
-    ap: Floats
-    ap50: Floats
-    ap75: Floats
+    mean: Floats
+    at: Mapping[int, Floats]
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +64,11 @@ class _Class:
 
 
 def measure_ap(
-    scene: Scene, matches: Sequence[Matches], weights: Weights, workers: int = 1
+    scene: Scene,
+    matches: Sequence[Matches],
+    weights: Weights,
+    workers: int = 1,
+    thresholds: Sequence[int] = (IOU_50, IOU_75),
 ) -> list[ClassFigures]:
     """AP of each class under each row of weights, one result for each range of areas.
 
@@ -72,8 +76,9 @@ def measure_ap(
         matches: of the ranges.
         weights: (resamples, images in the order of ascending ids), not negative.
         workers: threads.
+        thresholds: indices of IoU thresholds whose own AP is wanted beside the mean.
     """
-    shape = len(matches), 3, len(weights), scene.categories
+    shape = len(matches), 1 + len(thresholds), len(weights), scene.categories
     figures = np.full(shape, np.nan)
     objects = [count_objects(scene, m, weights) for m in matches]
 
@@ -82,12 +87,14 @@ def measure_ap(
             counts = objects[number][:, category]
             if counts.any():
                 part = _select(scene, found, category)
-                figures[number, :, :, category] = _class_ap(part, counts, weights)
+                figures[number, :, :, category] = _class_ap(part, counts, weights, thresholds)
 
     # the largest first, so that no thread is left alone with it at the end
     sizes = np.bincount(scene.detections.category, minlength=scene.categories)
     _call_each(measure, np.argsort(-sizes).tolist(), workers)
-    return [ClassFigures(*part) for part in figures]
+    return [
+        ClassFigures(part[0], dict(zip(thresholds, part[1:], strict=True))) for part in figures
+    ]
 
 
 def measure_recall(
@@ -149,15 +156,17 @@ def _call_each(function: Callable[[int], None], arguments: list[int], workers: i
         list(pool.map(function, arguments))  # a list, so that errors come through
 
 
-def _class_ap(part: _Class, objects: Ints, weights: Weights) -> Floats:
-    """(AP, AP50, AP75) x resamples of one class in one range."""
-    result = np.empty((3, len(weights)))
+def _class_ap(
+    part: _Class, objects: Ints, weights: Weights, thresholds: Sequence[int]
+) -> Floats:
+    """(mean, then each of the thresholds) x resamples of one class in one range."""
+    result = np.empty((1 + len(thresholds), len(weights)))
     reached = _tabulate(objects)
     rows = max(1, _CELLS // max(len(part.base), len(part.image), 1))
     for start in range(0, len(weights), rows):
         chosen = slice(start, start + rows)
         aps = _thresholds_ap(part, weights[chosen], partial(reached.at, rows=chosen))
-        result[:, chosen] = aps.mean(axis=0), aps[IOU_50], aps[IOU_75]
+        result[0, chosen], result[1:, chosen] = aps.mean(axis=0), aps[list(thresholds)]
     result[:, objects == 0] = np.nan
     return result
 

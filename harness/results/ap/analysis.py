@@ -1,26 +1,138 @@
-"""Everything that the detections of one detector under one seed say."""
+"""Everything that the detections of one detector under one seed say, kept beside them.
 
-from collections.abc import Mapping
+Kept as JSON, with the draws of the bootstrap beside it as one array, so that each analysis is made
+once and read fast.
+"""
+
+import io
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, fields, is_dataclass
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from harness.errors import UserError
+from harness.files import write_atomic, write_text
 from harness.manifest.schema import Report
+from harness.plugin.metrics import Scoring
 from harness.results.ap.misses import find_misses
 from harness.results.ap.precision import measure_precision
 from harness.results.ap.tide import measure_errors
-from harness.results.ap.types import CellAnalysis
+from harness.results.ap.types import CellAnalysis, ErrorKind, Misses, Sampled, SizeBin
 from harness.stages.inputs import EvaluationInput
+
+DRAWS = ".npz"
 
 
 def analyse_cell(
-    given: EvaluationInput, resize: Mapping[str, Any] | None, settings: Report
+    given: EvaluationInput,
+    resize: Mapping[str, Any] | None,
+    settings: Report,
+    metrics: Mapping[str, Scoring],
 ) -> CellAnalysis:
-    """Estimates with intervals, curves, error kinds and misses.
+    """Scores on resampled images, curves, error kinds and misses.
 
     Args:
         given: detections and the ground truth of the images they were looked for in.
         resize: how images came into the network (`Resize.describe`), None where unknown: then
             there is no curve over sizes at the network's input.
         settings: resamples, size ranges and bins.
+        metrics: name -> what to compute for it.
     """
-    found = measure_precision(given, resize, settings)
-    return CellAnalysis(**vars(found), errors=measure_errors(given), misses=find_misses(given))
+    found = measure_precision(given, resize, settings, metrics)
+    own = {field.name: getattr(found, field.name) for field in fields(found)}
+    return CellAnalysis(**own, errors=measure_errors(given), misses=find_misses(given))
+
+
+def load_or_make(
+    path: Path, key: str, make: Callable[[], CellAnalysis]
+) -> tuple[CellAnalysis, str]:
+    """The kept analysis if it is of the same inputs, otherwise a new one, which is then kept.
+
+    Args:
+        key: hash of all inputs.
+
+    Returns:
+        the analysis, and why it could not be kept ("" when it could): a run that somebody else
+        owns can still be read.
+    """
+    kept = _load(path, key)
+    if kept is not None:
+        return kept, ""
+    made = make()
+    draws = io.BytesIO()
+    np.savez(draws, key=np.array(key), draws=np.stack([s.draws for s in _sampled(made)]))
+    try:
+        write_atomic(path.with_suffix(DRAWS), draws.getbuffer())
+        write_text(path, json.dumps({"key": key, "analysis": _plain(made)}) + "\n")
+    except UserError as error:
+        return made, f"the analysis is not kept: {error.found}"
+    return made, ""
+
+
+def _load(path: Path, key: str) -> CellAnalysis | None:
+    """None where there is none of these inputs, or one that an older version wrote."""
+    try:
+        content = json.loads(path.read_bytes())
+        if content["key"] != key:
+            return None
+        with np.load(path.with_suffix(DRAWS)) as kept:
+            if str(kept["key"]) != key:
+                return None
+            return _restore(content["analysis"], iter(kept["draws"]))
+    except (OSError, ValueError, KeyError, TypeError, StopIteration, EOFError):
+        return None
+
+
+def _sampled(value: Any) -> Iterator[Sampled]:
+    """Every number that has draws, in the order of `_plain` and `_restore`."""
+    if isinstance(value, Sampled):
+        yield value
+    elif is_dataclass(value):
+        for field in fields(value):
+            yield from _sampled(getattr(value, field.name))
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _sampled(item)
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from _sampled(item)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Sampled):
+        return {"value": value.value, "count": value.count, "images": value.images}
+    if isinstance(value, SizeBin | CellAnalysis):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, ErrorKind | Misses):
+        return asdict(value)
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value
+
+
+def _restore(plain: Mapping[str, Any], draws: Iterator[Any]) -> CellAnalysis:
+    def sampled(entry: Mapping[str, Any]) -> Sampled:
+        return Sampled(entry["value"], next(draws), entry["count"], entry["images"])
+
+    def size_bin(entry: Mapping[str, Any]) -> SizeBin:
+        return SizeBin(entry["low"], entry["high"], sampled(entry["ap"]), sampled(entry["ap50"]))
+
+    return CellAnalysis(
+        pairing=plain["pairing"],
+        images=plain["images"],
+        resamples=plain["resamples"],
+        metrics={name: sampled(entry) for name, entry in plain["metrics"].items()},
+        classes={name: sampled(entry) for name, entry in plain["classes"].items()},
+        curves={frame: tuple(map(size_bin, bins)) for frame, bins in plain["curves"].items()},
+        recall=tuple(plain["recall"]),
+        precision={level: tuple(values) for level, values in plain["precision"].items()},
+        errors=tuple(
+            ErrorKind(e["name"], e["count"], e["cost"],
+                      {size: (n, cost) for size, (n, cost) in e["by_size"].items()})
+            for e in plain["errors"]
+        ),
+        misses=tuple(Misses(**entry) for entry in plain["misses"]),
+    )  # fmt: skip

@@ -16,8 +16,8 @@ often it holds the truth.
 import numpy as np
 from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
-from harness.results.ap.accumulate import Weights
-from harness.results.ap.boxes import Floats
+
+from harness.results.ap.boxes import Floats, Weights
 
 CONFIDENCE = 0.95
 # a resample cannot leave the range of its images: of n, the sign test's smallest two-sided p is

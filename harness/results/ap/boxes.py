@@ -15,6 +15,7 @@ MAX_DETECTIONS = 100  # of a class in an image, as in COCO's figures
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
+Weights = NDArray[np.int32]  # (resamples, images): how often each image counts
 
 
 @dataclass(frozen=True, eq=False)

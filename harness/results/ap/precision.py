@@ -1,4 +1,4 @@
-"""AP and AR of one detector with intervals: whole, by class, by size of object."""
+"""AP and AR of one detector on resampled images: whole, by class, by size of object."""
 
 import os
 from collections.abc import Mapping
@@ -9,6 +9,7 @@ import numpy as np
 
 from harness.manifest.schema import Report
 from harness.plan.cells import digest
+from harness.plugin.metrics import Scoring
 from harness.results.ap.accumulate import (
     IOU_50,
     IOU_75,
@@ -20,14 +21,12 @@ from harness.results.ap.accumulate import (
     measure_recall,
     precision_table,
 )
-from harness.results.ap.bootstrap import draw_weights, find_interval
-from harness.results.ap.boxes import Bools, Floats, Scene, build_scene
-from harness.results.ap.matching import Matches, find_pairs, match
+from harness.results.ap.bootstrap import draw_weights
+from harness.results.ap.boxes import MAX_DETECTIONS, Bools, Floats, Scene, build_scene
+from harness.results.ap.matching import IOU_THRESHOLDS, Matches, find_pairs, match
 from harness.results.ap.ranges import COCO_RANGES, AreaRange, bin_ranges
-from harness.results.ap.types import Estimate, Frame, Precision, SizeBin
+from harness.results.ap.types import Frame, Precision, Sampled, SizeBin
 from harness.stages.inputs import EvaluationInput
-
-RECALL_LIMITS = (1, 10, 100)
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,9 +41,10 @@ def measure_precision(
     given: EvaluationInput,
     resize: Mapping[str, Any] | None,
     settings: Report,
+    metrics: Mapping[str, Scoring],
     seed: int = 0,
 ) -> Precision:
-    """Every figure of AP and AR with its 95 % interval over images.
+    """Every figure of AP and AR on all images and in each resample of them.
 
     Args:
         given: detections and the ground truth of the images they were looked for in.
@@ -52,24 +52,30 @@ def measure_precision(
             there is no curve over sizes at the network's input.
         settings: resamples, further ranges of areas (half-open, while COCO's own are closed)
             and bins of the curves.
+        metrics: name -> what to compute for it; those that ask for what is not known here (an
+            area range that there is not, more detections than `MAX_DETECTIONS`) are left out.
         seed: of the resamples.
     """
     scene = build_scene(given, resize)
     whole, bins = _ranges(settings), _bins(settings, scene)
     ones = np.ones((1, scene.images), np.int32)
     weights = np.concatenate([ones, _draw(scene, settings.resamples, seed)])
-    spans = [*whole.values(), *(area for part in bins.values() for area in part)]
-    scored = _score(scene, spans, weights)
-    named = dict(zip(whole, scored, strict=False))
-    samples = _metrics(scene, named, weights)
-    rest = iter(scored[len(whole) :])
+    known = {name: scoring for name, scoring in metrics.items() if _is_known(scoring, whole)}
+    areas = list(dict.fromkeys(["all", *(scoring.area for scoring in known.values())]))
+    spans = [*(whole[area] for area in areas), *(area for part in bins.values() for area in part)]
+    ious = {_threshold(s.iou) for s in known.values() if s.iou is not None} | {IOU_50, IOU_75}
+    scored = _score(scene, spans, weights, sorted(ious))
+    named, rest = dict(zip(areas, scored, strict=False)), iter(scored[len(areas) :])
     truth = given.ground_truth
     return Precision(
         pairing=digest([sorted(truth.image_ids), truth.sha256, seed, settings.resamples]),
         images=scene.images,
         resamples=settings.resamples,
-        metrics={metric: _estimate(scene, *sample) for metric, sample in samples.items()},
-        replicates={metric: tuple(values[1:].tolist()) for metric, (values, _) in samples.items()},
+        metrics={
+            name: _sample(scene, _figure(scene, named[scoring.area], scoring, weights),
+                          named[scoring.area].matches.wanted)
+            for name, scoring in known.items()
+        },
         classes=_classes(scene, list(truth.categories.values()), named["all"]),
         curves={
             frame: tuple(_size_bin(scene, area, next(rest)) for area in part)
@@ -77,7 +83,26 @@ def measure_precision(
         },
         recall=tuple(RECALL_POINTS.tolist()),
         precision=_curves(scene, named["all"].matches),
-    )
+    )  # fmt: skip
+
+
+def _is_known(scoring: Scoring, ranges: Mapping[str, AreaRange]) -> bool:
+    fits = scoring.limit <= MAX_DETECTIONS if scoring.of == "recall" else (
+        scoring.limit == MAX_DETECTIONS
+    )  # fmt: skip
+    return fits and scoring.area in ranges
+
+
+def _threshold(iou: float) -> int:
+    """Index of an IoU threshold.
+
+    Raises:
+        ValueError: COCO has no such threshold.
+    """
+    at = int(np.argmin(np.abs(IOU_THRESHOLDS - iou)))
+    if abs(IOU_THRESHOLDS[at] - iou) > 1e-6:
+        raise ValueError(f"an IoU threshold is 0.50, 0.55 ... 0.95, not {iou:g}")
+    return at
 
 
 def _ranges(settings: Report) -> dict[str, AreaRange]:
@@ -96,45 +121,36 @@ def _draw(scene: Scene, resamples: int, seed: int) -> Weights:
     return draw_weights(scene.images, resamples, seed)
 
 
-def _score(scene: Scene, spans: list[AreaRange], weights: Weights) -> list[_Scored]:
+def _score(
+    scene: Scene, spans: list[AreaRange], weights: Weights, thresholds: list[int]
+) -> list[_Scored]:
     pairs = find_pairs(scene)
     matches = [match(scene, pairs, area) for area in spans]
-    figures = measure_ap(scene, matches, weights, workers=min(8, os.cpu_count() or 1))
+    workers = min(8, os.cpu_count() or 1)
+    figures = measure_ap(scene, matches, weights, workers, thresholds)
     return [_Scored(*both) for both in zip(matches, figures, strict=True)]
 
 
-def _metrics(
-    scene: Scene, named: Mapping[str, _Scored], weights: Weights
-) -> dict[str, tuple[Floats, Bools]]:
-    """Metric -> its value under each weights, and the objects behind it."""
-    figures, wanted = named["all"].figures, named["all"].matches.wanted
-    found = {"ap": figures.ap, "ap50": figures.ap50, "ap75": figures.ap75}
-    result = {metric: (mean_over_classes(values), wanted) for metric, values in found.items()}
-    for name, scored in named.items():
-        if name != "all":
-            result[f"ap_{name}"] = mean_over_classes(scored.figures.ap), scored.matches.wanted
-    for limit in RECALL_LIMITS:
-        recall = measure_recall(scene, named["all"].matches, weights, limit)
-        result[f"ar_{limit}"] = mean_over_classes(recall), wanted
-    for name in ("small", "medium", "large"):
-        recall = measure_recall(scene, named[name].matches, weights)
-        result[f"ar_{name}"] = mean_over_classes(recall), named[name].matches.wanted
-    return result
+def _figure(scene: Scene, scored: _Scored, scoring: Scoring, weights: Weights) -> Floats:
+    """(1 + resamples,) values of one metric."""
+    if scoring.of == "recall":
+        return mean_over_classes(measure_recall(scene, scored.matches, weights, scoring.limit))
+    figures = scored.figures
+    chosen = figures.mean if scoring.iou is None else figures.at[_threshold(scoring.iou)]
+    return mean_over_classes(chosen)
 
 
-def _estimate(scene: Scene, values: Floats, wanted: Bools) -> Estimate:
+def _sample(scene: Scene, values: Floats, wanted: Bools) -> Sampled:
     """Of values under all weights, those of 1 first."""
     # objects stand in the order of images
     images = int(np.count_nonzero(np.diff(scene.objects.image[wanted], prepend=-1)))
-    low, high = find_interval(float(values[0]), values[1:], images)
-    low, high = float(np.clip(low, 0, 1)), float(np.clip(high, 0, 1))
-    return Estimate(float(values[0]), low, high, int(wanted.sum()), images)
+    return Sampled(float(values[0]), np.ascontiguousarray(values[1:]), int(wanted.sum()), images)
 
 
-def _classes(scene: Scene, names: list[str], scored: _Scored) -> dict[str, Estimate]:
+def _classes(scene: Scene, names: list[str], scored: _Scored) -> dict[str, Sampled]:
     wanted, category = scored.matches.wanted, scene.objects.category
     return {
-        name: _estimate(scene, scored.figures.ap[:, index], wanted & (category == index))
+        name: _sample(scene, scored.figures.mean[:, index], wanted & (category == index))
         for index, name in enumerate(names)
     }
 
@@ -142,8 +158,8 @@ def _classes(scene: Scene, names: list[str], scored: _Scored) -> dict[str, Estim
 def _size_bin(scene: Scene, area: AreaRange, scored: _Scored) -> SizeBin:
     wanted = scored.matches.wanted
     ap, ap50 = (
-        _estimate(scene, mean_over_classes(values), wanted)
-        for values in (scored.figures.ap, scored.figures.ap50)
+        _sample(scene, mean_over_classes(values), wanted)
+        for values in (scored.figures.mean, scored.figures.at[IOU_50])
     )
     return SizeBin(float(np.sqrt(area.low)), float(np.sqrt(area.high)), ap, ap50)
 

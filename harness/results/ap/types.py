@@ -1,42 +1,64 @@
-"""What an analysis of one detector under one seed finds. Plain values, so that JSON keeps them."""
+"""What an analysis of one detector under one seed finds."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from functools import cached_property
+from typing import Literal
 
-from pydantic import ConfigDict
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.results.ap.bootstrap import find_interval
 
 Frame = Literal["original", "network"]
 ErrorName = Literal["classification", "localisation", "both", "duplicate", "background", "missed"]
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """A number with its 95 % interval over images.
+@dataclass(frozen=True, eq=False)
+class Sampled:
+    """A number in 0..1 with its value in each resample of the images.
 
     Attributes:
-        value: AP in 0..1; NaN without ground truth.
-        low, high: NaN where no interval can be had.
+        value: NaN without ground truth.
+        draws: (resamples,) NaN where a resample has no ground truth.
         count: ground-truth boxes behind it, crowds not counted.
-        images: that hold those boxes; what counts as observations, as objects of one image hang
-            together.
+        images: that hold those boxes; what counts as observations, as objects within an image are
+            correlated.
     """
 
     value: float
-    low: float
-    high: float
+    draws: NDArray[np.float64]
     count: int
     images: int
 
+    @cached_property
+    def unclipped(self) -> tuple[float, float]:
+        """95 %, NaN twice where none can be had."""
+        return find_interval(self.value, self.draws, self.images)
 
-@dataclass(frozen=True)
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The same of a score, which lies between 0 and 1."""
+        low, high = np.clip(self.unclipped, 0, 1)
+        return float(low), float(high)
+
+    @property
+    def low(self) -> float:
+        return self.interval[0]
+
+    @property
+    def high(self) -> float:
+        return self.interval[1]
+
+
+@dataclass(frozen=True, eq=False)
 class SizeBin:
     """AP of the objects whose sqrt(area) lies in [low, high) pixels; `high` may be infinite."""
 
     low: float
     high: float
-    ap: Estimate
-    ap50: Estimate
+    ap: Sampled
+    ap50: Sampled
 
 
 @dataclass(frozen=True)
@@ -45,7 +67,7 @@ class ErrorKind:
 
     Attributes:
         count: detections with this error (for "missed": objects).
-        cost: AP50 gained if this kind alone were mended, 0..1.
+        cost: AP50 gained if this kind alone were corrected, 0..1.
         by_size: size range -> (count, cost within that range).
     """
 
@@ -73,16 +95,14 @@ class Misses:
     small_objects: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Precision:
     """AP and AR of one detector under one seed.
 
     Attributes:
-        pairing: hash of images, annotations, seed and number of resamples: replicates of two
-            analyses may be subtracted only where this is equal.
-        metrics: metric ("ap", "ap50", "ap_small", "ar_100", ...) -> estimate; size ranges of the
-            manifest as "ap_<range>".
-        replicates: metric -> its value in each bootstrap resample of the images.
+        pairing: hash of images, annotations, seed and number of resamples: draws of two analyses
+            may be subtracted only where this is equal.
+        metrics: name of a metric that is scored by `harness.plugin.metrics.Scoring` -> its value.
         classes: class name -> AP.
         curves: AP over object size, in pixels of the original and of the network's input.
         recall: the 101 recall points.
@@ -92,19 +112,16 @@ class Precision:
     pairing: str
     images: int
     resamples: int
-    metrics: Mapping[str, Estimate]
-    replicates: Mapping[str, tuple[float, ...]]
-    classes: Mapping[str, Estimate]
+    metrics: Mapping[str, Sampled]
+    classes: Mapping[str, Sampled]
     curves: Mapping[Frame, tuple[SizeBin, ...]]
     recall: tuple[float, ...]
     precision: Mapping[str, tuple[float, ...]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CellAnalysis(Precision):
     """Everything derived from the detections of one detector under one seed."""
 
     errors: tuple[ErrorKind, ...]
     misses: tuple[Misses, ...]
-
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(ser_json_inf_nan="strings")

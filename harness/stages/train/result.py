@@ -6,6 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from harness.records.measurement import Measurement
+from harness.stages.metrics import (
+    TRAIN_LOSS,
+    TRAIN_MEMORY,
+    TRAIN_SPEED,
+    TRAIN_TIME,
+    TRAIN_WAIT,
+)
 from harness.stages.train.clock import Clock, ratio
 from harness.stages.train.losses import GRAD_NORM
 from harness.stages.train.state import CHECKPOINT, State
@@ -66,39 +73,31 @@ def measure(
     timing["first_steps_seconds"] = round(clock.first_steps_seconds, 3)
     memory = "allocated on the GPU" if conditions["device"] == "cuda" else "resident, sampled"
     return [
-        Measurement("train_loss", sum(terms.values()), "", False, count=window),
+        Measurement(TRAIN_LOSS, sum(terms.values()), count=window),
         *(
-            Measurement("train_loss", value, "", False, scope=f"loss/{name}", count=window)
+            Measurement(TRAIN_LOSS, value, scope=f"loss/{name}", count=window)
             for name, value in terms.items()
         ),
         Measurement(
-            "train_images_per_second",
+            TRAIN_SPEED,
             ratio(clock.images, clock.step_seconds),
-            "images/s",
-            True,
             count=clock.steps,
             conditions=timing,
         ),
         Measurement(
-            "train_loader_wait",
+            TRAIN_WAIT,
             ratio(clock.wait_seconds, clock.step_seconds),
-            "fraction",
-            False,
             count=clock.steps,
             conditions=timing,
         ),
         Measurement(
-            "train_wall_time",
+            TRAIN_TIME,
             clock.wall_seconds,
-            "s",
-            False,
             conditions={**conditions, "sessions": clock.sessions},
         ),
         Measurement(
-            "train_peak_memory",
+            TRAIN_MEMORY,
             clock.peak_bytes / 2**20,
-            "MiB",
-            False,
             conditions={**conditions, "memory": memory},
         ),
     ]

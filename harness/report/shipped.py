@@ -1,0 +1,1 @@
+"""The page's own sections and figures, declared as anybody's."""
