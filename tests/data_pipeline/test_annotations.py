@@ -31,7 +31,6 @@ def test_valid_file_is_read_by_image_and_by_category_id(document: Any, write: Wr
     annotations = read_annotations(write(document))
     assert annotations.classes == ("apple", "zebra")
     assert annotations.category_ids == (4, 9)
-    assert annotations.label_of == {4: 0, 9: 1}
     assert [image.id for image in annotations.images] == [7, 3]
     assert annotations.of_image(0).boxes.tolist() == [[0.5, 1, 10.5, 21]]
     assert annotations.of_image(1).ids.tolist() == [1, 5]

@@ -184,8 +184,8 @@ def test_what_is_no_state_dict(content: object, expected: str, file: Path):
 def test_a_checkpoint_of_another_detector_is_refused_by_name(file: Path):
     checkpoint = saved(small_detector(width=8).state_dict(), file)
     line = refusal(load_detector, small_detector(width=4), checkpoint)
-    assert "is of another detector: " in line
-    assert "another shape: backbone.0.weight ((8, 3, 1, 1) in the file, (4, 3, 1, 1) here)" in line
+    assert "is for another detector: " in line
+    assert "shape differs: backbone.0.weight ((8, 3, 1, 1) in the file, (4, 3, 1, 1) here)" in line
 
 
 def test_a_wrong_number_of_classes(file: Path):
@@ -220,7 +220,7 @@ def test_old_files_without_batch_counters_are_complete(file: Path):
 def test_nothing_fits(file: Path):
     checkpoint = saved({"layer1.weight": torch.zeros(2), "fc.bias": torch.zeros(3)}, file)
     line = refusal(load_weights, small_detector(), checkpoint)
-    assert "fits nothing of this detector: it has layer1.weight, fc.bias" in line
+    assert "matches nothing in this detector: it has layer1.weight, fc.bias" in line
 
 
 def test_a_backbone_file_fits_the_backbone_and_its_classifier_is_listed(file: Path):
@@ -242,7 +242,7 @@ def test_a_whole_detectors_file_gives_its_backbone(file: Path):
 
 def test_a_backbone_file_that_fits_nothing(file: Path):
     checkpoint = saved({"stem.weight": torch.zeros(1)}, file)
-    assert "fits nothing" in refusal(load_backbone, small_detector()["backbone"], checkpoint)
+    assert "matches nothing" in refusal(load_backbone, small_detector()["backbone"], checkpoint)
 
 
 def test_half_precision_and_shared_storage_load(file: Path):
