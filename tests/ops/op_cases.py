@@ -2,19 +2,63 @@
 
 import math
 import os
+import shutil
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 import torch
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from harness.ops import pack_separable
+from harness.ops import library, pack_separable
 from harness.ops.psroi_reference import accumulate_dtype
 
 DATA = Path(__file__).parents[1] / "data"
+ON_GPU = (
+    pytest.mark.cuda,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU"),
+)
+DEVICES = pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=ON_GPU)])
+SEEDS = st.integers(0, 2**32)
+COORDINATES = st.one_of(
+    st.floats(-60, 120, width=32),
+    st.sampled_from([0.0, -1.0, 8.0, 16.0, 32.0, 1e6, -1e6, 3e38, -3e38]),
+    st.sampled_from([math.inf, -math.inf, math.nan]),
+)
+LAYOUTS: dict[str, Callable[[Tensor], Tensor]] = {
+    "contiguous": Tensor.contiguous,
+    "channels_last": lambda x: x.contiguous(memory_format=torch.channels_last),
+    "strided": lambda x: x.repeat_interleave(2, 3)[..., ::2],
+}
+
+
+def assert_equal(found: Iterable[Tensor], wanted: Iterable[Tensor]) -> None:
+    for one, other in zip(found, wanted, strict=True):
+        assert torch.equal(one, other)
+
+
+def with_threads(run: Callable[[], Any]) -> list[Any]:
+    """Results of `run` on one, two and three threads."""
+    results, threads = [], torch.get_num_threads()
+    try:
+        for count in (1, 2, 3):
+            torch.set_num_threads(count)
+            results.append(run())
+    finally:
+        torch.set_num_threads(threads)
+    return results
+
+
+def copy_ops(package: Path) -> None:
+    """The Python of the ops, without the libraries, as `ops` of a package that has nothing else."""
+    ignore = shutil.ignore_patterns("_C*", "_build.json", "__pycache__")
+    shutil.copytree(library.FOLDER, package / "ops", ignore=ignore)
+    (package / "__init__.py").touch()
 
 
 @dataclass(frozen=True)
@@ -99,6 +143,65 @@ def random_boxes(seed: int, groups: int, size: int, dtype: torch.dtype = torch.f
     corners = torch.rand((groups, size, 4), generator=generator, dtype=dtype)
     low, sides = corners[..., :2] * 60, corners[..., 2:] * 40 + 1
     return torch.cat([low, low + sides], -1)
+
+
+def grid_boxes(generator: torch.Generator, groups: int, size: int, grid: int) -> Tensor:
+    """Many equal IoUs, equal boxes and boxes in each other."""
+    low = torch.randint(grid, (groups, size, 2), generator=generator)
+    sides = torch.randint(1, 6, (groups, size, 2), generator=generator)
+    return torch.cat([low, low + sides], 2).float()
+
+
+def draw_pyramid(draw: Callable[[Any], Any], layout: str) -> tuple[list[Tensor], Tensor, Any]:
+    """Maps, boxes and the other arguments of `psroi_align_multilevel`'s op."""
+    height, width, channels = (draw(st.integers(1, n)) for n in (3, 7, 2))
+    batch, levels, count = (draw(st.integers(a, b)) for a, b in ((1, 2), (1, 5), (0, 4)))
+    maps = []
+    for _ in range(levels):
+        size = (batch, channels * height * width, draw(st.integers(1, 9)), draw(st.integers(1, 9)))
+        maps.append(LAYOUTS[layout](random_features(draw(st.integers(0, 99)), size)))
+    rows = [[draw(COORDINATES) for _ in range(4)] for _ in range(batch * count)]
+    boxes = torch.tensor(rows, dtype=torch.float32).view(batch, count, 4)
+    rule = (
+        [4 * 2**level for level in range(levels)],
+        draw(st.sampled_from([4.0, 8.0, 22.4])),
+        draw(st.booleans()),
+        *(height, width, channels),
+        draw(st.sampled_from([-1, 0, 1, 2, 2, 3])),
+        draw(st.sampled_from(["max", "mean"])),
+    )
+    return maps, boxes, rule
+
+
+def draw_anchors(
+    draw: Callable[[Any], Any], rows: int = 9, dtypes: Sequence[torch.dtype] = (torch.float32,)
+) -> tuple[Any, ...]:
+    """Arguments of `select_anchors`' op; maps have up to so many rows."""
+    generator = torch.Generator().manual_seed(draw(SEEDS))
+    images, levels, per_cell = (draw(st.integers(1, 3)) for _ in range(3))
+    dtype = draw(st.sampled_from(dtypes))
+    layouts = st.sampled_from([torch.contiguous_format, torch.channels_last])
+    logits, deltas = [], []
+    for _ in range(levels):
+        size = (draw(st.integers(1, rows)), draw(st.integers(1, 9)))
+        scores = draw_scores(generator, (images, per_cell, *size), draw(st.integers(0, 2)))
+        logits.append(scores.to(dtype, memory_format=draw(layouts)))
+        shifts = torch.randn((images, 4 * per_cell, *size), generator=generator)
+        deltas.append(shifts.to(dtype, memory_format=draw(layouts)))
+    anchors = random_boxes(0, 1, sum(x[0].numel() for x in logits))[0]
+    limit = draw(st.one_of(st.integers(0, 10), st.sampled_from([32, 64, 100, 1000])))
+    return logits, deltas, anchors, limit, 1.5, 40, 50, draw(st.sampled_from([0.0, 1.0]))
+
+
+def draw_kept(
+    draw: Callable[[Any], Any], generator: torch.Generator, images: int, groups: int, size: int
+) -> tuple[Tensor | None, Tensor | None]:
+    """What NMS left of each group, or nothing: all are candidates."""
+    if draw(st.booleans()):
+        return None, None
+    order = torch.rand((images, groups, size), generator=generator).argsort(2)
+    kept = order[..., : draw(st.integers(1, size))].contiguous()
+    return kept, torch.randint(kept.shape[2] + 1, (images, groups), generator=generator)
 
 
 def draw_scores(generator: torch.Generator, shape: tuple[int, ...], values: int) -> Tensor:

@@ -3,25 +3,15 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from op_cases import random_features
+from op_cases import DEVICES, random_features
 
 from harness.ops import average_fours
 
 SIZES = [(2, 2), (2, 7), (9, 5)]
 LAYOUTS = [torch.contiguous_format, torch.channels_last]
-DEVICES = [
-    "cpu",
-    pytest.param(
-        "cuda",
-        marks=(
-            pytest.mark.cuda,
-            pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU"),
-        ),
-    ),
-]
 
 
-@pytest.mark.parametrize("device", DEVICES)
+@DEVICES
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("channels", [1, 3, 16])  # one by one and in vectors

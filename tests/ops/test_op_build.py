@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from op_cases import copy_ops
 
 from harness.ops import status
 
@@ -33,11 +34,9 @@ print(json.dumps([state.compiled, state.cuda, state.reason]))
 def build(folder: Path, **variables: str) -> tuple[dict, list]:
     """Builds a copy of the ops in place; returns the build's report and what `status` then says."""
     shutil.copytree(ROOT / "csrc", folder / "csrc")
-    ignore = shutil.ignore_patterns("_C*", "_build.json", "__pycache__")
-    shutil.copytree(ROOT / "harness" / "ops", folder / "harness" / "ops", ignore=ignore)
+    copy_ops(folder / "harness")
     shutil.copy(ROOT / "setup.py", folder)
     (folder / "pyproject.toml").write_text(PROJECT)
-    (folder / "harness" / "__init__.py").touch()
     environment = {**os.environ, **variables}
     command = [sys.executable, "setup.py", "-q", "build_ext", "--inplace"]
     subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)

@@ -7,7 +7,15 @@ and a number: the error is within a few roundings of the largest number that ent
 import cv2
 import pytest
 import torch
-from op_cases import random_boxes, random_features, random_image, random_rois, separable_case
+from op_cases import (
+    ON_GPU,
+    assert_equal,
+    random_boxes,
+    random_features,
+    random_image,
+    random_rois,
+    separable_case,
+)
 
 from harness.ops import (
     implementation,
@@ -34,10 +42,7 @@ from harness.ops.select_anchors import select_anchors_reference
 from harness.ops.select_boxes import select_boxes_reference
 from harness.ops.soft_nms import soft_nms_padded_reference
 
-pytestmark = [
-    pytest.mark.cuda,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU"),
-]
+pytestmark = list(ON_GPU)
 DTYPES = pytest.mark.parametrize(
     "dtype", [torch.float32, torch.float64, torch.float16, torch.bfloat16]
 )
@@ -185,8 +190,7 @@ def test_nms_padded(dtype, size, limit):
     counts = torch.tensor([size, 0, 1, size, size - 1], device="cuda")
     valid = torch.arange(size, device="cuda") < counts[:, None]
     kept = nms_padded(boxes, counts, 0.5, limit)
-    for found, wanted in zip(kept, nms_padded_reference(boxes, valid, 0.5, limit), strict=True):
-        assert torch.equal(found, wanted)
+    assert_equal(kept, nms_padded_reference(boxes, valid, 0.5, limit))
 
 
 @DTYPES
@@ -240,8 +244,7 @@ def test_select_boxes(dtype, limit):
         wanted = select_boxes_reference(boxes, scores, *some, limit, 0.5)
         moved = [x if x is None else x.cuda() for x in (boxes, scores, *some)]
         found = torch.ops.harness.select_boxes(*moved, limit, 0.5)
-        for one, other in zip(found, wanted, strict=True):
-            assert torch.equal(one.cpu(), other)
+        assert_equal([x.cpu() for x in found], wanted)
 
 
 @DTYPES
@@ -325,5 +328,4 @@ def test_ops_run_inside_a_cuda_graph():
     with torch.cuda.graph(graph):
         captured = run()
     graph.replay()
-    for result, expected in zip(captured, wanted, strict=True):
-        assert torch.equal(result, expected)
+    assert_equal(captured, wanted)

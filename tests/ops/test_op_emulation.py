@@ -13,7 +13,18 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from op_cases import draw_scores, random_boxes, random_features, random_image, separable_case
+from op_cases import (
+    SEEDS,
+    assert_equal,
+    draw_anchors,
+    draw_kept,
+    draw_pyramid,
+    draw_scores,
+    grid_boxes,
+    random_boxes,
+    random_image,
+    separable_case,
+)
 
 from harness.ops.nms import nms_padded_reference
 from harness.ops.resize import resize_bilinear_reference
@@ -23,25 +34,12 @@ from harness.ops.separable import separable_conv_reference
 from harness.ops.soft_nms import soft_nms_padded_reference
 
 FLOATS = pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-SEEDS = st.integers(0, 2**32)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _compiled() -> None:
     """Before hypothesis would take a compiler's error for a case to be made smaller."""
     emulated.library()
-
-
-def assert_equal(found, wanted):
-    for one, other in zip(found, wanted, strict=True):
-        assert torch.equal(one, other)
-
-
-def grid_boxes(generator, groups, size, grid):
-    """Many equal IoUs, equal boxes and boxes in each other."""
-    low = torch.randint(grid, (groups, size, 2), generator=generator)
-    sides = torch.randint(1, 6, (groups, size, 2), generator=generator)
-    return torch.cat([low, low + sides], 2).float()
 
 
 def spoil(generator, boxes):
@@ -146,28 +144,7 @@ def draw_memory(data):
 @settings(max_examples=50, deadline=None)
 @given(data=st.data())
 def test_select_anchors(data):
-    generator = torch.Generator().manual_seed(data.draw(SEEDS))
-    images, levels, per_cell = (data.draw(st.integers(1, n)) for n in (2, 3, 3))
-    layouts = st.sampled_from([torch.contiguous_format, torch.channels_last])
-    logits, deltas = [], []
-    for _ in range(levels):
-        size = (data.draw(st.integers(1, 9)), data.draw(st.integers(1, 9)))
-        scores = draw_scores(generator, (images, per_cell, *size), data.draw(st.integers(0, 2)))
-        logits.append(scores.to(memory_format=data.draw(layouts)))
-        shifts = torch.randn((images, 4 * per_cell, *size), generator=generator)
-        deltas.append(shifts.to(memory_format=data.draw(layouts)))
-    anchors = random_boxes(0, 1, sum(x[0].numel() for x in logits))[0]
-    limit = data.draw(st.one_of(st.integers(0, 10), st.sampled_from([32, 64, 100, 1000])))
-    arguments = (
-        logits,
-        deltas,
-        anchors,
-        limit,
-        1.5,
-        40,
-        50,
-        data.draw(st.sampled_from([0.0, 1.0])),
-    )
+    arguments = draw_anchors(data.draw)
     found = emulated.select_anchors(*arguments, **draw_memory(data))
     wanted = select_anchors_reference(*arguments)
     assert torch.equal(found[2], wanted[2])
@@ -183,11 +160,7 @@ def test_select_boxes(data):
     size = data.draw(st.one_of(st.sampled_from([1, 32, 85]), st.integers(1, 90)))
     scores = draw_scores(generator, (images, groups, size), data.draw(st.integers(0, 2)))
     boxes = random_boxes(1, images * groups, size).view(images, groups, size, 4)
-    kept = (None, None)
-    if data.draw(st.booleans()):
-        order = torch.rand((images, groups, size), generator=generator).argsort(2)
-        kept = (order[..., : data.draw(st.integers(1, size))].contiguous(),)
-        kept += (torch.randint(kept[0].shape[2] + 1, (images, groups), generator=generator),)
+    kept = draw_kept(data.draw, generator, images, groups, size)
     limit = data.draw(st.one_of(st.integers(0, 10), st.sampled_from([64, 100, 300])))
     threshold = data.draw(st.sampled_from([-math.inf, -1.0, 0.0]))
     arguments = (boxes, scores, *kept, limit, threshold)
@@ -220,36 +193,15 @@ def test_separable_conv(data):
     torch.testing.assert_close(found, separable_conv_reference(*arguments))
 
 
-COORDINATES = st.one_of(
-    st.floats(-60, 120, width=32),
-    st.sampled_from([0.0, 8.0, 16.0, 32.0, 1e6, -1e6, 3e38, math.inf, -math.inf, math.nan]),
-)
-
-
 @settings(max_examples=50, deadline=None)
 @given(data=st.data())
 def test_psroi_align_multilevel(data):
     """Box by box, with and without a table of reads, and channel by channel."""
     draw = data.draw
-    height, width, channels = (draw(st.integers(1, n)) for n in (3, 7, 2))
-    batch, levels, count = (draw(st.integers(a, b)) for a, b in ((1, 2), (1, 4), (0, 3)))
-    layout = draw(st.sampled_from([torch.contiguous_format, torch.channels_last]))
-    maps = []
-    for _ in range(levels):
-        size = (batch, channels * height * width, draw(st.integers(1, 9)), draw(st.integers(1, 9)))
-        maps.append(random_features(draw(st.integers(0, 99)), size).to(memory_format=layout))
-    rows = [[draw(COORDINATES) for _ in range(4)] for _ in range(batch * count)]
-    boxes = torch.tensor(rows, dtype=torch.float32).view(batch, count, 4)
-    rule = (
-        [4 * 2**level for level in range(levels)],
-        draw(st.sampled_from([4.0, 8.0, 22.4])),
-        draw(st.booleans()),
-        *(height, width, channels),
-        draw(st.sampled_from([-1, 1, 2, 2, 3])),
-        draw(st.sampled_from(["max", "mean"])),
-    )
+    layout = draw(st.sampled_from(["contiguous", "channels_last"]))
+    maps, boxes, rule = draw_pyramid(draw, layout)
     ways = ["boxes", "table"]
-    ways += ["planes"] * (layout == torch.contiguous_format and rule[-2] > 0)
+    ways += ["planes"] * (layout == "contiguous" and rule[-2] > 0)
     crew = {"way": draw(st.sampled_from(ways)), "threads": draw(st.sampled_from([32, 64]))}
     output, argmax = emulated.psroi_align_multilevel(maps, boxes, *rule, **crew)
     wanted, indices = torch.ops.harness.psroi_align_multilevel(maps, boxes, *rule)
@@ -262,7 +214,7 @@ def test_psroi_align_multilevel(data):
     emulated.psroi_align_multilevel_backward(gradients, weights, argmax, boxes, *rule, **crew)
     sizes = [side for x in maps for side in x.shape[2:]]
     backward = torch.ops.harness.psroi_align_multilevel_backward
-    settings_of_it = (*rule[:3], rule[6], rule[7], layout == torch.channels_last)
+    settings_of_it = (*rule[:3], rule[6], rule[7], layout == "channels_last")
     expected = backward(weights, boxes, indices, sizes, *settings_of_it)
     torch.testing.assert_close(gradients, expected)
 

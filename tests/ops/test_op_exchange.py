@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from op_cases import assert_equal, copy_ops
 
 from harness.ops import library
 
@@ -75,9 +76,7 @@ torch.save(([x.detach() for x in found], json.dumps(said)), sys.argv[1])
 def run_with(libraries: Path, folder: Path) -> tuple[list[torch.Tensor], dict]:
     """Runs every op under this Python and torch, with the libraries of another installation."""
     package = folder / "harness"
-    ignore = shutil.ignore_patterns("_C*", "_build.json", "__pycache__")
-    shutil.copytree(library.FOLDER, package / "ops", ignore=ignore)
-    (package / "__init__.py").touch()
+    copy_ops(package)
     for path in [*libraries.glob("_C*.so"), libraries / "_build.json"]:
         shutil.copy(path, package / "ops")
     result = folder / "result.pt"
@@ -102,6 +101,4 @@ def test_another_torchs_build_gives_the_same_bits(tmp_path: Path):
     found, state = run_with(Path(other), tmp_path / "other")
     assert state["build"]["torch"] != own["build"]["torch"]
     assert state["cuda"] == state["build"]["cuda"], state["reason"]
-    assert len(found) == len(expected)
-    for a, b in zip(found, expected, strict=True):
-        assert torch.equal(a, b)
+    assert_equal(found, expected)

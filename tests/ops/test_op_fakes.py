@@ -6,7 +6,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from op_cases import random_boxes, random_features, random_image, random_rois, separable_case
+from op_cases import (
+    DEVICES,
+    random_boxes,
+    random_features,
+    random_image,
+    random_rois,
+    separable_case,
+)
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
@@ -15,11 +22,6 @@ from harness.ops.psroi_reference import accumulate_dtype
 from harness.ops.registration import REGISTERED
 
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
-ON_GPU = (
-    pytest.mark.cuda,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU"),
-)
-DEVICES = pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=ON_GPU)])
 
 
 def expanded(x: Tensor) -> Tensor:

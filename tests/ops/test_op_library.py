@@ -2,12 +2,12 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 
 import pytest
 import torch
+from op_cases import copy_ops
 
 from harness.ops import implementation, library, status
 from harness.ops.registration import REGISTERED
@@ -79,10 +79,7 @@ print("served")
 
 
 def test_without_a_library_the_reference_serves_and_says_so_once(tmp_path):
-    (tmp_path / "harness").mkdir()
-    (tmp_path / "harness" / "__init__.py").touch()
-    ignore = shutil.ignore_patterns("_C*", "_build.json", "__pycache__")
-    shutil.copytree(library.FOLDER, tmp_path / "harness" / "ops", ignore=ignore)
+    copy_ops(tmp_path / "harness")
     done = subprocess.run(
         [sys.executable, "-P", "-c", UNCOMPILED],
         env={**os.environ, "PYTHONPATH": str(tmp_path)},

@@ -3,18 +3,13 @@ import torch
 import torchvision
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from op_cases import random_boxes
+from op_cases import assert_equal, grid_boxes, random_boxes, with_threads
 
 from harness.ops import nms_padded
 from harness.ops.nms import nms_padded_reference
 
 OP = torch.ops.harness.nms_padded
 BOTH = pytest.mark.parametrize("nms", [OP, nms_padded_reference], ids=["op", "reference"])
-
-
-def assert_equal(found, wanted):
-    for one, other in zip(found, wanted, strict=True):
-        assert torch.equal(one, other)
 
 
 @BOTH
@@ -54,10 +49,7 @@ def test_kernel_equals_reference_on_many_boxes(data):
     """Tens of kept boxes, many of them with equal IoUs or on top of each other."""
     groups, size = data.draw(st.integers(1, 4)), data.draw(st.integers(20, 150))
     generator = torch.Generator().manual_seed(data.draw(st.integers(0, 999)))
-    grid = data.draw(st.integers(2, 30))
-    low = torch.randint(grid, (groups, size, 2), generator=generator)
-    sides = torch.randint(1, 6, (groups, size, 2), generator=generator)
-    boxes = torch.cat([low, low + sides], 2).float()
+    boxes = grid_boxes(generator, groups, size, data.draw(st.integers(2, 30)))
     valid = torch.rand((groups, size), generator=generator) < data.draw(st.floats(0, 1))
     threshold = data.draw(st.sampled_from([0.0, 1 / 3, 0.5, 2 / 3, 0.7]))
     arguments = (boxes, valid, threshold, data.draw(st.integers(1, size + 5)))
@@ -116,13 +108,7 @@ def test_strided_inputs():
 
 def test_threads_do_not_change_the_result():
     boxes, counts = random_boxes(6, 7, 400), torch.tensor([400, 3, 0, 399, 50, 400, 200])
-    results, threads = [], torch.get_num_threads()
-    try:
-        for number in (1, 2, 3):
-            torch.set_num_threads(number)
-            results.append(nms_padded(boxes, counts, 0.4, 100))
-    finally:
-        torch.set_num_threads(threads)
+    results = with_threads(lambda: nms_padded(boxes, counts, 0.4, 100))
     for other in results[1:]:
         assert_equal(results[0], other)
 

@@ -6,17 +6,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from op_cases import random_features, random_rois
+from op_cases import COORDINATES, LAYOUTS, random_features, random_rois, with_threads
 
 from harness.ops import psroi_align
 from harness.ops.psroi_reference import psroi_align_backward_reference, psroi_align_reference
 
 OP = torch.ops.harness.psroi_align
 REDUCES = ["max", "mean"]
-COORDINATES = st.one_of(
-    st.floats(-60, 60, width=32),
-    st.sampled_from([0.0, -1.0, 8.0, 1e6, -1e6, 3e38, -3e38, math.inf, -math.inf, math.nan]),
-)
 
 
 def assert_same(features, rois, scale, height, width, channels, ratio, reduce):
@@ -52,11 +48,7 @@ def test_kernel_equals_reference(data):
     )
     if draw(st.booleans()):
         features = features.relu()  # many ties at zero
-    layout = draw(st.sampled_from(["contiguous", "channels_last", "strided"]))
-    if layout == "channels_last":
-        features = features.to(memory_format=torch.channels_last)
-    elif layout == "strided":
-        features = features.repeat_interleave(2, 3)[..., ::2]
+    features = LAYOUTS[draw(st.sampled_from(sorted(LAYOUTS)))](features)
     scale, ratio = draw(st.sampled_from([1.0, 0.25, 0.3])), draw(st.integers(-1, 3))
     boxes = torch.tensor(rois, dtype=torch.float32).view(-1, 5)
     reduce = draw(st.sampled_from(REDUCES))
@@ -184,17 +176,14 @@ def test_compiles_whole_with_dynamic_shapes():
 
 def test_threads_do_not_change_the_gradient():
     rois = random_rois(5, 300, 2, 100)
-    gradients, threads = [], torch.get_num_threads()
-    try:
-        for count in (1, 2, 3):
-            torch.set_num_threads(count)
-            features = random_features(0, (2, 245, 13, 13)).requires_grad_()
-            psroi_align(features, rois, 1 / 8, 7, 5).square().sum().backward()
-            gradients.append(features.grad)
-    finally:
-        torch.set_num_threads(threads)
-    assert torch.equal(gradients[0], gradients[1])
-    assert torch.equal(gradients[0], gradients[2])
+
+    def gradient():
+        features = random_features(0, (2, 245, 13, 13)).requires_grad_()
+        psroi_align(features, rois, 1 / 8, 7, 5).square().sum().backward()
+        return features.grad
+
+    first, *others = with_threads(gradient)
+    assert all(torch.equal(first, other) for other in others)
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,18 @@
 """psroi_align_multilevel: equal to the single-level op on each box's map, and to its reference."""
 
-import math
-
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from op_cases import random_boxes, random_features
+from op_cases import (
+    LAYOUTS,
+    assert_equal,
+    draw_pyramid,
+    random_boxes,
+    random_features,
+    with_threads,
+)
 
 from harness.ops import psroi_align, psroi_align_multilevel
 from harness.ops.boxes import assign_levels, make_rois
@@ -19,10 +24,6 @@ from harness.ops.psroi_multilevel_reference import (
 OP = torch.ops.harness.psroi_align_multilevel
 BACKWARD = torch.ops.harness.psroi_align_multilevel_backward
 REDUCES = pytest.mark.parametrize("reduce", ["max", "mean"])
-COORDINATES = st.one_of(
-    st.floats(-60, 120, width=32),
-    st.sampled_from([0.0, 8.0, 16.0, 32.0, 1e6, -1e6, 3e38, math.inf, -math.inf, math.nan]),
-)
 
 
 def random_maps(seed: int, batch: int, channels: int, sizes, dtype=torch.float32):
@@ -73,25 +74,11 @@ def assert_same(maps, boxes, *arguments):
 @settings(max_examples=80, deadline=None)
 @given(data=st.data())
 def test_kernel_equals_reference(data):
-    draw = data.draw
-    height, width, channels = (draw(st.integers(1, n)) for n in (3, 3, 2))
-    batch, levels, count = (draw(st.integers(a, b)) for a, b in ((1, 2), (1, 5), (0, 5)))
-    sizes = [(draw(st.integers(1, 9)), draw(st.integers(1, 9))) for _ in range(levels)]
-    maps = random_maps(draw(st.integers(0, 99)), batch, channels * height * width, sizes)
-    if draw(st.booleans()):
+    layout = data.draw(st.sampled_from(sorted(LAYOUTS)))
+    maps, boxes, rule = draw_pyramid(data.draw, layout)
+    if data.draw(st.booleans()):
         maps = [x.relu() for x in maps]  # many ties at zero
-    layout = draw(st.sampled_from(["contiguous", "channels_last", "strided"]))
-    if layout == "channels_last":
-        maps = [x.to(memory_format=torch.channels_last) for x in maps]
-    elif layout == "strided":
-        maps = [x.repeat_interleave(2, 3)[..., ::2] for x in maps]
-    rows = [[draw(COORDINATES) for _ in range(4)] for _ in range(batch * count)]
-    boxes = torch.tensor(rows, dtype=torch.float32).view(batch, count, 4)
-    strides = [4 * 2**level for level in range(levels)]
-    finest, ratio = draw(st.sampled_from([4.0, 8.0, 22.4])), draw(st.integers(-1, 3))
-    reduce = draw(st.sampled_from(["max", "mean"]))
-    inclusive = draw(st.booleans())
-    assert_same(maps, boxes, strides, finest, inclusive, height, width, channels, ratio, reduce)
+    assert_same(maps, boxes, *rule)
 
 
 @REDUCES
@@ -226,18 +213,16 @@ def test_half_types_compute_in_float32(dtype, reduce):
 
 def test_threads_do_not_change_the_result():
     boxes = random_pyramid_boxes(5, 2, 200, 100)
-    results, threads = [], torch.get_num_threads()
-    try:
-        for count in (1, 2, 3):
-            torch.set_num_threads(count)
-            maps = as_leaves(random_maps(0, 2, 245, [(13, 13), (7, 7)]))
-            output = psroi_align_multilevel(maps, boxes, (8, 16), 30, 7, 5)
-            output.square().sum().backward()
-            results.append([output.detach(), *(x.grad for x in maps)])
-    finally:
-        torch.set_num_threads(threads)
-    for other in results[1:]:
-        assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
+
+    def run():
+        maps = as_leaves(random_maps(0, 2, 245, [(13, 13), (7, 7)]))
+        output = psroi_align_multilevel(maps, boxes, (8, 16), 30, 7, 5)
+        output.square().sum().backward()
+        return [output.detach(), *(x.grad for x in maps)]
+
+    first, *others = with_threads(run)
+    for other in others:
+        assert_equal(first, other)
 
 
 def test_compiles_whole_with_a_symbolic_batch():

@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from op_cases import random_image
+from op_cases import SEEDS, random_image, with_threads
 
 from harness.data.annotations import read_annotations
 from harness.data.folder import CocoFolder
@@ -17,7 +17,6 @@ from harness.ops.resize import resize_bilinear_reference
 OP = torch.ops.harness.resize_bilinear
 BOTH = pytest.mark.parametrize("resize", [OP, resize_bilinear_reference], ids=["op", "reference"])
 SIDES = st.one_of(st.integers(1, 9), st.integers(1, 90), st.integers(1, 700))
-SEEDS = st.integers(0, 2**32)
 
 
 def opencv(image: torch.Tensor, height: int, width: int) -> torch.Tensor:
@@ -131,15 +130,9 @@ def test_other_numbers_of_channels(resize, channels):
 
 
 def test_threads_do_not_change_the_result():
-    image, threads = random_image(0, 480, 640), torch.get_num_threads()
-    try:
-        results = []
-        for number in (1, 3):
-            torch.set_num_threads(number)
-            results.append(resize_bilinear(image, (320, 320)))
-    finally:
-        torch.set_num_threads(threads)
-    assert torch.equal(*results)
+    image = random_image(0, 480, 640)
+    first, *others = with_threads(lambda: resize_bilinear(image, (320, 320)))
+    assert all(torch.equal(first, other) for other in others)
 
 
 def test_opcheck():

@@ -6,33 +6,28 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from op_cases import draw_scores, random_boxes, random_features
+from op_cases import (
+    SEEDS,
+    assert_equal,
+    draw_anchors,
+    draw_kept,
+    draw_scores,
+    random_boxes,
+    random_features,
+)
 
 from harness.ops import select_anchors, select_boxes
 from harness.ops.select_anchors import select_anchors_reference
 from harness.ops.select_boxes import select_boxes_reference
 
-SEEDS = st.integers(0, 2**32)
 HALF_TYPES = (torch.float16, torch.bfloat16)
 
 
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_select_anchors(data):
-    generator = torch.Generator().manual_seed(data.draw(SEEDS))
-    images, levels, per_cell = (data.draw(st.integers(1, n)) for n in (3, 3, 3))
-    dtype = data.draw(st.sampled_from([torch.float32, torch.float64, *HALF_TYPES]))
-    layouts = st.sampled_from([torch.contiguous_format, torch.channels_last])
-    logits, deltas = [], []
-    for _ in range(levels):
-        size = (data.draw(st.integers(1, 20)), data.draw(st.integers(1, 9)))
-        scores = draw_scores(generator, (images, per_cell, *size), data.draw(st.integers(0, 2)))
-        logits.append(scores.to(dtype, memory_format=data.draw(layouts)))
-        shifts = torch.randn((images, 4 * per_cell, *size), generator=generator)
-        deltas.append(shifts.to(dtype, memory_format=data.draw(layouts)))
-    anchors = random_boxes(0, 1, sum(x[0].numel() for x in logits))[0]
-    limit = data.draw(st.one_of(st.integers(0, 10), st.sampled_from([100, 1000])))
-    arguments = (logits, deltas, anchors, limit, 1.5, 40, 50, 1.0)
+    dtypes = [torch.float32, torch.float64, *HALF_TYPES]
+    arguments = draw_anchors(data.draw, rows=20, dtypes=dtypes)
     found = torch.ops.harness.select_anchors(*arguments)
     wanted = select_anchors_reference(*arguments)
     assert torch.equal(found[2], wanted[2])
@@ -45,23 +40,15 @@ def test_select_anchors(data):
 def test_select_boxes(data):
     generator = torch.Generator().manual_seed(data.draw(SEEDS))
     images, groups = data.draw(st.integers(0, 3)), data.draw(st.integers(1, 4))
-    size, dtype = (
-        data.draw(st.integers(1, 90)),
-        data.draw(st.sampled_from([torch.float32, *HALF_TYPES])),
-    )
+    size = data.draw(st.integers(1, 90))
+    dtype = data.draw(st.sampled_from([torch.float32, *HALF_TYPES]))
     scores = draw_scores(generator, (images, size, groups), data.draw(st.integers(0, 2)))
     scores = scores.to(dtype).transpose(1, 2)
     boxes = random_boxes(1, images, size).to(dtype)[:, None].expand(-1, groups, -1, -1)
-    kept = (None, None)
-    if data.draw(st.booleans()):
-        order = torch.rand((images, groups, size), generator=generator).argsort(2)
-        kept = (order[..., : data.draw(st.integers(1, size))],)
-        kept += (torch.randint(kept[0].shape[2] + 1, (images, groups), generator=generator),)
+    kept = draw_kept(data.draw, generator, images, groups, size)
     limit = data.draw(st.one_of(st.integers(0, 10), st.sampled_from([64, 100, 300])))
     arguments = (boxes, scores, *kept, limit, data.draw(st.sampled_from([-math.inf, -1.0, 0.0])))
-    found = torch.ops.harness.select_boxes(*arguments)
-    for one, other in zip(found, select_boxes_reference(*arguments), strict=True):
-        assert torch.equal(one, other)
+    assert_equal(torch.ops.harness.select_boxes(*arguments), select_boxes_reference(*arguments))
 
 
 def test_of_equal_scores_the_first_come_first():
