@@ -5,18 +5,19 @@ It has what no real run has within a second: several detectors and seeds, and lo
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from making_analyses import make_analysis
+from making_analyses import PER_CLASS, class_score, make_analysis
 from PIL import Image
 
 from harness.plan.cells import split_mode
-from harness.records.frame import to_frame
+from harness.plugin.catalog import Catalog
+from harness.records import layout
 from harness.records.record import Record
-from harness.results.run import Run
+from harness.results.run import Run, known_metrics
 from harness.stages.inputs import GroundTruth
 from harness.stages.scoring import read_ground_truth
 
@@ -47,16 +48,21 @@ def make_run(
     analysed: bool = True,
     modes: Sequence[str] = ("eager",),
     published: Sequence[Mapping[str, Any]] = (),
+    catalog: Catalog | None = None,
+    more: Iterable[Record] = (),
     **plan: Any,
 ) -> Run:
     """A finished run of `detectors`, name -> AP.
 
     Args:
-        folder: to be made; images, annotations and detections are files in it.
-        analysed: False for an old run that cannot be scored again.
+        folder: to be made; plan, images, annotations and detections are files in it.
+        analysed: False for a run that cannot be scored again.
         modes: of the latencies; see `SPEEDS`. A mode that is not in it has failed.
+        catalog: the metrics, by default all that are installed.
+        more: records beyond those of a run, such as a plugin's (`record_of`).
         plan: keys of plan.json to replace.
     """
+    catalog = known_metrics() if catalog is None else catalog
     truth = _draw_images(folder / "data", images, classes)
     cells = [
         {
@@ -71,9 +77,10 @@ def make_run(
         for stage in STAGES
         for mode in (modes if stage == "latency" else ("",))
     ]
-    records = tuple(r for cell in cells for r in _records(cell, detectors, truth, len(classes)))
-    written = {**_plan(folder, detectors, classes, cells, published), **plan}
-    (folder / "plan.json").write_text(json.dumps(written))
+    records = [r for cell in cells for r in _records(cell, detectors, truth, classes)]
+    metrics = {"format": layout.FORMAT, "metrics": catalog.to_json()}
+    written = {**_plan(folder, detectors, classes, cells, published), **metrics, **plan}
+    (folder / layout.PLAN).write_text(json.dumps(written))
     _write_detections(folder, detectors, seeds, truth)
     analyses = {
         (name, seed): make_analysis(
@@ -84,10 +91,10 @@ def make_run(
     }
     return Run(
         folder=folder,
-        plan=json.loads((folder / "plan.json").read_text()),
+        plan=json.loads((folder / layout.PLAN).read_text()),
+        records=(*records, *more),
+        catalog=catalog,
         environments={ENVIRONMENT: _environment()},
-        records=records,
-        frame=to_frame(list(records)),
         analyses=analyses if analysed else {},
         training={(name, seed): tuple(_training(seed)) for name in detectors for seed in seeds},
         truth=truth,
@@ -97,18 +104,34 @@ def make_run(
     )
 
 
-def _records(
-    cell: Mapping[str, Any], detectors: Mapping[str, float], truth: GroundTruth, classes: int
-) -> Iterator[Record]:
-    rank = list(detectors).index(cell["detector"])
-    ap = detectors[cell["detector"]] + 0.004 * cell["seed"]
-    common: dict[str, Any] = {
+def record_of(detector: str, metric: str, value: float, **given: Any) -> Record:
+    """A further measurement of a made run, by default of seed 0's latency stage."""
+    stage, seed = given.pop("stage", "latency"), given.pop("seed", 0)
+    cell = {"detector": detector, "seed": seed, "stage": stage, **_common(0)}
+    mode = "eager" if stage == "latency" else ""
+    fingerprint = f"f-{detector}-{seed}-{stage}-{mode}"
+    own = {"fingerprint": fingerprint, "mode": mode, "metric": metric, "value": value}
+    return Record(kind="measurement", **{**cell, **own, **given})
+
+
+def _common(rank: int) -> dict[str, Any]:
+    return {
         "run": "made",
-        **cell,
         "time": NOON + 60 * rank,
         "environment": ENVIRONMENT,
         "weights": "abcdef0123456789",
     }
+
+
+def _records(
+    cell: Mapping[str, Any],
+    detectors: Mapping[str, float],
+    truth: GroundTruth,
+    classes: Sequence[str],
+) -> Iterator[Record]:
+    rank = list(detectors).index(cell["detector"])
+    ap = detectors[cell["detector"]] + 0.004 * cell["seed"]
+    common = {**cell, **_common(rank)}
     place = {"device_type": "cpu", "ops": "compiled-cpu", "precision": "float32"}
 
     def of(metric: str, value: float, unit: str, better: bool | None, **more: Any) -> Record:
@@ -126,16 +149,21 @@ def _records(
             "images": len(truth.image_ids),
             "annotations_sha256": truth.sha256,
             "boxes": len(truth.annotations),
-            "classes": classes,
+            "classes": len(classes),
         }
         for metric, ratio in (("ap", 1), ("ap50", 1.6), ("ap_small", 0.5), ("ap_large", math.nan)):
             yield of(metric, ap * ratio, "AP", True, conditions=counted, count=counted["images"])
+        for i, name in enumerate(classes):
+            value, behind = class_score(ap, i, len(classes)), {**counted, "boxes": PER_CLASS}
+            yield of("ap", value, "AP", True, conditions=behind, scope=f"class/{name}")
     if cell["stage"] == "cost":
-        counted = {"batch_size": 1, "input_size": "320x320", "proposals": 200, "classes": classes}
+        counted = {"batch_size": 1, "input_size": "320x320", "proposals": 200}
+        counted["classes"] = len(classes)
         for role, share in {"": 1.0, **{f"role/{k}": v for k, v in ROLES.items()}}.items():
             macs, weights = share * 480 * (rank + 1), share * 2.5 * (rank + 1)
             yield of("macs_paper", macs, "MMACs", False, scope=role, conditions=counted)
-            yield of("parameters", weights, "M", False, scope=role)
+            told = {"classes": len(classes)}
+            yield of("parameters", weights, "M", False, scope=role, conditions=told)
     if cell["mode"] and cell["mode"] not in SPEEDS:
         error = "does not find what eager finds on 50 images: agreement 0.412"
         yield Record(kind="cell", **common, status="failed", error=error)
@@ -277,6 +305,6 @@ def _write_detections(
             found += [{**place, "score": 0.9}, {**place, "bbox": [5, 80, 20, 20], "score": 0.6}]
     for name in detectors:
         for seed in seeds:
-            path = folder / "cells" / name / f"seed{seed}" / "detections.json"
+            path = layout.cell_folder(folder, name, seed) / layout.DETECTIONS
             path.parent.mkdir(parents=True)
             path.write_text(json.dumps(found))
