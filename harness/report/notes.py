@@ -1,0 +1,105 @@
+"""What a reader must know of a run's numbers: the same lines in the terminal and on the page."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from harness.plan.cells import name_stage
+from harness.plugin.catalog import Catalog
+from harness.plugin.metrics import Finding
+from harness.records.frame import latest
+from harness.report.format import LEVELS, listing
+from harness.results.estimate import Estimate
+from harness.results.run import Run
+from harness.results.validity import LEVELS as ORDER
+from harness.results.validity import Validity
+
+
+@dataclass(frozen=True)
+class Warned:
+    """A warning with all the numbers that it is of.
+
+    Attributes:
+        text: the warning as a clause.
+        level: "doubtful", "invalid", or "valid" for what casts no doubt.
+        metrics: titles.
+        detectors: names.
+        everywhere: whether it is of every detector that has such numbers.
+    """
+
+    text: str
+    level: Validity
+    metrics: tuple[str, ...]
+    detectors: tuple[str, ...]
+    everywhere: bool
+
+    @property
+    def of(self) -> str:
+        """ "AP, AP-small of a and b"; without the detectors where it is of all of them."""
+        metrics = listing(self.metrics, most=4)
+        return metrics if self.everywhere else f"{metrics} of {listing(self.detectors, most=4)}"
+
+    def __str__(self) -> str:
+        return f"{LEVELS[self.level]} {self.of}: {self.text}".lstrip()
+
+
+def captions(run: Run) -> list[str]:
+    """On what terms the measured numbers hold, each wording once."""
+    lines: dict[str, None] = {}
+    for spec in run.metrics():
+        if spec.caption:
+            of = [r for r in run.measured if r.metric == spec.name and not r.scope]
+            lines |= dict.fromkeys(spec.caption.format_map(_Known(r.conditions)) for r in of)
+    return list(lines)
+
+
+def failures(run: Run) -> list[str]:
+    """How cells failed, a line each."""
+    return [
+        f"{r.detector} seed {r.seed}: {name_stage(r.stage, r.mode)} {r.status}: {r.error}"
+        for r in latest(list(run.records))
+        if r.status != "ok"
+    ]
+
+
+def warnings_of(run: Run, metrics: Sequence[str]) -> list[Warned]:
+    """What is to be known of these metrics of whole detectors, each once, the gravest first."""
+    of = [(name, run.estimate(name, metric)) for metric in metrics for name in run.detectors]
+    return gather(run.catalog, of)
+
+
+def gather(catalog: Catalog, of: Iterable[tuple[str, Estimate]]) -> list[Warned]:
+    """Warnings of some numbers, each once with all that it is of, the gravest first.
+
+    Args:
+        of: (whose it is, the number).
+    """
+    found: dict[tuple[Validity, str], list[tuple[str, str]]] = {}  # level, text -> title, who
+    having: dict[str, set[str]] = {}  # title -> who
+    for who, estimate in of:
+        title = estimate.metric.title
+        if estimate.seeds:
+            having.setdefault(title, set()).add(who)
+        for finding in (*estimate.reasons, *estimate.remarks):
+            found.setdefault((_level(finding), catalog.word(finding)), []).append((title, who))
+    told = [_warned(level, text, places, having) for (level, text), places in found.items()]
+    return sorted(told, key=lambda warned: -ORDER.index(warned.level))
+
+
+def _warned(
+    level: Validity, text: str, places: Sequence[tuple[str, str]], having: dict[str, set[str]]
+) -> Warned:
+    metrics = tuple(dict.fromkeys(title for title, _ in places))
+    names = tuple(dict.fromkeys(who for _, who in places))
+    everyone = set().union(*(having.get(title, ()) for title in metrics))
+    return Warned(text, level, metrics, names, everyone <= set(names))
+
+
+def _level(finding: Finding) -> Validity:
+    return "valid" if finding.level == "remark" else finding.level
+
+
+class _Known(dict[str, object]):
+    """A condition that a record does not have is shown as unknown."""
+
+    def __missing__(self, key: str) -> str:
+        return f"unknown {key}"
