@@ -42,7 +42,7 @@ class Catalog:
         return Catalog({**other.specs, **self.specs}, {**other.messages, **self.messages})
 
     def with_ranges(self, names: Iterable[str]) -> "Catalog":
-        """And the metrics of a manifest's area ranges, each behind the one that it is a range of."""
+        """And the metrics of a manifest's area ranges, each behind that which it is a range of."""
         chosen = list(names)
         specs: dict[str, MetricSpec] = {}
         for spec in self.specs.values():
@@ -82,9 +82,7 @@ class Catalog:
         return cls({spec.name: spec for spec in specs}, dict(plain["messages"]))
 
     @classmethod
-    def of(
-        cls, specs: Sequence[MetricSpec], messages: Mapping[str, str] | None = None
-    ) -> Self:
+    def of(cls, specs: Sequence[MetricSpec], messages: Mapping[str, str] | None = None) -> Self:
         return cls({spec.name: spec for spec in specs}, dict(messages or {}))
 
 

@@ -82,6 +82,7 @@ class MetricSpec:
         checks: "module:function" of `(record, samples) -> Iterable[Finding]`.
         role: whether the first screen ranks detectors by it, as a score or as a cost.
         question: what it answers there, such as "Fastest".
+        floor: of a score: below it a detector has learned next to nothing, and wins no question.
         short: other names that `--metrics` and gates take.
         ranged: the manifest's area ranges get a metric of their own, `<name>_<range>`.
         comparable: whether two detectors' values mean the same at all.
@@ -108,6 +109,7 @@ class MetricSpec:
     checks: tuple[str, ...] = ()
     role: Role = ""
     question: str = ""
+    floor: float = 0.0
     short: tuple[str, ...] = ()
     ranged: bool = False
     comparable: bool = True
@@ -138,6 +140,8 @@ class MetricSpec:
             yield f"a {self.role} needs to say which way is better"
         if self.role == "score" and self.better == "lower":
             yield "a score that is better when lower is a cost"
+        if self.floor and self.role != "score":
+            yield "only a score has a floor"
         if not self.scale > 0:
             yield f"scale is {self.scale:g}, not positive"
         if self.scoring is not None and self.interval != "bootstrap":
@@ -161,7 +165,7 @@ class MetricSpec:
         assert self.scoring is not None
         return replace(
             self, name=f"{self.name}_{name}", title=f"{self.title}-{name}", ranged=False, role="",
-            question="", short=(), caption="", scoring=replace(self.scoring, area=name),
+            question="", floor=0.0, short=(), caption="", scoring=replace(self.scoring, area=name),
         )  # fmt: skip
 
     def to_json(self) -> dict[str, Any]:
@@ -177,7 +181,7 @@ class MetricSpec:
             TypeError, ValueError: not a metric.
         """
         known = {f.name for f in fields(cls)}
-        values = {
+        values: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value
             for key, value in plain.items()
             if key in known

@@ -1,14 +1,14 @@
 """Every file of a run folder by its name, for those who write it and those who read it.
 
-    results/<suite>/<run>/
-      plan.json              what was asked for, in all calls of the run
-      records.jsonl          measured numbers and how cells ended, one a line
-      results.csv            the same as a table
-      report.html            the page
-      environments/<id>.json machine, versions, settings
-      cells/<detector>/seed<n>/
-        checkpoint.pt, state.pt, train_log.jsonl, detections.json,
-        analysis.json, analysis.npz, <stage>_error.txt
+results/<suite>/<run>/
+  plan.json              what was asked for, in all calls of the run
+  records.jsonl          measured numbers and how cells ended, one a line
+  results.csv            the same as a table
+  report.html            the page
+  environments/<id>.json machine, versions, settings
+  cells/<detector>/seed<n>/
+    checkpoint.pt, state.pt, train_log.jsonl, detections.json,
+    analysis.json, analysis.npz, <stage>_error.txt
 """
 
 from collections.abc import Iterator

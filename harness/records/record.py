@@ -12,7 +12,7 @@ from harness.records.measurement import Measurement
 SCHEMA_VERSION = 2  # 1 was written by harness 0.1 to 0.3
 
 
-class OldRecord(ValueError):
+class OldRecordError(ValueError):
     """A line of an older version, which this one does not read."""
 
 
@@ -81,12 +81,12 @@ class Record:
         """Inverse of `to_json`; keys of newer versions are left out.
 
         Raises:
-            OldRecord: an older version wrote it.
+            OldRecordError: an older version wrote it.
             ValueError, TypeError: the line is not a record.
         """
         plain = json.loads(line)
         if plain.get("schema", 1) < SCHEMA_VERSION:
-            raise OldRecord("it was written by harness 0.3 or older")
+            raise OldRecordError("it was written by harness 0.3 or older")
         known = {f.name for f in fields(cls)}
         values = {key: value for key, value in plain.items() if key in known}
         values["value"] = _from_null(values.get("value"))

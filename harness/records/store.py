@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from harness.errors import UserError
-from harness.records.record import OldRecord, Record
+from harness.records.record import OldRecordError, Record
 
 
 class RecordStore:
@@ -65,8 +65,10 @@ def read_records(path: Path) -> list[Record]:
 def _parse(line: str, path: Path, number: int) -> Record:
     try:
         return Record.from_json(line)
-    except OldRecord as error:
-        raise UserError(str(error), where=f"{path}:{number}", hint="harness 0.3 reads it") from error
+    except OldRecordError as error:
+        raise UserError(
+            str(error), where=f"{path}:{number}", hint="harness 0.3 reads it"
+        ) from error
     except (ValueError, TypeError, AttributeError) as error:
         raise UserError(f"is not a record ({error})", where=f"{path}:{number}") from error
 

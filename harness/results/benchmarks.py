@@ -43,7 +43,9 @@ def read_benchmarks(path: Path) -> Side:
         raise UserError("is not a pytest-benchmark file", where=path, hint=hint)
     machine = _machine(content.get("machine_info") or {})
     try:
-        estimates = {b["fullname"]: {TIME.name: _estimate(b, machine)} for b in content["benchmarks"]}
+        estimates = {
+            b["fullname"]: {TIME.name: _estimate(b, machine)} for b in content["benchmarks"]
+        }
     except (KeyError, TypeError, ValueError) as error:
         found = f"has a benchmark that cannot be read ({error!r})"
         raise UserError(found, where=path, hint=hint) from error

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import reduce
 
 from harness.errors import UserError, near_names
@@ -68,7 +68,7 @@ class Comparison:
     notes: tuple[str, ...] = ()
     gates: tuple[GateResult, ...] = ()
     lone: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    catalog: Catalog = Catalog()
+    catalog: Catalog = field(default_factory=Catalog)
 
     @property
     def comparable(self) -> bool:

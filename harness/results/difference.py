@@ -1,8 +1,8 @@
 """Whether one number differs from another by more than its noise.
 
-Made once, here, for terminal, page, `compare`, gates and history. How is the metric's to say: scores
-by the paired bootstrap over images, percentiles of repeated measurements by their intervals (and
-medians by a rank test), what is counted exactly by equality.
+Made once, here, for terminal, page, `compare`, gates and history. How is the metric's to say:
+scores by the paired bootstrap over images, percentiles of repeated measurements by their intervals
+(and medians by a rank test), what is counted exactly by equality.
 """
 
 import math
@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from harness.plugin.metrics import Finding
-from harness.results.ap.paired import paired_difference
+from harness.results.ap.paired import Paired, paired_difference
 from harness.results.estimate import Estimate
 from harness.results.protocol import Mismatch, mismatches
 from harness.results.samples.medians import SMALLEST_EFFECT, compare_latency
@@ -117,8 +117,8 @@ def find_difference(
     if base is None or other is None or not (base.is_there and other.is_there):
         return Difference("missing")
     if "invalid" in (base.level, other.level):
-        found = [one.reasons for one in (base, other) if one.level == "invalid"]
-        return Difference("invalid", reasons=tuple(r for reasons in found for r in reasons))
+        reasons = [one.reasons for one in (base, other) if one.level == "invalid"]
+        return Difference("invalid", reasons=tuple(r for each in reasons for r in each))
     spec = base.metric
     if spec.unit != other.metric.unit:
         told = {"base": spec.unit or "none", "other": other.metric.unit or "none"}
@@ -207,7 +207,7 @@ def _paired(base: Estimate, other: Estimate) -> Difference:
     )
 
 
-def _images_needed(found: object, images: int) -> int | None:
+def _images_needed(found: Paired, images: int) -> int | None:
     """Images on which a difference as large as this one would be found in 4 of 5 tries.
 
     The half-width of the interval shrinks with the root of the number of images; a test at 5 %
@@ -217,11 +217,10 @@ def _images_needed(found: object, images: int) -> int | None:
     Returns:
         two digits of the number; None where it is beyond all reason.
     """
-    value, low, high = (getattr(found, name) for name in ("value", "low", "high"))
-    half = (high - low) / 2
-    if value == 0 or math.isnan(half):
+    half = (found.high - found.low) / 2
+    if found.value == 0 or math.isnan(half):
         return None
-    needed = images * (POWER * half / value) ** 2
+    needed = images * (POWER * half / found.value) ** 2
     if not images < needed <= MOST_IMAGES:
         return None
     return math.ceil(round(needed, 1 - math.floor(math.log10(needed))))

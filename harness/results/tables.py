@@ -133,7 +133,7 @@ def typed(frame: Table, types: Mapping[str, str]) -> Table:
     made = frame.reindex(columns=list(types)).reset_index(drop=True)
     text = [column for column, kind in types.items() if kind == "string"]
     made[text] = made[text].astype("object").fillna("")
-    if not made["value"].dtype.kind == "f":
+    if made["value"].dtype.kind != "f":
         made["value"] = pd.to_numeric(made["value"])
     return made.astype(dict(types))
 

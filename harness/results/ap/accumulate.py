@@ -92,9 +92,7 @@ def measure_ap(
     # the largest first, so that no thread is left alone with it at the end
     sizes = np.bincount(scene.detections.category, minlength=scene.categories)
     _call_each(measure, np.argsort(-sizes).tolist(), workers)
-    return [
-        ClassFigures(part[0], dict(zip(thresholds, part[1:], strict=True))) for part in figures
-    ]
+    return [ClassFigures(part[0], dict(zip(thresholds, part[1:], strict=True))) for part in figures]
 
 
 def measure_recall(
@@ -156,9 +154,7 @@ def _call_each(function: Callable[[int], None], arguments: list[int], workers: i
         list(pool.map(function, arguments))  # a list, so that errors come through
 
 
-def _class_ap(
-    part: _Class, objects: Ints, weights: Weights, thresholds: Sequence[int]
-) -> Floats:
+def _class_ap(part: _Class, objects: Ints, weights: Weights, thresholds: Sequence[int]) -> Floats:
     """(mean, then each of the thresholds) x resamples of one class in one range."""
     result = np.empty((1 + len(thresholds), len(weights)))
     reached = _tabulate(objects)

@@ -16,7 +16,6 @@ often it holds the truth.
 import numpy as np
 from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
-
 from harness.results.ap.boxes import Floats, Weights
 
 CONFIDENCE = 0.95

@@ -15,14 +15,13 @@ from harness.results.ap.accumulate import (
     IOU_75,
     RECALL_POINTS,
     ClassFigures,
-    Weights,
     mean_over_classes,
     measure_ap,
     measure_recall,
     precision_table,
 )
 from harness.results.ap.bootstrap import draw_weights
-from harness.results.ap.boxes import MAX_DETECTIONS, Bools, Floats, Scene, build_scene
+from harness.results.ap.boxes import MAX_DETECTIONS, Bools, Floats, Scene, Weights, build_scene
 from harness.results.ap.matching import IOU_THRESHOLDS, Matches, find_pairs, match
 from harness.results.ap.ranges import COCO_RANGES, AreaRange, bin_ranges
 from harness.results.ap.types import Frame, Precision, Sampled, SizeBin
