@@ -139,7 +139,7 @@ class Section(Declaration):
 class Figure(Section):
     """A figure of the page: `build(run)` -> a plotly figure or a `harness.report.figure.Drawing`.
 
-    None where it has nothing to show.
+    Or a list of them, or None where it has nothing to show.
     """
 
     kind: ClassVar[str] = "figure"

@@ -24,6 +24,14 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")  # what a manifest can wri
 BUILT_IN = ("harness.report.shipped",)  # the page, by the same door as everything else
 
 
+_loaded: list[Registry] = []
+
+
+def loaded_plugins() -> Registry:
+    """What the last `load_plugins` of this process found; without one, the installed plugins."""
+    return _loaded[-1] if _loaded else load_plugins()
+
+
 def load_plugins(extra: Sequence[str] = ()) -> Registry:
     """Load every installed plugin and those named in `extra` (a module or a file.py each).
 
@@ -43,6 +51,7 @@ def load_plugins(extra: Sequence[str] = ()) -> Registry:
         _admit(manager, registry, point.name, lambda point=point: _from_entry_point(point))
     for name in extra:
         _admit(manager, registry, name, lambda name=name: _from_option(name))
+    _loaded[:] = [registry]
     return registry
 
 

@@ -36,7 +36,7 @@ class Entry:
     provider: Provider
 
 
-@dataclass
+@dataclass(eq=False)
 class Registry:
     """Declarations with their providers; a name means one thing per kind."""
 

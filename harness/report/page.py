@@ -1,41 +1,26 @@
-"""report.html: one self-contained page of a run, made from its folder alone."""
+"""report.html: one self-contained page of a run, made from its folder alone.
 
+The page is its sections in their order, each a declaration with a builder (`docs/hooks.md`). One
+that raises leaves a line in its place.
+"""
+
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+from markupsafe import Markup, escape
+
 from harness import __version__
 from harness.files import write_text
-from harness.report.figures import figures
-from harness.report.gallery import gallery
-from harness.report.plotly_bundle import plotly_script
-from harness.report.sections.answer import COSTS, QUESTIONS, find_answer
-from harness.report.sections.claims import list_claims
-from harness.report.sections.launching import explain_launching
-from harness.report.sections.main_table import DEFAULT, lay_out_table
-from harness.report.sections.matrix import compare_all
-from harness.report.sections.measured import make_board
-from harness.report.sections.modes import compare_modes
-from harness.report.sections.notes import collect_notes
-from harness.report.sections.provenance import trace
-from harness.report.sections.state import describe_state, show_time
-from harness.report.sections.training import unequal_training
-from harness.report.swatches import swatches
-from harness.report.templating import template
+from harness.plugin.declarations import Section
+from harness.plugin.manager import loaded_plugins
+from harness.plugin.registry import Registry
+from harness.report.figure import styles
+from harness.report.format import moment
+from harness.report.templating import render, swatch
 from harness.results.run import Run
-
-CONTENTS = {
-    "answer": "Which one?",
-    "run": "What ran",
-    "results": "Results",
-    "pairs": "All pairs",
-    "modes": "Inference modes",
-    "figures": "Figures",
-    "claims": "Published claims",
-    "gallery": "Images",
-    "notes": "What to believe",
-    "provenance": "Provenance",
-}
 
 
 def write_page(path: Path, run: Run) -> None:
@@ -47,43 +32,76 @@ def write_page(path: Path, run: Run) -> None:
     write_text(path, render_page(run))
 
 
-def render_page(run: Run, now: datetime | None = None) -> str:
+def render_page(
+    run: Run, now: datetime | None = None, registry: Registry | None = None
+) -> str:
     """The page as text; every number on it comes from the run's folder.
 
     Args:
         now: when the page says that it was written.
+        registry: whose sections and figures; those of the loaded plugins by default.
     """
-    shown = sections(run)
-    optional = {"pairs": "matrices"}
-    contents = [(id, words) for id, words in CONTENTS.items() if shown.get(optional.get(id, id), 1)]
-    return template("run.html").render(
-        suite=run.plan["suite"],
-        profile=run.plan["profile"],
-        run_id=run.run_id,
-        contents=contents,
-        written=show_time((now or datetime.now(UTC)).timestamp()),
+    from harness.report.sections.run import describe_state  # which shows itself by this module
+
+    chosen = declared("section", registry)
+    made = [(section, build(section, run)) for section in chosen]
+    there = [(section, body) for section, body in made if body is not None]
+    return render(
+        "run.html",
+        run=run,
+        sections=there,
+        contents=[(section.name, section.title or section.name) for section, _ in there],
+        written=moment((now or datetime.now(UTC)).timestamp()),
         version=__version__,
-        swatches=swatches(run.detectors),
-        plotly=plotly_script(),
-        **shown,
+        state=describe_state(run),
+        scripts=Markup("\n").join(_scripts(body for _, body in there)),
     )
 
 
-def sections(run: Run) -> dict[str, Any]:
-    """What each section shows, by its name in the templates."""
-    metrics = tuple(run.plan.get("columns", DEFAULT))
-    board = make_board(run, tuple(dict.fromkeys([*metrics, *QUESTIONS, *COSTS])))
-    return {
-        "answer": find_answer(board),
-        "state": describe_state(run),
-        "table": lay_out_table(board, metrics),
-        "matrices": compare_all(board),
-        "modes": compare_modes(run),
-        "figures": figures(run),
-        "claims": list_claims(run),
-        "gallery": gallery(run),
-        "notes": collect_notes(run, board, metrics),
-        "provenance": trace(run),
-        "training": unequal_training(run),
-        "launching": explain_launching(board),
-    }
+def declared(kind: str, registry: Registry | None = None) -> list[Section]:
+    """Sections or figures in their order."""
+    entries = (registry or loaded_plugins()).entries(kind)
+    found = [e.declaration for e in entries if isinstance(e.declaration, Section)]
+    return sorted(found, key=lambda section: (section.order, section.name))
+
+
+def build(section: Section, run: Run) -> Markup | None:
+    """What a section shows, or a line on why it could not be made."""
+    try:
+        return _as_markup(section.load()(run))
+    except Exception as error:  # whatever a stranger's section does, the others are shown
+        why = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        return Markup('<p class="callout">“{}” could not be made: {}</p>').format(
+            section.title or section.name, why
+        )
+
+
+def swatches(run: Run) -> Mapping[str, Markup]:
+    """Detector -> how figures draw it."""
+    return {name: swatch(style) for name, style in styles(run.detectors).items()}
+
+
+def show(template: str, run: Run, **shown: Any) -> Markup:
+    """A section's template, with what all of them use."""
+    return render(
+        template, run=run, swatches=swatches(run), word=run.catalog.word, **shown
+    )
+
+
+def _as_markup(shown: object) -> Markup | None:
+    """Markup as it is, text as a paragraph, a frame as a table."""
+    if shown is None or isinstance(shown, Markup):
+        return shown
+    if isinstance(shown, pd.DataFrame):
+        return render("table.html", table=shown, caption="")
+    if isinstance(shown, str):
+        return Markup("<p>{}</p>").format(escape(shown))
+    raise TypeError(f"it returned a {type(shown).__name__}, not Markup, text, a frame or None")
+
+
+def _scripts(bodies: Iterable[Markup]) -> Iterable[Markup]:
+    """What draws the figures, where there are any."""
+    if any('class="plot"' in body for body in bodies):
+        from harness.report.plotly_bundle import plotly_script
+
+        yield plotly_script()

@@ -8,26 +8,71 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from harness.report.marks import LEVELS, MARKS
+from harness.report import format
+from harness.report.figure import Style
+
+# inside a square of 12, centred on 6, 6
+SHAPES = {
+    "circle": '<circle cx="6" cy="6" r="4.6"/>',
+    "square": '<path d="M2 2h8v8H2z"/>',
+    "diamond": '<path d="M6 .8 11.2 6 6 11.2 .8 6z"/>',
+    "triangle-up": '<path d="M6 1.2 11.2 10.4H.8z"/>',
+    "cross": '<path d="M4.2 1h3.6v3.2H11v3.6H7.8V11H4.2V7.8H1V4.2h3.2z"/>',
+    "star": '<path d="m6 .6 1.6 3.5 3.8.4-2.8 2.6.8 3.8L6 9 2.6 10.9l.8-3.8L.6 4.5l3.8-.4z"/>',
+}
 
 
 @lru_cache
-def template(name: str) -> jinja2.Template:
-    """A template; whatever it shows of the data is escaped, an unknown name is an error.
+def environment() -> jinja2.Environment:
+    """Whatever a template shows of the data is escaped, an unknown name is an error.
 
-    `embed(value)` puts JSON into a script element, `static(name)` a file of static/ into the page;
-    `marks` and `level_marks` are the signs of `harness.report.marks`.
+    Filters write numbers as `harness.report.format` does; `embed(value)` puts JSON into a script
+    element, `static(name)` a file of static/ into the page.
     """
-    environment = jinja2.Environment(
+    made = jinja2.Environment(
         loader=jinja2.PackageLoader("harness.report"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    own = {"embed": embed_json, "static": static, "marks": MARKS, "level_marks": LEVELS}
-    environment.globals.update(own)
-    return environment.get_template(name)
+    made.filters |= {
+        "number": format.number,
+        "interval": format.interval,
+        "level_mark": format.level_mark,
+        "listing": format.listing,
+        "moment": format.moment,
+        "word_with": lambda finding, word: word(finding),
+    }
+    made.globals |= {
+        "amount": format.amount,
+        "with_unit": format.with_unit,
+        "heading": format.heading,
+        "change": format.change,
+        "change_interval": format.change_interval,
+        "probability": format.probability,
+        "ratio": format.ratio,
+        "marks": format.MARKS,
+        "words": format.WORDS,
+        "level_marks": format.LEVELS,
+        "allowed": format.ALLOWED,
+        "dash": format.DASH,
+        "embed": embed_json,
+        "static": static,
+    }
+    return made
+
+
+def render(name: str, **shown: Any) -> Markup:
+    """A template with what it shows."""
+    return Markup(environment().get_template(name).render(shown))
+
+
+def swatch(style: Style) -> Markup:
+    """How figures draw a detector, small; hidden from screen readers, since its name follows."""
+    return Markup(
+        '<svg class="swatch" viewBox="0 0 12 12" aria-hidden="true" fill="{}">{}</svg>'
+    ).format(style.color, Markup(SHAPES[style.symbol]))
 
 
 def embed_json(value: Any) -> Markup:

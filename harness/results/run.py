@@ -17,8 +17,9 @@ from harness.files import hash_file, read_json_lines
 from harness.manifest.schema import Report
 from harness.plan.cells import digest
 from harness.plugin.catalog import Catalog, declared
-from harness.plugin.manager import load_plugins
+from harness.plugin.manager import loaded_plugins
 from harness.plugin.metrics import MetricSpec
+from harness.plugin.registry import Registry
 from harness.records import layout
 from harness.records.frame import latest, to_frame
 from harness.records.record import Record
@@ -257,10 +258,14 @@ def bare_run(path: Path) -> Run:
     return Run(path.parent, plan, tuple(records), catalog, notes=tuple(notes))
 
 
-@lru_cache(maxsize=1)
 def known_metrics() -> Catalog:
-    """Of the installed plugins and of the stages, with the wordings of this room."""
-    known = declared(load_plugins()).joined(METRICS)
+    """Of the loaded plugins and of the stages, with the wordings of this room."""
+    return _known(loaded_plugins())
+
+
+@lru_cache(maxsize=4)
+def _known(registry: Registry) -> Catalog:
+    known = declared(registry).joined(METRICS)
     return validity.with_messages(Catalog(known.specs, {**difference.MESSAGES, **known.messages}))
 
 

@@ -17,6 +17,8 @@ MESSAGES: Mapping[str, str] = {
     "no_objects": "the ground truth has no such object",
     "no_number": "there is no number: it could not be measured",
     "seed_without_number": "seed {seed} has no number",
+    "below_floor": "it has learned next to nothing: {score} {value} {unit}",
+    "not_measured": "not measured",
     "check_failed": "a check of it could not be made ({check}: {error})",
 }
 

@@ -13,6 +13,7 @@ LATENCY_KINDS = {
 PERCENTILES = {"p50": 50.0, "p90": 90.0, "p99": 99.0}
 SPREAD = "spread"
 COCO_DETECTIONS = 100
+FLOOR = 0.01  # of AP: whoever has less has learned next to nothing
 
 SELECTION = ("score_threshold", "nms", "detections_per_image")
 SCORE_PROTOCOL = (
@@ -92,7 +93,7 @@ def coco_metrics(max_detections: int = COCO_DETECTIONS) -> tuple[MetricSpec, ...
     limit = max_detections
     ap = [
         score("ap", "AP", Scoring(limit=limit), caption=caption, role="score",
-              question="Most accurate", ranged=True),
+              question="Most accurate", floor=FLOOR, ranged=True),
         score("ap50", "AP50", Scoring(iou=0.50, limit=limit)),
         score("ap75", "AP75", Scoring(iou=0.75, limit=limit)),
         score("ap_small", "AP-small", Scoring(area="small", limit=limit), role="score",

@@ -1,1 +1,1 @@
-"""One module a section of the page: a run in, plain texts and numbers for the templates out."""
+"""One module per section of the page: `build(run)` -> its markup, or None."""

@@ -1,187 +1,143 @@
-"""The top of the page: which one, and is it better than the others?"""
+"""The top of the page: which detector, and is it really better than the others?"""
 
-import math
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-from harness.report.sections.bars import Bar, draw_bars
-from harness.report.sections.differences import Gap, find_gap, hold_together
-from harness.report.sections.front import Front, find_fronts
-from harness.report.sections.measured import Board, Measured, show_interval
-from harness.results.protocol import mismatches
-from harness.results.samples.medians import compare_latency
+from markupsafe import Markup
 
-QUESTIONS = {"ap": "Most accurate", "ap_small": "Best on small objects"}
-COSTS = {
-    "macs_paper": "Fewest multiply-adds",
-    "parameters": "Fewest parameters",
-    "latency_end_to_end_p50": "Fastest",
-}
+from harness.report.figures.tradeoffs import draw
+from harness.report.format import amount, listing, ratio
+from harness.report.page import show
+from harness.report.sections.figures import render_drawing
+from harness.results.difference import Difference
+from harness.results.estimate import Estimate
+from harness.results.ranking import Ranking, rankings
+from harness.results.run import Run
 
-
-@dataclass(frozen=True)
-class Winner:
-    """The best detector of one metric.
-
-    Attributes:
-        question: what is best of it.
-        title: of the metric.
-        value, unit, interval: as shown.
-        verdict: whether the others are really behind, in a sentence.
-        mood: "sure", "single", "unsure" or "alone": how sure the verdict is; "single" is sure but
-            for the seeds, of which a side has only one.
-        caveat: what the verdict leaves open though it is sure, or "".
-        doubts: why its number, or one left out, must be taken with care.
-        gaps: to every other detector, the nearest first, each with how it is drawn.
-    """
-
-    question: str
-    title: str
-    detector: str
-    value: str
-    unit: str
-    interval: str
-    verdict: str
-    mood: str
-    doubts: tuple[str, ...] = ()
-    gaps: tuple[tuple[Gap, Bar | None], ...] = ()
-    caveat: str = ""
+MOSTLY_IDLE = 0.5
 
 
-@dataclass(frozen=True)
-class Answer:
-    """Winners by accuracy, winners by cost, and the fronts between them."""
-
-    accuracy: tuple[Winner, ...]
-    cost: tuple[Winner, ...]
-    fronts: tuple[Front, ...]
-
-    @property
-    def is_empty(self) -> bool:
-        return not (self.accuracy or self.cost)
-
-
-def find_answer(board: Board) -> Answer:
-    """What can be said of the numbers that are there; an invalid one never wins."""
-    accuracy = [_accurate(board, metric) for metric in QUESTIONS if board.has(metric)]
-    cost = [_cheap(board, metric) for metric in COSTS if board.has(metric)]
-    return Answer(
-        tuple(winner for winner in accuracy if winner is not None),
-        tuple(winner for winner in cost if winner is not None),
-        find_fronts(board),
+def build(run: Run) -> Markup:
+    """One picture, and one sentence per question that a metric's declaration asks."""
+    found = rankings(run)
+    picture = _picture(run)
+    return show(
+        "answer.html",
+        run,
+        rankings=found,
+        verdict=lambda ranking: " ".join(verdicts(ranking)),
+        learned=bool(found) or not run.ranked("score"),
+        picture=picture,
+        headlines=list(headlines(run)),
     )
 
 
-def ranked(board: Board, metric: str) -> list[str]:
-    """Detectors with a number that is not invalid, the best first."""
-    there = [name for name in board.detectors if board.of(name, metric).is_usable]
-    upwards = board.columns[metric].higher_is_better is True
-    return sorted(there, key=lambda name: board.of(name, metric).value * (-1 if upwards else 1))
+def headlines(run: Run) -> Iterator[str]:
+    """What to read before believing the numbers."""
+    yield from unequal_training(run)
+    yield from launch_bound(run)
+    levels = {run.estimate(n, metric).level for n in run.detectors for metric in run.columns}
+    if "invalid" in levels:
+        yield "Some numbers are invalid and left out of every answer; see the warnings."
+    if run.notes:
+        yield "Something could not be derived; see the conditions and warnings."
 
 
-def _accurate(board: Board, metric: str) -> Winner | None:
-    order = ranked(board, metric)
-    if not order:
+def unequal_training(run: Run) -> Iterator[str]:
+    """How long each was trained, where they differ in it or in where they began."""
+    told: dict[str, list[str]] = {}
+    for name, detector in run.plan["detectors"].items():
+        told.setdefault(_training(detector), []).append(name)
+    told.pop("", None)
+    if len(told) > 1:
+        parts = [f"{', '.join(names)}: {words}" for words, names in told.items()]
+        yield (
+            f"Not trained alike ({'; '.join(parts)}): "
+            "differences between them are differences in training, too."
+        )
+
+
+def _training(detector: Mapping[str, Any]) -> str:
+    train = detector.get("train")
+    if not train:
+        return ""
+    length = f"{train['steps']:,} steps" if train["steps"] else f"{train['epochs']} epochs"
+    batch = train["batch_size"] * train.get("accumulate", 1)
+    weights = {"checkpoint": "a checkpoint", "backbone_checkpoint": "a backbone's checkpoint"}
+    begun = [words for key, words in weights.items() if detector.get(key)]
+    return f"{length} of {batch} images" + "".join(f" from {words}" for words in begun)
+
+
+def launch_bound(run: Run) -> Iterator[str]:
+    """Where a GPU was idle most of the time, latencies are those of launching kernels."""
+    idle: dict[str, float] = {}
+    for name in run.detectors:
+        for spec in run.ranked("cost"):
+            share = run.estimate(name, spec.name).conditions.get("device_idle_share")
+            if isinstance(share, float) and share > MOSTLY_IDLE:
+                idle[name] = min(share, idle.get(name, share))
+    if idle:
+        least = min(idle.values())
+        shares = f"{least:.0%}" if len(idle) == 1 else f"{least:.0%} or more"
+        yield (
+            f"With {', '.join(idle)} the GPU was idle {shares} of the time: such a latency is the "
+            "time it takes to launch the kernels, so a detector that computes less looks no faster "
+            "unless it also launches fewer."
+        )
+
+
+def _picture(run: Run) -> Markup | None:
+    """The first score against the first cost that is measured and not counted, else any cost."""
+    scores, costs = run.ranked("score"), run.ranked("cost")
+    timed = [spec for spec in costs if spec.kind == "time"] or costs
+    if not scores or not timed:
         return None
-    gaps = hold_together([find_gap(board.run, order[0], other, metric) for other in order[1:]])
-    verdict, mood = _sum_up(gaps)
-    caveat = next((gap.caveat for gap in gaps if gap.sign == "better" and gap.caveat), "")
-    mood = "single" if caveat and mood == "sure" else mood
-    winner = _winner(board, QUESTIONS[metric], metric, order[0], verdict, mood, gaps)
-    return replace(winner, caveat=caveat)
+    drawing = draw(run, scores[0], timed[:1])
+    return None if drawing is None else render_drawing("answer", drawing, caption=False)
 
 
-def _sum_up(gaps: tuple[Gap, ...]) -> tuple[str, str]:
-    sure = [gap.behind for gap in gaps if gap.sign == "better"]
-    open_ = [gap.behind for gap in gaps if gap.sign in ("noise", "worse")]
-    unknown = [gap.behind for gap in gaps if gap.sign == "unknown"]
-    if not gaps:
-        return "There is nothing to compare it with.", "alone"
-    if not open_ and not unknown:
-        all_ = "both others" if len(sure) == 2 else "all others" if len(sure) > 2 else sure[0]
-        return f"Better than {all_} on these images.", "sure"
-    parts = [f"Better than {_list(sure)} on these images."] if sure else []
-    if open_:
-        parts.append(f"Not distinguishable from {_list(open_)}.")
-    if unknown:
-        parts.append(f"Noise unknown against {_list(unknown)}.")
-    return " ".join(parts), "unsure"
+def verdicts(ranking: Ranking) -> Iterator[str]:
+    """Whether the others are really behind, in a sentence or two."""
+    if not ranking.differences:
+        yield "There is nothing to compare it with."
+        return
+    groups: dict[str, list[str]] = {}
+    for other, found in ranking.rivals:
+        groups.setdefault(found.verdict, []).append(other.detector)
+    if better := groups.pop("better", None):
+        everyone = "both others" if len(better) == 2 else "all others"
+        whom = listing(better) if groups or len(better) == 1 else everyone
+        yield f"Significantly better than {whom}{_by(ranking)}."
+    if same := groups.pop("equal", None):
+        yield f"The same as {listing(same)}."
+    if noise := [*groups.pop("noise", []), *groups.pop("worse", [])]:
+        yield f"Not significantly different from {listing(noise)}."
+    if unknown := groups.pop("unknown", None):
+        yield f"Against {listing(unknown)} the noise is unknown."
+    for others in groups.values():
+        other, found = next(p for p in ranking.rivals if p[0].detector == others[0])
+        yield f"Not comparable with {listing(others)}: {_why(found)}."
 
 
-def _cheap(board: Board, metric: str) -> Winner | None:
-    order = ranked(board, metric)
-    if not order:
-        return None
-    if len(order) == 1:
-        verdict = "There is nothing to compare it with."
-        return _winner(board, COSTS[metric], metric, order[0], verdict, "alone", ())
-    verdict, mood = _cost_verdict(board, metric, order)
-    rival = board.of(order[1], metric)
-    mood = "unsure" if board.of(order[0], metric).reasons or rival.reasons else mood
-    winner = _winner(board, COSTS[metric], metric, order[0], verdict, mood, ())
-    more = tuple(f"{order[1]}: {reason}" for reason in rival.reasons)
-    return replace(winner, doubts=(*winner.doubts, *more))
-
-
-def _cost_verdict(board: Board, metric: str, order: list[str]) -> tuple[str, str]:
-    first, second = (board.of(name, metric) for name in order[:2])
-    name = order[1]
-    if first.value == second.value:
-        return f"The same as {name}.", "sure"
-    if not metric.startswith("latency"):
-        return f"{name} has {_more(second.value / first.value)}; exact.", "sure"
-    differing = _differing(first, second)
-    if differing:
-        return f"Not comparable with {name}: {differing}.", "unsure"
-    if not first.samples or not second.samples:
-        return f"Ahead of {name}; the noise is unknown.", "unsure"
-    found = compare_latency(first.samples, second.samples)
-    if not found.outside:
-        return f"Not distinguishable from {name}.", "unsure"
-    low, high = f"{found.low:.2f}", f"{found.high:.2f}"
-    return f"{name} takes {found.ratio:.2f} times as long [{low}, {high}].", "sure"
-
-
-def _more(ratio: float) -> str:
-    return f"{ratio:.1f} times as many" if ratio >= 1.95 else f"{ratio - 1:.1%} more"
-
-
-def _differing(first: Measured, second: Measured) -> str:
-    """The first condition on which two detectors' numbers differ, "" where none does."""
-    one, two = first.records[0], second.records[0]
-    found = mismatches(one.metric, one.conditions, two.conditions, same_detector=False)
-    return str(found[0]) if found else ""
-
-
-def _winner(
-    board: Board,
-    question: str,
-    metric: str,
-    name: str,
-    verdict: str,
-    mood: str,
-    gaps: tuple[Gap, ...],
-) -> Winner:
-    measured, column = board.of(name, metric), board.columns[metric]
-    left_out = [
-        f"{other} is left out: {'; '.join(board.of(other, metric).reasons)}"
-        for other in board.detectors
-        if board.of(other, metric).level == "invalid"
-    ]
-    missing = [o for o in board.detectors if math.isnan(board.of(o, metric).value)]
-    left_out += [f"not measured: {', '.join(missing)}"] if missing else []
-    return Winner(
-        question,
-        column.title,
-        name,
-        column.show(measured.value),
-        column.title if column.unit == "%" else column.unit,
-        show_interval(column, measured.low, measured.high),
-        verdict,
-        mood,
-        (*measured.reasons, *left_out),
-        tuple(zip(gaps, draw_bars(gaps), strict=True)),
+def _by(ranking: Ranking) -> str:
+    """How far the nearest of those is behind."""
+    nearest: tuple[Estimate, Difference] = next(
+        pair for pair in ranking.rivals if pair[1].verdict == "better"
     )
+    other, found = nearest
+    spec = ranking.metric
+    if spec.role == "cost" and found.ratio:
+        times = 1 / found.ratio
+        many = f"{times:.1f}x" if times >= 1.95 else f"{times - 1:.1%} more"
+        return f" ({other.detector}: {many})"
+    if spec.role == "score":
+        return f" (by {amount(spec, found.value)} or more)" if len(ranking.rivals) > 1 else (
+            f" (by {amount(spec, found.value)})"
+        )  # fmt: skip
+    return f" ({ratio(found)})"
 
 
-def _list(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+def _why(found: Difference) -> str:
+    if found.mismatches:
+        return str(found.mismatches[0])
+    return found.verdict

@@ -5,13 +5,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from markupsafe import Markup
+
+from harness.report.page import show
 from harness.results.run import Run
 
 ABOVE = ("id", "command")  # stand elsewhere on the page
 
 
 @dataclass(frozen=True)
-class Environment:
+class Machine:
     """A machine and its software as (what, in words)."""
 
     id: str
@@ -23,9 +26,13 @@ class Environment:
 class Provenance:
     """Environments in the order in which they were used; `fingerprints` of plan and data."""
 
-    environments: tuple[Environment, ...]
+    environments: tuple[Machine, ...]
     fingerprints: tuple[tuple[str, str], ...]
     plan: str
+
+
+def build(run: Run) -> Markup:
+    return show("provenance.html", run, provenance=trace(run))
 
 
 def trace(run: Run) -> Provenance:
@@ -41,11 +48,11 @@ def trace(run: Run) -> Provenance:
     )
 
 
-def _environment(run: Run, key: str, content: Mapping[str, Any]) -> Environment:
+def _environment(run: Run, key: str, content: Mapping[str, Any]) -> Machine:
     users = dict.fromkeys(r.detector for r in run.records if r.environment == key)
     facts = [(name.replace("_", " "), in_words(value)) for name, value in content.items()]
     shown = tuple((name, words) for name, words in facts if name not in ABOVE and words)
-    return Environment(key, ", ".join(users), shown)
+    return Machine(key, ", ".join(users), shown)
 
 
 def in_words(value: Any) -> str:

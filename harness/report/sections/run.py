@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
+
+from markupsafe import Markup
 
 from harness.plan.cells import STAGES, name_stage
 from harness.records.record import Record
+from harness.report.format import listing, moment
+from harness.report.page import show
 from harness.results.run import Run
 
 
@@ -59,6 +62,10 @@ class State:
         return f"{self.done} of {self.planned} cells done{failed}"
 
 
+def build(run: Run) -> Markup:
+    return show("state.html", run, state=describe_state(run))
+
+
 def describe_state(run: Run) -> State:
     """From plan.json and how each planned cell ended."""
     cells = run.plan["cells"]
@@ -79,13 +86,8 @@ def describe_state(run: Run) -> State:
         failed=sum(end.status != "ok" for end in last),
         planned=len(cells),
         errors=tuple(_error(end) for end in last if end.status != "ok"),
-        as_of=show_time(max(times)) if times else "",
+        as_of=moment(max(times)) if times else "",
     )
-
-
-def show_time(seconds: float) -> str:
-    """2026-01-31 18:05 UTC."""
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _place(cell: Mapping[str, Any] | Record) -> tuple[str, int, str, str]:
@@ -124,18 +126,13 @@ def _facts(run: Run) -> list[tuple[str, str]]:
     facts = [
         ("suite", f"{plan['suite']}, profile {plan['profile']}"),
         ("data", f"{data['use']}, {where}" if where else str(data["use"])),
-        ("classes", _few(plan["classes"])),
+        ("classes", f"{len(plan['classes'])}: {listing(plan['classes'], most=6)}"),
         ("images", f"{len(run.truth.image_ids):,} for validation" if run.truth else "not known"),
         ("seeds", ", ".join(seeds)),
         ("detectors", ", ".join(run.detectors)),
     ]
     commits = dict.fromkeys(_commit(env) for env in run.environments.values())
     return [*facts, ("commit", ", ".join(filter(None, commits)) or "not known")]
-
-
-def _few(names: list[str], most: int = 6) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return f"{len(names)}: {', '.join(names[:most])}{more}"
 
 
 def _commit(environment: Mapping[str, Any]) -> str:

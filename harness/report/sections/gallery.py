@@ -1,0 +1,189 @@
+"""Images of a run with what is there and what was found, worst misses of small objects first."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from harness.data.annotations import read_annotations
+from harness.report.page import show
+from harness.report.thumbnails import shrink_images
+from harness.results.ap.boxes import build_scene
+from harness.results.ap.matching import find_pairs
+from harness.results.ap.misses import SCORE_THRESHOLD, SMALL_AREA
+from harness.results.ap.oracle import match_once
+from harness.results.run import Run
+from harness.stages.inputs import EvaluationInput, GroundTruth
+from harness.stages.scoring import restrict
+
+DEFAULT = 12
+KINDS = {
+    "missed-small": "missed, small",
+    "missed": "missed",
+    "found": "object that was found",
+    "true": "detection that found it",
+    "false": "detection of nothing",
+}
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """What one detector did on one image.
+
+    Attributes:
+        paths: (kind of `KINDS`, SVG path data in pixels of the original image); none is empty.
+        caption: counts in words.
+    """
+
+    paths: tuple[tuple[str, str], ...]
+    caption: str
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One image.
+
+    Attributes:
+        source: a data URI, "" where the image cannot be shown.
+        problem: why it cannot.
+        overlays: one per detector, in the order of `Gallery.detectors`.
+    """
+
+    file_name: str
+    width: int
+    height: int
+    source: str
+    problem: str
+    alt: str
+    overlays: tuple[Overlay, ...]
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """What the section of images shows.
+
+    Attributes:
+        detectors: those with detections, each under its first seed.
+        kinds: kind of box -> what it is, for the key.
+        score_threshold: detections of a lower score are not drawn.
+    """
+
+    detectors: tuple[str, ...]
+    seeds: tuple[int, ...]
+    pictures: tuple[Picture, ...]
+    kinds: Mapping[str, str]
+    score_threshold: float
+
+
+def build(run: Run) -> Markup | None:
+    """None where data or detections are gone."""
+    found = gallery(run)
+    return None if found is None else show("gallery.html", run, gallery=found)
+
+
+def gallery(run: Run) -> Gallery | None:
+    """The images with most missed small objects; None where data or detections are gone."""
+    names = _file_names(run)
+    chosen = choose_images(run)
+    places = _first_seeds(run)
+    if run.truth is None or run.images is None or not (names and chosen and places):
+        return None
+    found = [_draw(run, run.truth, *place, chosen) for place in places]
+    sizes = dict(zip(run.truth.image_ids, run.truth.image_sizes, strict=True))
+    paths = [run.images / names[image] for image in chosen]
+    shown = shrink_images(paths, [sizes[image] for image in chosen])
+    pictures = []
+    for n, (image, thumbnail) in enumerate(zip(chosen, shown, strict=True)):
+        height, width = sizes[image]
+        overlays = tuple(overlay[n] for overlay in found)
+        alt = _describe(run.truth, image, names[image])
+        problem = thumbnail.problem
+        picture = Picture(names[image], width, height, thumbnail.source, problem, alt, overlays)
+        pictures.append(picture)
+    detectors, seeds = zip(*places, strict=True)
+    return Gallery(detectors, seeds, tuple(pictures), KINDS, SCORE_THRESHOLD)
+
+
+def choose_images(run: Run) -> list[int]:
+    """Ids of the images with most missed small objects, then most missed, summed over detectors."""
+    small: Counter[int] = Counter()
+    missed: Counter[int] = Counter()
+    for analysis in run.analyses.values():
+        for entry in analysis.misses:
+            small[entry.image_id] += entry.small
+            missed[entry.image_id] += entry.missed
+    most = int(run.plan.get("report", {}).get("gallery", DEFAULT))
+    return sorted(missed, key=lambda image: (-small[image], -missed[image], image))[:most]
+
+
+def box_path(boxes: Sequence[Sequence[float]]) -> str:
+    """SVG path data of xywh boxes."""
+    return "".join(f"M{x:.1f} {y:.1f}h{w:.1f}v{h:.1f}h{-w:.1f}z" for x, y, w, h in boxes)
+
+
+def _first_seeds(run: Run) -> list[tuple[str, int]]:
+    """Each detector's first seed that was analysed and whose detections are still there."""
+    first: dict[str, int] = {}
+    for name, seed in sorted(run.analyses, key=lambda place: place[1]):
+        if run.detections_file(name, seed).is_file():
+            first.setdefault(name, seed)
+    return [(name, first[name]) for name in run.detectors if name in first]
+
+
+def _draw(
+    run: Run, truth: GroundTruth, detector: str, seed: int, chosen: Sequence[int]
+) -> list[Overlay]:
+    """Overlays of one detector; boxes are matched as `find_misses` matches them."""
+    # the analysis has checked every entry of this file
+    found_here = json.loads(run.detections_file(detector, seed).read_bytes())
+    wanted = frozenset(chosen)
+    kept = tuple(d for d in found_here if d["image_id"] in wanted and d["score"] >= SCORE_THRESHOLD)
+    scene = build_scene(restrict(EvaluationInput(truth, kept), chosen))
+    objects, drawn = scene.objects, scene.detections
+    matched = match_once(scene, find_pairs(scene), ~objects.crowd)
+    found = np.zeros(len(objects.image), bool)
+    found[matched[matched >= 0]] = True
+    there, small = ~objects.crowd, objects.area < SMALL_AREA
+    index = {image: n for n, image in enumerate(sorted(chosen))}
+    overlays = []
+    for image in chosen:
+        mine, ours = objects.image == index[image], drawn.image == index[image]
+        boxes = {
+            "found": objects.box[mine & there & found],
+            "true": drawn.box[ours & (matched >= 0)],
+            "false": drawn.box[ours & (matched < 0)],
+            "missed": objects.box[mine & there & ~found & ~small],
+            "missed-small": objects.box[mine & there & ~found & small],
+        }
+        small_here = int((mine & there & small).sum())
+        overlays.append(_overlay(boxes, small_here))
+    return overlays
+
+
+def _overlay(boxes: Mapping[str, NDArray[np.float64]], small: int) -> Overlay:
+    count = {kind: len(found) for kind, found in boxes.items()}
+    objects = count["found"] + count["missed"] + count["missed-small"]
+    parts = [f"{count['found']} of {objects} found"]
+    if small:
+        parts.append(f"{count['missed-small']} of {small} small ones missed")
+    parts.append(f"{count['false']} false")
+    paths = tuple((kind, box_path(found.tolist())) for kind, found in boxes.items() if len(found))
+    return Overlay(paths, ", ".join(parts))
+
+
+def _describe(truth: GroundTruth, image: int, file_name: str) -> str:
+    there = [a for a in truth.annotations if a["image_id"] == image and not a["iscrowd"]]
+    counts = Counter(truth.categories[a["category_id"]] for a in there)
+    words = ", ".join(f"{count} {name}" for name, count in counts.most_common(6))
+    return f"{file_name}: {words or 'no objects'}"
+
+
+def _file_names(run: Run) -> dict[int, str]:
+    """Image id -> file name; empty where the data are gone, which `run.notes` tell."""
+    if run.annotations is None:
+        return {}
+    return {image.id: image.file_name for image in read_annotations(run.annotations).images}
