@@ -24,10 +24,11 @@ def predict(
     plugins: o.Plugins = [],  # noqa: B006
 ) -> None:
     """Draw what a trained detector finds and write it as COCO JSON."""
+    from harness.records.layout import DETECTIONS
     from harness.run.prediction import predict_files
 
     written = predict_files(
         images, checkpoint, out, manifest=manifest, detector=detector, classes=classes,
         threshold=threshold, device=device, plugins=plugins,
     )  # fmt: skip
-    print(f"{len(written)} images drawn in {out}, detections in {out / 'detections.json'}")
+    print(f"{len(written)} images drawn in {out}, detections in {out / DETECTIONS}")

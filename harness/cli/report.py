@@ -22,6 +22,7 @@ def report(
     import sys
 
     from harness.errors import UserError
+    from harness.records import layout
     from harness.report.page import write_page
     from harness.results.run import read_run
 
@@ -30,6 +31,6 @@ def report(
     read = read_run(run, data_root=data, resamples=resamples)
     for note in read.notes:
         print(f"harness: note: {note}", file=sys.stderr)
-    path = out or run / "report.html"
+    path = out or run / layout.PAGE
     write_page(path, read)
     print(f"report: {path}")

@@ -21,6 +21,7 @@ from harness.data.scaling import describe_input
 from harness.errors import UserError
 from harness.manifest.schema import Published
 from harness.plugin.metrics import MetricSpec
+from harness.records import layout
 from harness.records.record import Record
 from harness.results.estimate import Estimate
 from harness.results.run import Run
@@ -68,7 +69,7 @@ def judge_claims(run: Run) -> tuple[JudgedClaim, ...]:
     try:
         claims = [Published.model_validate(entry) for entry in run.plan.get("published", ())]
     except ValidationError as error:
-        raise UserError(f"has no usable 'published' ({error})", where="plan.json") from error
+        raise UserError(f"has no usable 'published' ({error})", where=layout.PLAN) from error
     return tuple(_judge(claim, run) for claim in claims)
 
 

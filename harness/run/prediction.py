@@ -23,6 +23,7 @@ from harness.model.checkpoint import Checkpoint, load_detector, read_checkpoint
 from harness.model.detector import Detector
 from harness.plan.planner import detector_parts
 from harness.plugin.manager import load_plugins
+from harness.records.layout import DETECTIONS
 from harness.run.building import build
 from harness.run.launch import find_launch
 
@@ -80,7 +81,7 @@ def predict_files(
     finally:  # a bad image in the middle loses nothing of those before it
         categories = [{"id": i, "name": n} for i, n in zip(ids, built.classes, strict=True)]
         images_file = {"images": listed, "categories": categories, "annotations": []}
-        write_text(out / "detections.json", json.dumps(found, indent=1) + "\n")
+        write_text(out / DETECTIONS, json.dumps(found, indent=1) + "\n")
         write_text(out / "images.json", json.dumps(images_file, indent=1) + "\n")
     return targets
 

@@ -1,5 +1,6 @@
 """A whole run: from a plan to records, a table and a page."""
 
+import json
 import signal
 import sys
 import time
@@ -14,32 +15,32 @@ from typing import Any
 
 from rich.console import Console
 
-from harness.errors import CellError, ExitCode, Interrupted, UserError
+from harness.errors import CellError, ExitCode, Interrupted, UserError, near_names
 from harness.files import write_text
 from harness.plan.cells import Cell, Plan, name_stage
 from harness.plan.joining import join_plans
 from harness.plan.planner import resolved
 from harness.plugin.catalog import Catalog
 from harness.plugin.metrics import MetricSpec
+from harness.records import layout
 from harness.records.environment import Environment, describe_environment
 from harness.records.frame import latest
-from harness.records.layout import FORMAT
 from harness.records.measurement import Measurement
 from harness.records.record import Record
+from harness.records.store import RecordStore
 from harness.report.page import write_page
 from harness.report.summary import print_summary
-from harness.results.run import read_run
+from harness.results.run import read_plan, read_run
 from harness.run.checks import check_data, check_detectors, check_training, used_splits
 from harness.run.detectors import Weighted, build_detector, load_trained
 from harness.run.device_errors import explain_device_error
-from harness.run.folder import RunFolder, create_folder, open_folder
+from harness.run.folder import create_folder, open_folder
 from harness.run.launch import Launch, find_launch
 from harness.run.memory import clear_away, keep_freed_memory
 from harness.run.modes import scope_of, settle_modes, with_scope
 from harness.run.progress import Reporter, reporter
 from harness.run.stages import StageRunner
 from harness.stages.metrics import CELL_SECONDS, METRICS
-from harness.stages.train.state import CHECKPOINT
 
 SHARED_STAGES = ("train", "evaluate")  # the work of which all processes of a run take part in
 # At least so long between two reports of a run that goes on: making one takes seconds, of the very
@@ -76,11 +77,11 @@ def run_plan(plan: Plan, *, device: str, run_id: str | None, resume: bool, resul
                     session.run_detector(name, seed, list(cells), report)
         except KeyboardInterrupt as stop:
             session.refresh_reports(_note)
-            continued = f"--resume --run-id {session.folder.run_id} continues"
+            continued = f"--resume --run-id {session.run_id} continues"
             raise Interrupted(_signal_of(stop), f"interrupted; {continued}") from stop
     session.write_reports()
     if launch.is_main:
-        print_summary(read_run(session.folder.path), Console())
+        print_summary(read_run(session.folder), Console())
     return int(ExitCode.CELL_FAILED if session.failed else ExitCode.OK)
 
 
@@ -101,12 +102,16 @@ def _start(
             for name, split in splits.items()
         }
         metrics = _catalog(plan).to_json()
-        own = {"format": FORMAT, **resolved(plan), "splits": places, "metrics": metrics}
-        before = folder.read_plan()
-        folder.write_json("plan.json", own if before is None else join_plans(before, own))
-        folder.write_json(f"environments/{environment.id}.json", environment.to_dict())
+        own = {"format": layout.FORMAT, **resolved(plan), "splits": places, "metrics": metrics}
+        path = folder / layout.PLAN
+        _write_json(path, join_plans(read_plan(path), own) if path.is_file() else own)
+        _write_json(layout.environment_file(folder, environment.id), environment.to_dict())
     stages = StageRunner(plan, launch, resume)
     return Session(plan, launch, folder, environment, stages, _catalog(plan))
+
+
+def _write_json(path: Path, value: Any) -> None:
+    write_text(path, json.dumps(value, indent=2, default=str) + "\n")
 
 
 def _catalog(plan: Plan) -> Catalog:
@@ -124,16 +129,24 @@ class Session:
 
     plan: Plan
     launch: Launch
-    folder: RunFolder
+    folder: Path
     environment: Environment
     stages: StageRunner
     catalog: Catalog
     failed: bool = False
     reported: float = field(default_factory=time.monotonic)
 
+    @property
+    def run_id(self) -> str:
+        return self.folder.name
+
+    @property
+    def records(self) -> RecordStore:
+        return RecordStore(self.folder / layout.RECORDS)
+
     def run_detector(self, name: str, seed: int, cells: list[Cell], report: Reporter) -> None:
         """Build a detector once and take it through its stages; a failure stays its own."""
-        checkpoint = self.folder.cell(name, seed) / CHECKPOINT
+        checkpoint = layout.cell_folder(self.folder, name, seed) / layout.CHECKPOINT
         weighted: Weighted | None = None
         for cell in cells:
             report.start(str(cell))
@@ -171,8 +184,8 @@ class Session:
         known = explain_device_error(error, cell, self._batch_size(cell))
         if known is not None:
             return known
-        name = "_".join([*name_stage(cell.stage, cell.mode).split(), "error.txt"])
-        path = self.folder.cell(cell.detector, cell.seed) / name
+        folder = layout.cell_folder(self.folder, cell.detector, cell.seed)
+        path = layout.error_file(folder, name_stage(cell.stage, cell.mode))
         if self.launch.is_main:
             write_text(path, "".join(traceback.format_exception(error)))
         what = " ".join(str(error).split())[:300]
@@ -197,7 +210,7 @@ class Session:
 
     def _run_cell(self, cell: Cell, weighted: Weighted, report: Reporter) -> Weighted:
         started = time.time()
-        folder = self.folder.cell(cell.detector, cell.seed)
+        folder = layout.cell_folder(self.folder, cell.detector, cell.seed)
         measured, weighted = self.stages.run(cell, weighted, folder, report.advance)
         seconds = Measurement(CELL_SECONDS, time.time() - started)
         self._record(cell, [*measured, seconds], weighted.weights)
@@ -210,9 +223,7 @@ class Session:
             return False
         place = (cell.detector, cell.seed, cell.stage, cell.mode)
         before = [
-            r
-            for r in latest(self.folder.records.read())
-            if (r.detector, r.seed, r.stage, r.mode) == place
+            r for r in latest(self.records.read()) if (r.detector, r.seed, r.stage, r.mode) == place
         ]
         devices = {r.conditions.get("device_type") for r in before} - {None}
         return (
@@ -233,11 +244,11 @@ class Session:
         if self.launch.is_main:
             common = self._common(cell, weights)
             if cell.mode:
-                before = latest(self.folder.records.read())
+                before = latest(self.records.read())
                 measured = with_scope(measured, scope_of(cell, self.plan, before))
             done = Record(kind="cell", status="ok", **common)
             made = [Record.of(m, self._spec(m), **common) for m in measured]
-            self.folder.records.append([*made, done])
+            self.records.append([*made, done])
 
     def _spec(self, measured: Measurement) -> MetricSpec:
         """What the number is, as whoever measured it declares it.
@@ -258,11 +269,11 @@ class Session:
     def _record_end(self, cell: Cell, status: str, error: str) -> None:
         if self.launch.is_main:
             record = Record(kind="cell", status=status, error=error, **self._common(cell, ""))
-            self.folder.records.append([record])
+            self.records.append([record])
 
     def _common(self, cell: Cell, weights: str) -> dict[str, Any]:
         return {
-            "run": self.folder.run_id,
+            "run": self.run_id,
             "detector": cell.detector,
             "seed": cell.seed,
             "stage": cell.stage,
@@ -287,22 +298,22 @@ class Session:
         """results.csv and report.html, anew from all records."""
         if not self.launch.is_main:
             return
-        run = read_run(self.folder.path)
-        write_text(self.folder.table, run.frame.to_csv(index=False))
-        write_page(self.folder.page, run)
+        run = read_run(self.folder)
+        write_text(self.folder / layout.TABLE, run.frame.to_csv(index=False))
+        write_page(self.folder / layout.PAGE, run)
 
 
-def _open(plan: Plan, launch: Launch, run_id: str | None, resume: bool, results: Path) -> RunFolder:
+def _open(plan: Plan, launch: Launch, run_id: str | None, resume: bool, results: Path) -> Path:
     """Only the first process makes a folder; the others are told its name."""
     suite = plan.suite.suite
     if resume:
         found = open_folder(results, suite, run_id)
-        return RunFolder(results / suite / launch.agree(found.run_id))
+        return found.with_name(launch.agree(found.name))
     new = datetime.now().strftime("%Y%m%d-%H%M%S")
     name = launch.agree(new if run_id is None else run_id)
     if launch.is_main:
         return create_folder(results, suite, name)
-    return RunFolder(results / suite / name)
+    return results / suite / name
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from harness.data.loader import TrainLoader, train_loader
 from harness.plan.cells import USUAL_MODE, Cell, Plan
 from harness.plugin.declarations import Stage
 from harness.plugin.metrics import Finding
+from harness.records.layout import DETECTIONS
 from harness.records.measurement import Measurement
 from harness.run.detectors import Weighted, load_trained
 from harness.run.launch import Launch
@@ -112,7 +113,7 @@ class StageRunner:
             self.plan.source.split("val"),
             self.plan.suite.evaluate,
             self._meters("evaluate"),
-            folder / "detections.json",
+            folder / DETECTIONS,
             lambda done, total: advance(done, total, "images"),
         )
 

@@ -28,7 +28,6 @@ from harness.stages.metrics import MODE_AGREEMENT, MODE_SCORE
 from harness.stages.scoring import evaluate
 
 
-
 @dataclass(frozen=True, eq=False)
 class CheckData:
     """What a mode is checked on.

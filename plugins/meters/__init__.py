@@ -16,6 +16,7 @@ from harness_plugins.meters.metrics import (
     latency_metrics,
 )
 
+
 class CocoApParams(Params):
     """`max_detections` other than COCO's 100 renames `ar_100` accordingly."""
 

@@ -11,9 +11,10 @@ from harness.manifest.schema import Train
 from harness.model.arithmetic import arithmetic
 from harness.model.checkpoint import load_detector, read_checkpoint
 from harness.model.detector import Detector
+from harness.records.layout import CHECKPOINT
 from harness.stages.train.launch import StopRequest, check_device, start_accelerator
 from harness.stages.train.result import OnProgress, TrainResult, result_of
-from harness.stages.train.state import CHECKPOINT, check_resumable, is_done, read_state
+from harness.stages.train.state import check_resumable, is_done, read_state
 from harness.stages.train.training import Training
 
 MakeLoader = Callable[[int, int], TrainLoader]  # (rank, world) -> the batches of this process

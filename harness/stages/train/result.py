@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.records.layout import CHECKPOINT
 from harness.records.measurement import Measurement
 from harness.stages.metrics import (
     TRAIN_LOSS,
@@ -15,7 +16,7 @@ from harness.stages.metrics import (
 )
 from harness.stages.train.clock import Clock, ratio
 from harness.stages.train.losses import GRAD_NORM
-from harness.stages.train.state import CHECKPOINT, State
+from harness.stages.train.state import State
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ import torch
 
 from harness.errors import UserError
 from harness.files import write_atomic
+from harness.records.layout import CHECKPOINT, TRAIN_STATE
 
 FORMAT = 2
-CHECKPOINT, STATE, LOG = "checkpoint.pt", "state.pt", "train_log.jsonl"
 RETRAIN = "retrain in another run (--run-id)"
 
 State = dict[str, Any]
@@ -26,7 +26,7 @@ def read_state(folder: Path) -> State | None:
     Raises:
         UserError: damaged or hostile, or written by another version of this file.
     """
-    path = folder / STATE
+    path = folder / TRAIN_STATE
     if not path.exists():
         return None
     state = load_safely(path)
@@ -46,7 +46,7 @@ def check_resumable(state: State, folder: Path, fingerprint: str, processes: int
     UserError: the state is of other settings or another number of processes, or done with
         its checkpoint gone.
     """
-    where = folder / STATE
+    where = folder / TRAIN_STATE
     if state["fingerprint"] != fingerprint:
         raise UserError(
             f"was written under other settings (fingerprint {state['fingerprint']}, "
@@ -66,7 +66,7 @@ def check_resumable(state: State, folder: Path, fingerprint: str, processes: int
 
 def write_state(folder: Path, state: State) -> None:
     """Atomically; UserError as `save_atomic`."""
-    save_atomic(folder / STATE, {"format": FORMAT, **state})
+    save_atomic(folder / TRAIN_STATE, {"format": FORMAT, **state})
 
 
 def write_checkpoint(folder: Path, state_dict: State, meta: State) -> None:

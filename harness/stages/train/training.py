@@ -19,6 +19,7 @@ from harness.data.loader import TrainLoader
 from harness.errors import CellError, Interrupted, UserError
 from harness.manifest.schema import Train
 from harness.model.detector import Detector
+from harness.records.layout import TRAIN_LOG, TRAIN_STATE
 from harness.stages.train.capture import (
     CompileClock,
     CudaGraph,
@@ -38,9 +39,7 @@ from harness.stages.train.recipe import (
 )
 from harness.stages.train.result import OnProgress, Progress
 from harness.stages.train.state import (
-    LOG,
     RETRAIN,
-    STATE,
     State,
     capture_rng,
     preserved_rng,
@@ -128,7 +127,7 @@ class Training:
         Raises:
             CellError, Interrupted, UserError: as `train`.
         """
-        log = TrainLog(self.folder / LOG, keep_until=self.step) if self.is_main else None
+        log = TrainLog(self.folder / TRAIN_LOG, keep_until=self.step) if self.is_main else None
         try:
             with self.watching_compilers(on_progress):
                 self.take_steps(stop, log, on_progress)
@@ -354,7 +353,7 @@ class Training:
                 self.ema.module.load_state_dict(state["ema"])
         except (RuntimeError, ValueError) as error:
             raise UserError(
-                "belongs to another detector", where=self.folder / STATE, hint=RETRAIN
+                "belongs to another detector", where=self.folder / TRAIN_STATE, hint=RETRAIN
             ) from error
         if self.accelerator.scaler is not None:
             self.accelerator.scaler.load_state_dict(state["scaler"])
