@@ -22,6 +22,7 @@ from harness.plugin.registry import FailedPlugin, Provider, Registry
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")  # what a manifest can write after `use:`
 BUILT_IN = ("harness.report.shipped",)  # the page, by the same door as everything else
+OWN = Provider("harness", __version__, "harness")
 
 
 _loaded: list[Registry] = []
@@ -45,8 +46,10 @@ def load_plugins(extra: Sequence[str] = ()) -> Registry:
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
     registry = Registry()
-    for name in BUILT_IN:
-        _admit(manager, registry, name, lambda name=name: _built_in(name))
+    for name in BUILT_IN:  # a mistake in our own is nobody's plugin that failed
+        manager.register(module := importlib.import_module(name))
+        for declaration in _declarations(manager, module):
+            registry.add(declaration, OWN)
     for point in entry_points(group=hookspecs.PROJECT):
         _admit(manager, registry, point.name, lambda point=point: _from_entry_point(point))
     for name in extra:
@@ -75,10 +78,6 @@ def _admit(manager: pluggy.PluginManager, registry: Registry, name: str, load: A
     registry.providers.append(provider)
     for declaration in declarations:
         registry.add(declaration, provider)
-
-
-def _built_in(name: str) -> tuple[ModuleType, Provider]:
-    return importlib.import_module(name), Provider("harness", __version__, "harness")
 
 
 def _from_entry_point(point: EntryPoint) -> tuple[ModuleType, Provider]:

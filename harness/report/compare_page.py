@@ -1,85 +1,38 @@
 """The page of `harness compare --html`: each side against the first, on one self-contained page."""
 
-import math
-from collections.abc import Iterator
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from harness import __version__
 from harness.files import write_text
-from harness.report.cells import Column
-from harness.report.changes import best_side, column_of, lone_lines, reasons, value_mark
-from harness.report.marks import MARKS
-from harness.report.sections.differences import show_p
-from harness.report.sections.measured import show_signed
-from harness.report.sections.state import show_time
-from harness.report.swatches import swatches
-from harness.report.templating import template
-from harness.results.types import NOT_COMPARED, Change, Comparison, GateResult, Row
+from harness.plugin.catalog import Catalog
+from harness.report.comparison import best_side, lone_lines, reasons
+from harness.report.figure import styles
+from harness.report.format import MARKS, change, moment
+from harness.report.templating import render, swatch
+from harness.results.comparison import Comparison, Row
+from harness.results.difference import Difference, Verdict
+from harness.results.gates import GateResult
 
 CONTENTS = {"summary": "In short", "gates": "Gates", "table": "All numbers", "notes": "Notes"}
-WORDS = {
-    "better": "better",
-    "worse": "worse",
-    "changed": "changed",
-    "equal": "equal",
-    "noise": "inside the noise",
-    "unknown": "noise unknown",
-    "refused": "not comparable",
-    "invalid": "invalid",
-    "missing": "not measured",
-}
-
-
 SHOWN_MISMATCHES = 2
-
-
-@dataclass(frozen=True)
-class ShownValue:
-    """A side's value; `mark` is "" unless it is in doubt, for the reasons in `doubts`."""
-
-    text: str
-    is_best: bool
-    mark: str
-    doubts: str
-
-
-@dataclass(frozen=True)
-class ShownChange:
-    """A side's cells of a row: its value, and how it differs from the base."""
-
-    side: str
-    value: ShownValue
-    verdict: str
-    sign: str
-    words: str
-    difference: str
-    interval: str
-    ratio: str
-    p: str
-    why: tuple[str, ...]
-    doubted: bool
-
-
-@dataclass(frozen=True)
-class ShownRow:
-    """A metric of a detector; `detector` is "" where each side is another one."""
-
-    detector: str
-    metric: str
-    unit: str
-    base: ShownValue
-    changes: tuple[ShownChange, ...]
+GATE_LOOKS = {"passed": "better", "missed": "worse", "not evaluable": "noise"}
 
 
 @dataclass(frozen=True)
 class Tally:
-    """One side against the base: (verdict, in words, how many), and what is really different."""
+    """One side against the base.
+
+    Attributes:
+        counts: verdict -> how many rows.
+        real: (verdict, what is significantly better or worse, by how much).
+    """
 
     side: str
-    counts: tuple[tuple[str, str, int], ...]
-    real: tuple[tuple[str, str], ...]
+    counts: dict[Verdict, int]
+    real: tuple[tuple[Verdict, str], ...]
 
 
 def write_compare_page(path: Path, comparison: Comparison) -> None:
@@ -97,104 +50,58 @@ def render_comparison(comparison: Comparison, now: datetime | None = None) -> st
     Args:
         now: when the page says that it was written.
     """
-    rows = [_row(comparison.sides, row) for row in comparison.common_rows]
+    rows = comparison.common_rows
     notes = [*lone_lines(comparison), *reasons(comparison), *comparison.notes]
     there = {"gates": comparison.gates, "notes": notes}
-    return template("compare.html").render(
-        contents=[(id, words) for id, words in CONTENTS.items() if there.get(id, True)],
-        sides=list(zip(comparison.sides, comparison.paths, strict=True)),
-        others=comparison.sides[1:],
-        tallies=[_tally(name, i, rows) for i, name in enumerate(comparison.sides[1:])],
+    detectors = list(dict.fromkeys(row.detector for row in rows if row.detector))
+    return render(
+        "compare.html",
+        comparison=comparison,
         rows=rows,
-        gates=[_gate(gate) for gate in comparison.gates],
-        doubted=any(c.doubted for row in rows for c in row.changes),
+        contents=[(id, title) for id, title in CONTENTS.items() if there.get(id, True)],
+        tallies=[_tally(comparison, i) for i in range(len(comparison.sides) - 1)],
+        gates=[(gate, GATE_LOOKS[gate.verdict], _line(gate)) for gate in comparison.gates],
+        best_side=best_side,
+        why=lambda found: shorten(found, comparison.catalog),
+        word=comparison.catalog.word,
         notes=notes,
-        swatches=swatches(list(dict.fromkeys(row.detector for row in rows if row.detector))),
-        written=show_time((now or datetime.now(UTC)).timestamp()),
+        swatches={name: swatch(style) for name, style in styles(detectors).items()},
+        written=moment((now or datetime.now(UTC)).timestamp()),
         version=__version__,
     )
 
 
-def _row(sides: tuple[str, ...], row: Row) -> ShownRow:
-    column = column_of(row)
-    base, *values = [_value(column, row, number) for number in range(len(sides))]
-    changes = tuple(
-        _change(column, side, value, change, doubted=bool(base.mark or value.mark))
-        for side, value, change in zip(sides[1:], values, row.changes, strict=True)
-    )
-    return ShownRow(row.detector, column.title, column.unit, base, changes)
-
-
-def _value(column: Column, row: Row, side: int) -> ShownValue:
-    mark = value_mark(row, side)
-    why = "; ".join(row.doubts[side]) if mark else ""
-    return ShownValue(column.show(row.values[side]), side == best_side(row), mark, why)
-
-
-def _change(
-    column: Column, side: str, value: ShownValue, change: Change, *, doubted: bool
-) -> ShownChange:
-    refused = change.verdict in NOT_COMPARED
-    low, high = (_signed(column, end) for end in (change.low, change.high))
-    return ShownChange(
-        side=side,
-        value=value,
-        verdict=change.verdict,
-        sign="" if change.verdict == "missing" else MARKS[change.verdict],
-        words=WORDS[change.verdict],
-        difference="" if refused else _signed(column, change.value),
-        interval=f"[{low}, {high}]" if not refused and change.low < change.high else "",
-        ratio=""
-        if refused or change.verdict == "equal" or math.isnan(change.ratio)
-        else f"{change.ratio:.3f}x",
-        p="" if refused else show_p(change.p, is_floor=change.p_is_limit),
-        why=tuple(_reasons(change)),
-        doubted=doubted,
-    )
-
-
-def _reasons(change: Change) -> Iterator[str]:
-    """As much as a cell can hold; the notes say it all."""
-    if len(change.mismatches) > SHOWN_MISMATCHES:
-        names = [mismatch.name for mismatch in change.mismatches]
+def shorten(found: Difference, catalog: Catalog) -> list[str]:
+    """Why a difference is refused or marked, as much as a cell can hold; the notes say it all."""
+    if len(found.mismatches) > SHOWN_MISMATCHES:
+        names = [mismatch.name for mismatch in found.mismatches]
         more = len(names) - SHOWN_MISMATCHES
-        yield f"measured with other {', '.join(names[:SHOWN_MISMATCHES])} and {more} more"
-        return
-    for mismatch in change.mismatches:
-        yield f"{mismatch}" if change.verdict == "refused" else f"allowed: {mismatch}"
-    if change.note:
-        yield change.note
+        return [f"measured with other {', '.join(names[:SHOWN_MISMATCHES])} and {more} more"]
+    told = [str(m) if not found.compared else f"allowed: {m}" for m in found.mismatches]
+    return [*told, *dict.fromkeys(catalog.word(reason) for reason in found.reasons)]
 
 
-def _signed(column: Column, value: float) -> str:
-    return "" if math.isnan(value) else show_signed(value * column.scale, column.digits)
-
-
-def _tally(side: str, place: int, rows: list[ShownRow]) -> Tally:
-    changes = [(row, row.changes[place]) for row in rows]
-    counts = [
-        (verdict, words, sum(change.verdict == verdict for _, change in changes))
-        for verdict, words in WORDS.items()
-    ]
+def _tally(comparison: Comparison, place: int) -> Tally:
+    changes = [(row, row.differences[place]) for row in comparison.common_rows]
+    counts = Counter(found.verdict for _, found in changes)
     real = [
-        (
-            change.verdict,
-            f"{row.detector} {row.metric} {change.difference} {_spoken(row)}".strip()
-            + ", in doubt" * change.doubted,
-        )
-        for row, change in changes
-        if change.verdict in ("better", "worse")
+        (found.verdict, _spoken(row, found, place + 1))
+        for row, found in changes
+        if found.verdict in ("better", "worse")
     ]
-    return Tally(side, tuple(count for count in counts if count[2]), tuple(real))
+    ordered = {verdict: counts[verdict] for verdict in MARKS if counts[verdict]}
+    return Tally(comparison.sides[place + 1], ordered, tuple(real))
 
 
-def _spoken(row: ShownRow) -> str:
-    """A difference of percents is in points."""
-    return "points" if row.unit == "%" else row.unit
+def _spoken(row: Row, found: Difference, side: int) -> str:
+    shown = change(row.metric, row.values[0], found)
+    points = " points" if row.metric.shown_unit == "%" else ""
+    sides = [row.estimates[i] for i in (0, side)]
+    doubted = any(one is not None and one.reasons for one in sides)
+    return f"{row.detector} {row.metric.title} {shown}{points}".strip() + ", in doubt" * doubted
 
 
-def _gate(gate: GateResult) -> tuple[GateResult, str, str]:
-    """With its colour and its line less what stands in front of it."""
-    colour = {"passed": "better", "missed": "worse", "not evaluable": "noise"}[gate.verdict]
+def _line(gate: GateResult) -> str:
+    """A gate's line less what is shown in front of it."""
     line = gate.line.removeprefix(f"gate {gate.gate}: ")
-    return gate, colour, line.replace(f"{gate.verdict}: ", "", 1)
+    return line.replace(f"{gate.verdict}: ", "", 1)

@@ -32,9 +32,7 @@ def write_page(path: Path, run: Run) -> None:
     write_text(path, render_page(run))
 
 
-def render_page(
-    run: Run, now: datetime | None = None, registry: Registry | None = None
-) -> str:
+def render_page(run: Run, now: datetime | None = None, registry: Registry | None = None) -> str:
     """The page as text; every number on it comes from the run's folder.
 
     Args:
@@ -83,9 +81,7 @@ def swatches(run: Run) -> Mapping[str, Markup]:
 
 def show(template: str, run: Run, **shown: Any) -> Markup:
     """A section's template, with what all of them use."""
-    return render(
-        template, run=run, swatches=swatches(run), word=run.catalog.word, **shown
-    )
+    return render(template, run=run, swatches=swatches(run), word=run.catalog.word, **shown)
 
 
 def _as_markup(shown: object) -> Markup | None:

@@ -59,6 +59,7 @@ def environment() -> jinja2.Environment:
         "dash": format.DASH,
         "embed": embed_json,
         "static": static,
+        "zip": zip,
     }
     return made
 

@@ -35,9 +35,7 @@ def _draw(figure: Section, run: Run) -> Iterator[Markup]:
         )
 
 
-def render_drawing(
-    name: str, drawing: Drawing, title: str = "", *, caption: bool = True
-) -> Markup:
+def render_drawing(name: str, drawing: Drawing, title: str = "", *, caption: bool = True) -> Markup:
     """One figure.
 
     Args:

@@ -55,8 +55,7 @@ def square(run: Run, spec: MetricSpec) -> Square:
         (
             name,
             tuple(
-                None if name == other else run.difference(other, name, spec.name)
-                for other in names
+                None if name == other else run.difference(other, name, spec.name) for other in names
             ),
         )
         for name in names
