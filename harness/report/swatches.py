@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from harness.report.palette import marks
+from harness.report.figure import styles
 
 # inside a square of 12, centred on 6, 6
 SHAPES = {
@@ -22,6 +22,6 @@ def swatches(detectors: Sequence[str]) -> dict[str, Markup]:
     return {
         name: Markup(
             '<svg class="swatch" viewBox="0 0 12 12" aria-hidden="true" fill="{}">{}</svg>'
-        ).format(mark.color, Markup(SHAPES[mark.symbol]))
-        for name, mark in marks(detectors).items()
+        ).format(style.color, Markup(SHAPES[style.symbol]))
+        for name, style in styles(detectors).items()
     }

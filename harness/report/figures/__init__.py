@@ -1,34 +1,22 @@
-"""Figures of the page, each made from a run alone, as plain data that plotly draws."""
+"""The page's own figures, declared as anybody's."""
 
-from harness.report.figures.classes import class_scores
-from harness.report.figures.curves import precision_recall
-from harness.report.figures.error_kinds import error_costs
-from harness.report.figures.figure import Figure, Table
-from harness.report.figures.latencies import latency_distributions
-from harness.report.figures.sizes import size_curves
-from harness.report.figures.splits import cost_by_role, latency_by_stage
-from harness.report.figures.tradeoffs import ap_small_tradeoffs, ap_tradeoffs
-from harness.report.figures.training import loss_terms, training_curves
-from harness.results.run import Run
+from harness.plugin.declarations import Figure
 
-MAKERS = (
-    ap_tradeoffs,
-    ap_small_tradeoffs,
-    size_curves,
-    cost_by_role,
-    latency_by_stage,
-    latency_distributions,
-    class_scores,
-    precision_recall,
-    error_costs,
-    training_curves,
-    loss_terms,
+
+def _figure(order: int, module: str, title: str, build: str = "build") -> Figure:
+    name = title.lower().replace(" ", "-")
+    return Figure(name, f"{__name__}.{module}:{build}", order=order, title=title)
+
+
+FIGURES: tuple[Figure, ...] = (
+    _figure(10, "tradeoffs", "Score against cost"),
+    _figure(20, "sizes", "AP over object size"),
+    _figure(30, "costs", "Cost by part"),
+    _figure(40, "stages", "Time by stage"),
+    _figure(50, "repetitions", "Time of each repetition"),
+    _figure(60, "classes", "Score by class"),
+    _figure(70, "precision", "Precision and recall"),
+    _figure(80, "errors", "Kinds of errors"),
+    _figure(90, "training", "Training"),
+    _figure(100, "training", "Loss terms", "build_terms"),
 )
-
-__all__ = ["Figure", "Table", "figures"]
-
-
-def figures(run: Run) -> list[Figure]:
-    """Every figure that has something to show, in the order of the page."""
-    made = (make(run) for make in MAKERS)
-    return [figure for figure in made if figure is not None]

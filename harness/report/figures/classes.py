@@ -1,65 +1,73 @@
-"""AP of each class."""
+"""The main score of each class."""
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
+import pandas as pd
 import plotly.graph_objects as go
 
-from harness.report.figures.drawing import Panel, hundredths, lay_out, named, plain
-from harness.report.figures.figure import Figure, Table
-from harness.report.figures.numbers import analysed, mean, over_seeds, show_ap
-from harness.report.palette import Mark, marks
-from harness.results.ap.types import Estimate
-from harness.results.run import Run
+from harness.report.figure import (
+    Drawing,
+    Style,
+    hover,
+    if_seeds,
+    named,
+    panels,
+    plain,
+    rounded,
+    shown,
+    styles,
+)
+from harness.report.format import DASH, heading
+from harness.results.estimate import Estimate
+from harness.results.run import CLASS, Run
 
 MOST = 24  # classes drawn
-Scores = Mapping[str, Mapping[str, Estimate]]  # detector -> class -> AP
+LONGEST = 22  # letters of a tick
+Scores = Mapping[str, Mapping[str, Estimate]]  # detector -> class -> score
 
 
-def class_scores(run: Run) -> Figure | None:
-    """AP by class with intervals, the best class on top."""
+def build(run: Run) -> Drawing | None:
+    """The score by class with intervals, the best class on top."""
+    spec = run.catalog.main_score
+    if spec is None:
+        return None
+    scopes = dict.fromkeys(r.scope for r in run.measured if r.metric == spec.name)
+    keys = [scope.removeprefix(CLASS) for scope in scopes if scope.startswith(CLASS)]
     scores = {
-        name: {
-            key: over_seeds([cell.classes[key] for cell in cells if key in cell.classes])
-            for key in cells[0].classes
-        }
-        for name, cells in analysed(run).items()
+        name: {key: run.estimate(name, spec.name, f"{CLASS}{key}") for key in keys}
+        for name in run.detectors
     }
-    ordered = _sort(scores)
+    scores = {n: found for n, found in scores.items() if any(e.is_there for e in found.values())}
+    ordered = _sort(keys, scores)
     if not ordered:
         return None
-    shown = ordered if len(ordered) <= MOST else ordered[: MOST // 2] + ordered[-MOST // 2 :]
-    style = marks(run.detectors)
-    traces = [
-        _trace(name, shown, scores[name], style[name], _offset(i, len(scores)))
-        for i, name in enumerate(scores)
-    ]
-    y = {
-        "tickmode": "array",
-        "tickvals": list(range(len(shown))),
-        "ticktext": [plain(_short(key)) for key in shown],
-        "range": [len(shown) - 0.4, -0.6],
-    }
-    height = 90 + len(shown) * (18 + 9 * len(scores))
-    x = {"title": {"text": "AP"}, "rangemode": "tozero"}
-    plot = lay_out(traces, [Panel(x, y, 0)], columns=1, height=height)
-    return Figure("ap-class", "AP by class", _note(ordered, shown), plot, _table(ordered, scores))
-
-
-def _note(ordered: Sequence[str], shown: Sequence[str]) -> str:
-    note = "Classes by their mean AP. Bars are 95 % intervals over images, averaged over seeds."
-    if len(shown) < len(ordered):
-        half = len(shown) // 2
+    half = MOST // 2
+    drawn = ordered if len(ordered) <= MOST else ordered[:half] + ordered[-half:]
+    plot = panels(1, height=56 + len(drawn) * (18 + 9 * len(scores)))
+    style = styles(run.detectors)
+    for i, (name, found) in enumerate(scores.items()):
+        plot.add_trace(_trace(name, [found[key] for key in drawn], drawn, style[name],
+                              _offset(i, len(scores))))  # fmt: skip
+    plot.update_xaxes(title_text=plain(heading(spec)), rangemode="tozero")
+    plot.update_yaxes(
+        tickmode="array",
+        tickvals=list(range(len(drawn))),
+        ticktext=[plain(_short(key)) for key in drawn],
+        range=[len(drawn) - 0.4, -0.6],
+    )
+    over = f"detectors{if_seeds(run, ' and seeds')}"
+    note = f"Classes by the mean over {over}. Bars are 95 % intervals over images."
+    if len(drawn) < len(ordered):
         note += f" Drawn are the best {half} and the worst {half} of {len(ordered)}; all are below."
-    return note
+    return Drawing(plot, note, _table(ordered, scores), f"{spec.title} by class")
 
 
-def _sort(scores: Scores) -> list[str]:
-    """Classes that have an AP, by the mean over detectors, ties by name."""
-    keys = dict.fromkeys(key for found in scores.values() for key in found)
-    means = {key: mean([found[key].value for found in scores.values() if key in found])
-             for key in keys}  # fmt: skip
-    return sorted((key for key in keys if means[key] == means[key]), key=lambda k: (-means[k], k))
+def _sort(keys: Sequence[str], scores: Scores) -> list[str]:
+    """Classes that have a score, by the mean over detectors, ties by name."""
+    values = {key: [f[key].value for f in scores.values() if f[key].is_there] for key in keys}
+    means = {key: sum(there) / len(there) for key, there in values.items() if there}
+    return sorted(means, key=lambda key: (-means[key], key))
 
 
 def _offset(place: int, count: int) -> float:
@@ -68,37 +76,40 @@ def _offset(place: int, count: int) -> float:
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= 22 else name[:21] + "…"
+    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
 
 
 def _trace(
-    name: str, shown: Sequence[str], found: Mapping[str, Estimate], mark: Mark, offset: float
-) -> Any:
-    there = [(i, found[key]) for i, key in enumerate(shown) if key in found]
+    name: str, found: Sequence[Estimate], keys: Sequence[str], style: Style, offset: float
+) -> go.Scatter:
+    spec = found[0].metric
+    ends = [(spec.scale * e.value, spec.scale * e.low, spec.scale * e.high) for e in found]
+    bars = [(0.0, 0.0) if math.isnan(low) else (value - low, high - value)
+            for value, low, high in ends]  # fmt: skip
     return go.Scatter(
-        x=hundredths([e.value for _, e in there]),
-        y=[round(i + offset, 3) for i, _ in there],
+        x=[rounded(value) for value, _, _ in ends],
+        y=[round(i + offset, 3) for i in range(len(found))],
         mode="markers",
-        marker={"color": mark.color, "symbol": mark.symbol, "size": 9},
+        marker={"color": style.color, "symbol": style.symbol, "size": 9},
         error_x={
             "type": "data",
             "symmetric": False,
-            "array": hundredths([e.high - e.value for _, e in there]),
-            "arrayminus": hundredths([e.value - e.low for _, e in there]),
-            "color": mark.color,
+            "array": [rounded(up) for _, up in bars],
+            "arrayminus": [rounded(down) for down, _ in bars],
+            "color": style.color,
             "thickness": 1.5,
             "width": 3,
         },
-        customdata=[plain(shown[i]) for i, _ in there],
-        hovertemplate="%{customdata}: %{x:.1f}",
-        **named(name, 0),
+        customdata=[plain(key) for key in keys],
+        hovertemplate=f"%{{customdata}}: {hover('x', spec)}",
+        **named(name),
     )
 
 
-def _table(ordered: Sequence[str], scores: Scores) -> Table:
-    nothing = Estimate(float("nan"), float("nan"), float("nan"), 0, 0)
+def _table(ordered: Sequence[str], scores: Scores) -> pd.DataFrame:
     rows = []
     for key in ordered:
-        found = [scores[name].get(key, nothing) for name in scores]
-        rows.append((key, str(max(e.count for e in found)), *map(show_ap, found)))
-    return Table(("class", "objects", *scores), tuple(rows))
+        found = [of[key] for of in scores.values()]
+        counts = [e.conditions["boxes"] for e in found if "boxes" in e.conditions]
+        rows.append([key, str(max(counts)) if counts else DASH, *map(shown, found)])
+    return pd.DataFrame(rows, columns=["class", "objects", *scores])

@@ -2,163 +2,149 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
+import pandas as pd
 import plotly.graph_objects as go
 
-from harness.report.figures.drawing import (
+from harness.report.figure import (
     NEUTRAL,
-    PATTERNS,
-    Panel,
-    axis_names,
-    hundredths,
-    lay_out,
-    lined,
+    Drawing,
+    Style,
+    analysed,
+    if_seeds,
     named,
+    panels,
+    percents,
+    place,
+    styles,
 )
-from harness.report.figures.figure import Figure, Table
-from harness.report.figures.numbers import analysed, over_seeds, show_ap
-from harness.report.palette import marks
-from harness.results.ap.types import CellAnalysis, Estimate, Frame, SizeBin
+from harness.report.format import NBSP, number
+from harness.results.ap.paired import over_seeds
+from harness.results.ap.types import CellAnalysis, Frame, Sampled, SizeBin
 from harness.results.run import Run
 
-TITLES: Mapping[Frame, str] = {
-    "original": "√area in the image (pixels)",
-    "network": "√area at the network’s input (pixels)",
-}
+FRAMES: Mapping[Frame, str] = {"original": "image", "network": "network’s input"}
+ROWS = (0.72, 0.28)  # AP, objects
 NOTE = (
-    "Each point is the AP of the objects whose √area lies between two ticks; the band is its 95 % "
-    "interval over images, averaged over seeds. Below: how many objects there are. A detector with "
-    "a larger input sees the same objects larger, on the right. Bins without objects have no AP."
+    "Each point is the AP of the objects whose √area lies between two ticks{seeds}; the band is "
+    "its 95 % interval over images. Below: how many objects there are. A detector with a larger "
+    "input sees the same objects larger, on the right. Bins without objects have no AP."
 )
+Curves = Mapping[str, Sequence[SizeBin]]  # detector -> bins
 
 
-def size_curves(run: Run) -> Figure | None:
-    """AP over object size in both frames, with counts below."""
+def build(run: Run) -> Drawing | None:
+    """AP over object size in pixels of the image and of the network's input, counts below."""
     cells = analysed(run)
-    frames = [f for f in TITLES if any(_bins(found, f) for found in cells.values())]
+    frames = {frame: _trim({n: _bins(found, frame) for n, found in cells.items()})
+              for frame in FRAMES}  # fmt: skip
+    frames = {frame: curves for frame, curves in frames.items() if curves}
     if not frames:
         return None
-    traces: list[Any] = []
-    panels: list[Panel] = []
-    rows: list[tuple[str, ...]] = []
-    for cell, frame in enumerate(frames):
-        curves = {name: bins for name, found in cells.items() if (bins := _bins(found, frame))}
-        curves, edges = _trim(curves)
-        traces += _trace(curves, 2 * cell, run.detectors, once=frame == "original")
-        panels += _panels(edges, TITLES[frame], cell)
-        rows += _rows(curves, frame)
-    plot = lay_out(traces, panels, columns=len(frames), height=430, barmode="group", bargap=0.15)
-    table = Table(("pixels of", "detector", "√area", "AP", "AP50", "objects"), tuple(rows))
-    return Figure("ap-size", "AP over object size", NOTE, plot, table)
+    plot = panels(len(frames), height=450, rows=ROWS, alike=True)
+    style = styles(run.detectors)
+    for n, (frame, curves) in enumerate(frames.items()):
+        for name, bins in curves.items():
+            for trace in _curve(name, bins, style[name], legend=n == 0):
+                plot.add_trace(trace, **place(plot, n))
+        for trace in _counts(curves, style, same=frame == "original"):
+            plot.add_trace(trace, **place(plot, n, 1))
+        first = next(iter(curves.values()))
+        edges = [f"{b.low:g}" for b in first] + [_high(first[-1])]
+        ticks = {"tickmode": "array", "tickvals": [i - 0.5 for i in range(len(edges))],
+                 "ticktext": edges, "range": [-0.6, len(edges) - 1.4]}  # fmt: skip
+        for part in range(len(ROWS)):
+            plot.update_xaxes(**ticks, tickfont_size=10, **place(plot, n, part))
+        title = f"√area in the {FRAMES[frame]} (pixels)"
+        plot.update_xaxes(title_text=title, **place(plot, n, 1))
+    plot.update_yaxes(title_text="AP (%)", rangemode="tozero", row=1, col=1)
+    plot.update_yaxes(title_text="objects", nticks=4, row=2, col=1)
+    plot.update_layout(barmode="group", bargap=0.15)
+    return Drawing(plot, NOTE.format(seeds=if_seeds(run, ", mean over seeds")), _table(frames))
 
 
 def _bins(cells: Sequence[CellAnalysis], frame: Frame) -> list[SizeBin]:
-    """Means over seeds, empty where the frame is not known."""
+    """Of one detector over its seeds, empty where the frame is not known."""
     found = [cell.curves[frame] for cell in cells if cell.curves.get(frame)]
     return [
-        SizeBin(
-            same[0].low,
-            same[0].high,
-            over_seeds([b.ap for b in same]),
-            over_seeds([b.ap50 for b in same]),
-        )
-        for same in zip(*found, strict=True)
+        SizeBin(b[0].low, b[0].high, over_seeds([s.ap for s in b]), over_seeds([s.ap50 for s in b]))
+        for b in zip(*found, strict=True)
     ]
 
 
-def _trim(curves: Mapping[str, list[SizeBin]]) -> tuple[dict[str, list[SizeBin]], list[float]]:
-    """Without the bins at the far end in which no detector has an object; and the edges."""
-    last = max((i for bins in curves.values() for i, b in enumerate(bins) if b.ap.count), default=0)
-    cut = {name: bins[: last + 1] for name, bins in curves.items()}
-    first = next(iter(cut.values()))
-    return cut, [b.low for b in first] + [first[-1].high]
+def _trim(curves: Curves) -> Curves:
+    """Without the bins at the far end in which no detector has an object."""
+    there = {name: bins for name, bins in curves.items() if bins}
+    filled = [i for bins in there.values() for i, b in enumerate(bins) if b.ap.count]
+    return {name: bins[: max(filled, default=0) + 1] for name, bins in there.items()}
 
 
-def _panels(edges: Sequence[float], title: str, cell: int) -> list[Panel]:
-    ticks = {
-        "tickmode": "array",
-        "tickvals": [i - 0.5 for i in range(len(edges))],
-        "ticktext": [f"{edge:g}" if math.isfinite(edge) else "∞" for edge in edges],
-        "range": [-0.6, len(edges) - 1.4],
-        "tickfont": {"size": 10},
-    }
-    ap, count = ({"title": {"text": text}} for text in ("AP", "objects"))
-    return [
-        Panel({**ticks, "showticklabels": False}, {**ap, "rangemode": "tozero"}, cell, (0.3, 1.0)),
-        Panel({**ticks, "title": {"text": title}}, {**count, "nticks": 4}, cell, (0.0, 0.22)),
-    ]
-
-
-def _trace(
-    curves: Mapping[str, list[SizeBin]], number: int, detectors: Sequence[str], once: bool
-) -> Iterator[Any]:
-    style = marks(detectors)
-    for place, (name, bins) in enumerate(curves.items()):
-        mark, middle = style[name], list(range(len(bins)))
-        estimates = [b.ap for b in bins]
-        yield from _bands(estimates, mark.color, named(name, number))
+def _curve(
+    name: str, bins: Sequence[SizeBin], style: Style, *, legend: bool
+) -> Iterator[go.Scatter]:
+    for stretch in _stretches(bins):
+        outline = [bins[i].ap.high for i in stretch] + [bins[i].ap.low for i in stretch[::-1]]
         yield go.Scatter(
-            x=middle,
-            y=hundredths([e.value for e in estimates]),
-            mode="lines+markers",
-            line=lined(mark),
-            marker={"symbol": mark.symbol, "size": 8},
-            hovertemplate="%{y:.1f}",
-            **named(name, number),
+            x=stretch + stretch[::-1],
+            y=percents(outline),
+            mode="lines",
+            line={"width": 0},
+            fill="toself",
+            fillcolor=style.color,
+            opacity=0.14,
+            hoverinfo="skip",
+            **named(name, legend=False),
         )
-        if once and place:
-            continue
-        # in the image every detector has the same objects; in its network each has its own
-        color = NEUTRAL if once else mark.color
+    yield go.Scatter(
+        x=list(range(len(bins))),
+        y=percents([b.ap.value for b in bins]),
+        mode="lines+markers",
+        line=style.line(),
+        marker={"symbol": style.symbol, "size": 8},
+        hovertemplate="%{y:.1f} %",
+        **named(name, legend=legend),
+    )
+
+
+def _stretches(bins: Sequence[SizeBin]) -> list[list[int]]:
+    """Places beside one another that have an interval: a band each."""
+    stretches: list[list[int]] = [[]]
+    for i, one in enumerate(bins):
+        if not math.isnan(one.ap.low):
+            stretches[-1].append(i)
+        elif stretches[-1]:
+            stretches.append([])
+    return [stretch for stretch in stretches if stretch]
+
+
+def _counts(curves: Curves, style: Mapping[str, Style], *, same: bool) -> Iterator[go.Bar]:
+    """In the image every detector has the same objects; in its network each has its own."""
+    for name, bins in list(curves.items())[: 1 if same else None]:
         yield go.Bar(
-            x=middle,
-            y=[e.count for e in estimates],
-            marker={
-                "color": color,
-                "pattern": {
-                    "shape": "" if once else _pattern(name, style),
-                    "fillmode": "overlay",
-                    "size": 5,
-                },
-            },
+            x=list(range(len(bins))),
+            y=[b.ap.count for b in bins],
+            marker={"color": NEUTRAL} if same else style[name].fill(),
             hovertemplate="%{y} objects",
-            **{**named(name, number), "showlegend": False, **axis_names(number + 1)},
+            **(named("objects") if same else named(name)) | {"showlegend": False},
         )
 
 
-def _pattern(name: str, style: Mapping[str, Any]) -> str:
-    return PATTERNS[list(style).index(name) % len(PATTERNS)]
+def _high(last: SizeBin) -> str:
+    return f"{last.high:g}" if math.isfinite(last.high) else "∞"
 
 
-def _bands(estimates: Sequence[Estimate], color: str, names: Mapping[str, Any]) -> Iterator[Any]:
-    """One closed shape for each stretch of bins that have an interval."""
-    stretch: list[int] = []
-    for i in range(len(estimates) + 1):
-        if i < len(estimates) and not math.isnan(estimates[i].low + estimates[i].high):
-            stretch.append(i)
-            continue
-        if stretch:
-            there = [estimates[k] for k in stretch]
-            outline = [e.high for e in there] + [e.low for e in reversed(there)]
-            yield go.Scatter(
-                x=stretch + stretch[::-1],
-                y=hundredths(outline),
-                mode="lines",
-                line={"width": 0},
-                fill="toself",
-                fillcolor=color,
-                opacity=0.14,
-                hoverinfo="skip",
-                **{**names, "showlegend": False},
-            )
-        stretch = []
+def _shown(found: Sampled) -> str:
+    low, value, high = (number(100 * v) for v in (found.low, found.value, found.high))
+    return value if math.isnan(found.low) else f"{value} [{low},{NBSP}{high}]"
 
 
-def _rows(curves: Mapping[str, list[SizeBin]], frame: Frame) -> Iterator[tuple[str, ...]]:
-    where = {"original": "image", "network": "network"}[frame]
-    for name, bins in curves.items():
-        for b in bins:
-            high = f"{b.high:g}" if math.isfinite(b.high) else "∞"
-            numbers = (show_ap(b.ap), show_ap(b.ap50), str(b.ap.count))
-            yield where, name, f"{b.low:g} to {high}", *numbers
+def _table(frames: Mapping[Frame, Curves]) -> pd.DataFrame:
+    rows = [
+        [FRAMES[frame], name, f"{b.low:g} to {_high(b)}", _shown(b.ap), _shown(b.ap50),
+         str(b.ap.count)]
+        for frame, curves in frames.items()
+        for name, bins in curves.items()
+        for b in bins
+    ]  # fmt: skip
+    heads = ["pixels of", "detector", "√area", "AP (%)", "AP50 (%)", "objects"]
+    return pd.DataFrame(rows, columns=heads)

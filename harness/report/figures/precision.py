@@ -1,0 +1,59 @@
+"""Precision over recall."""
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from harness.report.figure import (
+    Drawing,
+    analysed,
+    if_seeds,
+    named,
+    panels,
+    percents,
+    place,
+    styles,
+)
+from harness.report.format import number
+from harness.results.run import Run
+
+LEVELS = {"0.50": "IoU 0.50", "0.75": "IoU 0.75", "0.50:0.95": "mean of IoU 0.50 to 0.95"}
+RECALLS = (0.1, 0.3, 0.5, 0.7, 0.9)
+NOTE = (
+    "COCO's interpolated precision at 101 recalls, mean over classes{seeds}. The area below a "
+    "curve is AP50, AP75 and AP. A curve falls to zero where no more objects are found."
+)
+
+
+def build(run: Run) -> Drawing | None:
+    """Precision over recall at three overlaps."""
+    cells = analysed(run)
+    levels = {level: title for level, title in LEVELS.items()
+              if any(level in c.precision for found in cells.values() for c in found)}  # fmt: skip
+    if not levels:
+        return None
+    plot, style, rows = panels(len(levels), height=320, alike=True), styles(run.detectors), []
+    for n, (level, title) in enumerate(levels.items()):
+        for name, found in cells.items():
+            curves = [cell.precision[level] for cell in found if level in cell.precision]
+            if not curves:
+                continue
+            precision = np.mean(curves, axis=0).tolist()
+            curve = go.Scatter(
+                x=percents(found[0].recall),
+                y=percents(precision),
+                mode="lines",
+                line=style[name].line(),
+                hovertemplate="precision %{y:.0f} % at recall %{x:.0f} %",
+                **named(name, legend=n == 0),
+            )
+            plot.add_trace(curve, **place(plot, n))
+            at = [round(r * (len(precision) - 1)) for r in RECALLS]
+            rows.append([title, name, *(number(100 * precision[i]) for i in at)])
+        axis = {"title_text": f"recall (%), {title}", "range": [0, 100]}
+        plot.update_xaxes(**axis, **place(plot, n))
+    plot.update_yaxes(range=[0, 102])
+    plot.update_yaxes(title_text="precision (%)", col=1)
+    heads = ["overlap", "detector", *(f"at recall {100 * r:.0f} %" for r in RECALLS)]
+    note = NOTE.format(seeds=if_seeds(run, " and seeds"))
+    return Drawing(plot, note, pd.DataFrame(rows, columns=heads))
