@@ -1,44 +1,99 @@
 """What a run prints when it ends: table, notes, where everything lies."""
 
-import math
+from itertools import groupby
 
 from rich.console import Console
 from rich.text import Text
 
-from harness.report.cells import conditions_of, notes_of
-from harness.report.marks import DOUBTFUL, MARKS
-from harness.report.mode_table import ABOUT, fitting_mode_table
-from harness.report.sections.measured import make_board
-from harness.report.sections.modes import compare_modes
-from harness.report.table import fitting_table, half_width
+from harness.records import layout
+from harness.report.format import DOUBTFUL, LEVELS, MARKS, NBSP, change_in_words, ratio
+from harness.report.modes import ModeRow, main_time, mode_rows, mode_warnings
+from harness.report.notes import captions, failures, warnings_of
+from harness.report.sections.results import find_best
+from harness.report.terminal import STYLES, Grid, Head, say, value_cell
 from harness.results.run import Run
+from harness.stages.metrics import MODE_AGREEMENT, MODE_SETUP
 
 NOTES = 6
-INTERVALS = "±: half the 95 % interval over images, by bootstrap; other images would give other APs"
+INTERVALS = {
+    "bootstrap": "±: half the 95 % interval, of scores over images, by bootstrap",
+    "samples": "±: half the 95 % interval, of times over repetitions",
+}
+ABOUT_MODES = (
+    f"against eager: time as a multiple of eager's; {MARKS['better']} faster, "
+    f"{MARKS['worse']} slower, {MARKS['noise']} not significantly different; "
+    "agreement: with what eager float32 finds"
+)
 
 
 def print_summary(run: Run, console: Console) -> None:
-    """Print the table of a run to `console`."""
-    metrics = list(run.plan["columns"])
-    data = run.plan["data_name"]
-    title = f"{run.plan['suite']}, profile {run.plan['profile']}, data {data}"
-    board = make_board(run, metrics)
+    """Print the tables of a run, on what terms their numbers hold, and what to know of them."""
+    modes = mode_rows(run)
     console.print()
-    console.print(fitting_table(board, title, console))
-    modes = compare_modes(run)
-    if modes is not None:
-        console.print(fitting_mode_table(modes, console))
-    places = [(name, metric) for name in board.detectors for metric in metrics]
-    has_intervals = any(not math.isnan(half_width(board, *place)) for place in places)
-    levels = {board.of(*place).level for place in places if board.of(*place).is_there}
-    told = [INTERVALS] * has_intervals + [ABOUT] * (modes is not None)
-    told += [f"{DOUBTFUL} doubtful; the report says why"] * ("doubtful" in levels)
-    told += [f"{MARKS['invalid']} invalid; the report says why"] * ("invalid" in levels)
-    for line in [*conditions_of(run.frame), *told]:
-        console.print(Text(line, style="dim"))
-    notes = [*run.notes, *notes_of(run.frame, metrics)]
-    for note in notes[:NOTES]:
-        console.print(Text(f"! {note}", style="yellow"))
+    console.print(main_table(run))
+    if modes:
+        console.print()
+        console.print(mode_table(run, modes))
+    console.print()
+    say(console, [*captions(run), *_legend(run), *([ABOUT_MODES] if modes else [])], "dim")
+    warned = [*warnings_of(run, run.columns), *mode_warnings(run, modes)]
+    grave = [warning for warning in warned if warning.level != "valid"]
+    notes = list(dict.fromkeys([*failures(run), *run.notes, *map(str, grave)]))
+    say(console, notes[:NOTES], "yellow")
     if len(notes) > NOTES:
-        console.print(Text(f"! and {len(notes) - NOTES} more notes in the report", style="yellow"))
-    console.print(f"report: {run.folder / 'report.html'}", highlight=False, soft_wrap=True)
+        say(console, [f"and {len(notes) - NOTES} more notes in the report"], "yellow")
+    console.print(f"report: {run.folder / layout.PAGE}", highlight=False, soft_wrap=True)
+
+
+def main_table(run: Run) -> Grid:
+    """A row per detector; the best of a column in bold, what is in doubt with its sign."""
+    specs = [run.spec(metric) for metric in run.columns]
+    plan = run.plan
+    title = f"{plan['suite']}, profile {plan['profile']}, data {plan['data_name']}"
+    grid = Grid(["detector", *map(Head.of, specs)], title)
+    best = {spec.name: find_best(run, spec) for spec in specs}
+    for name in run.detectors:
+        cells = [
+            value_cell(run.estimate(name, spec.name), best=best[spec.name] == name, half=True)
+            for spec in specs
+        ]
+        grid.add(name, *cells)
+    return grid
+
+
+def mode_table(run: Run, rows: list[ModeRow]) -> Grid:
+    """A row per mode, by detector; how a mode failed stands in the notes."""
+    main = main_time(run)
+    times = [main] if main is not None else []
+    others = [run.spec(metric) for metric in (MODE_AGREEMENT, MODE_SETUP)]
+    heads = [*map(Head.of, times), *([Head("against", "eager")] * len(times))]
+    grid = Grid(["mode", *heads, *map(Head.of, others)], "inference modes")
+    for name, own in groupby(rows, key=lambda row: row.detector):
+        grid.group(name)
+        for row in own:
+            if row.has_failed:
+                grid.add(row.mode, Text("failed", style="red"))
+                continue
+            cells = [value_cell(row.estimates.get(spec.name)) for spec in (*times, *others)]
+            cells[len(times) : len(times)] = [_against(row)] * len(times)
+            grid.add(row.mode, *cells)
+    return grid
+
+
+def _against(row: ModeRow) -> Text:
+    """The ratio to eager's time with its verdict."""
+    found = row.difference
+    if found is None or row.base is None:
+        return Text()
+    words = change_in_words(row.base.metric, row.base.value, found)
+    shown = f"{MARKS[found.verdict]}{NBSP}{ratio(found)}" if found.compared else words
+    return Text(shown, style=STYLES[found.verdict])
+
+
+def _legend(run: Run) -> list[str]:
+    there = [run.estimate(name, metric) for name in run.detectors for metric in run.columns]
+    kinds = {one.metric.interval for one in there if one.has_interval}
+    levels = {one.level for one in there if one.is_there}
+    marks = {"doubtful": DOUBTFUL, "invalid": LEVELS["invalid"]}
+    told = [f"{mark} {level}" for level, mark in marks.items() if level in levels]
+    return [*(line for kind, line in INTERVALS.items() if kind in kinds), *told]

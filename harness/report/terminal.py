@@ -1,0 +1,188 @@
+"""The tables and lines of every command: one look, at every width.
+
+Cells wrap at spaces, and what is held together by a NO-BREAK SPACE stays together, so that one
+layout serves narrow and wide terminals. Where even that does not fit, columns move closer and then
+the longest words are broken; nothing is ever cut off.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.measure import Measurement
+from rich.segment import Segment
+from rich.table import Table
+from rich.text import Text
+
+from harness.plugin.metrics import MetricSpec
+from harness.report.format import BEST, DASH, NBSP, amount, half_width, level_mark
+from harness.results.difference import Verdict
+from harness.results.estimate import Estimate
+
+KEPT = "\ue000"  # stands for NBSP, at which rich breaks lines, while a table is laid out
+UNBOUNDED = 10_000  # columns of a console on which nothing wraps
+BEST_STYLE = "bold green"
+STYLES: Mapping[Verdict, str] = {
+    "better": "green",
+    "worse": "red",
+    "changed": "yellow",
+    "equal": "dim",
+    "noise": "bright_black",
+    "unknown": "",
+    "refused": "magenta",
+    "invalid": "magenta",
+    "missing": "dim",
+}
+
+Cell = str | Text
+
+
+@dataclass(frozen=True)
+class Head:
+    """The head of a column, of two lines.
+
+    Attributes:
+        unit: in dim letters below the title.
+        right: whether its cells stand on the right, as numbers do.
+    """
+
+    title: str
+    unit: str = ""
+    right: bool = True
+
+    @classmethod
+    def of(cls, spec: MetricSpec) -> "Head":
+        return cls(spec.title, spec.shown_unit)
+
+
+@dataclass
+class Grid:
+    """A table whose cells are text as it is, never markup.
+
+    Attributes:
+        heads: a string is that of words, on the left; where all are empty, none are shown.
+        title: a line above.
+    """
+
+    heads: Sequence[Head | str]
+    title: str = ""
+    groups: list[tuple[Cell, list[tuple[list[Text], str]]]] = field(
+        default_factory=lambda: [("", [])]
+    )
+
+    def group(self, heading: Cell) -> None:
+        """Rows to come stand under a heading as wide as the table."""
+        self.groups.append((heading, []))
+
+    def add(self, *cells: Cell, style: str = "") -> None:
+        """A row; cells at its end that are not given are empty."""
+        self.groups[-1][1].append(([_kept(cell) for cell in cells], style))
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        heads = [head if isinstance(head, Head) else Head(head, right=False) for head in self.heads]
+        has_heads = any(head.title or head.unit for head in heads)
+        above = _above(heads) if has_heads else [Text()] * len(heads)
+        rows = [cells for _, own in self.groups for cells, _ in own]
+        columns = [[title, *(r[i] for r in rows if i < len(r))] for i, title in enumerate(above)]
+        ranges = [_measure(console, options, cells) for cells in columns]
+        gap = 2 if sum(low + 2 for low, _ in ranges) <= options.max_width + 2 else 1
+        widths = _fit(ranges, options.max_width - (len(heads) - 1) * gap)
+        if self.title:
+            yield Text(self.title, style="bold")
+        for number, (heading, own) in enumerate(self.groups):
+            table = _table(heads, above, widths, gap, has_heads and not number)
+            if heading:
+                yield from (Text(), _bold(heading)) if number > 1 else (_bold(heading),)
+            for cells, style in own:
+                table.add_row(*cells, style=style)
+            if own or not number:
+                yield from _spaced(console.render(table, options))
+
+
+def value_cell(
+    estimate: Estimate | None, *, best: bool = False, star: bool = False, half: bool = False
+) -> Text:
+    """A value with its marks.
+
+    Args:
+        best: of its kind, and so green.
+        star: mark the best with a star as well, for those who see no colour.
+        half: with half the width of its interval.
+    """
+    if estimate is None or not estimate.is_there:
+        return Text(DASH, style="dim")
+    width = half_width(estimate) if half else ""
+    return Text.assemble(
+        (amount(estimate.metric, estimate.value) + BEST * (best and star), BEST_STYLE * best),
+        (level_mark(estimate), "yellow"),
+        (f" {width}" if width else "", "dim"),
+    )
+
+
+def say(console: Console, lines: Iterable[object], style: str = "") -> None:
+    """Lines of text: wrapped for people, whole for programs; empty ones are left out."""
+    for line in filter(None, map(str, lines)):
+        console.print(Text(line, style=style), soft_wrap=not console.is_terminal)
+
+
+def _above(heads: Sequence[Head]) -> list[Text]:
+    """Titles over units; one line where there are no units."""
+    below = any(head.unit for head in heads)
+    return [
+        _kept(Text.assemble((head.title, "bold"), ("\n" * below), (head.unit, "dim")))
+        for head in heads
+    ]
+
+
+def _table(
+    heads: Sequence[Head], above: Sequence[Text], widths: Sequence[int], gap: int, has_heads: bool
+) -> Table:
+    table = Table(
+        box=SIMPLE_HEAD, show_edge=False, show_header=has_heads, header_style="",
+        padding=(0, gap - 1, 0, 0), pad_edge=False,
+    )  # fmt: skip
+    for head, title, width in zip(heads, above, widths, strict=True):
+        justify = "right" if head.right else "left"
+        table.add_column(title, justify=justify, width=width, overflow="fold")  # type: ignore[arg-type]
+    return table
+
+
+def _spaced(segments: Iterable[Segment]) -> Iterator[Segment]:
+    for segment in segments:
+        yield Segment(segment.text.replace(KEPT, " "), segment.style, segment.control)
+
+
+def _bold(heading: Cell) -> Text:
+    text = Text(heading) if isinstance(heading, str) else heading.copy()
+    text.stylize_before("bold")
+    return text
+
+
+def _kept(cell: Cell) -> Text:
+    text = Text(cell) if isinstance(cell, str) else cell.copy()
+    text.plain = text.plain.replace(NBSP, KEPT)
+    return text
+
+
+def _measure(console: Console, options: ConsoleOptions, cells: Sequence[Text]) -> tuple[int, int]:
+    """The longest word and the longest line of a column."""
+    wide = options.update(width=UNBOUNDED)
+    found = [Measurement.get(console, wide, cell) for cell in cells]
+    return max(m.minimum for m in found), max(m.maximum for m in found)
+
+
+def _fit(ranges: Sequence[tuple[int, int]], room: int) -> list[int]:
+    """Widths of columns: the widest shrink first, to their longest word and only then below."""
+    words, widths = [low for low, _ in ranges], [high for _, high in ranges]
+    for floors in (words, [1] * len(words)):
+        cap = max(widths, default=0)
+        while cap > 1 and sum(_capped(widths, cap, floors)) > room:
+            cap -= 1
+        widths = _capped(widths, cap, floors)
+    return widths
+
+
+def _capped(widths: Sequence[int], cap: int, floors: Sequence[int]) -> list[int]:
+    """None wider than the cap, but for those whose floor is."""
+    return [max(1, min(w, max(cap, floor))) for w, floor in zip(widths, floors, strict=True)]
