@@ -1,7 +1,7 @@
 """Where the time of a training goes, added up over interruptions."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
@@ -14,7 +14,7 @@ class Clock:
     """Seconds and images, of all sessions of this training together.
 
     The first steps of a session start the loader's workers, warm the kernels up, and compile or
-    capture what is compiled or captured, so they stand in `first_steps_seconds` and in no rate.
+    capture what is compiled or captured, so they count in `first_steps_seconds` and in no rate.
 
     Attributes:
         step_seconds: in steps, waiting included.
@@ -39,38 +39,36 @@ class Clock:
     peak_bytes: int = 0
 
     def __post_init__(self) -> None:
-        self._seen, self._waited = 0, 0.0
         self._tick = time.perf_counter()
         self._lap = (self.images, self.step_seconds, self.wait_seconds)
 
     @contextmanager
     def step(self, settled: bool) -> Iterator[None]:
-        """Around one step; `settled`: it does nothing that is done but once a session."""
-        self._seen, self._waited, started = 0, 0.0, time.perf_counter()
+        """Around one step; `settled`: it does nothing that is done only once per session."""
+        before, started = (self.images, self.wait_seconds), time.perf_counter()
         yield
         seconds = time.perf_counter() - started
-        if not settled:
+        if settled:
+            self.steps += 1
+            self.step_seconds += seconds
+        else:
             self.first_steps += 1
             self.first_steps_seconds += seconds
-            return
-        self.step_seconds += seconds
-        self.wait_seconds += self._waited
-        self.images += self._seen
-        self.steps += 1
+            self.images, self.wait_seconds = before
 
     def count(self, images: int) -> None:
         """Images of the step under way."""
-        self._seen += images
+        self.images += images
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
         """Around each wait for the loader inside a step."""
         started = time.perf_counter()
         yield
-        self._waited += time.perf_counter() - started
+        self.wait_seconds += time.perf_counter() - started
 
     def lap(self) -> tuple[float, float]:
-        """Images a second and share of waiting since the last lap."""
+        """Images per second and share of waiting since the last lap."""
         now = (self.images, self.step_seconds, self.wait_seconds)
         images, seconds, waited = (a - b for a, b in zip(now, self._lap, strict=True))
         self._lap = now
@@ -93,3 +91,34 @@ class Clock:
 def ratio(part: float, whole: float) -> float:
     """NaN where there is nothing to divide by."""
     return part / whole if whole else float("nan")
+
+
+class CompileClock:
+    """Seconds spent in compilers, forward and backward, while `running`.
+
+    Attributes:
+        on_start: called whenever a compiler begins.
+    """
+
+    def __init__(self) -> None:
+        self.on_start: Callable[[], None] = lambda: None
+        self.seconds = self._since = 0.0
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        from torch._dynamo.callback import callback_handler  # takes seconds to import
+
+        start = callback_handler.register_start_callback(lambda _: self._start())
+        end = callback_handler.register_end_callback(lambda _: self._end())
+        try:
+            yield
+        finally:
+            callback_handler.remove_start_callback(start)
+            callback_handler.remove_end_callback(end)
+
+    def _start(self) -> None:
+        self._since = time.perf_counter()
+        self.on_start()
+
+    def _end(self) -> None:
+        self.seconds += time.perf_counter() - self._since

@@ -15,28 +15,17 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast, gather_object
 from torch import Tensor, nn
 
+from harness.data.cache import keep_compiled_kernels
 from harness.data.loader import TrainLoader
 from harness.errors import CellError, Interrupted, UserError
 from harness.manifest.schema import Train
 from harness.model.detector import Detector
 from harness.records.layout import TRAIN_LOG, TRAIN_STATE
-from harness.stages.train.capture import (
-    CompileClock,
-    CudaGraph,
-    StaticStep,
-    compile_losses,
-    forget_compiled,
-)
-from harness.stages.train.clock import Clock
+from harness.stages.train import recipe
+from harness.stages.train.capture import CudaGraph, StaticStep
+from harness.stages.train.clock import Clock, CompileClock
 from harness.stages.train.launch import ECHO_SECONDS, StopRequest, choose_way
 from harness.stages.train.losses import LossWindow, TrainLog
-from harness.stages.train.recipe import (
-    build_ema,
-    build_optimizer,
-    learning_rate,
-    load_optimizer,
-    set_learning_rate,
-)
 from harness.stages.train.result import OnProgress, Progress
 from harness.stages.train.state import (
     RETRAIN,
@@ -90,11 +79,12 @@ class Training:
         self.compile_clock = CompileClock()
         detector.to(self.device).to(memory_format=TRAIN_LAYOUT).train()
         decay = settings.ema_decay
-        self.ema = None if decay is None else build_ema(detector, decay)
+        self.ema = None if decay is None else recipe.build_ema(detector, decay)
         self.module = self.share_norms(detector)
         if self.way.compiled:
-            compile_losses(self.module)
-        optimizer = build_optimizer(
+            keep_compiled_kernels()
+            self.module.compile()
+        optimizer = recipe.build_optimizer(
             self.module.parameters(), settings.optimizer, capturable=graph is not None
         )
         self.model, self.optimizer = accelerator.prepare(self.module, optimizer)
@@ -189,8 +179,8 @@ class Training:
     def advance(self, micro: list[Batch]) -> float:
         """One optimiser step; returns its learning rate."""
         settings = self.settings
-        lr = learning_rate(self.step, self.total, settings.optimizer.lr, settings.schedule)
-        set_learning_rate(self.optimizer, lr)
+        lr = recipe.learning_rate(self.step, self.total, settings.optimizer.lr, settings.schedule)
+        recipe.set_learning_rate(self.optimizer, lr)
         images = sum(len(inputs.pixels) for inputs, _ in micro)
         self.clock.count(images * self.accelerator.num_processes)
         numbers: Numbers = self.take(micro)
@@ -232,13 +222,6 @@ class Training:
         """Whole epochs done."""
         return self.step * self.settings.accumulate // self.loader.steps_per_epoch
 
-    @property
-    def ends_epoch(self) -> bool:
-        """The step just done took the last batch of an epoch."""
-        return self.step * self.settings.accumulate % self.loader.steps_per_epoch < (
-            self.settings.accumulate
-        )
-
     def progress(self, lr: float) -> Progress:
         return Progress(self.step, self.total, self.epoch, self.losses, lr, *self.rates)
 
@@ -268,7 +251,9 @@ class Training:
 
         Several processes save at every one: they must agree, and their clocks do not.
         """
-        if not self.ends_epoch or self.step == self.total:
+        batches = self.step * self.settings.accumulate
+        ends_epoch = batches % self.loader.steps_per_epoch < self.settings.accumulate
+        if not ends_epoch or self.step == self.total:
             return False
         spent = time.perf_counter() - self.began
         return self.is_parallel or self.saving_seconds <= SAVE_SHARE * spent
@@ -348,7 +333,7 @@ class Training:
         """
         try:
             self.module.load_state_dict(state["model"])
-            load_optimizer(self.optimizer, state["optimizer"])
+            recipe.load_optimizer(self.optimizer, state["optimizer"])
             if self.ema is not None:
                 self.ema.module.load_state_dict(state["ema"])
         except (RuntimeError, ValueError) as error:
@@ -367,7 +352,10 @@ class Training:
         self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
         self.accelerator.free_memory()
         if self.way.compiled:
-            forget_compiled(self.detector)
+            # a process holds few compiled versions of a function, which all detectors share; the
+            # cache on disk keeps the kernels
+            self.detector._compiled_call_impl = None
+            torch._dynamo.reset()
         standard_layout(self.detector)
         self.detector.eval()
 
