@@ -37,6 +37,14 @@ class Catalog:
         except (KeyError, IndexError, ValueError, TypeError):
             return str(finding)
 
+    def gravest_first(self, findings: Iterable[Finding]) -> list[Finding]:
+        """By level, and within one in the order in which their meter words them."""
+        places = {code: place for place, code in enumerate(self.messages)}
+        levels = ("invalid", "doubtful", "remark")
+        return sorted(
+            findings, key=lambda f: (levels.index(f.level), places.get(f.code, len(places)))
+        )
+
     def joined(self, other: Self) -> "Catalog":
         """Both; where both know a name, as `self` says."""
         return Catalog({**other.specs, **self.specs}, {**other.messages, **self.messages})

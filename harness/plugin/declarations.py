@@ -101,7 +101,8 @@ class Meter(Declaration):
     Attributes:
         stage: the stage that hands the meter its input.
         metrics: what it writes; a function of the params where they decide.
-        messages: code of a warning or check -> its wording, `str.format` with its parameters.
+        messages: code of a warning or check -> its wording, `str.format` with its parameters; the
+            gravest first, since short summaries show only that.
     """
 
     kind: ClassVar[str] = "meter"

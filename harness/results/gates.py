@@ -180,7 +180,8 @@ def _noise(change: Difference, beyond: bool) -> str:
 def _doubts(row: "Row", side: int, catalog: Catalog, shown: bool) -> str:
     """Whether something speaks against the base's number or the side's; what, if no note does."""
     chosen = [row.estimates[i] for i in (0, side)]
-    found = [catalog.word(reason) for one in chosen if one is not None for reason in one.reasons]
+    reasons = [reason for one in chosen if one is not None for reason in one.reasons]
+    found = [catalog.word(reason) for reason in catalog.gravest_first(reasons)]
     if not found:
         return ""
     return ", doubtful" if shown else f", doubtful ({first_of(list(dict.fromkeys(found)))})"

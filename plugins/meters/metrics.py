@@ -112,9 +112,7 @@ def coco_metrics(max_detections: int = COCO_DETECTIONS) -> tuple[MetricSpec, ...
 def latency_metrics() -> tuple[MetricSpec, ...]:
     """Percentiles and spread of the three spans, throughput and memory."""
     times = [
-        _latency(kind, statistic)
-        for kind in LATENCY_KINDS
-        for statistic in (*PERCENTILES, SPREAD)
+        _latency(kind, statistic) for kind in LATENCY_KINDS for statistic in (*PERCENTILES, SPREAD)
     ]
     protocol, settings, claims = LATENCY_PROTOCOL, LATENCY_SETTINGS, LATENCY_CLAIMS
     throughput = MetricSpec(
@@ -190,18 +188,16 @@ COSTS: Mapping[str, MetricSpec] = {
             settings=(),
             claims=("classes",),
         ),
-        cost_metric(
-            "activations", "activations", "M", checks=(CHECKS + "operators_passed_over",)
-        ),
+        cost_metric("activations", "activations", "M", checks=(CHECKS + "operators_passed_over",)),
     )
 }
 
 SCORE_MESSAGES = {
     "untrained": "the weights are random: the detector was not trained",
+    "nothing_found": "there are no detections at all",
     "few_images": "on only {images} images",
     "few_boxes": "it rests on only {boxes} objects",
     "few_object_images": "its objects are in only {images} images",
-    "nothing_found": "there are no detections at all",
 }
 COST_MESSAGES = {
     "operators_passed_over": "the counter counts nothing for {operators}",
@@ -209,29 +205,30 @@ COST_MESSAGES = {
     "proposals_differ": "counted with {proposals} proposals; the paper counts with {paper}",
     "not_traced": "fvcore could not trace the network: {reason}",
 }
+# The gravest first: other work and a wrong clock before what is merely imprecise.
 LATENCY_MESSAGES = {
-    "untrained_time": "the weights are random, and what is found decides how long NMS takes",
-    "count_unknown": "on how many samples is unknown",
-    "few_samples": "only {count} samples",
-    "too_few_samples": "only {count} samples: not even the median has an interval",
-    "rough_percentiles": "only {count} samples: p90 and p99 are rough",
-    "far_tail": "p99 is {ratio:.1f} times p50: some runs took far longer than most",
     "impossible_samples": "{bad} of {count} samples are not positive: the clock is wrong",
-    "unbounded_percentile": "{count} samples do not bound it; that takes {needed} independent ones",
-    "drift": "the samples drift: the last third is {change:.0%} {way} than the first",
-    "autocorrelated": "samples are autocorrelated: the effective sample size of {count} is "
-    "about {effective:.0f}",
-    "short_warm_up": "warmed up with {runs} runs only",
-    "not_stationary": "not stationary after a warm-up of {runs} repetitions, {seconds:.1f} s: "
-    "times were still getting {change:.0%} {way}",
-    "reference_on_gpu": "on a GPU without compiled ops: the slow reference was timed",
-    "reference_ops": "without compiled ops: the reference was timed",
-    "changing_clock": "the GPU's clock went from {before} to {after} MHz meanwhile",
+    "too_few_samples": "only {count} samples: not even the median has an interval",
     "busy_cpu": "other work used {cores:.1f} of {of} CPU cores",
-    "busy_children": "processes that this one started used {cores:.1f} CPU cores meanwhile",
     "busy_gpu": "other processes kept the GPU {percent:.0f} % busy ({moment})",
     "newcomers_on_gpu": "{count} other processes came to the GPU meanwhile",
     "throttled": "the GPU was throttled: {reason}",
+    "changing_clock": "the GPU's clock went from {before} to {after} MHz meanwhile",
+    "busy_children": "processes that this one started used {cores:.1f} CPU cores meanwhile",
+    "drift": "the samples drift: the last third is {change:.0%} {way} than the first",
+    "not_stationary": "not stationary after a warm-up of {runs} repetitions, {seconds:.1f} s: "
+    "times were still getting {change:.0%} {way}",
+    "reference_on_gpu": "on a GPU without compiled ops: the slow reference was timed",
+    "untrained_time": "the weights are random, and what is found decides how long NMS takes",
+    "far_tail": "p99 is {ratio:.1f} times p50: some runs took far longer than most",
+    "count_unknown": "on how many samples is unknown",
+    "few_samples": "only {count} samples",
+    "autocorrelated": "samples are autocorrelated: the effective sample size of {count} is "
+    "about {effective:.0f}",
+    "unbounded_percentile": "{count} samples do not bound it; that takes {needed} independent ones",
+    "short_warm_up": "warmed up with {runs} runs only",
+    "rough_percentiles": "only {count} samples: p90 and p99 are rough",
+    "reference_ops": "without compiled ops: the reference was timed",
     "cpu_use_unknown": "unknown whether other work used the CPU",
     "gpu_use_unknown": "unknown whether other processes used the GPU",
     "gpu_unknown": "unknown whether other work used the GPU, and at what clocks (no NVML)",
