@@ -76,15 +76,16 @@ class Style:
         pattern = {"shape": self.pattern, "fillmode": "overlay", "size": 6}
         return {"color": self.color, "pattern": pattern}
 
-    def bars(self, value: float, low: float, high: float) -> dict[str, Any] | None:
-        """The interval of a point, None where there is none."""
-        if not low < high:
+    def bars(self, found: Sequence[Estimate]) -> dict[str, Any] | None:
+        """Intervals of points, None where there are none."""
+        if not any(one.has_interval for one in found):
             return None
+        ends = [[one.metric.scale * n for n in (one.low, one.value, one.high)] for one in found]
         return {
             "type": "data",
             "symmetric": False,
-            "array": [rounded(max(0.0, high - value))],
-            "arrayminus": [rounded(max(0.0, value - low))],
+            "array": [rounded(max(0.0, high - value)) for _, value, high in ends],
+            "arrayminus": [rounded(max(0.0, value - low)) for low, value, _ in ends],
             "color": self.color,
             "thickness": 1.5,
             "width": 4,
@@ -126,9 +127,7 @@ def panels(
             for own, other in zip(here, there, strict=True):
                 stacked[own.plotly_name] = {"domain": list(other.domain)}
     own = {"columns": columns, "parts": len(rows)}
-    return wide.update_layout(
-        meta={**own, "narrow": {**stacked, "height": narrow.layout.height}}
-    )
+    return wide.update_layout(meta={**own, "narrow": {**stacked, "height": narrow.layout.height}})
 
 
 def place(figure: go.Figure, number: int, part: int = 0) -> dict[str, int]:
@@ -183,6 +182,11 @@ def hover(axis: str, spec: MetricSpec) -> str:
 def shown(estimate: Estimate) -> str:
     """ "30.2 [28.0, 32.0]", without a unit."""
     return f"{amount(estimate.metric, estimate.value)} {interval(estimate)}".rstrip()
+
+
+def drawn(spec: MetricSpec, value: float) -> float:
+    """A recorded value as it is shown."""
+    return rounded(spec.scale * value)
 
 
 def rounded(value: float, digits: int = 4) -> float:

@@ -11,8 +11,8 @@ def _figure(order: int, module: str, title: str, build: str = "build") -> Figure
 FIGURES: tuple[Figure, ...] = (
     _figure(10, "tradeoffs", "Score against cost"),
     _figure(20, "sizes", "AP over object size"),
-    _figure(30, "costs", "Cost by part"),
-    _figure(40, "stages", "Time by stage"),
+    _figure(30, "parts", "Cost by part", "build_costs"),
+    _figure(40, "parts", "Time by stage", "build_times"),
     _figure(50, "repetitions", "Time of each repetition"),
     _figure(60, "classes", "Score by class"),
     _figure(70, "precision", "Precision and recall"),

@@ -6,17 +6,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from harness.report.figure import (
-    Drawing,
-    analysed,
-    if_seeds,
-    named,
-    panels,
-    percents,
-    place,
-    plain,
-    styles,
-)
+from harness.report import figure
 from harness.report.format import number
 from harness.results.ap.types import CellAnalysis
 from harness.results.run import Run
@@ -30,37 +20,39 @@ NOTE = (
 )
 
 
-def build(run: Run) -> Drawing | None:
+def build(run: Run) -> figure.Drawing | None:
     """Cost in AP50 of the six kinds of errors, of all objects and by size."""
-    cells = {name: found for name, found in analysed(run).items() if found[0].errors}
+    cells = {name: found for name, found in figure.analysed(run).items() if found[0].errors}
     if not cells:
         return None
     found_sizes = (s for found in cells.values() for e in found[0].errors for s in e.by_size)
     sizes = [ALL, *(size for size in dict.fromkeys(found_sizes) if size not in ("all", ALL))]
-    plot = panels(len(sizes), height=110 + 6 * (14 + 7 * len(cells)), most=2, alike=True)
-    style, rows = styles(run.detectors), []
+    plot = figure.panels(len(sizes), height=110 + 6 * (14 + 7 * len(cells)), most=2, alike=True)
+    style, rows = figure.styles(run.detectors), []
     for n, size in enumerate(sizes):
         for name, found in cells.items():
             costs = _costs(found, size)
             bar = go.Bar(
-                x=percents([cost for _, cost in costs.values()]),
+                x=figure.percents([cost for _, cost in costs.values()]),
                 y=list(costs),
                 orientation="h",
                 marker=style[name].fill(),
                 hovertemplate="%{y}: %{x:.1f} % AP50",
-                **named(name, legend=n == 0),
+                **figure.named(name, legend=n == 0),
             )
-            plot.add_trace(bar, **place(plot, n))
+            plot.add_trace(bar, **figure.place(plot, n))
             told = (f"{number(100 * cost)} ({count:.0f})" for count, cost in costs.values())
             rows.append([size, name, *told])
         of = size if size == ALL else f"{size} objects"
-        plot.update_xaxes(title_text=plain(f"AP50 gained (%), {of}"), **place(plot, n))
+        plot.update_xaxes(
+            title_text=figure.plain(f"AP50 gained (%), {of}"), **figure.place(plot, n)
+        )
     plot.update_yaxes(type="category", autorange="reversed")
     plot.update_layout(bargap=0.25)
     kinds = [kind.name for kind in next(iter(cells.values()))[0].errors]
     heads = ["objects", "detector", *(f"{kind}: AP50 (errors)" for kind in kinds)]
-    note = NOTE.format(seeds=if_seeds(run, ", mean over seeds"))
-    return Drawing(plot, note, pd.DataFrame(rows, columns=heads))
+    note = NOTE.format(seeds=figure.if_seeds(run, ", mean over seeds"))
+    return figure.Drawing(plot, note, pd.DataFrame(rows, columns=heads))
 
 
 def _costs(found: Sequence[CellAnalysis], size: str) -> Costs:

@@ -4,16 +4,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from harness.report.figure import (
-    Drawing,
-    analysed,
-    if_seeds,
-    named,
-    panels,
-    percents,
-    place,
-    styles,
-)
+from harness.report import figure
 from harness.report.format import number
 from harness.results.run import Run
 
@@ -25,14 +16,18 @@ NOTE = (
 )
 
 
-def build(run: Run) -> Drawing | None:
+def build(run: Run) -> figure.Drawing | None:
     """Precision over recall at three overlaps."""
-    cells = analysed(run)
+    cells = figure.analysed(run)
     levels = {level: title for level, title in LEVELS.items()
               if any(level in c.precision for found in cells.values() for c in found)}  # fmt: skip
     if not levels:
         return None
-    plot, style, rows = panels(len(levels), height=320, alike=True), styles(run.detectors), []
+    plot, style, rows = (
+        figure.panels(len(levels), height=320, alike=True),
+        figure.styles(run.detectors),
+        [],
+    )
     for n, (level, title) in enumerate(levels.items()):
         for name, found in cells.items():
             curves = [cell.precision[level] for cell in found if level in cell.precision]
@@ -40,20 +35,20 @@ def build(run: Run) -> Drawing | None:
                 continue
             precision = np.mean(curves, axis=0).tolist()
             curve = go.Scatter(
-                x=percents(found[0].recall),
-                y=percents(precision),
+                x=figure.percents(found[0].recall),
+                y=figure.percents(precision),
                 mode="lines",
                 line=style[name].line(),
                 hovertemplate="precision %{y:.0f} % at recall %{x:.0f} %",
-                **named(name, legend=n == 0),
+                **figure.named(name, legend=n == 0),
             )
-            plot.add_trace(curve, **place(plot, n))
+            plot.add_trace(curve, **figure.place(plot, n))
             at = [round(r * (len(precision) - 1)) for r in RECALLS]
             rows.append([title, name, *(number(100 * precision[i]) for i in at)])
         axis = {"title_text": f"recall (%), {title}", "range": [0, 100]}
-        plot.update_xaxes(**axis, **place(plot, n))
+        plot.update_xaxes(**axis, **figure.place(plot, n))
     plot.update_yaxes(range=[0, 102])
     plot.update_yaxes(title_text="precision (%)", col=1)
     heads = ["overlap", "detector", *(f"at recall {100 * r:.0f} %" for r in RECALLS)]
-    note = NOTE.format(seeds=if_seeds(run, " and seeds"))
-    return Drawing(plot, note, pd.DataFrame(rows, columns=heads))
+    note = NOTE.format(seeds=figure.if_seeds(run, " and seeds"))
+    return figure.Drawing(plot, note, pd.DataFrame(rows, columns=heads))

@@ -7,19 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from harness.plugin.metrics import MetricSpec
-from harness.report.figure import (
-    Drawing,
-    Style,
-    hover,
-    if_seeds,
-    log_axis,
-    named,
-    panels,
-    plain,
-    rounded,
-    styles,
-)
-from harness.report.figures.stages import whole_time
+from harness.report import figure
 from harness.report.format import amount, heading
 from harness.results.run import Run
 from harness.results.samples.percentiles import percentile
@@ -29,54 +17,60 @@ MARKED = (50, 99)
 POINTS = 200
 
 
-def build(run: Run) -> Drawing | None:
+def timed(run: Run) -> MetricSpec | None:
+    """The time by which detectors are ranked, else the first that has samples."""
+    times = [spec for spec in run.metrics() if spec.kind == "time"]
+    there = [s for s in times if any(run.estimate(n, s.name).samples for n in run.detectors)]
+    return next(iter(sorted(there, key=lambda spec: spec.role != "cost")), None)
+
+
+def build(run: Run) -> figure.Drawing | None:
     """Share of repetitions over their time."""
-    spec = whole_time(run)
+    spec = timed(run)
     if spec is None:
         return None
     samples = {name: run.estimate(name, spec.name).samples for name in run.detectors}
     samples = {name: times for name, times in samples.items() if times}
-    plot, style = panels(1, height=360), styles(run.detectors)
+    plot, style = figure.panels(1, height=360), figure.styles(run.detectors)
     for name, times in samples.items():
         plot.add_traces(list(_traces(name, times, spec, style[name])))
     ends = [spec.scale * end for times in samples.values() for end in (min(times), max(times))]
-    x = {"nticks": 8} if min(ends) * 8 >= max(ends) else log_axis(ends)
-    plot.update_xaxes(title_text=plain(heading(spec)), **x)
+    axis = figure.log_axis(ends)
+    if "type" not in axis:
+        axis = {"nticks": 8}  # steep curves beside one another need no zero
+    plot.update_xaxes(title_text=figure.plain(heading(spec)), **axis)
     plot.update_yaxes(title_text="repetitions (%)", range=[-2, 102])
     note = (
-        f"How many of 100 repetitions took at most so long{if_seeds(run, ', all seeds together')}. "
-        "A steep curve is a steady detector. Filled marks stand at the median, hollow ones at the "
-        "99th percentile; nothing was left out."
+        "How many of 100 repetitions took at most so long"
+        f"{figure.if_seeds(run, ', all seeds together')}. A steep curve is a steady detector. "
+        "Filled marks: the median; hollow ones: the 99th percentile. Nothing was left out."
     )
     rows = [
         [name, *(amount(spec, percentile(times, p)) for p in PERCENTS), str(len(times))]
         for name, times in samples.items()
     ]
     heads = ["detector", *(f"p{p} ({spec.shown_unit})" for p in PERCENTS), "repetitions"]
-    return Drawing(plot, note, pd.DataFrame(rows, columns=heads), f"{spec.title} of each repetition")
+    return figure.Drawing(plot, note, pd.DataFrame(rows, columns=heads))
 
 
 def _traces(
-    name: str, times: Sequence[float], spec: MetricSpec, style: Style
+    name: str, times: Sequence[float], spec: MetricSpec, style: figure.Style
 ) -> Iterator[go.Scatter]:
-    def at(percents: Sequence[float]) -> list[float]:
-        return [rounded(spec.scale * percentile(times, p)) for p in percents]
-
     percents = np.linspace(0, 100, min(len(times), POINTS)).tolist()
     yield go.Scatter(
-        x=at(percents),
-        y=[rounded(p) for p in percents],
+        x=[figure.drawn(spec, percentile(times, p)) for p in percents],
+        y=[figure.rounded(p) for p in percents],
         mode="lines",
         line=style.line(),
-        hovertemplate=f"%{{y:.0f}} % within {hover('x', spec)}",
-        **named(name, legend=False),
+        hovertemplate=f"%{{y:.0f}} % within {figure.hover('x', spec)}",
+        **figure.named(name, legend=False),
     )
     yield go.Scatter(
-        x=at(MARKED),
+        x=[figure.drawn(spec, percentile(times, p)) for p in MARKED],
         y=MARKED,
         mode="lines+markers",
-        line={**style.line(), "width": 0.01},  # in the legend: dash and symbol together
+        line=style.line(0.01),  # in the legend dash and symbol together
         marker={"symbol": [style.symbol, f"{style.symbol}-open"], "size": 10, "color": style.color},
-        hovertemplate=f"p%{{y}}: {hover('x', spec)}",
-        **named(name),
+        hovertemplate=f"p%{{y}}: {figure.hover('x', spec)}",
+        **figure.named(name),
     )

@@ -6,18 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
-from harness.report.figure import (
-    NEUTRAL,
-    Drawing,
-    Style,
-    analysed,
-    if_seeds,
-    named,
-    panels,
-    percents,
-    place,
-    styles,
-)
+from harness.report import figure
 from harness.report.format import NBSP, number
 from harness.results.ap.paired import over_seeds
 from harness.results.ap.types import CellAnalysis, Frame, Sampled, SizeBin
@@ -33,34 +22,36 @@ NOTE = (
 Curves = Mapping[str, Sequence[SizeBin]]  # detector -> bins
 
 
-def build(run: Run) -> Drawing | None:
+def build(run: Run) -> figure.Drawing | None:
     """AP over object size in pixels of the image and of the network's input, counts below."""
-    cells = analysed(run)
+    cells = figure.analysed(run)
     frames = {frame: _trim({n: _bins(found, frame) for n, found in cells.items()})
               for frame in FRAMES}  # fmt: skip
     frames = {frame: curves for frame, curves in frames.items() if curves}
     if not frames:
         return None
-    plot = panels(len(frames), height=450, rows=ROWS, alike=True)
-    style = styles(run.detectors)
+    plot = figure.panels(len(frames), height=450, rows=ROWS, alike=True)
+    style = figure.styles(run.detectors)
     for n, (frame, curves) in enumerate(frames.items()):
         for name, bins in curves.items():
             for trace in _curve(name, bins, style[name], legend=n == 0):
-                plot.add_trace(trace, **place(plot, n))
+                plot.add_trace(trace, **figure.place(plot, n))
         for trace in _counts(curves, style, same=frame == "original"):
-            plot.add_trace(trace, **place(plot, n, 1))
+            plot.add_trace(trace, **figure.place(plot, n, 1))
         first = next(iter(curves.values()))
         edges = [f"{b.low:g}" for b in first] + [_high(first[-1])]
         ticks = {"tickmode": "array", "tickvals": [i - 0.5 for i in range(len(edges))],
                  "ticktext": edges, "range": [-0.6, len(edges) - 1.4]}  # fmt: skip
         for part in range(len(ROWS)):
-            plot.update_xaxes(**ticks, tickfont_size=10, **place(plot, n, part))
+            plot.update_xaxes(**ticks, tickfont_size=10, **figure.place(plot, n, part))
         title = f"√area in the {FRAMES[frame]} (pixels)"
-        plot.update_xaxes(title_text=title, **place(plot, n, 1))
+        plot.update_xaxes(title_text=title, **figure.place(plot, n, 1))
     plot.update_yaxes(title_text="AP (%)", rangemode="tozero", row=1, col=1)
     plot.update_yaxes(title_text="objects", nticks=4, row=2, col=1)
     plot.update_layout(barmode="group", bargap=0.15)
-    return Drawing(plot, NOTE.format(seeds=if_seeds(run, ", mean over seeds")), _table(frames))
+    return figure.Drawing(
+        plot, NOTE.format(seeds=figure.if_seeds(run, ", mean over seeds")), _table(frames)
+    )
 
 
 def _bins(cells: Sequence[CellAnalysis], frame: Frame) -> list[SizeBin]:
@@ -80,29 +71,29 @@ def _trim(curves: Curves) -> Curves:
 
 
 def _curve(
-    name: str, bins: Sequence[SizeBin], style: Style, *, legend: bool
+    name: str, bins: Sequence[SizeBin], style: figure.Style, *, legend: bool
 ) -> Iterator[go.Scatter]:
     for stretch in _stretches(bins):
         outline = [bins[i].ap.high for i in stretch] + [bins[i].ap.low for i in stretch[::-1]]
         yield go.Scatter(
             x=stretch + stretch[::-1],
-            y=percents(outline),
+            y=figure.percents(outline),
             mode="lines",
             line={"width": 0},
             fill="toself",
             fillcolor=style.color,
             opacity=0.14,
             hoverinfo="skip",
-            **named(name, legend=False),
+            **figure.named(name, legend=False),
         )
     yield go.Scatter(
         x=list(range(len(bins))),
-        y=percents([b.ap.value for b in bins]),
+        y=figure.percents([b.ap.value for b in bins]),
         mode="lines+markers",
         line=style.line(),
         marker={"symbol": style.symbol, "size": 8},
         hovertemplate="%{y:.1f} %",
-        **named(name, legend=legend),
+        **figure.named(name, legend=legend),
     )
 
 
@@ -117,15 +108,15 @@ def _stretches(bins: Sequence[SizeBin]) -> list[list[int]]:
     return [stretch for stretch in stretches if stretch]
 
 
-def _counts(curves: Curves, style: Mapping[str, Style], *, same: bool) -> Iterator[go.Bar]:
+def _counts(curves: Curves, style: Mapping[str, figure.Style], *, same: bool) -> Iterator[go.Bar]:
     """In the image every detector has the same objects; in its network each has its own."""
     for name, bins in list(curves.items())[: 1 if same else None]:
         yield go.Bar(
             x=list(range(len(bins))),
             y=[b.ap.count for b in bins],
-            marker={"color": NEUTRAL} if same else style[name].fill(),
+            marker={"color": figure.NEUTRAL} if same else style[name].fill(),
             hovertemplate="%{y} objects",
-            **(named("objects") if same else named(name)) | {"showlegend": False},
+            **(figure.named("objects") if same else figure.named(name)) | {"showlegend": False},
         )
 
 

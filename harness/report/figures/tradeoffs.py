@@ -1,6 +1,6 @@
 """Each score against each cost."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
 import pandas as pd
@@ -8,21 +8,7 @@ import plotly.graph_objects as go
 
 from harness.manifest.schema import Published
 from harness.plugin.metrics import MetricSpec
-from harness.report.figure import (
-    NEUTRAL,
-    Drawing,
-    Style,
-    hover,
-    if_seeds,
-    log_axis,
-    named,
-    panels,
-    place,
-    plain,
-    rounded,
-    shown,
-    styles,
-)
+from harness.report import figure
 from harness.report.format import heading, listing
 from harness.results.claims import factor_of
 from harness.results.estimate import Estimate
@@ -34,51 +20,54 @@ PUBLISHED = (
     "and were not measured here."
 )
 Pair = tuple[Estimate, Estimate]  # cost, score
+Styles = Mapping[str, figure.Style]
 
 
-def build(run: Run) -> list[Drawing]:
+def build(run: Run) -> list[figure.Drawing]:
     """A figure per score by which detectors are ranked, with a panel per cost."""
-    drawn = (_draw(run, score) for score in run.ranked("score"))
-    return [drawing for drawing in drawn if drawing is not None]
+    made = (draw(run, score, run.ranked("cost")) for score in run.ranked("score"))
+    return [drawing for drawing in made if drawing is not None]
 
 
-def _draw(run: Run, score: MetricSpec) -> Drawing | None:
-    pairs = {cost: _pairs(run, score, cost) for cost in run.ranked("cost")}
-    pairs = {cost: found for cost, found in pairs.items() if found}
+def draw(run: Run, score: MetricSpec, costs: Sequence[MetricSpec]) -> figure.Drawing | None:
+    """One score against some costs, None where no detector has both."""
+    pairs = {cost: found for cost in costs if (found := _pairs(run, score, cost))}
     if not pairs:
         return None
-    plot = panels(len(pairs), height=340, alike=True)
-    style = styles(run.detectors)
+    plot, style = figure.panels(len(pairs), height=340, alike=True), figure.styles(run.detectors)
     legend: set[str] = set()
-    for number, (cost, found) in enumerate(pairs.items()):
-        traces = [_front(found), *(t for name, p in found.items() for t in _points(name, p, style))]
-        for trace in (*traces, *_published(run, score, cost, style)):
-            trace.showlegend = trace.showlegend is not False and trace.legendgroup not in legend
+    for n, (cost, found) in enumerate(pairs.items()):
+        points = [trace for name, pair in found.items() for trace in _points(name, pair, style)]
+        for trace in (_front(found), *points, *_published(run, score, cost, style)):
+            trace.showlegend = trace.showlegend and trace.legendgroup not in legend
             legend |= {trace.legendgroup} if trace.showlegend else set()
-            plot.add_trace(trace, **place(plot, number))
-        values = [value.value * cost.scale for value, _ in found.values()]
-        plot.update_xaxes(title_text=plain(heading(cost)), **log_axis(values), **place(plot, number))
-    plot.update_yaxes(title_text=plain(heading(score)), col=1)
+            plot.add_trace(trace, **figure.place(plot, n))
+        axis = figure.log_axis([cost.scale * value.value for value, _ in found.values()])
+        title = figure.plain(heading(cost))
+        plot.update_xaxes(title_text=title, **axis, **figure.place(plot, n))
+    plot.update_yaxes(title_text=figure.plain(heading(score)), col=1)
     note = _note(run, score, list(pairs)) + (PUBLISHED if "published" in legend else "")
-    return Drawing(plot, note, _table(run, score, list(pairs)), f"{score.title} against cost")
+    rows = [
+        [name, *(figure.shown(run.estimate(name, spec.name)) for spec in (score, *pairs))]
+        for name in run.detectors
+    ]
+    table = pd.DataFrame(rows, columns=["detector", *map(heading, (score, *pairs))])
+    return figure.Drawing(plot, note, table, f"{score.title} against cost")
 
 
 def _note(run: Run, score: MetricSpec, costs: Sequence[MetricSpec]) -> str:
-    higher = all(cost.higher_is_better for cost in costs)
-    lower = not any(cost.higher_is_better for cost in costs)
-    where = "left " if lower else "right " if higher else ""
-    note = f"Higher and further {where}is better. " if where else "Higher is better. "
-    note += if_seeds(run, "Filled: mean over seeds; small and hollow: each seed. ")
-    note += (
-        "Bars are 95 % intervals, of the score upwards and of the cost sideways, where they are "
-        "known. On the grey steps lie the detectors that no other beats in both."
-    )
+    ways = {cost.better for cost in costs}
+    side = {"lower": " and further left", "higher": " and further right"}
+    better = f"Higher{side[ways.pop()] if len(ways) == 1 else ''} is better. "
+    seeds = figure.if_seeds(run, "Filled: mean over seeds; small and hollow: each seed. ")
+    named = (score, *costs)
     invalid = [
-        name
-        for name in run.detectors
-        if any(run.estimate(name, s.name).level == "invalid" for s in (score, *costs))
+        n for n in run.detectors if any(run.estimate(n, s.name).level == "invalid" for s in named)
     ]
-    return note + (f" Not drawn where a number is invalid: {listing(invalid)}." if invalid else "")
+    return (
+        f"{better}{seeds}Bars are 95 % intervals where they are known. On the grey steps lie the "
+        "detectors that no other beats in both."
+    ) + (f" Not drawn where a number is invalid: {listing(invalid)}." if invalid else "")
 
 
 def _pairs(run: Run, score: MetricSpec, cost: MetricSpec) -> dict[str, Pair]:
@@ -87,84 +76,70 @@ def _pairs(run: Run, score: MetricSpec, cost: MetricSpec) -> dict[str, Pair]:
     return {name: pair for name, pair in both.items() if all(one.is_usable for one in pair)}
 
 
-def _at(estimate: Estimate, value: float | None = None) -> float:
-    return rounded((estimate.value if value is None else value) * estimate.metric.scale)
-
-
-def _front(pairs: dict[str, Pair]) -> go.Scatter:
+def _front(pairs: Mapping[str, Pair]) -> go.Scatter:
     """A step: what the cheaper one reaches holds until the next comes."""
-    sign = {name: -1.0 if cost.metric.higher_is_better else 1.0 for name, (cost, _) in pairs.items()}
-    points = {name: (sign[name] * cost.value, score.value) for name, (cost, score) in pairs.items()}
-    front = [tuple(map(_at, pairs[name])) for name in on_front(points)]
-    corners = [c for a, b in pairwise(front) for c in (a, (b[0], a[1]))] + front[-1:]
+    points = {
+        name: (-cost.value if cost.metric.higher_is_better else cost.value, score.value)
+        for name, (cost, score) in pairs.items()
+    }
+    front = [[figure.drawn(one.metric, one.value) for one in pairs[n]] for n in on_front(points)]
+    corners = [corner for a, b in pairwise(front) for corner in (a, [b[0], a[1]])] + front[-1:]
     return go.Scatter(
         x=[x for x, _ in corners],
         y=[y for _, y in corners],
         mode="lines",
-        line={"color": NEUTRAL, "width": 1.5},
+        line={"color": figure.NEUTRAL, "width": 1.5},
         hoverinfo="skip",
-        **named("not beaten in both", "front"),
+        **figure.named("not beaten in both", "front"),
     )
 
 
-def _points(name: str, pair: Pair, styles: dict[str, Style]) -> Iterator[go.Scatter]:
+def _points(name: str, pair: Pair, styles: Styles) -> Iterator[go.Scatter]:
     cost, score = pair
-    style = styles[name]
-    words = f"{hover('y', score.metric)} at {hover('x', cost.metric)}"
+    x, y, style = cost.metric, score.metric, styles[name]
+    words = f"{figure.hover('y', y)} at {figure.hover('x', x)}"
     if score.count > 1:
         yield go.Scatter(
-            x=[_at(cost, cost.seeds.get(seed, cost.value)) for seed in score.seeds],
-            y=[_at(score, value) for value in score.seeds.values()],
+            x=[figure.drawn(x, cost.seeds.get(seed, cost.value)) for seed in score.seeds],
+            y=[figure.drawn(y, value) for value in score.seeds.values()],
             mode="markers",
             marker={"color": style.color, "symbol": f"{style.symbol}-open", "size": 6},
             hovertemplate=f"a seed: {words}",
-            **named(name, legend=False),
+            **figure.named(name, legend=False),
         )
-    x, y = ([n * one.metric.scale for n in (one.value, one.low, one.high)] for one in pair)
     yield go.Scatter(
-        x=[rounded(x[0])],
-        y=[rounded(y[0])],
+        x=[figure.drawn(x, cost.value)],
+        y=[figure.drawn(y, score.value)],
         mode="markers",
         marker={"color": style.color, "symbol": style.symbol, "size": 11},
-        error_x=style.bars(*x),
-        error_y=style.bars(*y),
+        error_x=style.bars([cost]),
+        error_y=style.bars([score]),
         hovertemplate=words,
-        **named(name),
+        **figure.named(name),
     )
 
 
 def _published(
-    run: Run, score: MetricSpec, cost: MetricSpec, styles: dict[str, Style]
+    run: Run, score: MetricSpec, cost: MetricSpec, styles: Styles
 ) -> Iterator[go.Scatter]:
     """Points of which both numbers were published, in units that are known here."""
     claims = [Published.model_validate(entry) for entry in run.plan.get("published", ())]
-    found = {
-        spec.name: {c.detector: c.value * factor_of(c, spec) * spec.scale for c in claims
-                    if c.metric == spec.name}
-        for spec in (score, cost)
-    }  # fmt: skip
-    for name, x in found[cost.name].items():
-        y = found[score.name].get(name)
-        if y is None or x != x or y != y:  # NaN: the unit is another
-            continue
+    xs, ys = (
+        {c.detector: figure.drawn(spec, c.value * factor_of(c, spec)) for c in claims
+         if c.metric == spec.name and factor_of(c, spec) == factor_of(c, spec)}
+        for spec in (cost, score)
+    )  # fmt: skip
+    for name in (name for name in xs if name in ys):
+        color = styles[name].color if name in styles else figure.NEUTRAL
         yield go.Scatter(
-            x=[rounded(x)],
-            y=[rounded(y)],
+            x=[xs[name]],
+            y=[ys[name]],
             mode="markers+text",
-            text=[plain(name)],
+            text=[figure.plain(name)],
             textposition="top center",
-            textfont={"color": NEUTRAL, "size": 11},
-            marker={"color": styles[name].color if name in styles else NEUTRAL,
-                    "symbol": "circle-x-open", "size": 10},
+            textfont={"color": figure.NEUTRAL, "size": 11},
+            marker={"color": color, "symbol": "circle-x-open", "size": 10},
             visible="legendonly",
-            hovertemplate=f"published: {hover('y', score)} at {hover('x', cost)}",
-            **named("published, not measured here", "published"),
-        )  # fmt: skip
-
-
-def _table(run: Run, score: MetricSpec, costs: Sequence[MetricSpec]) -> pd.DataFrame:
-    rows = [
-        [name, *(shown(run.estimate(name, spec.name)) for spec in (score, *costs))]
-        for name in run.detectors
-    ]
-    return pd.DataFrame(rows, columns=["detector", *map(heading, (score, *costs))])
+            hovertemplate=f"published: {figure.hover('y', score)} at {figure.hover('x', cost)}",
+            **figure.named("published, not measured here", "published"),
+        )

@@ -7,17 +7,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from harness.report.figure import (
-    Drawing,
-    if_seeds,
-    named,
-    panels,
-    place,
-    plain,
-    rounded,
-    styles,
-    thinned,
-)
+from harness.report import figure
 from harness.report.format import number
 from harness.results.run import Run
 
@@ -27,26 +17,27 @@ Line = Mapping[str, Any]
 Lines = Sequence[Line]
 
 
-def build(run: Run) -> Drawing | None:
+def build(run: Run) -> figure.Drawing | None:
     """Sum of the loss terms and learning rate over steps, one line per seed."""
     logs = _logs(run)
     if not logs:
         return None
-    plot, style = panels(2, height=320), styles(run.detectors)
+    plot, style = figure.panels(2, height=320), figure.styles(run.detectors)
     for name, seeds in logs.items():
         for place_, (seed, lines) in enumerate(seeds.items()):
-            chosen, line = thinned(lines), style[name].line(1 if place_ else 2)
+            chosen, line = figure.thinned(lines), style[name].line(1 if place_ else 2)
             for n, values in enumerate((list(map(total_loss, chosen)), _column(chosen, "lr"))):
-                names = named(name, legend=not place_ and not n)
+                names = figure.named(name, legend=not place_ and not n)
                 trace = _trace(chosen, values, line, f"seed {seed}")
-                plot.add_trace(trace.update(names), **place(plot, n))
+                plot.add_trace(trace.update(names), **figure.place(plot, n))
     plot.update_xaxes(title_text="step", **STEPS)
     plot.update_yaxes(rangemode="tozero")
     for n, title in enumerate(("sum of losses", "learning rate")):
-        plot.update_yaxes(title_text=title, **place(plot, n))
+        plot.update_yaxes(title_text=title, **figure.place(plot, n))
+    lines_of = figure.if_seeds(run, "; thick: the first seed, thin: the others")
     note = (
-        f"Over optimiser steps{if_seeds(run, '; thick: the first seed, thin: the others')}. Losses "
-        "of different detectors are sums of different terms: compare the shapes, not the heights."
+        f"Over optimiser steps{lines_of}. Losses of different detectors are sums of different terms: "
+        "compare the shapes, not the heights."
     )
     rows = [
         [name, str(seed), str(lines[-1]["step"]), number(total_loss(lines[0]), 4),
@@ -55,31 +46,35 @@ def build(run: Run) -> Drawing | None:
         for seed, lines in seeds.items()
     ]  # fmt: skip
     heads = ["detector", "seed", "steps", "first loss", "last loss", "last learning rate"]
-    return Drawing(plot, note, pd.DataFrame(rows, columns=heads))
+    return figure.Drawing(plot, note, pd.DataFrame(rows, columns=heads))
 
 
-def build_terms(run: Run) -> Drawing | None:
+def build_terms(run: Run) -> figure.Drawing | None:
     """Each loss term of each detector, first seed."""
     logs = {name: next(iter(seeds.values())) for name, seeds in _logs(run).items()}
     terms = {name: _names(lines) for name, lines in logs.items()}
-    style = styles(list(dict.fromkeys(term for found in terms.values() for term in found)))
+    style = figure.styles(list(dict.fromkeys(term for found in terms.values() for term in found)))
     if not style:
         return None
-    plot, told, rows = panels(len(logs), height=260), set(), []
+    plot, told, rows = figure.panels(len(logs), height=260), set(), []
     for n, (name, lines) in enumerate(logs.items()):
-        chosen = thinned(lines, 150)
+        chosen = figure.thinned(lines, 150)
         for term in terms[name]:
-            names = named(term, legend=term not in told)
+            names = figure.named(term, legend=term not in told)
             told.add(term)
             trace = _trace(chosen, _column(chosen, term), style[term].line(1.5), term)
-            plot.add_trace(trace.update(names), **place(plot, n))
+            plot.add_trace(trace.update(names), **figure.place(plot, n))
             logged = _column(lines, term)
             rows.append([name, term, number(logged[0], 4), number(logged[-1], 4)])
-        plot.update_xaxes(title_text=f"step, {plain(name)}", **STEPS, **place(plot, n))
+        plot.update_xaxes(
+            title_text=f"step, {figure.plain(name)}", **STEPS, **figure.place(plot, n)
+        )
     plot.update_yaxes(rangemode="tozero")
     heads = ["detector", "term", "first logged", "last logged"]
-    note = f"Every term of the loss over optimiser steps{if_seeds(run, ', of the first seed')}."
-    return Drawing(plot, note, pd.DataFrame(rows, columns=heads))
+    note = (
+        f"Every term of the loss over optimiser steps{figure.if_seeds(run, ', of the first seed')}."
+    )
+    return figure.Drawing(plot, note, pd.DataFrame(rows, columns=heads))
 
 
 def total_loss(line: Line) -> float:
@@ -89,7 +84,7 @@ def total_loss(line: Line) -> float:
 
 def _logs(run: Run) -> dict[str, dict[int, Lines]]:
     """Detector -> seed -> lines, of those that have any."""
-    logs = {
+    logs: dict[str, dict[int, Lines]] = {
         name: {seed: run.training[of, seed] for of, seed in sorted(run.training)
                if of == name and run.training[of, seed]}
         for name in run.detectors
@@ -113,8 +108,8 @@ def _column(lines: Lines, key: str) -> list[float]:
 def _trace(lines: Lines, values: Sequence[float], line: Mapping[str, Any], who: str) -> go.Scatter:
     return go.Scatter(
         x=[entry["step"] for entry in lines],
-        y=[rounded(value) for value in values],
+        y=[figure.rounded(value) for value in values],
         mode="lines",
         line=line,
-        hovertemplate=f"{plain(who)}: %{{y:.4g}} at step %{{x}}",
+        hovertemplate=f"{figure.plain(who)}: %{{y:.4g}} at step %{{x}}",
     )
