@@ -1,165 +1,306 @@
-"""A comparison as a table in the terminal."""
+"""A comparison in words and signs, as a table in the terminal, as Markdown and as CSV."""
 
 import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 
-from rich.box import SIMPLE_HEAD
+import pandas as pd
 from rich.console import Console
-from rich.measure import Measurement
-from rich.table import Table
 from rich.text import Text
 
-from harness.report.changes import (
-    Detail,
-    best_side,
-    column_of,
-    legend,
-    lone_lines,
-    reasons,
-    seeds_line,
-    show_change,
-    units_line,
-    value_mark,
+from harness.files import write_text
+from harness.plugin.catalog import Catalog
+from harness.plugin.metrics import Finding
+from harness.report.format import (
+    ALLOWED,
+    BEST,
+    DOUBTFUL,
+    LEVELS,
+    MARKS,
+    WORDS,
+    amount,
+    best_of,
+    change_in_words,
+    level_mark,
+    listing,
 )
-from harness.report.marks import BEST, MARKS
-from harness.results.types import Change, Comparison, GateResult, Row, Verdict
+from harness.report.terminal import STYLES, Grid, Head, say, value_cell
+from harness.results.comparison import Comparison, Row
+from harness.results.difference import Difference
+from harness.results.gates import GateResult, first_of
 
-STYLES: dict[Verdict, str] = {
-    "better": "green",
-    "worse": "red",
-    "changed": "yellow",
-    "equal": "dim",
-    "noise": "bright_black",
-    "unknown": "",
-    "refused": "magenta",
-    "invalid": "magenta",
-    "missing": "dim",
-}
-# From the widest to the narrowest: how much of a difference, and whether detectors have a column.
-LAYOUTS: tuple[tuple[Detail, bool], ...] = (
-    ("interval", True),
-    ("interval", False),
-    ("half", False),
-    ("bare", False),
-)
-REFUSED = MARKS["refused"] + MARKS["invalid"]
-GATE_STYLES = {"passed": "green", "missed": "bold red", "not evaluable": "magenta"}
+# The header of the CSV. Values are as recorded: scores 0 to 1; low and high bound the difference.
+HEADER = (
+    "detector", "metric", "unit", "higher_is_better", "base", "other", "base_value", "other_value",
+    "base_seeds", "other_seeds", "difference", "low", "high", "ratio", "p", "verdict",
+    "mismatches", "note", "base_validity", "other_validity", "doubts",
+)  # fmt: skip
+GATE_STYLES: Mapping[str, str] = {
+    "passed": "green", "missed": "bold red", "not evaluable": "magenta",
+}  # fmt: skip
+BESIDE = 2  # sides that stand beside each other; more stand below each other
 
 
 def print_comparison(comparison: Comparison, console: Console) -> None:
-    """Print the table, what its marks mean, and why rows were refused."""
+    """Print the table, what its marks mean, and why rows are refused or in doubt."""
     if comparison.common_rows:
-        console.print(fitting_table(comparison, console))
-    for line in lone_lines(comparison):
-        _say(console, line)
-    for line in (units_line(comparison), legend(comparison), seeds_line(comparison)):
-        if line:
-            _say(console, line, "dim")
+        console.print(comparison_table(comparison))
+        console.print()
+    say(console, lone_lines(comparison))
+    say(console, [units_line(comparison), legend(comparison), seeds_line(comparison)], "dim")
+    grave = re.compile(f": [{MARKS['refused']}{MARKS['invalid']}]")
     for reason in reasons(comparison):
-        _say(console, reason, "magenta" if re.search(f": [{REFUSED}]", reason) else "")
-    for note in comparison.notes:
-        _say(console, f"! {note}", "yellow")
+        say(console, [reason], "magenta" if grave.search(reason) else "")
+    say(console, comparison.notes, "yellow")
 
 
-def print_gates(results: tuple[GateResult, ...], console: Console) -> None:
+def print_gates(results: Iterable[GateResult], console: Console) -> None:
     """One line a gate and row."""
     for result in results:
-        _say(console, result.line, GATE_STYLES[result.verdict])
+        say(console, [result.line], GATE_STYLES[result.verdict])
 
 
-def fitting_table(comparison: Comparison, console: Console) -> Table:
-    """The table with as much detail as the console is wide."""
-    for detail, with_detectors in LAYOUTS:
-        table = comparison_table(comparison, detail, with_detectors)
-        # without a limit, or the measure would be cut to the console's width
-        if Measurement.get(console, console.options.update(width=10_000), table).maximum <= (
-            console.width
-        ):
-            return table
-    return stacked_table(comparison)
-
-
-def comparison_table(
-    comparison: Comparison, detail: Detail = "interval", with_detectors: bool = True
-) -> Table:
-    """One row per metric, one column a side and one for its difference.
-
-    Args:
-        with_detectors: as a column of their own, else as headings between the rows.
-    """
-    table = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False)
-    several = any(row.detector for row in comparison.common_rows)
-    marks = any(value_mark(row, i) for row in comparison.rows for i in range(len(row.values)))
-    if several and with_detectors:
-        table.add_column("detector", no_wrap=True)
-    table.add_column("metric", no_wrap=True)
-    for number, side in enumerate(comparison.sides):
-        table.add_column(Text(side), justify="right", overflow="fold")
-        if number:
-            table.add_column("change", no_wrap=True)
-    before = ""
-    for row in comparison.common_rows:
-        heading = row.detector if row.detector != before else ""
-        if heading and before:
-            table.add_section()
-        before = row.detector
-        if heading and not with_detectors:
-            table.add_row(Text(heading, style="bold", overflow="fold", no_wrap=False))
-        first = [Text(heading)] if several and with_detectors else []
-        table.add_row(*first, _title(row), *_cells(row, detail, 1 + marks))
-    return table
-
-
-def stacked_table(comparison: Comparison) -> Table:
-    """One row per metric and side, where the sides do not fit beside each other."""
-    table = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False)
-    table.add_column("metric", no_wrap=True)
-    table.add_column("of", overflow="fold")
-    table.add_column("value", justify="right", no_wrap=True)
-    table.add_column("change", no_wrap=True)
+def comparison_table(comparison: Comparison) -> Grid:
+    """One row per metric, grouped by detector; of more than two sides, one per metric and side."""
+    beside = len(comparison.sides) <= BESIDE
+    if beside:
+        base, *others = comparison.sides
+        grid = Grid(["", Head(base), *(h for s in others for h in (Head(s), "change"))])
+    else:
+        grid = Grid(["", "of", Head("value"), "change"])
     before = ""
     for row in comparison.common_rows:
         if row.detector != before:
-            table.add_row(Text(row.detector, style="bold"))
+            grid.group(row.detector)
         before = row.detector
-        first, *cells = _cells(row, "bare", 2)
-        table.add_row(_title(row), Text(comparison.sides[0]), first)
-        for side, value, change in zip(comparison.sides[1:], *_halves(cells), strict=True):
-            table.add_row("", Text(side), value, change)
-        table.add_section()
-    return table
+        unit = f" {row.metric.shown_unit}" if row.metric.shown_unit else ""
+        title = Text.assemble(row.metric.title, (unit, "dim"))
+        if beside:
+            grid.add(title, *(cell for pair in _cells(row) for cell in pair))
+            continue
+        for number, (side, pair) in enumerate(zip(comparison.sides, _cells(row), strict=True)):
+            grid.add("" if number else title, side, *pair)
+    return grid
 
 
-def _halves(cells: list[Text]) -> tuple[list[Text], list[Text]]:
-    """Values and changes, which alternate."""
-    return cells[::2], cells[1::2]
+def write_markdown(path: Path, comparison: Comparison) -> None:
+    """Write `render_markdown` whole or not at all.
 
-
-def _title(row: Row) -> Text:
-    column = column_of(row)
-    return Text.assemble(column.title, (f" {column.unit}" if column.unit else "", "dim"))
-
-
-def _cells(row: Row, detail: Detail, room: int) -> list[Text]:
-    """Values and changes.
-
-    Args:
-        room: for the marks behind a value, so that digits stand below each other.
+    Raises:
+        UserError: it cannot be written.
     """
-    column, best = column_of(row), best_side(row)
-    cells = []
-    for number, value in enumerate(row.values):
-        # the best is starred, too, for those who see no colour
-        marks = BEST * (number == best) + value_mark(row, number)
-        style = "bold green" if number == best else ""
-        cells.append(Text(f"{column.show(value)}{marks:{room}}", style=style))
+    write_text(path, render_markdown(comparison))
+
+
+def render_markdown(comparison: Comparison) -> str:
+    """A table for a pull request; the best of a row in bold."""
+    rows = comparison.common_rows
+    several = any(row.detector for row in rows)
+    heads = ["detector"] * several + ["metric", "unit", *_escaped(comparison.sides[:1])]
+    for side in _escaped(comparison.sides[1:]):
+        heads += [side, "change"]
+    table = pd.DataFrame(
+        [[*_escaped([row.detector] * several), *_markdown_cells(row)] for row in rows],
+        columns=heads,
+    )
+    align = ["left"] * (several + 2) + ["right", *["right", "left"] * (len(comparison.sides) - 1)]
+    lines = (
+        *lone_lines(comparison), legend(comparison).replace(f"{BEST} best", "bold: best"),
+        units_line(comparison), seeds_line(comparison), *reasons(comparison), *comparison.notes,
+        *(gate.line for gate in comparison.gates),
+    )  # fmt: skip
+    shown = table.to_markdown(index=False, disable_numparse=True, colalign=align) if rows else ""
+    return "\n".join([shown, "", *(f"* {line}" for line in _escaped(filter(None, lines))), ""])
+
+
+def write_csv(path: Path, comparison: Comparison) -> None:
+    """Write `comparison_frame`.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    write_text(path, comparison_frame(comparison).to_csv(index=False, lineterminator="\n"))
+
+
+def comparison_frame(comparison: Comparison) -> pd.DataFrame:
+    """One line per row and side but the base, with `HEADER`; NaN or "" where unknown."""
+    sides, catalog = comparison.sides, comparison.catalog
+    lines = [
+        (
+            row.detector, row.metric.name, row.metric.unit, row.metric.higher_is_better, sides[0],
+            sides[number], row.values[0], row.values[number], row.seeds[0], row.seeds[number],
+            found.value, found.low, found.high, found.ratio, found.p, found.verdict,
+            "; ".join(map(str, found.mismatches)),
+            words(catalog, (*found.reasons, *found.caveats)), _level(row, 0), _level(row, number),
+            words(catalog, [r for i in (0, number) for r in _doubts(row, i)]),
+        )
+        for row in comparison.rows
+        for number, found in enumerate(row.differences, 1)
+    ]  # fmt: skip
+    return pd.DataFrame(lines, columns=list(HEADER))
+
+
+def words(catalog: Catalog, findings: Iterable[Finding]) -> str:
+    """Each once, the gravest first."""
+    return "; ".join(dict.fromkeys(map(catalog.word, catalog.gravest_first(findings))))
+
+
+def best_side(row: Row) -> int | None:
+    """The side with the best value; see `best_of`."""
+    if len(row.best) != 1:
+        return None
+    values = {side: row.values[side] for side in {*row.best, *row.rivals}}
+    # sides that are really worse are not rivals, but there is something to be better than
+    return row.best[0] if len(values) == 1 else best_of(values, row.metric, row.rivals)
+
+
+def legend(comparison: Comparison) -> str:
+    """What the marks that occur mean."""
+    rows = comparison.common_rows
+    differences = [found for row in rows for found in row.differences]
+    verdicts = {found.verdict for found in differences}
+    said = [f"{mark} {WORDS[verdict]}" for verdict, mark in MARKS.items() if verdict in verdicts]
+    if any(found.mismatches and found.compared for found in differences):
+        said.append(f"{ALLOWED} compared though not measured alike")
+    if any(best_side(row) is not None for row in rows):
+        said.append(f"{BEST} best of its row")
+    if any(level_mark(one) == DOUBTFUL for row in rows for one in row.estimates):
+        said.append(f"{DOUBTFUL} doubtful")
+    return "; ".join(said)
+
+
+def reasons(comparison: Comparison) -> list[str]:
+    """Why rows are refused or marked and what else is to be known of them, each reason once."""
+    return [*change_reasons(comparison), *doubts(comparison)]
+
+
+def change_reasons(comparison: Comparison) -> list[str]:
+    """Why differences are refused or marked, each with its rows before and its sides behind it."""
+    return _shared(comparison, lambda row: _change_reasons(row, comparison))
+
+
+def doubts(comparison: Comparison) -> list[str]:
+    """What speaks most against the values of a row, and how much more does, of all sides.
+
+    The CSV and the page have every reason beside its value.
+    """
+    return _shared(comparison, lambda row: _worst_doubts(row, comparison))
+
+
+def lone_lines(comparison: Comparison) -> list[str]:
+    """Which detectors stand on some sides only and are not compared."""
+    found: dict[tuple[str, ...], list[str]] = {}
+    for detector, sides in comparison.lone:
+        found.setdefault(sides, []).append(detector)
+    return [f"only in {listing(sides)}: {', '.join(names)}" for sides, names in found.items()]
+
+
+def units_line(comparison: Comparison) -> str:
+    """What the changes that occur are counted in, and what their intervals are."""
+    found = [(r.metric, d) for r in comparison.common_rows for d in r.differences if d.compared]
+    points = [d for metric, d in found if metric.shown_unit == "%"]
+    others = [d for metric, d in found if metric.shown_unit != "%"]
+    said = []
+    if points:
+        how = ", 95 % intervals over images by paired bootstrap"
+        said.append("scores in points" + how * any(d.low <= d.high for d in points))
+    if others:
+        how = ", times with 95 % intervals of medians or percentiles"
+        base = f"{'all else in ' if points else ''}percent of the base"
+        said.append(base + how * any(d.has_interval for d in others))
+    return f"changes: {'; '.join(said)}" if said else ""
+
+
+def seeds_line(comparison: Comparison) -> str:
+    """How many seeds the values rest on, "" if one everywhere."""
+    numbers = {number for row in comparison.common_rows for number in row.seeds if number}
+    if numbers <= {1}:
+        return ""
+    said = str(max(numbers)) if len(numbers) == 1 else f"{min(numbers)} to {max(numbers)}"
+    return f"values are means over {said} seeds"
+
+
+def _shared(comparison: Comparison, of: Callable[[Row], Iterable[str]]) -> list[str]:
+    """Lines about rows; alike rows share one."""
+    found: dict[str, list[str]] = {}
+    for row in comparison.common_rows:
+        for said in of(row):
+            found.setdefault(said, []).append(f"{row.detector} {row.metric.title}".strip())
+    return [f"{listing(rows, most=3)}: {said}" for said, rows in found.items()]
+
+
+def _change_reasons(row: Row, comparison: Comparison) -> list[str]:
+    found: dict[str, list[str]] = {}
+    for side, difference in zip(comparison.sides[1:], row.differences, strict=False):
+        for reason in _of_difference(difference, comparison.catalog):
+            found.setdefault(reason, []).append(side)
+    return [_of_sides(reason, sides) for reason, sides in found.items()]
+
+
+def _of_difference(found: Difference, catalog: Catalog) -> Iterator[str]:
+    unlike = "; ".join(map(str, found.mismatches))
+    told = words(catalog, found.reasons)
+    if found.verdict == "refused":
+        yield f"{MARKS['refused']} not measured alike: {unlike or told}"
+        return
+    if unlike:
+        yield f"{ALLOWED} not measured alike: {unlike}"
+    if told and found.verdict != "invalid":  # that is said of the value
+        yield f"{MARKS[found.verdict]} {told}"
+
+
+def _worst_doubts(row: Row, comparison: Comparison) -> Iterator[str]:
+    """ "! on 9 images (base, other) and 2 more reasons", one for each mark, the graver first."""
+    catalog = comparison.catalog
+    for mark in (LEVELS["invalid"], DOUBTFUL):
+        having: dict[Finding, list[str]] = {}
+        for number, side in enumerate(comparison.sides):
+            if level_mark(row.estimates[number]) == mark:
+                for doubt in _doubts(row, number):
+                    having.setdefault(doubt, []).append(side)
+        if having:
+            first, *more = catalog.gravest_first(having)
+            told = _of_sides(catalog.word(first), having[first])
+            yield f"{mark} {first_of([told, *map(str, more)])}"
+
+
+def _doubts(row: Row, side: int) -> tuple[Finding, ...]:
+    estimate = row.estimates[side]
+    return () if estimate is None else estimate.reasons
+
+
+def _level(row: Row, side: int) -> str:
+    estimate = row.estimates[side]
+    return estimate.level if estimate is not None and estimate.is_there else ""
+
+
+def _of_sides(said: str, sides: Iterable[str]) -> str:
+    names = ", ".join(filter(None, sides))
+    return f"{said} ({names})" if names else said
+
+
+def _cells(row: Row) -> list[list[Text]]:
+    """Of each side its value, and but for the base its change."""
+    best = best_side(row)
+    pairs = [[value_cell(one, best=i == best, star=True)] for i, one in enumerate(row.estimates)]
+    for pair, found in zip(pairs[1:], row.differences, strict=True):
+        shown = change_in_words(row.metric, row.values[0], found)
+        pair.append(Text(shown, style=STYLES[found.verdict]))
+    return pairs
+
+
+def _markdown_cells(row: Row) -> Iterator[str]:
+    best = best_side(row)
+    yield from _escaped([row.metric.title, row.metric.shown_unit])
+    for number, estimate in enumerate(row.estimates):
+        shown = amount(row.metric, row.values[number])
+        shown = f"**{shown}**" if number == best else shown
+        yield f"{shown} {level_mark(estimate)}".rstrip()
         if number:
-            cells.append(_change(row, row.changes[number - 1], detail))
-    return cells
+            found = row.differences[number - 1]
+            yield from _escaped([change_in_words(row.metric, row.values[0], found)])
 
 
-def _change(row: Row, change: Change, detail: Detail) -> Text:
-    return Text(show_change(row, change, detail), style=STYLES[change.verdict])
-
-
-def _say(console: Console, line: str, style: str = "") -> None:
-    console.print(Text(line, style=style), soft_wrap=not console.is_terminal)
+def _escaped(texts: Iterable[str]) -> list[str]:
+    """User's text as Markdown shows it as it is."""
+    return [re.sub(r"([\\|*_`<\[])", r"\\\1", text).replace("\n", " ") for text in texts]

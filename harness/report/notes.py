@@ -10,7 +10,6 @@ from harness.records.frame import latest
 from harness.report.format import LEVELS, listing
 from harness.results.estimate import Estimate
 from harness.results.run import Run
-from harness.results.validity import LEVELS as ORDER
 from harness.results.validity import Validity
 
 
@@ -73,16 +72,18 @@ def gather(catalog: Catalog, of: Iterable[tuple[str, Estimate]]) -> list[Warned]
     Args:
         of: (whose it is, the number).
     """
-    found: dict[tuple[Validity, str], list[tuple[str, str]]] = {}  # level, text -> title, who
+    found: dict[Finding, list[tuple[str, str]]] = {}  # -> title, who
     having: dict[str, set[str]] = {}  # title -> who
     for who, estimate in of:
         title = estimate.metric.title
         if estimate.seeds:
             having.setdefault(title, set()).add(who)
         for finding in (*estimate.reasons, *estimate.remarks):
-            found.setdefault((_level(finding), catalog.word(finding)), []).append((title, who))
-    told = [_warned(level, text, places, having) for (level, text), places in found.items()]
-    return sorted(told, key=lambda warned: -ORDER.index(warned.level))
+            found.setdefault(finding, []).append((title, who))
+    return [
+        _warned(_level(finding), catalog.word(finding), found[finding], having)
+        for finding in catalog.gravest_first(found)
+    ]
 
 
 def _warned(
