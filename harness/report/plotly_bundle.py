@@ -6,7 +6,8 @@ from functools import lru_cache
 
 from markupsafe import Markup
 
-from harness.report.templating import static
+from harness.report.figure import TEMPLATE
+from harness.report.templating import embed_json, static
 
 
 @lru_cache(maxsize=1)
@@ -22,7 +23,9 @@ def plotly_script() -> Markup:
     # no time of making, so that equal pages are equal files
     packed = gzip.compress(get_plotlyjs().encode(), compresslevel=9, mtime=0)
     text = base64.b64encode(packed).decode("ascii")
+    template = embed_json(TEMPLATE.to_plotly_json())
     return Markup(
-        f'<script type="text/plain" id="plotly-packed">{text}</script>\n'
-        f"<script>\n{static('figures.js')}</script>"
+        f'<script type="application/json" id="plotly-template">{template}</script>\n'
+        f"<script>\n{static('figures.js')}</script>\n"
+        f'<script type="text/plain" id="plotly-packed">{text}</script>'
     )

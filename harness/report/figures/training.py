@@ -36,8 +36,8 @@ def build(run: Run) -> figure.Drawing | None:
         plot.update_yaxes(title_text=title, **figure.place(plot, n))
     lines_of = figure.if_seeds(run, "; thick: the first seed, thin: the others")
     note = (
-        f"Over optimiser steps{lines_of}. Losses of different detectors are sums of different terms: "
-        "compare the shapes, not the heights."
+        f"Over optimiser steps{lines_of}. Losses of different detectors are sums of different "
+        "terms: compare the shapes, not the heights."
     )
     rows = [
         [name, str(seed), str(lines[-1]["step"]), number(total_loss(lines[0]), 4),
