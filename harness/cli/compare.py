@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.cli.options import Plugins
+
 if TYPE_CHECKING:
-    from harness.results.types import Comparison
+    from harness.results.comparison import Comparison
 
 
 def compare(
@@ -39,16 +41,19 @@ def compare(
     csv: Annotated[Path | None, typer.Option(help="Write a CSV.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write a page.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Write Markdown.")] = None,
+    plugins: Plugins = [],  # noqa: B006
 ) -> int:
     """Compare runs or detectors. Exit 3: a gate was missed; 4: something was not compared."""
     from rich.console import Console
 
+    from harness.cli.planning import load_registry
     from harness.report.comparison import print_comparison, print_gates
     from harness.results.comparison import Rules, compare_sides
     from harness.results.gates import parse_gate
-    from harness.results.sources import read_sides
+    from harness.results.sides import read_sides
 
     gates = [parse_gate(text) for text in gate or ()]
+    load_registry(plugins)
     sides = read_sides([base, *others], resamples)
     rules = Rules(allow_mismatch, smallest_effect)
     comparison = compare_sides(sides, _names(metrics), _names(only), rules, gates)
@@ -92,7 +97,7 @@ def _names(text: str) -> list[str]:
 def _write(
     comparison: "Comparison", csv: Path | None, html: Path | None, markdown: Path | None
 ) -> None:
-    from harness.report.comparison_files import write_csv, write_markdown
+    from harness.report.comparison import write_csv, write_markdown
 
     if csv is not None:
         write_csv(csv, comparison)
@@ -102,3 +107,5 @@ def _write(
         from harness.report.compare_page import write_compare_page
 
         write_compare_page(html, comparison)
+    for file in filter(None, (csv, markdown, html)):
+        print(f"written: {file}")

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from harness.cli.options import Plugins
+
 
 def export(
     path: Annotated[
@@ -15,14 +17,17 @@ def export(
         Path | None,
         typer.Option(help="Raw samples, too: another file, or the same one for SQLite."),
     ] = None,
+    plugins: Plugins = [],  # noqa: B006
 ) -> None:
     """Write measured numbers and their intervals in one documented schema."""
-    from harness.results.export import check_format, collect, write_table
+    from harness.cli.planning import load_registry
+    from harness.results.tables import check_format, collect, write_table
 
     for file in (to, samples):
         if file is not None:
             check_format(file)
     _check_apart(to, samples)
+    load_registry(plugins)
     measurements, raw = collect(path)
     if samples is not None and samples == to:
         write_table(to, {"measurements": measurements, "samples": raw})

@@ -1,16 +1,23 @@
 """`harness history`: a metric over the runs of a suite."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from harness.cli.options import Plugins
+
+if TYPE_CHECKING:
+    from harness.plugin.catalog import Catalog
 
 
 def history(
     folder: Annotated[
         Path, typer.Argument(metavar="FOLDER", help="A suite's folder of runs, or one of suites.")
     ],
-    metric: Annotated[str, typer.Option(help="Its name, or a short one as 'latency'.")] = "ap",
+    metric: Annotated[
+        str, typer.Option(help="Its name, or a short one as 'latency'. [default: the main score]")
+    ] = "",
     detector: Annotated[
         list[str] | None, typer.Option(help="Only this one; may be repeated. [default: all]")
     ] = None,
@@ -18,19 +25,33 @@ def history(
         int | None, typer.Option(min=100, help="Bootstrap resamples. [default: the runs']")
     ] = None,
     csv: Annotated[Path | None, typer.Option(help="Write a CSV.")] = None,
+    plugins: Plugins = [],  # noqa: B006
 ) -> None:
     """Follow a metric over runs, each compared with the one before."""
     import sys
 
     from rich.console import Console
 
+    from harness.cli.planning import load_registry
     from harness.report.history import print_history, write_history
+    from harness.results.comparison import join_catalogs
     from harness.results.history import read_history, trace_metric
 
+    load_registry(plugins)
     sides = read_history(folder, resamples)
-    lines = list(trace_metric(sides, metric, detector or ()))
+    catalog = join_catalogs(sides)
+    lines = list(trace_metric(sides, metric or _main_score(catalog), detector or ()))
     for note in dict.fromkeys(note for side in sides for note in side.notes):
         print(f"harness: note: {note}", file=sys.stderr)
-    print_history(lines, Console(highlight=False))
+    print_history(lines, catalog, Console(highlight=False))
     if csv is not None:
-        write_history(csv, lines)
+        write_history(csv, lines, catalog)
+        print(f"written: {csv}")
+
+
+def _main_score(catalog: "Catalog") -> str:
+    from harness.errors import UserError
+
+    if catalog.main_score is None:
+        raise UserError("no score is known", hint="name a metric with --metric")
+    return catalog.main_score.name

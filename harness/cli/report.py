@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from harness.cli.options import Plugins
+
 
 def report(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],
@@ -17,10 +19,12 @@ def report(
     resamples: Annotated[
         int | None, typer.Option(min=100, help="Bootstrap resamples. [default: the run's]")
     ] = None,
+    plugins: Plugins = [],  # noqa: B006
 ) -> None:
-    """Write report.html of a run anew. Needs no model and no GPU; old runs are welcome."""
+    """Write report.html of a run anew. Needs no model and no GPU."""
     import sys
 
+    from harness.cli.planning import load_registry
     from harness.errors import UserError
     from harness.records import layout
     from harness.report.page import write_page
@@ -28,6 +32,7 @@ def report(
 
     if out is not None and out.is_dir():
         raise UserError(f"'{out}' is a folder", where="--out", hint="the name of a file")
+    load_registry(plugins)
     read = read_run(run, data_root=data, resamples=resamples)
     for note in read.notes:
         print(f"harness: note: {note}", file=sys.stderr)
