@@ -138,7 +138,7 @@ class Captured:
         if obstacle:
             return f"cuda_graph cannot capture {obstacle}"
         reason = str(error).strip().splitlines()[0]
-        return f"cuda_graph: the capture failed, by no op that is known to wait: {reason}"
+        return f"cuda_graph: the capture failed, but not in an op known to wait: {reason}"
 
 
 def cause_of(error: RuntimeError) -> RuntimeError:

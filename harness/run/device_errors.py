@@ -1,4 +1,4 @@
-"""What CUDA says when a device cannot be used, in one line with a hint."""
+"""CUDA's errors on devices that cannot be used, as one line with a hint."""
 
 import re
 

@@ -65,7 +65,7 @@ def _why(reason: str | None) -> str:
 
 
 def _gpus() -> Iterator[Finding]:
-    """Each GPU has computed something; why one could not is said in CUDA's stead."""
+    """Each GPU that is listed as ok has computed something; the others' lines say why not."""
     import torch
 
     from harness.run.device_errors import check_cuda

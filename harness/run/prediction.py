@@ -107,7 +107,7 @@ def _categories(
         return None, None
     ids = weights.meta.get("category_ids", range(1, len(names) + 1))
     if len(ids) != len(names):
-        raise UserError(f"names {len(names)} classes and {len(ids)} ids", where=weights.path)
+        raise UserError(f"has {len(names)} classes but {len(ids)} category ids", where=weights.path)
     return [str(n) for n in names], [int(i) for i in ids]
 
 

@@ -136,7 +136,7 @@ def test_a_failed_capture_names_the_op_and_who_calls_it(function: Function, op: 
 
 @pytest.mark.usefixtures("failing")
 def test_a_failure_of_no_known_op_says_what_torch_says() -> None:
-    with pytest.raises(CellError, match="by no op that is known to wait: CUDA error: operation"):
+    with pytest.raises(CellError, match="not in an op known to wait: CUDA error: operation"):
         Captured(total, total)(inputs_of(1.0))
 
 

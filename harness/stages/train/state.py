@@ -55,7 +55,7 @@ def check_resumable(state: State, folder: Path, fingerprint: str, processes: int
             hint=f"use the settings it was started with, or {RETRAIN}",
         )
     if state["done"]:
-        raise UserError(f"says done, but {CHECKPOINT} is gone", where=where, hint=RETRAIN)
+        raise UserError(f"is marked as done, but {CHECKPOINT} is gone", where=where, hint=RETRAIN)
     if state["processes"] != processes:
         raise UserError(
             f"was written by {state['processes']} processes, now there are {processes}",
