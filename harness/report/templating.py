@@ -64,9 +64,9 @@ def environment() -> jinja2.Environment:
     return made
 
 
-def render(name: str, **shown: Any) -> Markup:
+def render(template: str, /, **shown: Any) -> Markup:
     """A template with what it shows."""
-    return Markup(environment().get_template(name).render(shown))
+    return Markup(environment().get_template(template).render(shown))
 
 
 def swatch(style: Style) -> Markup:

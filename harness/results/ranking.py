@@ -43,7 +43,8 @@ class Ranking:
             return "alone"
         if any(found.verdict not in ("better", "equal") for found in self.differences):
             return "unsure"
-        if self.best.reasons or any(one.reasons for one in self.order[1:2]):
+        doubted = any(one.reasons for one in self.order[:2])
+        if doubted and self.metric.role == "cost":  # of a score the interval holds what is doubted
             return "unsure"
         return "single" if any(found.caveats for found in self.differences) else "sure"
 

@@ -72,7 +72,7 @@ class Run:
     images: Path | None = None
     annotations: Path | None = None
     notes: tuple[str, ...] = ()
-    _made: dict[tuple[str, ...], Any] = field(default_factory=dict, repr=False)
+    _made: dict[tuple[str, ...], Any] = field(default_factory=dict, repr=False, init=False)
 
     @property
     def run_id(self) -> str:
@@ -280,7 +280,7 @@ def read_plan(path: Path) -> Json:
     if missing:
         raise UserError(f"is not a run's plan: it lacks {', '.join(sorted(missing))}", where=path)
     if plan.get("format") != layout.FORMAT:
-        newer = plan.get("format", 1) > layout.FORMAT
+        newer = "format" in plan  # 0.3 and older wrote none
         found = "was made by a newer harness" if newer else "was made by harness 0.3 or older"
         hint = "update this one" if newer else "harness 0.3 reads it"
         raise UserError(found, where=path, hint=hint)

@@ -6,7 +6,6 @@ from dataclasses import replace
 import pytest
 from test_page import text_of
 
-from harness.records.frame import to_frame
 from harness.records.record import Record
 from harness.report.page import render_page
 from harness.results.run import Run
@@ -28,7 +27,7 @@ def with_idle_shares(run: Run, shares: Mapping[str, float], later: float = 0.0) 
         return replace(record, conditions={**record.conditions, **told})
 
     records = tuple(map(change, run.records))
-    return replace(run, records=records, frame=to_frame(list(records)))
+    return replace(run, records=records)
 
 
 def test_a_cpu_is_not_spoken_of(made: Run) -> None:

@@ -1,7 +1,7 @@
 """The section of inference modes: what stands in it, what in no other, and when it is there."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
@@ -12,10 +12,11 @@ from making_runs import make_run
 from rich.console import Console
 from test_page import text_of
 
-from harness.records.frame import to_frame
+from harness.plugin.metrics import Finding
 from harness.records.record import Record
+from harness.report.modes import ModeRow, main_time, mode_rows, mode_warnings
 from harness.report.page import render_page
-from harness.report.sections.modes import ModeRow, compare_modes
+from harness.report.sections import modes as section
 from harness.report.summary import print_summary
 from harness.results.run import Run
 
@@ -30,62 +31,69 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def rows_of(run: Run, detector: str = "tinydet_s") -> dict[str, ModeRow]:
-    modes = compare_modes(run)
-    assert modes is not None
-    return {row.mode: row for row in dict(modes.rows)[detector]}
+    return {row.mode: row for row in mode_rows(run) if row.detector == detector}
 
 
-def changed(run: Run, change: object) -> Run:
+def changed(run: Run, change: Callable[[Record], Record | None]) -> Run:
     """With `change(record)` in place of each record, None for none."""
-    made = tuple(r for r in map(change, run.records) if r is not None)  # type: ignore[arg-type, call-overload]
-    return replace(run, records=made, frame=to_frame(list(made)))
+    return replace(run, records=tuple(r for r in map(change, run.records) if r is not None))
+
+
+def cells_of(run: Run, mode: str) -> list[str]:
+    """Texts of the row of a mode in the section, of the first detector."""
+    page = str(section.build(run))
+    row = re.search(rf'<tr><th scope="row">{mode}<.*?</tr>', page, re.S)
+    assert row is not None
+    return [text_of(cell) for cell in re.findall(r"<td\b.*?</td>", row[0], re.S)]
 
 
 def test_one_mode_has_no_section(made: Run) -> None:
-    assert compare_modes(made) is None
+    assert mode_rows(made) == []
     page = render_page(made)
     assert 'id="modes"' not in page
     assert 'href="#modes"' not in page
 
 
-def test_a_row_says_times_ratio_agreement_and_costs(run: Run) -> None:
+def test_a_row_says_times_difference_agreement_and_costs(run: Run) -> None:
     rows = rows_of(run)
     assert list(rows) == list(MODES)
-    compiled = rows["compiled"]
-    assert [float(median) for median, _ in compiled.times] == pytest.approx([8, 9, 10], abs=0.2)
-    assert all(float(tail) > float(median) for median, tail in compiled.times)
-    assert (compiled.ratio.shown, compiled.ratio.sign) == ("0.50", "better")
-    assert re.fullmatch(r"\[0\.\d\d, 0\.\d\d\]", compiled.ratio.interval)
-    assert (compiled.agreement, compiled.ap, compiled.ap_eager) == ("0.998", "31.1", "31.2")
-    assert (compiled.breaks, compiled.memory, compiled.setup) == ("2", "512", "8.1")
-    assert (compiled.compiling, rows["fused"].compiling) == ("7.2", "–")
+    cells = cells_of(run, "compiled")
+    assert cells[0].startswith("10.0"), "the main time comes first"
+    # half of eager's time
+    assert re.match(r"▲ −50\.\d % significantly better.*\[−\d\d\.\d, −\d\d\.\d\]", cells[1])
+    assert any(cell.startswith("8.0 ") for cell in cells)
+    assert any(cell == "31.1 eager 31.2" for cell in cells)
+    assert {"0.998", "512", "8.1", "7.2", "2"} <= set(cells)
     assert rows["eager-bfloat16"].precision == "bfloat16"
-    assert rows["eager-bfloat16"].ratio.sign == "worse"
-    assert rows["fused"].ratio.sign == "noise"
-    assert rows["fused"].breaks == ""
-    assert (rows["eager"].ratio.shown, rows["eager"].agreement) == ("–", "–")
+    found = {mode: row.difference for mode, row in rows.items()}
+    assert found["eager"] is None
+    verdicts = {mode: one.verdict for mode, one in found.items() if one}
+    assert verdicts == {
+        "eager-bfloat16": "worse", "fused": "noise", "fused-bfloat16": "missing",
+        "compiled": "better",
+    }  # fmt: skip
 
 
-def test_a_failure_is_told_in_words_where_its_numbers_would_stand(run: Run) -> None:
-    row = rows_of(run)["fused-bfloat16"]
-    assert row.has_failed
+def test_a_failure_is_told_in_words_where_its_numbers_would_be(run: Run) -> None:
+    assert rows_of(run)["fused-bfloat16"].has_failed
     page = render_page(run)
-    section = page[page.index('<section id="modes"') :].partition("</section>")[0]
-    assert section.count("failed</strong> does not find what eager finds") == len(NAMES)
+    shown = page[page.index('<section id="modes"') :].partition("</section>")[0]
+    assert shown.count("failed</strong> does not find what eager finds") == len(NAMES)
     assert "tinydet_s seed 0, latency fused-bfloat16 failed: does not find" in text_of(page)
 
 
-def test_no_other_number_is_touched_by_further_modes(run: Run, tmp_path: Path) -> None:
+def test_the_answer_is_not_touched_by_further_modes(run: Run, tmp_path: Path) -> None:
     alone = make_run(tmp_path / "alone", detectors=NAMES)
-    tables = [
-        page[
-            page.index('<section id="results"') : page.index(
-                "</section>", page.index('id="results"')
-            )
-        ]
-        for page in (render_page(run), render_page(alone))
+    both = (run, alone)
+    answers = [
+        re.search(r'<ul class="questions">.*?</ul>', render_page(one), re.S)[0]  # type: ignore[index]
+        for one in both
     ]
-    assert tables[0] == tables[1]
+    assert answers[0] == answers[1]
+    for name in NAMES:
+        for metric in run.columns:
+            one, two = (r.estimate(name, metric) for r in both)
+            assert (one.value, one.low, one.high) == (two.value, two.low, two.high)
     assert "All other tables show eager." in text_of(render_page(run))
 
 
@@ -96,15 +104,16 @@ def test_a_mode_shown_elsewhere_is_told(run: Run) -> None:
         scopes = {"eager": "mode/eager", "fused": ""}
         return replace(record, scope=scopes.get(record.mode, record.scope))
 
-    other = compare_modes(changed(run, swap))
-    assert other is not None
-    assert other.elsewhere == ("fused",)
-    assert rows_of(changed(run, swap))["compiled"].ratio.shown == "0.50"
+    swapped = changed(run, swap)
+    assert "All other tables show fused." in text_of(str(section.build(swapped)))
+    found = rows_of(swapped)["compiled"].difference
+    assert found is not None
+    assert found.ratio == pytest.approx(0.5, abs=0.01)
 
 
-def test_without_eager_there_is_no_ratio(run: Run) -> None:
+def test_without_eager_there_is_no_difference(run: Run) -> None:
     rows = rows_of(changed(run, lambda r: None if r.mode == "eager" else r))
-    assert {row.ratio.sign for row in rows.values()} == {""}
+    assert {row.difference for row in rows.values()} == {None}
     assert "eager" not in rows
 
 
@@ -114,48 +123,35 @@ def test_what_was_not_measured_alike_is_not_compared(run: Run) -> None:
             return record
         return replace(record, conditions={**record.conditions, "threads": 7})
 
-    row = rows_of(changed(run, elsewhere))["compiled"]
-    assert (row.ratio.shown, row.ratio.sign) == ("–", "")
-    assert row.ratio.words == "not measured alike (threads: 1 against 7)"
+    found = rows_of(changed(run, elsewhere))["compiled"].difference
+    assert found is not None
+    assert (found.verdict, [str(m) for m in found.mismatches]) == (
+        "refused",
+        ["threads: 1 against 7"],
+    )
 
 
-def test_doubts_are_told_once_with_all_they_are_of(run: Run) -> None:
+def test_warnings_are_told_once_with_all_they_are_of(run: Run) -> None:
+    main = main_time(run)
+    assert main is not None
+
     def warn(record: Record) -> Record:
-        busy = record.mode in ("compiled", "fused") and record.metric.startswith("latency")
-        return replace(record, warnings=("other work used the CPU",)) if busy else record
+        busy = record.mode in ("compiled", "fused") and record.metric == main.name
+        told = (Finding("busy_cpu", params={"cores": 1.2, "of": 2}),)
+        return replace(record, warnings=told) if busy else record
 
     warned = changed(run, warn)
-    modes = compare_modes(warned)
-    assert modes is not None
-    who = "tinydet_s fused, tinydet_s compiled, ssdlite320 fused, ssdlite320 compiled"
-    assert modes.doubts == (("other work used the CPU", who),)
-    # and the detectors' own latency stays without
-    assert "other work used the CPU" not in print_of(warned, 120)
-
-
-def test_old_records_without_a_mode_are_eager(made: Run) -> None:
-    assert compare_modes(changed(made, lambda r: replace(r, mode=""))) is None
-
-
-def print_of(run: Run, width: int) -> str:
-    out = StringIO()
-    print_summary(run, Console(file=out, width=width, color_system=None))
-    return out.getvalue()
-
-
-@pytest.mark.parametrize(("width", "precision"), [(70, False), (120, True)])
-def test_the_terminal_shows_a_table_that_fits(run: Run, width: int, precision: bool) -> None:
-    text = print_of(run, width).partition("inference modes")[2].partition("AP: COCO")[0]
-    assert ("precision" in text) is precision
-    assert "…" not in text
-    assert max(map(len, text.splitlines())) <= width
-    lines = [line.split() for line in text.splitlines()]
-    assert any({"compiled", "10.0", "▲", "0.50", "0.998"} <= set(words) for words in lines)
-    assert any({"fused-bfloat16", "failed"} <= set(words) for words in lines)
+    [found] = [w for w in mode_warnings(warned, mode_rows(warned)) if "CPU" in w.text]
+    assert found.text == "other work used 1.2 of 2 CPU cores"
+    assert found.detectors == (
+        "tinydet_s fused", "tinydet_s compiled", "ssdlite320 fused", "ssdlite320 compiled",
+    )  # fmt: skip
 
 
 def test_the_terminal_says_nothing_of_modes_where_there_is_one(made: Run) -> None:
-    assert "inference modes" not in print_of(made, 120)
+    out = StringIO()
+    print_summary(made, Console(file=out, width=120, color_system=None))
+    assert "inference modes" not in out.getvalue()
 
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="no playwright")

@@ -12,9 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from making_runs import make_run
 
-from harness.records.frame import to_frame
+from harness.plugin.declarations import Section
+from harness.plugin.manager import loaded_plugins
+from harness.plugin.registry import Provider, Registry
 from harness.report.page import render_page, write_page
-from harness.report.sections.training import unequal_training
+from harness.report.sections.answer import unequal_training
 from harness.report.templating import embed_json
 from harness.results.run import Run
 
@@ -97,21 +99,20 @@ def test_nan_in_embedded_json_is_an_error() -> None:
         embed_json([float("nan")])
 
 
-def test_old_run_without_the_newer_keys(tmp_path: Path) -> None:
-    run = make_run(tmp_path / "old", analysed=False)
-    plan = {
-        k: v for k, v in run.plan.items() if k not in ("columns", "published", "report", "splits")
-    }
+def test_a_plan_without_optional_keys(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "bare", analysed=False)
+    optional = ("columns", "published", "report", "splits")
+    plan = {key: value for key, value in run.plan.items() if key not in optional}
     text = text_of(render_page(replace(run, plan=plan, truth=None, images=None)))
     assert "the annotation file has changed since" in text
     assert "AP-small" in text
 
 
 def test_run_that_has_just_begun(made: Run) -> None:
-    begun = replace(made, records=(), frame=to_frame([]), analyses={}, training={}, notes=())
+    begun = replace(made, records=(), analyses={}, training={}, notes=())
     text = text_of(render_page(begun))
     assert "0 of 32 cells done" in text
-    assert "Nothing that can be believed has been measured yet." in text
+    assert "Nothing has been measured yet." in text
 
 
 def test_failures_are_told(made: Run) -> None:
@@ -121,12 +122,12 @@ def test_failures_are_told(made: Run) -> None:
         else r
         for r in made.records
     )
-    text = text_of(render_page(replace(made, records=records, frame=to_frame(list(records)))))
+    text = text_of(render_page(replace(made, records=records)))
     assert "31 of 32 cells done, 1 failed" in text
     assert f"tinydet_m seed 1, latency failed: out of {HOSTILE}" in text
 
 
-def test_what_was_not_measured_never_stands_as_measured(tmp_path: Path) -> None:
+def test_claims_that_compare_with_nothing_are_one_line(tmp_path: Path) -> None:
     claim = {
         "detector": "tinydet_s",
         "metric": "ap75",
@@ -135,13 +136,55 @@ def test_what_was_not_measured_never_stands_as_measured(tmp_path: Path) -> None:
         "split": "COCO val2017",
         "source": "a paper",
     }
+    page = render_page(make_run(tmp_path / "claimed", published=[claim, {**claim, "metric": "ap"}]))
+    section = page[page.index('<section id="claims"') :].partition("</section>")[0]
+    assert '<table class="claims">' not in section
+    text = text_of(section)
+    assert "2 published figures are not comparable." in text
+    assert "1: not measured here (tinydet_s ap75)" in text
+    assert "77.7" not in text_of(page), "never shown as measured"
+
+
+def test_a_claim_that_compares_has_a_row(tmp_path: Path) -> None:
+    conditions = {"classes": 3, "input": "320x320", "proposals": 200}
+    claim = {
+        "detector": "tinydet_s", "metric": "macs_paper", "value": 0.48, "unit": "GFLOPs",
+        "factor": 1000, "split": "any", "source": "a paper", "conditions": conditions,
+    }  # fmt: skip
     page = render_page(make_run(tmp_path / "claimed", published=[claim]))
     row = re.search(r'<table class="claims">.*?<tbody>\s*(<tr>.*?</tr>)', page, re.S)
     assert row is not None
     cells = [text_of(cell) for cell in re.findall(r"<td\b.*?</td>", row[1], re.S)]
-    assert cells[1] == "77.7 %"
-    assert cells[3] == "–"
-    assert "not comparable" in cells[4]
+    assert (cells[1], cells[3]) == ("0.48 GFLOPs", "480.0 MMACs")
+    assert cells[4].startswith("reproduced")
+
+
+def test_a_section_that_raises_leaves_a_line_in_its_place(made: Run) -> None:
+    broken = Section("broken", "no_such_module:build", title="Mine", order=15)
+    page = render_page(made, registry=registry_with(broken))
+    assert "“Mine” could not be made: ModuleNotFoundError" in text_of(page)
+    assert page.index('id="answer"') < page.index('id="broken"') < page.index('id="results"')
+
+
+def test_sections_are_markup_text_or_frames(made: Run) -> None:
+    for attribute, shown in (
+        ("markup", "<b>bold</b>"),
+        ("text", "a &lt; b"),
+        ("frame", '<th scope="row">tinydet_s</th><td>1</td>'),
+    ):
+        section = Section("mine", f"outside_sections:{attribute}", title="Mine", order=55)
+        page = render_page(made, registry=registry_with(section))
+        assert shown in page[page.index('id="mine"') :].partition("</section>")[0]
+    nothing = Section("mine", "outside_sections:nothing", title="Mine")
+    assert 'id="mine"' not in render_page(made, registry=registry_with(nothing))
+
+
+def registry_with(section: Section) -> Registry:
+    registry = Registry()
+    for entry in loaded_plugins().entries():
+        registry.add(entry.declaration, entry.provider)
+    registry.add(section, Provider("mine", "1", "here"))
+    return registry
 
 
 def test_unequal_training_is_told_at_the_top(made: Run) -> None:
@@ -155,8 +198,8 @@ def test_unequal_training_is_told_at_the_top(made: Run) -> None:
             if name in trains
         },
     }
-    words = unequal_training(replace(made, plan=plan))
+    [words] = unequal_training(replace(made, plan=plan))
     assert "tinydet_s: 700 steps of 4 images; tinydet_m: 3 epochs of 4 images" in words
     assert words in text_of(render_page(replace(made, plan=plan)))
     plan["detectors"]["tinydet_s"]["train"] = plan["detectors"]["tinydet_m"]["train"]
-    assert unequal_training(replace(made, plan=plan)) == ""
+    assert list(unequal_training(replace(made, plan=plan))) == []

@@ -71,11 +71,13 @@ def _training(detector: Mapping[str, Any]) -> str:
 def launch_bound(run: Run) -> Iterator[str]:
     """Where a GPU was idle most of the time, latencies are those of launching kernels."""
     idle: dict[str, float] = {}
+    ranked = {spec.name for spec in run.ranked("cost")}
     for name in run.detectors:
-        for spec in run.ranked("cost"):
-            share = run.estimate(name, spec.name).conditions.get("device_idle_share")
-            if isinstance(share, float) and share > MOSTLY_IDLE:
-                idle[name] = min(share, idle.get(name, share))
+        of = [r for r in run.measured if (r.detector, r.scope) == (name, "") and r.metric in ranked]
+        shares = [r.conditions.get("device_idle_share") for r in of]
+        known = [share for share in shares if isinstance(share, float)]
+        if known and min(known) > MOSTLY_IDLE:  # it says no more than is true of all seeds
+            idle[name] = min(known)
     if idle:
         least = min(idle.values())
         shares = f"{least:.0%}" if len(idle) == 1 else f"{least:.0%} or more"

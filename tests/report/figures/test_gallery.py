@@ -8,8 +8,8 @@ import numpy as np
 from making_runs import make_run
 from PIL import Image
 
-from harness.report.gallery import box_path, choose_images, gallery
-from harness.report.templating import template
+from harness.report.sections.gallery import box_path, choose_images, gallery
+from harness.report.templating import render
 from harness.report.thumbnails import shrink_images
 from harness.results.ap.types import Misses
 from harness.results.run import Run
@@ -67,7 +67,7 @@ def test_an_image_that_is_gone_or_broken_is_noted(tmp_path: Path) -> None:
     assert problems[0] == "the image is not there"
     assert problems[1].startswith("the image cannot be read")
     assert problems[2:] == ["", ""]
-    assert "001.jpg: the image is not there." in template("gallery.html").render(gallery=shown)
+    assert "001.jpg: the image is not there." in render("gallery.html", gallery=shown)
 
 
 def test_nothing_without_analyses_or_truth(tmp_path: Path, made: Run) -> None:
@@ -85,7 +85,7 @@ def test_hostile_file_names_are_escaped(tmp_path: Path) -> None:
     path.write_text(json.dumps(document))
     shown = gallery(replace(run, truth=read_ground_truth(path)))
     assert shown is not None
-    page = template("gallery.html").render(gallery=shown)
+    page = render("gallery.html", gallery=shown)
     assert "<script" not in page
     assert "&lt;script&gt;" in page
 
