@@ -12,6 +12,7 @@ Role = Literal["score", "cost", ""]
 Level = Literal["remark", "doubtful", "invalid"]
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+NAMES = ("protocol", "settings", "checks", "short", "claims")  # given as tuples of strings
 TARGET = re.compile(r"[^:\s]+:[A-Za-z_]\w*")
 
 
@@ -52,6 +53,16 @@ class Scoring:
     area: str = "all"
     limit: int = 100
 
+    def __post_init__(self) -> None:
+        """Raises ValueError where COCO has no such figure."""
+        if self.of not in ("precision", "recall"):
+            raise ValueError(f"scoring is of precision or recall, not of {self.of!r}")
+        steps = None if self.iou is None else 20 * self.iou
+        if steps is not None and (abs(steps - round(steps)) > 1e-6 or not 10 <= steps <= 19):
+            raise ValueError(f"an IoU threshold is 0.50, 0.55 ... 0.95, not {self.iou:g}")
+        if self.limit < 1:
+            raise ValueError(f"{self.limit} detections per image leave nothing to score")
+
 
 @dataclass(frozen=True)
 class MetricSpec:
@@ -68,7 +79,7 @@ class MetricSpec:
         kind: "score" (0 to 1, of detections against ground truth), "time", "rate", "count"
             (exact by nature), "size" (memory, files), "amount" (anything else).
         protocol: conditions that must agree between any two values that are compared; without
-            any, all conditions that both recorded.
+            protocol and settings all that was chosen (`harness.results.protocol`).
         settings: conditions that must agree between values of one detector only: between two
             detectors they are part of what is compared, such as the input size.
         interval: how the 95 % interval is made. "bootstrap": over images, of the figure that
@@ -136,6 +147,11 @@ class MetricSpec:
             if getattr(self, key) not in get_args(known):
                 choices = ", ".join(repr(name) for name in get_args(known))
                 yield f"{key} is {getattr(self, key)!r}, not one of {choices}"
+        for key in NAMES:
+            if isinstance(getattr(self, key), str):
+                yield f"{key} is a string, not a tuple of strings"
+        if self.digits < 0:
+            yield f"digits is {self.digits}, not zero or more"
         if self.role and not self.better:
             yield f"a {self.role} needs to say which way is better"
         if self.role == "score" and self.better == "lower":
@@ -148,8 +164,12 @@ class MetricSpec:
             yield "scoring needs interval='bootstrap'"
         if self.percent is not None and not 0 < self.percent < 100:
             yield f"percent is {self.percent:g}, not between 0 and 100"
-        if (self.percent is not None or self.samples_of) and self.interval == "exact":
+        if self.percent is not None and self.interval != "samples":
+            yield "percent needs interval='samples'"
+        if self.samples_of and self.interval == "exact":
             yield "samples are not exact"
+        if self.samples_of == self.name:
+            yield "its samples cannot be those of itself"
         if self.ranged and self.scoring is None:
             yield "ranged needs scoring"
         for check in self.checks:

@@ -34,6 +34,7 @@ MESSAGES = {
     "images_differ": "evaluated on other images",
     "detections_unread": "the detections of {which} cannot be read",
     "no_samples": "no samples",
+    "no_value_per_image": "it was not recorded image by image",
     "no_test": "no test is known of such a number",
     "not_positive": "a sample is not positive: the clock is wrong",
     "few_samples_for_interval": "too few samples for an interval",
@@ -180,6 +181,8 @@ def _exact(base: Estimate, other: Estimate) -> Difference:
 
 def _paired(base: Estimate, other: Estimate) -> Difference:
     if not base.sampled or not other.sampled:
+        if base.metric.scoring is None:
+            return _unknown(base, other, "no_value_per_image")
         which = "both sides" if not (base.sampled or other.sampled) else (
             "other" if base.sampled else "base"
         )  # fmt: skip

@@ -172,7 +172,7 @@ def _interval(
         return value, value
     if sampled:
         mean = over_seeds(sampled)
-        return mean.interval if spec.scoring else mean.unclipped
+        return mean.interval if spec.kind == "score" else mean.unclipped
     if spec.interval == "samples" and spec.percent is not None and samples:
         middle = percentile(samples, spec.percent)
         low, high = percentile_interval(samples, spec.percent)

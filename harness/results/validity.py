@@ -103,7 +103,10 @@ def _checked(record: Record, spec: MetricSpec, samples: Sequence[float]) -> Iter
     """What the metric's checks find; one that cannot be made says so, and harms no other."""
     for target in spec.checks:
         try:
-            yield from load_check(target)(record, tuple(samples))
+            for found in load_check(target)(record, tuple(samples)):
+                if not isinstance(found, Finding):
+                    raise TypeError(f"{found!r} is not a Finding")
+                yield found
         except Exception as error:  # whatever a stranger's rule does
             told = {"check": target, "error": f"{type(error).__name__}: {error}"}
             yield Finding("check_failed", "remark", told)

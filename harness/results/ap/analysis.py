@@ -6,10 +6,12 @@ once and read fast.
 
 import io
 import json
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -24,6 +26,11 @@ from harness.results.ap.types import CellAnalysis, ErrorKind, Misses, Sampled, S
 from harness.stages.inputs import EvaluationInput
 
 DRAWS = ".npz"
+# what reading a file that somebody else wrote, or that was cut short, may raise
+SPOILT = (
+    OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, StopIteration,
+    BadZipFile, zlib.error,
+)  # fmt: skip
 
 
 def analyse_cell(
@@ -82,7 +89,7 @@ def _load(path: Path, key: str) -> CellAnalysis | None:
             if str(kept["key"]) != key:
                 return None
             return _restore(content["analysis"], iter(kept["draws"]))
-    except (OSError, ValueError, KeyError, TypeError, StopIteration, EOFError):
+    except SPOILT:
         return None
 
 
