@@ -8,8 +8,12 @@ import pytest
 from making import ended, measured
 
 from harness.errors import UserError
+from harness.plugin.metrics import Finding
 from harness.records.frame import COLUMNS, latest, load_results, to_frame, wide
 from harness.records.store import RecordStore
+
+
+WARNINGS = (Finding("few_boxes", params={"boxes": 4}), Finding("resumed", "remark"))
 
 
 def values(records: list) -> list[float]:
@@ -70,7 +74,7 @@ def run(tmp_path: Path) -> Path:
     same = {"run": "007", "fingerprint": "0012e456", "environment": "123456"}
     records = [
         measured("ap", 0.25, conditions={"backend": "x", "n": 3}, detector="NA", **same),
-        measured("ap_small", math.nan, scope="class/null", warnings=("a", "b"), count=4, **same),
+        measured("ap_small", math.nan, scope="class/null", warnings=WARNINGS, count=4, **same),
         ended(detector="NA", **same),
         ended(**same),
         ended("failed", detector="NA", stage="cost", error="None", **same),
@@ -84,19 +88,10 @@ def test_folder_suite_file_and_table_give_the_same_frame(run: Path):
     frame = load_results(run)
     assert list(frame.columns) == COLUMNS
     assert len(frame) == 3
+    assert list(frame["warnings"]) == ["", "few_boxes (boxes=4); resumed", ""]
     assert list(frame["value"].isna()) == [False, True, True]
     for path in (run.parent, run / "records.jsonl", str(run / "results.csv")):
         pd.testing.assert_frame_equal(load_results(path), frame, check_dtype=False)
-
-
-def test_a_table_of_before_there_were_modes_reads_as_eager(tmp_path: Path):
-    timed = measured("latency", 3.0, stage="latency", mode="eager", count=9)
-    frame = to_frame([measured(count=4), ended(), timed, ended(stage="latency", mode="eager")])
-    old = frame.drop(columns="mode")
-    old.to_csv(tmp_path / "results.csv", index=False)
-    read = load_results(tmp_path / "results.csv")
-    pd.testing.assert_frame_equal(read, frame, check_dtype=False)
-    assert list(read["mode"]) == ["", "eager"]
 
 
 def test_all_runs_of_a_suite_are_read(run: Path):

@@ -5,6 +5,7 @@ import math
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from making import CELL, ended, measured
 
 from harness.errors import UserError
+from harness.plugin.metrics import Finding, Level, MetricSpec
 from harness.records.measurement import Measurement
 from harness.records.record import Record
 from harness.records.store import RecordStore
@@ -47,9 +49,10 @@ def test_numbers_of_other_libraries_become_plain_ones(store: RecordStore):
     import numpy as np
 
     half, three, two = np.float32(0.5), np.int64(3), np.float32(2)
-    given = Measurement("m", half, "ms", None, count=three, samples=(two,))
-    store.append([Record.of(given, **CELL)])
+    given = Measurement("m", half, count=three, samples=(two,))
+    store.append([Record.of(given, MetricSpec("m", unit="ms", better="lower"), **CELL)])
     [read] = store.read()
+    assert (read.unit, read.higher_is_better) == ("ms", False)
     assert (read.value, read.count, read.samples) == (0.5, 3, (2.0,))
     assert [type(read.value), type(read.count), type(read.samples[0])] == [float, int, float]
 
@@ -57,7 +60,16 @@ def test_numbers_of_other_libraries_become_plain_ones(store: RecordStore):
 @pytest.mark.parametrize("value", [None, "0.5", [1.0], {}])
 def test_a_measurement_that_is_no_number_is_refused_at_once(value: object):
     with pytest.raises(TypeError, match=r"'m' is .*, not a number"):
-        Record.of(Measurement("m", value, "ms", None), **CELL)
+        Record.of(Measurement("m", value), MetricSpec("m"), **CELL)
+
+
+FINITE = st.floats(allow_nan=False, allow_infinity=False)
+FINDINGS = st.builds(
+    Finding,
+    code=st.text(),
+    level=st.sampled_from(get_args(Level)),
+    params=st.dictionaries(st.text(), st.integers() | st.text() | FINITE),
+)
 
 
 @given(
@@ -69,7 +81,7 @@ def test_a_measurement_that_is_no_number_is_refused_at_once(value: object):
         error=st.text(),
         count=st.none() | st.integers(0, 10**9),
         samples=st.lists(st.floats(allow_nan=False), max_size=3).map(tuple),
-        warnings=st.lists(st.text(), max_size=2).map(tuple),
+        warnings=st.lists(FINDINGS, max_size=2).map(tuple),
         conditions=st.dictionaries(st.text(), st.none() | st.booleans() | st.integers()),
     )
 )  # fmt: skip
@@ -80,17 +92,20 @@ def test_a_record_is_one_line_and_comes_back(record: Record):
 
 
 def test_keys_of_a_newer_version_are_left_out():
-    line = json.dumps({**json.loads(measured().to_json()), "colour": "blue", "schema": 2})
-    assert Record.from_json(line).schema == 2
+    line = json.dumps({**json.loads(measured().to_json()), "colour": "blue", "schema": 3})
+    assert Record.from_json(line).schema == 3
 
 
-@pytest.mark.parametrize(("stage", "mode"), [("latency", "eager"), ("evaluate", "")])
-def test_a_record_of_before_there_were_modes_was_eager(stage: str, mode: str):
-    plain = json.loads(measured(stage=stage).to_json())
-    del plain["mode"]
-    assert Record.from_json(json.dumps(plain)).mode == mode
-    fused = measured(stage=stage, mode="fused")
-    assert Record.from_json(fused.to_json()).mode == "fused"
+@pytest.mark.parametrize("schema", [{}, {"schema": 1}])
+def test_a_record_of_an_older_version_is_refused_with_what_reads_it(store: RecordStore, schema):
+    plain = json.loads(measured().to_json())
+    del plain["schema"]
+    store.path.write_text(json.dumps({**plain, **schema, "warnings": ["in words"]}) + "\n")
+    with pytest.raises(UserError) as caught:
+        store.read()
+    assert str(caught.value) == (
+        f"{store.path}:1: it was written by harness 0.3 or older (harness 0.3 reads it)"
+    )
 
 
 def test_an_unfinished_last_line_is_left_out_and_overwritten(store: RecordStore):

@@ -20,6 +20,7 @@ from harness.errors import CellError, UserError
 from harness.manifest.schema import Evaluate
 from harness.model.detector import Detector
 from harness.model.types import Detections
+from harness.plugin.metrics import Finding
 from harness.stages.evaluate import coco_results, detect, evaluate_detector
 from harness_plugins.meters.coco_ap import CocoAp
 
@@ -173,7 +174,7 @@ def test_finding_nothing_scores_zero_with_a_warning(oracle, split, tmp_path):
     oracle.answers = [(torch.zeros(0, 4), torch.zeros(0).long())] * 5
     found, _ = run(oracle, split, tmp_path / "detections.json")
     assert found["ap", ""].value == 0.0
-    assert found["ap", ""].warnings == ("there are no detections at all",)
+    assert found["ap", ""].warnings == (Finding("nothing_found"),)
 
 
 def test_a_mistake_in_the_data_is_the_users(oracle, split, tmp_path):

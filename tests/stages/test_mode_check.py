@@ -18,8 +18,10 @@ from harness.errors import CellError
 from harness.manifest.schema import PRECISIONS
 from harness.model.types import Detections
 from harness.modes import Runner
+from harness.plugin.metrics import Finding
 from harness.records.measurement import Measurement
-from harness.stages.mode_check import NO_AP, CheckData, check_mode
+from harness.stages.metrics import METRICS
+from harness.stages.mode_check import CheckData, check_mode
 from harness_plugins.meters.coco_ap import CocoAp
 
 Change = Callable[[Detections], Detections]
@@ -37,6 +39,7 @@ def data(tmp_path: Path) -> CheckData:
         category_ids=annotations.category_ids,
         annotations=annotations.path,
         meters=[CocoAp()],
+        score="ap",
     )
 
 
@@ -86,7 +89,7 @@ def test_a_mode_that_finds_the_same_passes_and_says_on_what(data):
     agreement, ap = found["mode_agreement"], found["ap_check"]
     assert (agreement.value, agreement.count, agreement.warnings) == (1.0, 4, ())
     assert agreement.conditions["agreement"] == 0.99
-    assert (ap.value, ap.unit, ap.count) == (1.0, "AP", 4)
+    assert (ap.value, ap.count) == (1.0, 4)
     assert ap.conditions["ap_eager"] == 1.0
 
 
@@ -132,9 +135,10 @@ def test_an_eager_ap_of_nothing_is_no_yardstick(data):
 
 
 def test_without_a_meter_of_ap_the_agreement_stands_alone_and_says_so(data):
-    bare = CheckData(data.images, data.image_ids, data.category_ids, data.annotations, ())
+    bare = replace(data, meters=(), score="")
     [found] = check_mode(runner(), runner(), bare, batch_size=2)
-    assert (found.metric, found.value, found.warnings) == ("mode_agreement", 1.0, (NO_AP,))
+    assert (found.metric, found.value) == ("mode_agreement", 1.0)
+    assert found.warnings == (Finding("mode_without_score"),)
 
 
 def test_what_is_not_finite_is_told_of_the_side_that_finds_it(data):
@@ -151,8 +155,9 @@ def test_of_random_weights_what_differs_is_a_doubt_and_no_failure(data):
     assert (agreement.value, ap.conditions["ap_eager"]) == (0.0, 1.0)
     for number in (agreement, ap):
         [warning] = number.warnings
-        assert "agreement 0.0000 where 0.99 is asked for" in warning
-        assert "with random weights" in warning
+        assert (warning.code, warning.params["images"]) == ("mode_differs", 4)
+        assert "agreement 0.0000 where 0.99 is asked for" in warning.params["problem"]
+        assert "with random weights" in METRICS.word(warning)
     same, _ = check_mode(runner(), runner(), untrained, batch_size=2)
     assert same.warnings == ()
 

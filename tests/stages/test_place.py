@@ -21,7 +21,7 @@ def detector() -> Detector:
 
 
 def test_place_says_device_precision_classes_and_input(detector: Detector) -> None:
-    (measured,) = with_place([Measurement("ap", 0.5, "AP", True)], detector)
+    (measured,) = with_place([Measurement("ap", 0.5)], detector)
     assert measured.conditions["device_type"] == "cpu"
     assert measured.conditions["precision"] == "float32"
     assert measured.conditions["classes"] == 3
@@ -29,7 +29,7 @@ def test_place_says_device_precision_classes_and_input(detector: Detector) -> No
 
 
 def test_what_a_meter_says_stands_before_what_the_stage_knows(detector: Detector) -> None:
-    own = Measurement("x", 1.0, "ms", False, conditions={"precision": "int8", "batch_size": 2})
+    own = Measurement("x", 1.0, conditions={"precision": "int8", "batch_size": 2})
     (measured,) = with_place([own], detector)
     assert measured.conditions["precision"] == "int8"
     assert measured.conditions["batch_size"] == 2
@@ -41,11 +41,11 @@ def test_a_runner_says_the_precision_in_which_it_computes(
 ) -> None:
     monkeypatch.setattr("harness.modes.build.lacking", lambda precision, device: None)
     runner = build_runner(detector.eval(), "eager", precision)
-    (measured,) = with_runner([Measurement("x", 1.0, "ms", False)], runner)
+    (measured,) = with_runner([Measurement("x", 1.0)], runner)
     assert measured.conditions["precision"] == precision
     assert measured.conditions["mode"] == "eager"
 
 
 def test_precision_is_that_of_the_weights(detector: Detector) -> None:
-    (measured,) = with_place([Measurement("x", 1.0, "ms", False)], detector.to(torch.bfloat16))
+    (measured,) = with_place([Measurement("x", 1.0)], detector.to(torch.bfloat16))
     assert measured.conditions["precision"] == "bfloat16"

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from harness.plugin.metrics import Finding
 from harness.records.measurement import Measurement
 from harness.stages.scoring import evaluate
-from harness_plugins.meters import AP_METRICS, harness_meters
+from harness_plugins.meters import CocoApParams, harness_meters
 from harness_plugins.meters.coco_ap import CocoAp
 
 BACKENDS = ("faster_coco_eval", "pycocotools")
@@ -47,10 +48,16 @@ def assert_equal(left: dict, right: dict, tolerance: float = 1e-9) -> None:
 
 
 def test_meter_writes_exactly_the_declared_metrics(write_annotations):
-    measured = score(write_annotations([SMALL, LARGE]), [], per_class=False)
     declared = next(m for m in harness_meters() if m.name == "coco_ap")
-    assert [metric for metric, _ in measured] == list(AP_METRICS) == list(declared.metrics)
     assert declared.load() is CocoAp
+    path = write_annotations([SMALL, LARGE])
+    for limit in (100, 300):
+        measured = score(path, [], per_class=False, max_detections=limit)
+        specs = declared.specs(CocoApParams(max_detections=limit))
+        assert [metric for metric, _ in measured] == [spec.name for spec in specs]
+        assert f"ar_{limit}" in {spec.name for spec in specs}
+        assert {spec.scoring.limit for spec in specs} == {1, 10, limit}
+    assert declared.specs() == declared.specs(CocoApParams())
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -122,13 +129,12 @@ def test_conditions_say_what_the_number_depends_on(write_annotations):
     assert measured.conditions["iou_type"] == "bbox"
     assert measured.conditions["max_detections"] == 100
     assert len(measured.conditions["annotations_sha256"]) == 64
-    assert (measured.unit, measured.higher_is_better) == ("AP", True)
 
 
 def test_no_detections_score_zero_with_a_warning(write_annotations):
     measured = score(write_annotations([SMALL, LARGE]), [])
     assert measured["ap", ""].value == 0.0
-    assert measured["ap", ""].warnings == ("there are no detections at all",)
+    assert measured["ap", ""].warnings == (Finding("nothing_found"),)
 
 
 def test_no_ground_truth_is_nan_everywhere(write_annotations):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from harness.model.types import Proposals
+from harness.plugin.metrics import Finding
 from harness.stages.cost import measure_cost
 from harness_plugins.meters import harness_meters
 from harness_plugins.meters.fvcore_counts import Activations, MacsFvcore
@@ -45,7 +46,6 @@ def test_paper_macs_of_a_small_detector_by_role(detector, image):
         "role/head": HEAD,
     }
     assert found[""].value == counts[""] / 1e6
-    assert found[""].unit == "MMACs"
     assert found[""].conditions["input_size"] == "32x32"
     assert found[""].warnings == ()
 
@@ -97,7 +97,8 @@ def test_network_that_cannot_be_traced_is_nan_with_the_reason(detector, image, m
     monkeypatch.setattr(type(detector), "network", untraceable)
     (number,) = measure_cost(detector, [MacsFvcore()], image)
     assert math.isnan(number.value)
-    assert number.warnings == ("fvcore could not trace the network: RuntimeError: no tracing here",)
+    told = {"reason": "RuntimeError: no tracing here"}
+    assert number.warnings == (Finding("not_traced", params=told),)
     assert all(not m._forward_hooks and not m._forward_pre_hooks for m in detector.modules())
 
 
@@ -105,8 +106,8 @@ def test_meters_are_declared_with_their_metrics(detector, image):
     for meter in harness_meters():
         if meter.stage == "cost":
             measured = measure_cost(detector, [meter.load()()], image)
-            assert {m.metric for m in measured} == set(meter.metrics)
-            assert {m.higher_is_better for m in measured} == {False}
+            assert {m.metric for m in measured} == {spec.name for spec in meter.specs()}
+            assert {spec.better for spec in meter.specs()} == {"lower"}
 
 
 @settings(max_examples=40, deadline=None)
@@ -163,7 +164,8 @@ def test_products_outside_modules_are_reported_and_not_counted():
     assert counter.counts == Counter({"inside": 16_000})
     assert sum(counter.outside.values()) == 20_000
     (warning,) = counter.warnings()
-    assert "0.020 MMACs" in warning
+    assert warning.code == "not_counted"
+    assert warning.params["mmacs"] == 0.02
 
 
 def test_longest_prefix_decides_the_role():
@@ -193,4 +195,5 @@ def test_other_number_of_proposals_than_the_papers_is_a_warning(detector, image,
         type(detector), "network", lambda self, inputs: Outputs([torch.zeros(150, 4)])
     )
     total = measure_cost(detector, [MacsPaper()], image)[0]
-    assert total.warnings == ("counted with 150 proposals; the paper counts with 200",)
+    told = {"proposals": 150, "paper": 200}
+    assert total.warnings == (Finding("proposals_differ", "remark", told),)

@@ -7,6 +7,7 @@ import pynvml
 import pytest
 import torch
 
+from harness.plugin.metrics import Finding
 from harness_plugins.meters import device_state, gpu_state
 from harness_plugins.meters.device_state import Watch
 from harness_plugins.meters.gpu_state import (
@@ -122,21 +123,21 @@ def test_a_gpu_that_only_we_use_gives_no_doubt(watch):
 
 def test_other_work_before_and_meanwhile_is_a_doubt(watch):
     warnings, _ = watch(Readings((OURS, THEIRS), (used(THEIRS, 40),)))
-    assert warnings == ["other processes kept the GPU 40 % busy (before)"]
+    assert warnings == [Finding("busy_gpu", params={"percent": 40, "moment": "before"})]
     later = (used(THEIRS, 70, 1e12),)
-    assert (
-        "other processes kept the GPU 70 % busy (meanwhile)"
-        in watch(Readings((OURS, THEIRS), later))[0]
-    )
+    meanwhile = Finding("busy_gpu", params={"percent": 70, "moment": "meanwhile"})
+    assert meanwhile in watch(Readings((OURS, THEIRS), later))[0]
 
 
 def test_throttling_is_a_doubt_told_once(watch):
-    assert watch(Readings(throttling=("power cap",)))[0] == ["the GPU was throttled: power cap"]
+    throttled = Finding("throttled", params={"reason": "power cap"})
+    assert watch(Readings(throttling=("power cap",)))[0] == [throttled]
 
 
 def test_newcomers_are_a_doubt_where_their_use_is_not_known(watch):
     several = [(OURS,), (OURS,), (OURS, THEIRS), (OURS, THEIRS)]
-    assert watch(Readings(several, None))[0] == ["1 other processes came to the GPU meanwhile"]
+    newcomers = Finding("newcomers_on_gpu", params={"count": 1})
+    assert watch(Readings(several, None))[0] == [newcomers]
     idle = [(OURS, THEIRS)] * 4
     assert watch(Readings(idle, None))[0] == []
 
@@ -144,7 +145,7 @@ def test_newcomers_are_a_doubt_where_their_use_is_not_known(watch):
 def test_without_nvml_it_is_said_and_no_more(watch):
     warnings, conditions = watch(None)
     assert conditions["gpu"] is None
-    assert warnings == ["unknown whether other work used the GPU, and at what clocks (no NVML)"]
+    assert warnings == [Finding("gpu_unknown", "remark")]
 
 
 def test_samples_as_nvml_gives_them(monkeypatch):

@@ -10,13 +10,15 @@ import torch
 
 from harness.manifest.schema import Latency
 from harness.modes import build_runner
+from harness.plugin.metrics import Finding
 from harness.stages import latency as stage_module
 from harness.stages.latency import measure_latency
-from harness_plugins.meters import LATENCY_KINDS, LATENCY_STATISTICS, device_state, harness_meters
+from harness_plugins.meters import device_state, harness_meters
 from harness_plugins.meters import latency as latency_module
 from harness_plugins.meters.latency import LatencyMeter, make_batches, take_samples
 from harness_plugins.meters.latency_statistics import sample_warnings, statistics
 from harness_plugins.meters.launches import DeviceWork
+from harness_plugins.meters.metrics import LATENCY_KINDS
 from harness_plugins.meters.warm_up import WarmUp
 
 QUICK = Latency(images=4, runs=7, warmup_runs=2, warmup_seconds=0)
@@ -50,18 +52,17 @@ def test_three_kinds_with_percentiles_samples_and_throughput(detector):
     found = measure(detector)
     declared = next(m for m in harness_meters() if m.name == "latency")
     assert declared.load() is LatencyMeter
-    assert set(found) == {*declared.metrics, "mode_setup_seconds"}
+    assert set(found) == {*(spec.name for spec in declared.specs()), "mode_setup_seconds"}
     for kind in LATENCY_KINDS:
         times = found[f"latency_{kind}_p50"].samples
         assert len(times) == found[f"latency_{kind}_p50"].count == 7
         assert min(times) > 0
-        for statistic in LATENCY_STATISTICS[1:]:
+        for statistic in ("p90", "p99", "spread"):
             assert found[f"latency_{kind}_{statistic}"].samples == ()
         assert found[f"latency_{kind}_p50"].value == pytest.approx(np.median(times))
         assert found[f"latency_{kind}_p99"].value >= found[f"latency_{kind}_p90"].value
     total = math.fsum(found["latency_end_to_end_p50"].samples)
     assert found["throughput"].value == pytest.approx(7 * 1e3 / total)
-    assert found["throughput"].unit == "images/s"
 
 
 def test_each_kind_holds_what_its_label_says(detector):
@@ -113,9 +114,9 @@ def replace_settings(**changes):
 def test_memory_and_set_up_are_measured_and_no_times(detector):
     found = measure(detector)
     memory, seconds = found["latency_peak_memory"], found["mode_setup_seconds"]
-    assert (memory.unit, memory.conditions["memory"]) == ("MiB", "resident, sampled")
+    assert memory.conditions["memory"] == "resident, sampled"
     assert 1 < memory.value < 1e6
-    assert (seconds.unit, seconds.conditions["mode"]) == ("s", "eager")
+    assert seconds.conditions["mode"] == "eager"
     assert seconds.value > 0
     assert memory.samples == seconds.samples == ()
 
@@ -189,37 +190,39 @@ def test_statistics_leave_nothing_out():
 
 
 def test_few_samples_and_a_far_tail_are_warned_of():
-    assert sample_warnings([1.0] * 49) == ("only 49 samples: p90 and p99 are rough",)
+    assert sample_warnings([1.0] * 49) == (Finding("rough_percentiles", params={"count": 49}),)
     assert sample_warnings([1.0] * 50) == ()
-    (tail,) = sample_warnings([1.0] * 90 + [4.0] * 10)
-    assert tail == "p99 is 4.0 times p50: some runs took far longer than most"
+    tail = Finding("far_tail", params={"ratio": 4.0})
+    assert sample_warnings([1.0] * 90 + [4.0] * 10) == (tail,)
 
 
 def test_other_work_is_warned_of(detector, monkeypatch):
     monkeypatch.setattr(device_state, "other_cores", lambda *_: 0.9)
     warnings = measure(detector)["latency_network_p50"].warnings
-    assert any(w.startswith("other work used 0.9 of ") for w in warnings)
+    [busy] = [warning for warning in warnings if warning.code == "busy_cpu"]
+    assert (busy.level, busy.params["cores"]) == ("doubtful", 0.9)
     monkeypatch.setattr(device_state, "other_cores", lambda *_: None)
     warnings = measure(detector)["latency_network_p50"].warnings
-    assert "unknown whether other work used the CPU" in warnings
+    assert Finding("cpu_use_unknown", "remark") in warnings
     monkeypatch.setattr(device_state, "other_cores", lambda *_: 0.0)
     warnings = measure(detector)["latency_network_p50"].warnings
-    assert not any("other work" in w for w in warnings)
+    assert not {"busy_cpu", "cpu_use_unknown"} & {warning.code for warning in warnings}
 
 
 def test_children_that_still_work_are_told_of_and_are_not_others(detector, monkeypatch):
     monkeypatch.setattr(device_state, "other_cores", lambda *_: 0.0)
     monkeypatch.setattr(device_state, "child_cores", lambda *_: 0.8)
     found = measure(detector)["latency_network_p50"]
-    assert "processes that this one started used 0.8 CPU cores meanwhile" in found.warnings
+    assert Finding("busy_children", params={"cores": 0.8}) in found.warnings
     assert found.conditions["child_cores"] == 0.8
 
 
 def test_a_drift_that_does_not_end_is_a_doubt(detector, monkeypatch):
     monkeypatch.setattr(latency_module, "warm_up", lambda *_: WarmUp(50, 4.0, 0.9))
     found = measure(detector)["latency_network_p50"]
-    line = "not stationary after a warm-up of 50 repetitions, 4.0 s: they were still getting"
-    assert f"{line} 10% faster" in found.warnings
+    [warning] = [one for one in found.warnings if one.code == "not_stationary"]
+    told = {"runs": 50, "seconds": 4.0, "way": "faster", "change": pytest.approx(0.1)}
+    assert warning.params == told
     assert found.conditions["warmup_stationary"] is False
 
 
@@ -244,4 +247,4 @@ def test_on_a_gpu_events_are_the_clock(detector):
     assert all(time > 0 for time in found["latency_end_to_end_p50"].samples)
     assert conditions["kernels_per_image"] > 5
     assert 0 <= conditions["device_idle_share"] <= 1
-    assert not any("busy" in warning for warning in found["throughput"].warnings)
+    assert not any("busy" in warning.code for warning in found["throughput"].warnings)
