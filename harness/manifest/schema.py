@@ -301,6 +301,44 @@ class Published(Section):
     tolerance: NotNegative = 0.0
 
 
+class Gate(Section):
+    """A limit on how a metric differs from another detector's, or from an earlier run's.
+
+    Attributes:
+        detector: whose metric; None for all.
+        against: a detector of the suite, or the path of a run folder or table, of which
+            PATH:DETECTOR picks one detector.
+        at_least, at_most: exactly one of them.
+        of: what they limit: "difference" in the metric's shown unit, of AP in points; "ratio" to
+            the base; "percent", the difference in percent of the base.
+        optional: that it cannot be evaluated is not a failure.
+    """
+
+    metric: Name
+    detector: Name | None = None
+    against: Annotated[str, Field(min_length=1)]
+    at_least: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    at_most: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    of: Literal["difference", "ratio", "percent"] = "difference"
+    optional: bool = False
+
+    @model_validator(mode="after")
+    def _one_limit(self) -> "Gate":
+        if (self.at_least is None) == (self.at_most is None):
+            raise ValueError("give either 'at_least' or 'at_most'")
+        if self.of == "ratio" and self.limit <= 0:
+            raise ValueError("a ratio is limited by a positive number")
+        if self.detector == self.against:
+            raise ValueError(f"compares '{self.detector}' with itself")
+        return self
+
+    @property
+    def limit(self) -> float:
+        found = self.at_least if self.at_most is None else self.at_most
+        assert found is not None
+        return found
+
+
 class Suite(Section):
     """A manifest with its profile and overrides applied: what a plan is made from."""
 
@@ -316,5 +354,6 @@ class Suite(Section):
     evaluate: Evaluate = Evaluate()
     latency: Latency = Latency()
     report: Report = Report()
+    gates: tuple[Gate, ...] = ()
     detectors: dict[Name, Detector]
     published: tuple[Published, ...] = ()

@@ -16,7 +16,8 @@ from harness.manifest.validation import invalid
 Tree = dict[str, Any]
 TOP_KEYS = {"suite", "defaults", "profiles", "detectors", "published"}
 LAYER_KEYS = {
-    "data", "seeds", "stages", "meters", "columns", "evaluate", "latency", "report", "detector",
+    "data", "seeds", "stages", "meters", "columns", "evaluate", "latency", "report", "gates",
+    "detector",
 }  # fmt: skip
 PARTS_ONLY = {*PART_KINDS, "input", "backbone_checkpoint"}
 DEFAULT_PROFILE = "quick"
@@ -24,7 +25,7 @@ DEFAULT_PROFILE = "quick"
 
 @dataclass(frozen=True)
 class Override:
-    """`--set path=value`; a `*` in the path stands for every key at that place."""
+    """`--set path=value`; a `*` in the path matches every key at that position."""
 
     path: tuple[str, ...]
     value: Any
@@ -33,7 +34,7 @@ class Override:
 
 @dataclass(frozen=True)
 class Manifest:
-    """A read file, a chosen profile and what was overridden."""
+    """A file, the chosen profile and the overrides."""
 
     document: Document
     profile: str
@@ -218,7 +219,7 @@ def _covers(pattern: Sequence[str], path: KeyPath) -> bool:
 
 
 def _written_paths(path: KeyPath, profile: str) -> list[KeyPath]:
-    """Where a resolved value may stand in the file, the strongest place first."""
+    """Where in the file a resolved value may be written, the strongest place first."""
     if path[:1] == ("detectors",) and len(path) > 1:
         rest = path[2:]
         return [

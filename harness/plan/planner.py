@@ -34,6 +34,7 @@ from harness.plan.cells import (
     digest,
     name_mode,
 )
+from harness.plugin.catalog import Catalog
 from harness.plugin.declarations import Stage
 from harness.plugin.registry import Registry
 
@@ -80,6 +81,7 @@ def make_plan(
     )
     _check_meters(manifest, meters)
     _check_metrics(manifest, suite, meters)
+    _check_gates(manifest, suite, meters)
     source = _source(manifest, registry, suite)
     if classes is not None:
         return Plan(suite, source, tuple(classes), parts, meters, (), "", "")
@@ -198,7 +200,7 @@ def _described(meter: MeterPart) -> str:
 
 
 def _check_metrics(manifest: Manifest, suite: Suite, meters: Sequence[MeterPart]) -> None:
-    known = list(catalog_of(meters).with_ranges(suite.report.area_ranges).specs)
+    known = list(_catalog(suite, meters).specs)
     for i, column in enumerate(suite.columns):
         if column not in known:
             raise UserError(
@@ -213,6 +215,36 @@ def _check_metrics(manifest: Manifest, suite: Suite, meters: Sequence[MeterPart]
                 where=manifest.place(("published", i, "detector")),
                 hint=near_names(claim.detector, list(manifest.suite.detectors)),
             )
+
+
+def _check_gates(manifest: Manifest, suite: Suite, meters: Sequence[MeterPart]) -> None:
+    """Their metrics and detectors are known. What a path leads to is seen when the run ends."""
+    catalog, detectors = _catalog(suite, meters), list(manifest.suite.detectors)
+    for i, gate in enumerate(suite.gates):
+        if catalog.find(gate.metric) is None:
+            raise UserError(
+                f"no meter of this suite writes the metric '{gate.metric}'",
+                where=manifest.place(("gates", i, "metric")),
+                hint=near_names(gate.metric, list(catalog.specs)),
+            )
+        if gate.detector is not None and gate.detector not in detectors:
+            raise UserError(
+                f"the suite has no detector '{gate.detector}'",
+                where=manifest.place(("gates", i, "detector")),
+                hint=near_names(gate.detector, detectors),
+            )
+        place = Path(gate.against)
+        bare = place.name == gate.against  # most likely meant as a detector
+        if bare and gate.against not in detectors and not place.exists():
+            raise UserError(
+                f"'{gate.against}' is neither a detector of the suite nor a run",
+                where=manifest.place(("gates", i, "against")),
+                hint=near_names(gate.against, detectors),
+            )
+
+
+def _catalog(suite: Suite, meters: Sequence[MeterPart]) -> Catalog:
+    return catalog_of(meters).with_ranges(suite.report.area_ranges)
 
 
 def _source(manifest: Manifest, registry: Registry, suite: Suite) -> DataSource:
@@ -309,6 +341,7 @@ def resolved(plan: Plan) -> dict[str, Any]:
         "columns": list(plan.suite.columns),
         "published": [claim.model_dump() for claim in plan.suite.published],
         "report": plan.suite.report.model_dump(),
+        "gates": [gate.model_dump() for gate in plan.suite.gates],
         "cells": [vars(cell) for cell in plan.cells],
     }
 

@@ -126,10 +126,7 @@ def compare_sides(
     rules = rules or Rules()
     catalog = join_catalogs(sides)
     shown = choose_metrics(sides, list(metrics))
-    gates = [gate.of(_gated(gate.metric, sides, catalog)) for gate in gates]
     rows = tuple(_rows(sides, shown, only, rules))
-    wanted = list(dict.fromkeys(gate.metric for gate in gates))
-    gated = tuple(_rows(sides, wanted, only, rules))
     names = tuple(side.name for side in sides)
     notes = [note for side in sides for note in side.notes]
     caveats = [catalog.word(c) for row in rows for d in row.differences for c in d.caveats]
@@ -138,13 +135,36 @@ def compare_sides(
         paths=tuple(side.path for side in sides),
         rows=rows,
         notes=tuple(dict.fromkeys([*notes, *caveats])),
-        gates=tuple(
-            result
-            for gate in gates
-            for result in evaluate(gate, gated, names, catalog, shown=gate.metric in shown)
-        ),
+        gates=judge_gates(sides, gates, only, rules, shown),
         lone=tuple(_lone(sides, only)),
         catalog=catalog,
+    )
+
+
+def judge_gates(
+    sides: Sequence[Side],
+    gates: Sequence[Gate],
+    only: Sequence[str] = (),
+    rules: Rules | None = None,
+    shown: Sequence[str] = (),
+) -> tuple[GateResult, ...]:
+    """Gates at every row of their metrics, whatever else is compared.
+
+    Args:
+        only: detectors; none for all.
+        shown: metrics whose rows are shown, with what is doubtful of them.
+
+    Raises:
+        UserError: a metric or detector that no side has.
+    """
+    rules, catalog = rules or Rules(), join_catalogs(sides)
+    gates = [gate.of(_gated(gate.metric, sides, catalog)) for gate in gates]
+    rows = tuple(_rows(sides, list(dict.fromkeys(g.metric for g in gates)), only, rules))
+    names = tuple(side.name for side in sides)
+    return tuple(
+        result
+        for gate in gates
+        for result in evaluate(gate, rows, names, catalog, shown=gate.metric in shown)
     )
 
 

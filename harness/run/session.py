@@ -7,7 +7,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import groupby
 from pathlib import Path
@@ -28,13 +28,15 @@ from harness.records.frame import latest
 from harness.records.measurement import Measurement
 from harness.records.record import Record
 from harness.records.store import RecordStore
+from harness.report.comparison import print_gates
 from harness.report.page import write_page
 from harness.report.summary import print_summary
-from harness.results.run import read_plan, read_run
+from harness.results.run import Run, read_plan, read_run
 from harness.run.checks import check_data, check_detectors, check_training, used_splits
 from harness.run.detectors import Weighted, build_detector, load_trained
 from harness.run.device_errors import explain_device_error
 from harness.run.folder import create_folder, open_folder
+from harness.run.gating import exit_code, judge_suite
 from harness.run.launch import Launch, find_launch
 from harness.run.memory import clear_away, keep_freed_memory
 from harness.run.modes import scope_of, settle_modes, with_scope
@@ -52,7 +54,7 @@ def run_plan(plan: Plan, *, device: str, run_id: str | None, resume: bool, resul
     """Run every cell that is not done, whatever becomes of the others.
 
     Returns:
-        the exit code: 0, or 1 when a cell failed.
+        the exit code: 1 when a cell failed, else that of the suite's gates.
 
     Raises:
         UserError: the data, the device or the results folder are not usable, or the device does
@@ -79,10 +81,17 @@ def run_plan(plan: Plan, *, device: str, run_id: str | None, resume: bool, resul
             session.refresh_reports(_note)
             continued = f"--resume --run-id {session.run_id} continues"
             raise Interrupted(_signal_of(stop), f"interrupted; {continued}") from stop
-    session.write_reports()
-    if launch.is_main:
-        print_summary(read_run(session.folder), Console())
-    return int(ExitCode.CELL_FAILED if session.failed else ExitCode.OK)
+    if not launch.is_main:
+        return int(session.exit_code)
+    run = read_run(session.folder)
+    gates = judge_suite(plan.suite.gates, run)
+    run = replace(run, plan={**run.plan, "gates": [gate.to_json() for gate in gates]})
+    _write_json(session.folder / layout.PLAN, run.plan)
+    session.write_reports(run)
+    console = Console()
+    print_summary(run, console)
+    print_gates([result for gate in gates for result in gate.results], console)
+    return int(session.exit_code or exit_code(gates))
 
 
 def _note(line: str) -> None:
@@ -139,6 +148,10 @@ class Session:
     @property
     def run_id(self) -> str:
         return self.folder.name
+
+    @property
+    def exit_code(self) -> ExitCode:
+        return ExitCode.CELL_FAILED if self.failed else ExitCode.OK
 
     @property
     def records(self) -> RecordStore:
@@ -290,15 +303,13 @@ class Session:
         At the end of a whole run the same mistake is raised.
         """
         try:
-            self.write_reports()
+            if self.launch.is_main:
+                self.write_reports(read_run(self.folder))
         except Exception as error:
             note(f"the report is not written: {type(error).__name__}: {error}")
 
-    def write_reports(self) -> None:
+    def write_reports(self, run: Run) -> None:
         """results.csv and report.html, anew from all records."""
-        if not self.launch.is_main:
-            return
-        run = read_run(self.folder)
         write_text(self.folder / layout.TABLE, run.frame.to_csv(index=False))
         write_page(self.folder / layout.PAGE, run)
 
