@@ -125,7 +125,7 @@ def _restore(plain: Mapping[str, Any], draws: Iterator[Any]) -> CellAnalysis:
         return Sampled(entry["value"], next(draws), entry["count"], entry["images"])
 
     def size_bin(entry: Mapping[str, Any]) -> SizeBin:
-        return SizeBin(entry["low"], entry["high"], sampled(entry["ap"]), sampled(entry["ap50"]))
+        return SizeBin(**{k: sampled(v) if isinstance(v, dict) else v for k, v in entry.items()})
 
     return CellAnalysis(
         pairing=plain["pairing"],
