@@ -84,10 +84,8 @@ class Grid:
         has_heads = any(head.title or head.unit for head in heads)
         above = _above(heads) if has_heads else [Text()] * len(heads)
         rows = [cells for _, own in self.groups for cells, _ in own]
-        columns = [[title, *(r[i] for r in rows if i < len(r))] for i, title in enumerate(above)]
-        ranges = [_measure(console, options, cells) for cells in columns]
-        gap = 2 if sum(low + 2 for low, _ in ranges) <= options.max_width + 2 else 1
-        widths = _fit(ranges, options.max_width - (len(heads) - 1) * gap)
+        columns = [[row[i] for row in rows if i < len(row)] for i in range(len(heads))]
+        widths, gap = _fit(console, above, columns, options.max_width)
         if self.title:
             yield Text(self.title, style="bold")
         for number, (heading, own) in enumerate(self.groups):
@@ -165,22 +163,36 @@ def _kept(cell: Cell) -> Text:
     return text
 
 
-def _measure(console: Console, options: ConsoleOptions, cells: Sequence[Text]) -> tuple[int, int]:
-    """The longest word and the longest line of a column."""
-    wide = options.update(width=UNBOUNDED)
-    found = [Measurement.get(console, wide, cell) for cell in cells]
-    return max(m.minimum for m in found), max(m.maximum for m in found)
+def _fit(
+    console: Console, heads: Sequence[Text], columns: Sequence[Sequence[Text]], room: int
+) -> tuple[list[int], int]:
+    """Widths of columns, and of the gap between them.
 
-
-def _fit(ranges: Sequence[tuple[int, int]], room: int) -> list[int]:
-    """Widths of columns: the widest shrink first, to their longest word and only then below."""
-    words, widths = [low for low, _ in ranges], [high for _, high in ranges]
-    for floors in (words, [1] * len(words)):
+    The widest columns shrink first: to their longest word, then to that of their cells, so that
+    words of heads are broken, and at last those of cells.
+    """
+    of_heads, of_cells = (
+        [_measure(console, [h]) for h in heads],
+        [_measure(console, c) for c in columns],
+    )
+    cells = [word for word, _ in of_cells]
+    words = [max(word, other) for word, (other, _) in zip(cells, of_heads, strict=True)]
+    widths = [max(line, other) for (_, line), (_, other) in zip(of_cells, of_heads, strict=True)]
+    gaps = len(heads) - 1
+    gap = 2 if sum(words) + 2 * gaps <= room else 1
+    for floors in (words, cells, [1] * len(cells)):
         cap = max(widths, default=0)
-        while cap > 1 and sum(_capped(widths, cap, floors)) > room:
+        while cap > 1 and sum(_capped(widths, cap, floors)) > room - gap * gaps:
             cap -= 1
         widths = _capped(widths, cap, floors)
-    return widths
+    return widths, gap
+
+
+def _measure(console: Console, cells: Sequence[Text]) -> tuple[int, int]:
+    """The longest word and the longest line of some cells."""
+    wide = console.options.update(width=UNBOUNDED)
+    found = [Measurement.get(console, wide, cell) for cell in cells]
+    return max((m.minimum for m in found), default=0), max((m.maximum for m in found), default=0)
 
 
 def _capped(widths: Sequence[int], cap: int, floors: Sequence[int]) -> list[int]:

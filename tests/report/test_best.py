@@ -7,22 +7,22 @@ from pathlib import Path
 import pytest
 from making_runs import make_run
 
-from harness.report.best import best_of
-from harness.report.cells import Column
-from harness.report.sections.main_table import lay_out_table
-from harness.report.sections.measured import Board, make_board
-from harness.report.table import results_table
+from harness.plugin.metrics import Finding, MetricSpec
+from harness.report.format import best_of
+from harness.report.sections.results import find_best
+from harness.report.summary import main_table
+from harness.report.terminal import BEST_STYLE
+from harness.results.run import Run
 
-AP = Column("ap", "AP", "%", 100.0, 1, True)
-COST = Column("parameters", "parameters", "M", 1.0, 2, False)
-METRICS = ("ap", "parameters")
+AP = MetricSpec("a", "A", scale=100, shown_unit="%", digits=1, better="higher")
+COST = MetricSpec("c", "C", "M", better="lower")
 
 
 def test_the_direction_is_the_metrics() -> None:
     values = {"a": 0.25, "b": 0.5, "c": 0.125}
     assert best_of(values, AP) == "b"
     assert best_of(values, COST) == "c"
-    assert best_of(values, replace(AP, higher_is_better=None)) is None
+    assert best_of(values, replace(AP, better="")) is None
 
 
 def test_nobody_is_best_alone_or_beside_one_that_is_shown_the_same() -> None:
@@ -32,40 +32,47 @@ def test_nobody_is_best_alone_or_beside_one_that_is_shown_the_same() -> None:
     assert best_of({"a": 0.30011, "b": 0.30049, "c": 0.2}, AP, rivals=["c"]) == "b"
 
 
-def marked_on_page(board: Board) -> dict[str, set[str]]:
-    table = lay_out_table(board, METRICS)
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return make_run(tmp_path / "run")
+
+
+def marked_on_terminal(run: Run) -> dict[str, set[str]]:
+    ((_, rows),) = main_table(run).groups
     return {
-        head.metric: {name for name, cells in table.rows if cells[i].is_best}
-        for i, head in enumerate(table.heads)
+        metric: {
+            cells[0].plain
+            for cells, _ in rows
+            if any(span.style == BEST_STYLE for span in cells[place].spans)
+        }
+        for place, metric in enumerate(run.columns, 1)
     }
 
 
-def marked_on_terminal(board: Board) -> dict[str, set[str]]:
-    table = results_table(board, "", " ")
-    found: dict[str, set[str]] = {}
-    for metric, column in zip(board.columns, table.columns[1:], strict=True):
-        cells = zip(board.detectors, column.cells, strict=True)
-        found[metric] = {n for n, c in cells if any("bold" in str(s.style) for s in c.spans)}
-    return found
+def test_terminal_and_page_mark_the_same_and_never_the_worst(run: Run) -> None:
+    marked = marked_on_terminal(run)
+    assert marked == {metric: {find_best(run, run.spec(metric))} for metric in run.columns}
+    for metric, names in marked.items():
+        values = {name: run.estimate(name, metric).value for name in run.detectors}
+        worst = min if run.spec(metric).higher_is_better else max
+        assert names.isdisjoint({worst(values, key=lambda name: values[name])})
+        assert len(names) == 1
 
 
-@pytest.fixture
-def board(tmp_path: Path) -> Board:
-    return make_board(make_run(tmp_path / "run"), METRICS)
+@pytest.mark.parametrize("spoilt", ["invalid", "absent"])
+def test_what_is_invalid_or_not_there_is_never_best(run: Run, spoilt: str) -> None:
+    metric = run.columns[0]
+    (best,) = marked_on_terminal(run)[metric]
 
+    def spoil(value: float) -> dict[str, object]:
+        if spoilt == "absent":
+            return {"value": math.nan}
+        return {"value": value, "warnings": (Finding("any_code", "invalid"),)}
 
-def test_terminal_and_page_mark_the_same(board: Board) -> None:
-    marked = marked_on_page(board)
-    assert marked == marked_on_terminal(board)
-    assert all(len(names) == 1 for names in marked.values())
-
-
-@pytest.mark.parametrize("change", [{"level": "invalid"}, {"value": math.nan}])
-def test_what_is_invalid_or_not_there_is_never_best(
-    board: Board, change: dict[str, object]
-) -> None:
-    (best,) = marked_on_page(board)["ap"]
-    spoilt = {**board.measured, (best, "ap"): replace(board.of(best, "ap"), **change)}
-    other = replace(board, measured=spoilt)
-    for marked in (marked_on_page(other), marked_on_terminal(other)):
-        assert best not in marked["ap"]
+    records = tuple(
+        replace(r, **spoil(r.value)) if (r.detector, r.metric) == (best, metric) else r
+        for r in run.records
+    )
+    other = replace(run, records=records)
+    assert marked_on_terminal(other)[metric].isdisjoint({best})
+    assert find_best(other, run.spec(metric)) != best

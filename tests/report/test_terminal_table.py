@@ -1,45 +1,104 @@
-"""The table that a run prints, at the widths of terminals."""
+"""The tables that a run prints, at the widths of terminals."""
 
-from io import StringIO
 from pathlib import Path
 
 import pytest
 from making_runs import make_run
 from rich.console import Console
+from rich.text import Text
 
-from harness.report.marks import DOUBTFUL
+from harness.report.format import DOUBTFUL, NBSP, half_width
 from harness.report.summary import print_summary
-from harness.results.ap.paired import over_seeds
+from harness.report.terminal import Grid, Head, say
+from harness.results.run import Run
+
+WIDTHS = (60, 80, 120)
+MODES = ("eager", "fused", "compiled-bfloat16")
 
 
-def printed(tmp_path: Path, width: int, **options: object) -> str:
-    out = StringIO()
-    run = make_run(tmp_path / "run", **options)
-    print_summary(run, Console(file=out, width=width, color_system=None))
-    return out.getvalue()
+def text_of(shown: object, width: int) -> list[str]:
+    console = Console(width=width, color_system=None)
+    with console.capture() as captured:
+        print_summary(shown, console) if isinstance(shown, Run) else console.print(shown)
+    return captured.get().splitlines()
 
 
-@pytest.mark.parametrize("width", [80, 100, 160])
-def test_no_number_is_cut(tmp_path: Path, width: int):
-    text = printed(tmp_path, width)
-    table = text.split("AP: COCO's")[0]
-    assert "±" in table
-    assert "…" not in table
-    assert max(map(len, table.splitlines())) <= width
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return make_run(tmp_path_factory.mktemp("terminal") / "run", modes=MODES)
 
 
-def test_half_the_interval_stands_beside_a_value(tmp_path: Path):
-    text = printed(tmp_path, 120, seeds=(0,))
-    run = make_run(tmp_path / "same", seeds=(0,))
-    name = run.detectors[0]
-    estimate = run.analyses_of(name)[0].metrics["ap"]
-    seeds = over_seeds(run.analyses_of(name), "ap")
-    half = 100 * (seeds.high - seeds.low) / 2
-    assert half > 0
+@pytest.mark.parametrize("width", WIDTHS)
+def test_no_number_or_name_is_cut(run: Run, width: int) -> None:
+    lines = text_of(run, width)
+    tables = lines[: next(i for i, line in enumerate(lines) if line.startswith("AP: COCO's"))]
+    assert max(map(len, tables)) <= width
+    assert "…" not in "".join(tables)
+    words = {word for line in tables for word in line.split()}
+    shown = [run.estimate(name, metric) for name in run.detectors for metric in run.columns]
+    assert {half_width(one) for one in shown} - {""} <= words
+    assert {*run.detectors, *MODES, "parameters", "agreement"} <= words
+
+
+def test_half_the_interval_stands_beside_a_value(run: Run) -> None:
+    text = "\n".join(text_of(run, 120))
+    estimate = run.estimate(run.detectors[0], "ap")
+    assert estimate.high > estimate.low
+    half = 100 * (estimate.high - estimate.low) / 2
     assert f"{100 * estimate.value:.1f}{DOUBTFUL} ±{half:.1f}" in text
-    assert f"{DOUBTFUL} doubtful; the report says why" in text  # of so few images
+    assert f"{DOUBTFUL} doubtful" in text  # of so few images
     assert "±: half the 95 % interval" in text
 
 
-def test_without_intervals_there_is_no_word_of_them(tmp_path: Path):
-    assert "±" not in printed(tmp_path, 120, analysed=False)
+def test_without_intervals_there_is_no_word_of_them(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", analysed=False, columns=["ap", "parameters"])
+    assert "±" not in "\n".join(text_of(run, 120))
+
+
+def grid() -> Grid:
+    made = Grid(["name", Head("a title", "ms"), "what it is"], title="a title above it all")
+    made.group("a group with a heading as wide as it likes")
+    made.add("first_name", f"1,234.5{NBSP}±1.2", "some words about it")
+    made.group("[red]another[/red]")
+    made.add("other", Text("2.0", style="red"))
+    return made
+
+
+@pytest.mark.parametrize("width", [12, 20, 30, 60])
+def test_a_table_is_never_wider_than_its_console_and_loses_nothing(width: int) -> None:
+    lines = text_of(grid(), width)
+    assert max(map(len, lines)) <= width
+    letters = sorted("".join(lines).replace(" ", "").replace("─", ""))
+    expected = (
+        "a title above it all name a title ms what it is a group with a heading as wide as it likes"
+        "first_name 1,234.5 ±1.2 some words about it [red]another[/red] other 2.0"
+    )
+    assert letters == sorted(expected.replace(" ", ""))
+
+
+def test_what_is_held_together_stays_on_a_line() -> None:
+    for width in (30, 60):
+        assert any("1,234.5 ±1.2" in line for line in text_of(grid(), width))
+
+
+def test_words_of_heads_are_broken_before_those_of_cells() -> None:
+    made = Grid(["", Head("a_long_name_of_a_run")])
+    made.add("AP", "12345.6")
+    lines = text_of(made, 11)
+    assert max(map(len, lines)) <= 11
+    assert any("12345.6" in line for line in lines)
+
+
+def test_units_have_a_line_only_where_there_are_some() -> None:
+    without = Grid(["a", "b"])
+    without.add("1", "2")
+    bare = Grid(["", ""])
+    bare.add("1", "2")
+    assert [line.split() for line in text_of(without, 20)] == [["a", "b"], ["────"], ["1", "2"]]
+    assert [line.split() for line in text_of(bare, 20)] == [["1", "2"]]
+
+
+def test_lines_are_whole_where_no_person_reads_them(capsys: pytest.CaptureFixture[str]) -> None:
+    line = "many words " * 20
+    say(Console(width=40, force_terminal=False), [line.strip(), ""])
+    assert capsys.readouterr().out.splitlines() == [line.strip()]

@@ -1,30 +1,46 @@
 """Which value is starred, which is in doubt, and who stands alone."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import permutations
 
 import pytest
-from making_sides import ap, exact, latency, side
+from making_sides import DRIFT, FEW_IMAGES, UNTRAINED, ap, exact, latency, side
 from rich.console import Console
 
-from harness.report.changes import best_side, doubts, legend, lone_lines, reasons, value_mark
-from harness.report.comparison import print_comparison
-from harness.report.comparison_files import render_markdown
-from harness.results.comparison import compare_sides
-from harness.results.types import Comparison, Figure, Row
-from harness.results.validity_rules import Level
+from harness.plugin.metrics import Finding
+from harness.report.comparison import (
+    best_side,
+    comparison_frame,
+    doubts,
+    legend,
+    lone_lines,
+    print_comparison,
+    reasons,
+    render_markdown,
+)
+from harness.report.format import amount, level_mark
+from harness.results.comparison import Comparison, Row, compare_sides
+from harness.results.estimate import Estimate
+
+DRIFTS = "the samples drift: the last third is 20% slower than the first"
+FAR, FARTHER = (Finding("far_tail", params={"ratio": ratio}) for ratio in (2.0, 8.0))
+WRONG = Finding("impossible_samples", "invalid", {"bad": 3, "count": 60})
 
 
-def compared(*figures: Figure) -> Comparison:
-    return compare_sides([side(f"s{i}", d=[figure]) for i, figure in enumerate(figures)])
+def compared(*estimates: Estimate) -> Comparison:
+    return compare_sides([side(f"s{i}", d=[one]) for i, one in enumerate(estimates)])
 
 
-def row_of(*figures: Figure) -> Row:
-    return compared(*figures).rows[0]
+def row_of(*estimates: Estimate) -> Row:
+    return compared(*estimates).rows[0]
 
 
-def doubted(figure: Figure, level: Level, *doubts: str) -> Figure:
-    return replace(figure, level=level, doubts=doubts)
+def doubted(estimate: Estimate, *findings: Finding) -> Estimate:
+    """With the level of the gravest, in the order given."""
+    level = "invalid" if any(f.level == "invalid" for f in findings) else "doubtful"
+    return replace(estimate, level=level, reasons=findings)
 
 
 def printed(comparison: Comparison, width: int = 120) -> str:
@@ -53,29 +69,45 @@ def test_a_star_needs_a_value_of_its_own(values: Sequence[float], spread: float,
 
 def test_a_real_difference_too_small_to_show_is_starred():
     row = row_of(exact(479.34), exact(479.31))
-    assert row.changes[0].verdict == "better"
+    assert row.differences[0].verdict == "better"
     assert best_side(row) == 1
 
 
 def test_an_invalid_value_is_never_the_best_and_neither_is_one_compared_with_it():
-    good, random = ap(0.3, 0.001), doubted(ap(0.9, 0.001), "invalid", "the weights are random")
+    good, random = ap(0.3, 0.001), doubted(ap(0.9, 0.001), UNTRAINED)
     assert best_side(row_of(good, random, ap(0.5, 0.001, 2))) == 2
     assert row_of(good, random).best == ()
     assert row_of(random, good, good).best == ()
     assert not compared(random, good).comparable
 
 
+@pytest.mark.parametrize("make", [ap, latency, exact])
+def test_the_worst_value_is_never_marked_as_the_best(make: Callable[..., Estimate]):
+    """Whichever way is better, and whether or not the differences are real."""
+    for spread in (0.02, 5.0):
+        values = (0.30, 0.35, 0.40)
+        given = [ap(v, spread, i) if make is ap else make(v) for i, v in enumerate(values)]
+        worst = 0 if make is ap else 2
+        for order in permutations(range(3)):
+            found = compared(*(given[i] for i in order))
+            row = found.rows[0]
+            assert best_side(row) not in (None, order.index(worst))
+            bold = re.findall(
+                r"\*\*([\d.]+)\*\*", render_markdown(compared(*(given[i] for i in order)))
+            )
+            assert bold == [amount(row.metric, values[2 - worst])]
+
+
 def test_marks_stand_behind_values_and_their_reasons_once_below():
-    few = [doubted(ap(0.3 + i / 10, 0.001, i), "doubtful", "on 9 images") for i in range(2)]
-    random = doubted(ap(0.9, 0.001), "invalid", "the weights are random")
-    found = compared(*few, random)
-    assert [value_mark(found.rows[0], i) for i in range(3)] == ["!", "!", "⊘"]
+    few = [doubted(ap(0.3 + i / 10, 0.001, i), FEW_IMAGES) for i in range(2)]
+    found = compared(*few, doubted(ap(0.9, 0.001), UNTRAINED))
+    assert [level_mark(one) for one in found.rows[0].estimates] == ["!", "!", "⊘"]
     assert list(reasons(found)) == [
-        "d AP: ⊘ the weights are random (s2)",
-        "d AP: ! on 9 images (s0, s1)",
+        "d AP: ⊘ the weights are random: the detector was not trained (s2)",
+        "d AP: ! on only 9 images (s0, s1)",
     ]
     text = printed(found)
-    assert "30.0 !" in text or "30.0! " in text
+    assert "30.0!" in text
     assert "40.0*!" in text
     assert "⊘ invalid" in text
     assert "**40.0** !" in render_markdown(found)
@@ -92,7 +124,7 @@ def test_detectors_without_an_opposite_are_named_below_the_table():
     base = side("base", a=[exact(1)], b=[exact(1)], c=[exact(1)])
     found = compare_sides([base, side("new", a=[exact(2)], d=[exact(1)])])
     assert list(lone_lines(found)) == ["only in base: b, c", "only in new: d"]
-    table = [line for line in printed(found).splitlines() if "mult-adds" in line]
+    table = [line for line in printed(found).splitlines() if "MACs" in line]
     assert len(table) == 1
     assert len(found.rows) == 4
 
@@ -100,7 +132,7 @@ def test_detectors_without_an_opposite_are_named_below_the_table():
 def test_a_detector_that_one_of_several_sides_lacks_stays_in_the_table():
     sides = [side("base", a=[exact(1)]), side("one"), side("two", a=[exact(2)], b=[exact(1)])]
     found = compare_sides([*sides, side("three", b=[exact(1)])])
-    assert [row.changes[0].verdict for row in found.common_rows] == ["missing"]
+    assert [row.differences[0].verdict for row in found.common_rows] == ["missing"]
     assert list(lone_lines(found)) == ["only in two and three: b"]
 
 
@@ -110,30 +142,41 @@ def test_nothing_in_common_makes_no_table():
 
 
 def test_a_row_has_one_line_of_its_worst_reason_and_a_count():
-    one = doubted(latency(10.0), "doubtful", "busy", "p99 is 8 times p50")
-    other = doubted(latency(11.0), "doubtful", "busy", "p99 is 2 times p50")
-    assert list(doubts(compared(one, other))) == [
-        "d latency: ! busy (s0, s1) and 2 more reasons",
+    one, other = doubted(latency(10.0), DRIFT, FAR), doubted(latency(11.0), DRIFT, FARTHER)
+    assert doubts(compared(one, other)) == [f"d latency: ! {DRIFTS} (s0, s1) and 2 more reasons"]
+    wrong = doubted(latency(11.0), DRIFT, WRONG)
+    assert doubts(compared(one, wrong)) == [
+        "d latency: ⊘ 3 of 60 samples are not positive: the clock is wrong (s1) and 1 more reason",
+        f"d latency: ! {DRIFTS} (s0) and 1 more reason",
     ]
-    random = doubted(latency(11.0), "invalid", "the clock is wrong", "busy")
-    assert list(doubts(compared(one, random))) == [
-        "d latency: ⊘ the clock is wrong (s1) and 1 more reason",
-        "d latency: ! busy (s0) and 1 more reason",
-    ]
-    assert list(doubts(compared(one, latency(11.0)))) == [
-        "d latency: ! busy (s0) and 1 more reason"
-    ]
+    assert doubts(compared(one, latency(11.0))) == [f"d latency: ! {DRIFTS} (s0) and 1 more reason"]
+
+
+def test_the_gravest_doubt_is_told_whatever_the_order_of_sides():
+    """And whatever the order in which a record has them."""
+    dependent = Finding("autocorrelated", params={"count": 50, "effective": 13.0})
+    busy = Finding("busy_cpu", params={"cores": 2.0, "of": 2})
+    quiet = doubted(latency(10.0), dependent)
+    for findings in permutations((FAR, busy, dependent)):
+        disturbed = doubted(latency(20.0), *findings)
+        for pair in ((quiet, disturbed), (disturbed, quiet)):
+            found = compared(*pair)
+            where = "s1" if pair[1] is disturbed else "s0"
+            expected = f"! other work used 2.0 of 2 CPU cores ({where}) and 2 more reasons"
+            assert doubts(found) == [f"d latency: {expected}"]
+            (told,) = comparison_frame(found)["doubts"]
+            assert told.startswith("other work used 2.0 of 2 CPU cores; p99 is")
 
 
 def test_rows_with_the_same_worst_reason_share_a_line():
-    few = [doubted(ap(v, 0.001, i), "doubtful", "on 9 images") for i, v in enumerate((0.3, 0.4))]
-    sides = [side(name, a=[figure], b=[figure]) for name, figure in zip("xy", few, strict=True)]
-    assert list(doubts(compare_sides(sides))) == ["a AP, b AP: ! on 9 images (x, y)"]
+    few = [doubted(ap(v, 0.001, i), FEW_IMAGES) for i, v in enumerate((0.3, 0.4))]
+    sides = [side(name, a=[one], b=[one]) for name, one in zip("xy", few, strict=True)]
+    assert doubts(compare_sides(sides)) == ["a AP and b AP: ! on only 9 images (x, y)"]
 
 
 def test_times_of_a_single_process_are_said_to_be_so():
-    pair = [replace(latency(m), seeds=(m, m)) for m in (10.0, 11.0)]
-    said = "one process a side"
+    pair = [replace(latency(m), seeds={0: m, 1: m}) for m in (10.0, 11.0)]
+    said = "times of one process per side"
     assert not any(said in note for note in compared(*pair).notes)
     assert sum(said in note for note in compared(pair[0], latency(11.0)).notes) == 1
     assert not any(said in note for note in compared(ap(0.3, 0.01), ap(0.4, 0.01)).notes)
