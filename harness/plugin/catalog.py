@@ -6,6 +6,8 @@ from functools import lru_cache
 from importlib import import_module
 from typing import Any, Self
 
+from pydantic import ValidationError
+
 from harness.plugin.declarations import Meter
 from harness.plugin.metrics import Finding, MetricSpec
 from harness.plugin.registry import Registry
@@ -104,7 +106,7 @@ def declared(registry: Registry) -> Catalog:
         messages |= meter.messages
         try:
             specs += meter.specs()
-        except ValueError:  # its metrics depend on params that have no defaults
+        except ValidationError:  # its metrics depend on params that have no defaults
             continue
     return Catalog.of(specs, messages)
 
