@@ -43,7 +43,7 @@ class Scoring:
 
     Attributes:
         of: average precision or average recall.
-        iou: the one threshold; None for the mean over 0.50:0.05:0.95.
+        iou: the one threshold of a precision; None for the mean over 0.50:0.05:0.95.
         area: "all", "small", "medium", "large", or an area range of the manifest.
         limit: detections per image that count.
     """
@@ -60,6 +60,8 @@ class Scoring:
         steps = None if self.iou is None else 20 * self.iou
         if steps is not None and (abs(steps - round(steps)) > 1e-6 or not 10 <= steps <= 19):
             raise ValueError(f"an IoU threshold is 0.50, 0.55 ... 0.95, not {self.iou:g}")
+        if self.iou is not None and self.of == "recall":
+            raise ValueError("COCO's recall is the mean over all IoU thresholds, not at one")
         if self.limit < 1:
             raise ValueError(f"{self.limit} detections per image leave nothing to score")
 

@@ -60,6 +60,7 @@ def test_what_contradicts_itself_is_refused(given: dict[str, Any], said: str) ->
         ({"of": "f1"}, "scoring is of precision or recall, not of 'f1'"),
         ({"iou": 0.52}, "an IoU threshold is 0.50, 0.55 ... 0.95, not 0.52"),
         ({"iou": 1.0}, "an IoU threshold is 0.50, 0.55 ... 0.95, not 1"),
+        ({"of": "recall", "iou": 0.5}, "COCO's recall is the mean over all IoU thresholds"),
         ({"limit": 0}, "0 detections per image leave nothing to score"),
     ],
 )

@@ -7,11 +7,19 @@ from typing import Any
 
 import numpy as np
 
+from harness.plugin.metrics import Scoring
 from harness.results.ap.boxes import Scene, build_scene
 from harness.results.ap.ranges import AreaRange
+from harness.results.run import known_metrics
 from harness.stages.inputs import EvaluationInput, GroundTruth
 
 SIDE = 640
+
+
+def scorings(*ranges: str) -> dict[str, Scoring]:
+    """COCO's figures by their metrics, and those of a manifest's area ranges."""
+    specs = known_metrics().with_ranges(ranges).specs.values()
+    return {spec.name: spec.scoring for spec in specs if spec.scoring is not None}
 
 
 def make_object(bbox: Sequence[float], image: int = 1, category: int = 1, **rest: Any) -> dict:

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from simulated_sets import Process
 
 from harness.results.ap.accumulate import (
+    IOU_50,
+    IOU_75,
     mean_over_classes,
     measure_ap,
     measure_recall,
@@ -33,7 +35,7 @@ def figures(given: EvaluationInput, weights=None, ranges=ALL, resize=None) -> np
     weights = np.ones((1, scene.images), np.int32) if weights is None else np.array(weights)
     pairs = find_pairs(scene)
     matches = [match(scene, pairs, area) for area in ranges]
-    precision = [(f.ap, f.ap50, f.ap75) for f in measure_ap(scene, matches, weights)]
+    precision = [(f.mean, f.at[IOU_50], f.at[IOU_75]) for f in measure_ap(scene, matches, weights)]
     recall = [[measure_recall(scene, m, weights, k) for k in (1, 10, 100)] for m in matches]
     return np.concatenate([np.array(precision).swapaxes(0, 1), np.array(recall).swapaxes(0, 1)])
 

@@ -6,17 +6,18 @@ goes through `measure_precision` and `paired_difference`, as in a report.
 
 import numpy as np
 import pytest
-from box_sets import make_detection, make_object, make_set
+from box_sets import make_detection, make_object, make_set, scorings
 
 from harness.manifest.schema import Report
-from harness.results.ap.paired import Difference, paired_difference
+from harness.results.ap.paired import Paired, paired_difference
 from harness.results.ap.precision import measure_precision
-from harness.results.ap.types import CellAnalysis
+from harness.results.ap.types import Sampled
 
 IMAGES, SETS = 40, 60
+SMALL = {"ap_small": scorings()["ap_small"]}
 
 
-def compare_equals(holding: int, together: int, seed: int, seeds: int = 1) -> Difference:
+def compare_equals(holding: int, together: int, seed: int, seeds: int = 1) -> Paired:
     """AP of small objects, `together` of them in each of `holding` images of 40."""
     rng = np.random.default_rng(seed)
     objects = [
@@ -27,7 +28,7 @@ def compare_equals(holding: int, together: int, seed: int, seeds: int = 1) -> Di
     objects += [make_object([0, 200, 100, 100], image) for image in range(1, IMAGES + 1)]
     hard = rng.normal(0, 1, IMAGES + 1)
 
-    def analyse() -> CellAnalysis:
+    def analyse() -> Sampled:
         odds = hard + rng.normal(0, 1, IMAGES + 1)
         found = [
             make_detection(o["bbox"], float(rng.random()), o["image_id"])
@@ -36,10 +37,10 @@ def compare_equals(holding: int, together: int, seed: int, seeds: int = 1) -> Di
         ]
         given = make_set(objects, found, IMAGES)
         settings = Report(resamples=200, size_bins=(0, 32))
-        return CellAnalysis(**vars(measure_precision(given, None, settings)), errors=(), misses=())
+        return measure_precision(given, None, settings, SMALL).metrics["ap_small"]
 
     sides = [[analyse() for _ in range(seeds)] for _ in range(2)]
-    return paired_difference(*sides, "ap_small")
+    return paired_difference(*sides)
 
 
 @pytest.mark.parametrize(("holding", "together"), [(1, 20), (2, 10), (3, 8), (5, 6)])

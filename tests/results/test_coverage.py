@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from simulated_sets import Process
 
-from harness.results.ap.accumulate import Weights, mean_over_classes, measure_ap
+from harness.results.ap.accumulate import IOU_50, mean_over_classes, measure_ap
 from harness.results.ap.bootstrap import draw_weights, find_interval, find_p
-from harness.results.ap.boxes import build_scene
+from harness.results.ap.boxes import Weights, build_scene
 from harness.results.ap.matching import find_pairs, match
 from harness.results.ap.ranges import COCO_RANGES
 from harness.stages.inputs import EvaluationInput
@@ -64,7 +64,9 @@ def score(given: EvaluationInput, weights: Weights) -> np.ndarray:
     pairs = find_pairs(scene)
     matches = [match(scene, pairs, COCO_RANGES[name]) for name in ("all", "small")]
     whole, small = measure_ap(scene, matches, weights)
-    return np.stack([mean_over_classes(part) for part in (whole.ap, whole.ap50, small.ap)])
+    return np.stack(
+        [mean_over_classes(part) for part in (whole.mean, whole.at[IOU_50], small.mean)]
+    )
 
 
 @pytest.mark.parametrize("metric", METRICS)

@@ -10,12 +10,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from harness.results.samples.autocorrelation import effective_fraction
-from harness.results.samples.medians import (
-    compare_latency,
-    percentile,
-    percentile_interval,
-    samples_needed,
-)
+from harness.results.samples.medians import compare_latency
+from harness.results.samples.percentiles import percentile, percentile_interval, samples_needed
 
 SIGMA = 0.2
 times = st.lists(st.floats(0.1, 100), min_size=8, max_size=60)
