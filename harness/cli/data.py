@@ -44,6 +44,7 @@ def data(
         sizes_table,
         write_prospects,
     )
+    from harness.report.terminal import say
     from harness.results.objects import count_data, original_sizes
 
     folder = CocoFolder(root)
@@ -52,13 +53,12 @@ def data(
     edges = plan.suite.report.size_bins
     prospects = list(_prospects(plan, annotations))
     console, originals = Console(), original_sizes(annotations)
-    console.print(data_table(folder.name, split, count_data(annotations)))
-    console.print()
-    console.print(overview_table(originals, prospects))
-    for one in prospects:
-        console.print(sizes_table(one, edges))
-    for note in NOTES:
-        console.print(note, style="dim", highlight=False)
+    tables = [data_table(folder.name, split, count_data(annotations))]
+    tables += [overview_table(originals, prospects)]
+    for table in (*tables, *(sizes_table(one, edges) for one in prospects)):
+        console.print(table)
+        console.print()
+    say(console, NOTES, "dim")
     if csv is not None:
         write_prospects(csv, originals, prospects, edges)
 

@@ -1,39 +1,83 @@
 """`harness list` and `harness describe`: what the plugins offer."""
 
+from collections.abc import Iterator
 from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
 
 from harness.cli.options import Plugins
 
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
+    from harness.plugin.metrics import MetricSpec
+    from harness.plugin.registry import Registry
+
+METRIC = "metric"
+
 
 def list_(
     kind: Annotated[
-        str | None, typer.Argument(help="backbone, neck, meter, ... [default: all]")
+        str | None, typer.Argument(help="backbone, neck, meter, metric, ... [default: all]")
     ] = None,
     plugins: Plugins = [],  # noqa: B006
 ) -> None:
-    """List everything that a manifest can choose by name."""
+    """List what the plugins offer; 'metric' lists all that is measured."""
     from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
+    from rich.text import Text
 
     from harness.cli.planning import load_registry
     from harness.errors import UserError, near_names
+    from harness.report.terminal import Grid
 
     registry = load_registry(plugins)
-    if kind is not None and kind not in registry.kinds():
-        raise UserError(f"there is no kind '{kind}'", hint=near_names(kind, registry.kinds()))
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("kind", "name", "what it is", "plugin"):
-        table.add_column(title, no_wrap=title != "what it is")
-    for entry in registry.entries(kind):
+    kinds = sorted([*registry.kinds(), METRIC])
+    if kind is not None and kind not in kinds:
+        raise UserError(f"there is no kind '{kind}'", hint=near_names(kind, kinds))
+    rows: dict[str, list[tuple[str, str, str]]] = {name: [] for name in kinds}
+    for entry in registry.entries():
         d = entry.declaration
-        table.add_row(d.kind, d.name, d.summary, f"[dim]{entry.provider.name}[/]")
-    for failed in registry.failed if kind is None else ():
-        table.add_row("[red]failed[/]", failed.name, escape(failed.error), "")
-    Console().print(table)
+        rows[d.kind].append((d.name, d.summary or getattr(d, "title", ""), entry.provider.name))
+    rows[METRIC] = list(_metrics(registry))
+    rows["failed"] = [(failed.name, failed.error, "") for failed in registry.failed]
+    console = Console()
+    every = [*registry.kinds(), *(["failed"] if registry.failed else [])]
+    for name in every if kind is None else [kind]:
+        grid = Grid(["", ""], name)
+        for shown, what, by in rows[name]:
+            grid.add(shown, Text.assemble(what, (f" · {by}" if by else "", "dim")))
+        console.print(grid)
+        console.print()
+
+
+def _metrics(registry: "Registry") -> "Iterator[tuple[str, str, str]]":
+    """Name, what it is, and who writes it."""
+    from harness.plugin.declarations import Meter
+    from harness.stages.metrics import METRICS
+
+    written = {name: ("the stages", spec) for name, spec in METRICS.specs.items()}
+    for entry in registry.entries("meter"):
+        meter = entry.declaration
+        assert isinstance(meter, Meter)
+        try:
+            specs = meter.specs()
+        except ValueError:  # they depend on params that have no defaults
+            continue
+        written |= {spec.name: (f"meter {meter.name}", spec) for spec in specs}
+    for name, (by, spec) in sorted(written.items()):
+        yield name, _tell(spec), by
+
+
+def _tell(spec: "MetricSpec") -> str:
+    """ "latency (ms), time, lower is better, ranks as cost; also called 'latency'"."""
+    from harness.report.format import heading
+
+    told = [heading(spec), spec.kind]
+    told += [f"{spec.better} is better"] if spec.better else []
+    told += [f"ranks detectors as {spec.role}"] if spec.role else []
+    told += [f"short: {' or '.join(spec.short)}"] if spec.short else []
+    return ", ".join(told) + (f": {spec.summary}" if spec.summary else "")
 
 
 def describe(
@@ -44,33 +88,33 @@ def describe(
     import inspect
 
     from rich.console import Console
+    from rich.text import Text
 
     from harness.cli.planning import load_registry
     from harness.errors import UserError, near_names
+    from harness.report.terminal import say
 
     registry = load_registry(plugins)
     found = [e for e in registry.entries() if e.declaration.name == name]
     if not found:
         known = [e.declaration.name for e in registry.entries()]
         raise UserError(f"nothing is called '{name}'", hint=near_names(name, known))
-    console = Console()
+    console = Console(highlight=False)
     for entry in found:
         d = entry.declaration
-        console.print(f"[bold]{d.name}[/]  {d.kind}, by plugin {entry.provider}", highlight=False)
-        console.print(f"{d.summary}\ntarget: {d.target}", highlight=False)
+        console.print(Text.assemble((d.name, "bold"), f"  {d.kind}, by plugin {entry.provider}"))
+        say(console, [d.summary, f"target: {d.target}"])
         if d.params.__doc__:
-            console.print(
-                f"\n{inspect.cleandoc(d.params.__doc__)}\n", highlight=False, markup=False
-            )
-        for field, info in d.params.model_fields.items():
-            default = (
-                "required"
-                if info.is_required()
-                else f"= {info.get_default(call_default_factory=True)!r}"
-            )
-            note = f"  {info.description}" if info.description else ""
-            kind = _plain(info.annotation)
-            console.print(f"  {field}: {kind} {default}{note}", highlight=False, markup=False)
+            console.print(Text(f"\n{inspect.cleandoc(d.params.__doc__)}\n"))
+        say(console, (_field(key, info) for key, info in d.params.model_fields.items()))
+
+
+def _field(name: str, info: "FieldInfo") -> str:
+    default = "required"
+    if not info.is_required():
+        default = f"= {info.get_default(call_default_factory=True)!r}"
+    note = f"  {info.description}" if info.description else ""
+    return f"  {name}: {_plain(info.annotation)} {default}{note}"
 
 
 def _plain(annotation: Any) -> str:

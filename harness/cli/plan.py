@@ -42,6 +42,7 @@ def plan(
     console = Console()
     for table in plan_tables(made):
         console.print(table)
+        console.print()
     if cost:
         from harness.run.costing import cost_table
 

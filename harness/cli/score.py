@@ -1,41 +1,62 @@
 """`harness score`: AP of a detections file, without a model."""
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from harness.cli.options import Plugins
+
+if TYPE_CHECKING:
+    from harness.plugin.registry import Registry
+    from harness.stages.inputs import EvaluationMeter
 
 
 def score(
     detections: Annotated[Path, typer.Argument(help="Detections in COCO's result format.")],
     annotations: Annotated[Path, typer.Option(help="COCO-format annotation file.")],
     backend: Annotated[
-        str, typer.Option(help="faster_coco_eval or pycocotools.")
-    ] = "faster_coco_eval",
+        str | None, typer.Option(help="Of COCO's AP: faster_coco_eval or pycocotools.")
+    ] = None,
     per_class: Annotated[bool, typer.Option("--per-class", help="Also AP of each class.")] = False,
     csv: Annotated[Path | None, typer.Option(help="Write the numbers to this file, too.")] = None,
     plugins: Plugins = [],  # noqa: B006
 ) -> None:
-    """Score detections against annotations: AP, AR, by size and by class."""
-    from pydantic import ValidationError
-
-    from harness.cli.planning import load_registry
-    from harness.manifest.validation import invalid
-    from harness.stages.scoring import evaluate
-
-    declaration = load_registry(plugins).get("meter", "coco_ap").declaration
-    try:
-        params = declaration.params.model_validate({"backend": backend, "per_class": per_class})
-    except ValidationError as error:
-        raise invalid(error, declaration.params, lambda path: f"--{path[0]}") from error
-    measured = evaluate(annotations, detections, [declaration.load()(**params.model_dump())])
-
+    """Score detections against annotations, with every meter that needs nothing else."""
     from rich.console import Console
 
+    from harness.cli.planning import load_registry
+    from harness.plugin.catalog import declared
     from harness.report.scores import scores_table, write_scores
+    from harness.stages.scoring import evaluate
 
-    Console().print(scores_table(measured, title=f"{detections} on {annotations}"))
+    registry = load_registry(plugins)
+    meters = list(_meters(registry, {"backend": backend, "per_class": per_class}))
+    measured = evaluate(annotations, detections, meters)
+    title = f"{detections} on {annotations}"
+    Console().print(scores_table(measured, declared(registry), title))
     if csv is not None:
         write_scores(csv, measured)
+
+
+def _meters(registry: "Registry", options: dict[str, object]) -> "Iterator[EvaluationMeter]":
+    """Those of detections whose parameters all have defaults, with the options that they take."""
+    from pydantic import ValidationError
+
+    from harness.manifest.validation import invalid
+    from harness.plugin.declarations import Meter
+
+    for entry in registry.entries("meter"):
+        meter = entry.declaration
+        fields = meter.params.model_fields
+        if not isinstance(meter, Meter) or meter.stage != "evaluate":
+            continue
+        if any(field.is_required() for field in fields.values()):
+            continue
+        given = {k: v for k, v in options.items() if k in fields and v is not None}
+        try:
+            params = meter.params.model_validate(given)
+        except ValidationError as error:
+            raise invalid(error, meter.params, lambda path: f"--{path[0]}") from error
+        yield meter.load()(**params.model_dump())

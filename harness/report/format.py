@@ -6,15 +6,17 @@ One sign has one meaning, and each verdict has a sign of its own, so that colour
 import math
 from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from harness.plugin.metrics import MetricSpec
-from harness.results.difference import Difference, Verdict
-from harness.results.estimate import Estimate
+
+if TYPE_CHECKING:  # they import scipy, for which `harness list` need not wait
+    from harness.results.difference import Difference, Verdict
+    from harness.results.estimate import Estimate
 
 DASH = "–"
 NBSP = "\u00a0"
-MARKS: Mapping[Verdict, str] = {
+MARKS: "Mapping[Verdict, str]" = {
     "better": "▲",
     "worse": "▼",
     "changed": "◆",
@@ -25,7 +27,7 @@ MARKS: Mapping[Verdict, str] = {
     "invalid": "⊘",
     "missing": DASH,
 }
-WORDS: Mapping[Verdict, str] = {
+WORDS: "Mapping[Verdict, str]" = {
     "better": "significantly better",
     "worse": "significantly worse",
     "changed": "significantly different",
@@ -73,7 +75,7 @@ def heading(spec: MetricSpec) -> str:
     return f"{spec.title} ({spec.shown_unit})" if spec.shown_unit else spec.title
 
 
-def interval(estimate: Estimate) -> str:
+def interval(estimate: "Estimate") -> str:
     """ "[30.1, 32.5]", "" where there is none; it does not break."""
     if not estimate.has_interval:
         return ""
@@ -81,14 +83,14 @@ def interval(estimate: Estimate) -> str:
     return f"[{low},{NBSP}{high}]"
 
 
-def half_width(estimate: Estimate) -> str:
+def half_width(estimate: "Estimate") -> str:
     """ "±1.2", half the 95 % interval; "" where there is none."""
     if not estimate.has_interval:
         return ""
     return f"±{amount(estimate.metric, (estimate.high - estimate.low) / 2)}"
 
 
-def level_mark(estimate: Estimate | None) -> str:
+def level_mark(estimate: "Estimate | None") -> str:
     """The sign of what casts doubt on a value, or ""."""
     return "" if estimate is None or not estimate.is_there else LEVELS[estimate.level]
 
@@ -100,7 +102,7 @@ def units_of_change(spec: MetricSpec, base: float) -> tuple[float, str]:
     return (100 / base, NBSP + "%") if base else (spec.scale, f"{NBSP}{spec.shown_unit}".rstrip())
 
 
-def change(spec: MetricSpec, base: float, found: Difference) -> str:
+def change(spec: MetricSpec, base: float, found: "Difference") -> str:
     """ "+1.2" in points or "+31.0 %" of the base; "" where nothing was compared."""
     if not found.compared or math.isnan(found.value):
         return ""
@@ -108,7 +110,7 @@ def change(spec: MetricSpec, base: float, found: Difference) -> str:
     return f"{_change(found.value * scale, unit)}{unit}"
 
 
-def change_interval(spec: MetricSpec, base: float, found: Difference) -> str:
+def change_interval(spec: MetricSpec, base: float, found: "Difference") -> str:
     """ "[+0.3, +2.1]" in the same unit, "" where there is none."""
     if not found.compared or not found.has_interval:
         return ""
@@ -116,7 +118,7 @@ def change_interval(spec: MetricSpec, base: float, found: Difference) -> str:
     return f"[{_change(found.low * scale, unit)},{NBSP}{_change(found.high * scale, unit)}]"
 
 
-def change_in_words(spec: MetricSpec, base: float, found: Difference) -> str:
+def change_in_words(spec: MetricSpec, base: float, found: "Difference") -> str:
     """The sign, then the difference and its interval: the cell of every table of differences."""
     mark = MARKS[found.verdict]
     if found.verdict == "missing":
@@ -126,11 +128,14 @@ def change_in_words(spec: MetricSpec, base: float, found: Difference) -> str:
     if found.verdict == "equal":
         return f"{mark}{NBSP}same"
     allowed = ALLOWED if found.mismatches else ""
-    parts = (f"{mark}{NBSP}{change(spec, base, found)}{allowed}", change_interval(spec, base, found))
+    parts = (
+        f"{mark}{NBSP}{change(spec, base, found)}{allowed}",
+        change_interval(spec, base, found),
+    )
     return " ".join(filter(None, parts))
 
 
-def ratio(found: Difference) -> str:
+def ratio(found: "Difference") -> str:
     """ "1.31x", "" where there is none."""
     return "" if not found.compared or math.isnan(found.ratio) else f"{found.ratio:.3g}x"
 

@@ -1,84 +1,80 @@
 """`harness plan` as tables."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-from rich.table import Table
+from rich.text import Text
 
-from harness.plan.cells import Plan
+from harness.plan.cells import Cell, Plan
+from harness.report.terminal import Grid, Head
 
 
-def plan_tables(plan: Plan) -> Iterator[Table]:
-    """The cells, then each detector's parts with every resolved parameter."""
+def plan_tables(plan: Plan) -> Iterator[Grid]:
+    """The cells, then data and meters, then each detector's parts, with every parameter."""
     yield _cells(plan)
     yield _protocol(plan)
     for name in plan.parts:
         yield _detector(plan, name)
 
 
-def _cells(plan: Plan) -> Table:
+def _cells(plan: Plan) -> Grid:
     suite = plan.suite
     title = (
         f"{suite.suite}, profile {suite.profile}, data {plan.source.name} "
         f"({len(plan.classes)} classes), {len(plan.cells)} cells"
     )
-    table = Table(title=title, title_justify="left", title_style="bold")
-    for heading in ("detector", "seed", "stage", "mode", "how long", "fingerprint"):
-        table.add_column(heading, no_wrap=True)
+    grid = Grid(["detector", Head("seed"), "stage", "mode", "how long", "fingerprint"], title)
     for cell in plan.cells:
-        train = suite.detectors[cell.detector].train
-        length = f"{train.steps} steps" if train.steps else f"{train.epochs} epochs"
-        how_long = f"{length} of {train.batch_size} images" if cell.stage == "train" else ""
-        if cell.stage == "latency":
-            how_long = f"{suite.latency.runs} runs"
-        shown = (cell.detector, str(cell.seed), cell.stage, cell.mode, how_long)
-        table.add_row(*shown, cell.fingerprint)
-    return table
+        shown = (cell.detector, str(cell.seed), cell.stage, cell.mode)
+        grid.add(*shown, _how_long(plan, cell), cell.fingerprint)
+    return grid
 
 
-def _protocol(plan: Plan) -> Table:
+def _how_long(plan: Plan, cell: Cell) -> str:
+    train = plan.suite.detectors[cell.detector].train
+    length = f"{train.steps} steps" if train.steps else f"{train.epochs} epochs"
+    told = {
+        "train": f"{length} of {train.batch_size} images",
+        "latency": f"{plan.suite.latency.runs} runs",
+    }
+    return told.get(cell.stage, "")
+
+
+def _protocol(plan: Plan) -> Grid:
     """Data, meters and how they measure."""
     suite = plan.suite
-    table = _settings_table("protocol")
-    table.add_row("data", suite.data.use, _settings(suite.data.params))
+    grid = Grid(["", "", ""], "protocol")
+    _add(grid, "data", suite.data.use, suite.data.params)
     for meter in plan.meters:
-        table.add_row(meter.stage, meter.meter.name, _settings(meter.part.params))
-    table.add_row("evaluate", "", _settings(suite.evaluate.model_dump()))
-    table.add_row("latency", "", _settings(suite.latency.model_dump()))
-    table.add_row("columns", "", ", ".join(suite.columns))
-    return table
+        _add(grid, meter.stage, meter.meter.name, meter.part.params)
+    _add(grid, "evaluate", "", suite.evaluate.model_dump())
+    _add(grid, "latency", "", suite.latency.model_dump())
+    grid.add(Text("columns", "dim"), "", ", ".join(suite.columns))
+    return grid
 
 
-def _detector(plan: Plan, name: str) -> Table:
+def _detector(plan: Plan, name: str) -> Grid:
     spec = plan.suite.detectors[name]
-    table = _settings_table(name)
+    grid = Grid(["", "", ""], name)
     for role, part in plan.parts[name].items():
-        table.add_row(role, part.declaration.name, _settings(part.params))
+        _add(grid, role, part.declaration.name, part.params)
     if "detector" not in plan.parts[name]:
-        table.add_row("input", f"{spec.input.size[0]}x{spec.input.size[1]}", "")
-    train = {k: v for k, v in spec.train.model_dump().items() if not isinstance(v, dict)}
-    nested = {"optimizer": spec.train.optimizer, "schedule": spec.train.schedule}
-    table.add_row("train", "", _settings(train))
-    for key, value in nested.items():
-        table.add_row(f"  {key}", "", _settings(value.model_dump()))
+        _add(grid, "input", "x".join(map(str, spec.input.size)), {})
+    train = spec.train.model_dump()
+    _add(grid, "train", "", {k: v for k, v in train.items() if not isinstance(v, dict)})
+    for key, value in train.items():
+        if isinstance(value, dict):
+            _add(grid, key, "", value)
     for key in ("checkpoint", "backbone_checkpoint"):
         if getattr(spec, key):
-            table.add_row(key, "", str(getattr(spec, key)))
-    return table
+            grid.add(Text(key, "dim"), "", str(getattr(spec, key)))
+    return grid
 
 
-def _settings_table(title: str) -> Table:
-    table = Table(
-        title=title, title_justify="left", title_style="bold", show_header=False, box=None
-    )
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(no_wrap=True)
-    table.add_column()
-    return table
-
-
-def _settings(values: object) -> str:
-    assert hasattr(values, "items")
-    return ", ".join(f"{key}={_short(value)}" for key, value in values.items() if value is not None)
+def _add(grid: Grid, key: str, use: str, params: Mapping[str, Any]) -> None:
+    """What is chosen and its settings."""
+    told = (f"{name}={_short(value)}" for name, value in params.items() if value is not None)
+    grid.add(Text(key, "dim"), use, ", ".join(told))
 
 
 def _short(value: object) -> str:

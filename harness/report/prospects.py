@@ -1,18 +1,17 @@
 """The tables of `harness data`: what detectors can hope for on a data set."""
 
-import csv
-import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
+import pandas as pd
 from rich.text import Text
 
 from harness.files import write_text
+from harness.report.format import NBSP, number
+from harness.report.terminal import Grid, Head
 from harness.results.objects import (
     COVERED_IOU,
     DataCounts,
@@ -23,13 +22,11 @@ from harness.results.objects import (
     tabulate,
 )
 
-BAR = 12  # characters of the longest bar
+BAR = 8  # characters of the longest bar
 COLUMNS = (
     "detector", "input", "low", "high", "count", "share", "covered", "positive_iou", "positive",
     "best_iou", "cells_finest", "cells_best",
 )  # fmt: skip
-COVERED = f"IoU {COVERED_IOU:g}"
-MEDIANS = (("IoU", "median"), ("cells", "finest"), ("cells", "best"))
 NOTES = (
     "size: sqrt(area) at the network's input; small below 32, large from 96, crowds left out",
     "covered: share of objects that some anchor overlaps with IoU >= 0.5",
@@ -52,14 +49,9 @@ class Prospect:
     found: Prospects
 
 
-def data_table(name: str, split: str, counts: DataCounts) -> Table:
-    """The split as a whole, two columns without a heading."""
-    table = Table(
-        title=f"{name}, {split}", title_justify="left", title_style="bold", show_header=False,
-        box=None,
-    )  # fmt: skip
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column()
+def data_table(name: str, split: str, counts: DataCounts) -> Grid:
+    """The split as a whole."""
+    grid = Grid(["", ""], f"{name}, {split}")
     mean, median, most = counts.boxes_per_image
     rows = {
         "images": f"{counts.images:,}" + _without(counts.empty_images, "boxes"),
@@ -68,49 +60,36 @@ def data_table(name: str, split: str, counts: DataCounts) -> Table:
         "boxes per image": f"{mean:.1f} on average, median {median:g}, at most {most:,}",
     }
     for key, value in rows.items():
-        table.add_row(key, value)
-    return table
+        grid.add(Text(key, "dim"), value)
+    return grid
 
 
-def overview_table(originals: Floats, prospects: Sequence[Prospect]) -> Table:
+def overview_table(originals: Floats, prospects: Sequence[Prospect]) -> Grid:
     """A row for each detector, after one for the images at their own size."""
-    table = _table("What each detector meets: % of the objects, then medians")
-    table.add_column("detector", no_wrap=True, vertical="bottom")
-    sizes = [(name, "") for name in ("small", "medium", "large")]
-    headings = [*sizes, ("covered", COVERED), ("positive", "own"), *MEDIANS]
-    _add_numbers(table, headings)
-    table.add_row("as annotated", *_percents(share_sizes(originals)), style="dim")
+    sizes = Head("small / medium / large", "%")
+    title = "Objects at each detector's input, and what its anchors make of them"
+    grid = Grid(["detector", sizes, *_heads("own")], title)
+    grid.add("as annotated", _shares(originals), style="dim")
     for one in prospects:
         (whole,) = tabulate(one.found, [])[-1:]
-        shares = share_sizes(one.found.sizes)
-        table.add_row(one.detector, *_percents(shares), *_cells(whole))
-    return table
+        grid.add(one.detector, _shares(one.found.sizes), *_cells(whole))
+    return grid
 
 
-def sizes_table(one: Prospect, edges: Sequence[float]) -> Table:
+def sizes_table(one: Prospect, edges: Sequence[float]) -> Grid:
     """A row for each bin of sizes of one detector."""
     rows = tabulate(one.found, edges)
-    table = _table(f"{one.detector}, input {one.input}")
-    table.add_column("size", justify="right", no_wrap=True, vertical="bottom")
-    table.add_column("objects", justify="right", no_wrap=True, vertical="bottom")
-    table.add_column("%", justify="right", no_wrap=True, vertical="bottom")
-    table.add_column("", no_wrap=True, width=BAR)
     limit = one.found.positive_iou
+    heads = [Head("size", "px"), Head("objects"), Head("share", "%"), Head("", right=False)]
     own = "" if limit is None else f"IoU {limit:g}"
-    headings = [("covered", COVERED), ("positive", own), *MEDIANS]
-    _add_numbers(table, headings)
-    most = max((row.share for row in rows[:-1]), default=math.nan)
-    for row in rows:
-        whole = row is rows[-1]
-        table.add_row(
-            "all" if whole else _range(row),
-            f"{row.count:,}",
-            _percent(row.share),
-            "" if whole else bar(row.share, most),
-            *_cells(row),
-            style="bold" if whole else "",
-        )
-    return table
+    grid = Grid([*heads, *_heads(own)], f"{one.detector}, input {one.input}")
+    *bins, whole = rows
+    most = max((row.share for row in bins), default=math.nan)
+    for row in bins:
+        shown = (_range(row), f"{row.count:,}", _percent(row.share), bar(row.share, most))
+        grid.add(*shown, *_cells(row))
+    grid.add("all", f"{whole.count:,}", _percent(whole.share), "", *_cells(whole), style="bold")
+    return grid
 
 
 def bar(share: float, most: float, width: int = BAR) -> str:
@@ -133,59 +112,52 @@ def write_prospects(
     """
     unknown = np.full(len(originals), np.nan)
     nothing = Prospects(originals, unknown, unknown, unknown, None)
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    for one in (Prospect("", "original", nothing), *prospects):
-        named = {"detector": one.detector, "input": one.input}
-        limit = math.nan if one.found.positive_iou is None else one.found.positive_iou
-        for row in tabulate(one.found, edges):
-            writer.writerow(_filled({**named, **asdict(row), "positive_iou": limit}))
-    write_text(path, text.getvalue())
+    rows = [
+        {
+            "detector": one.detector, "input": one.input, **asdict(row),
+            "positive_iou": one.found.positive_iou,
+        }
+        for one in (Prospect("", "original", nothing), *prospects)
+        for row in tabulate(one.found, edges)
+    ]  # fmt: skip
+    frame = pd.DataFrame(rows, columns=list(COLUMNS))
+    write_text(path, frame.to_csv(index=False, lineterminator="\n"))
 
 
-def _filled(row: Mapping[str, object]) -> dict[str, object]:
-    return {key: "" if value != value else value for key, value in row.items()}
+def _heads(own: str) -> list[Head]:
+    """Of what `_cells` shows.
 
-
-def _table(title: str) -> Table:
-    return Table(
-        title=title, title_justify="left", title_style="bold", header_style="", box=SIMPLE_HEAD,
-        padding=0,
-    )  # fmt: skip
-
-
-def _add_numbers(table: Table, headings: Sequence[tuple[str, str]]) -> None:
-    for title, unit in headings:
-        heading = Text.assemble((title, "bold"), "\n", (unit, "dim"))
-        table.add_column(heading, justify="right", no_wrap=True)
+    Args:
+        own: the IoU from which the detector's training takes an anchor.
+    """
+    covered = Head("covered", f"IoU {COVERED_IOU:g}")
+    return [covered, Head("positive", own), Head("IoU", "median"), Head("cells", "finest / best")]
 
 
 def _cells(row: SizeRow) -> list[str]:
     return [
         _percent(row.covered),
         _percent(row.positive),
-        "–" if math.isnan(row.best_iou) else f"{row.best_iou:.2f}",
-        _amount(row.cells_finest),
-        _amount(row.cells_best),
+        number(row.best_iou, 2),
+        f"{_amount(row.cells_finest)} / {_amount(row.cells_best)}",
     ]
 
 
-def _percents(shares: Sequence[float]) -> list[str]:
-    return [_percent(share) for share in shares]
+def _shares(sizes: Floats) -> str:
+    return " / ".join(map(_percent, share_sizes(sizes)))
 
 
 def _percent(share: float) -> str:
-    return "–" if math.isnan(share) else f"{100 * share:.1f}"
+    return number(100 * share)
 
 
 def _amount(value: float) -> str:
     """Cells: two digits where there are few."""
-    return "–" if math.isnan(value) else f"{value:,.{2 if value < 1 else 1 if value < 10 else 0}f}"
+    return number(value, 2 if value < 1 else 1 if value < 10 else 0)
 
 
 def _range(row: SizeRow) -> str:
-    return f"{row.low:g} up" if math.isinf(row.high) else f"{row.low:g}–{row.high:g}"
+    return f"{row.low:g}{NBSP}up" if math.isinf(row.high) else f"{row.low:g}–{row.high:g}"
 
 
 def _without(count: int, what: str) -> str:

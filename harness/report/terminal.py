@@ -7,6 +7,7 @@ the longest words are broken; nothing is ever cut off.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -17,13 +18,15 @@ from rich.text import Text
 
 from harness.plugin.metrics import MetricSpec
 from harness.report.format import BEST, DASH, NBSP, amount, half_width, level_mark
-from harness.results.difference import Verdict
-from harness.results.estimate import Estimate
+
+if TYPE_CHECKING:
+    from harness.results.difference import Verdict
+    from harness.results.estimate import Estimate
 
 KEPT = "\ue000"  # stands for NBSP, at which rich breaks lines, while a table is laid out
 UNBOUNDED = 10_000  # columns of a console on which nothing wraps
 BEST_STYLE = "bold green"
-STYLES: Mapping[Verdict, str] = {
+STYLES: "Mapping[Verdict, str]" = {
     "better": "green",
     "worse": "red",
     "changed": "yellow",
@@ -99,7 +102,7 @@ class Grid:
 
 
 def value_cell(
-    estimate: Estimate | None, *, best: bool = False, star: bool = False, half: bool = False
+    estimate: "Estimate | None", *, best: bool = False, star: bool = False, half: bool = False
 ) -> Text:
     """A value with its marks.
 

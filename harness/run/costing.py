@@ -1,15 +1,16 @@
 """`harness plan --cost`: what each detector would cost, before anything is trained."""
 
 import torch
-from rich.table import Table
 
 from harness.errors import UserError
 from harness.plan.cells import Plan
+from harness.report.format import amount
+from harness.report.terminal import Grid, Head
 from harness.run.detectors import build_detector
 from harness.stages.cost import measure_cost
 
 
-def cost_table(plan: Plan) -> Table:
+def cost_table(plan: Plan) -> Grid:
     """`harness plan --cost`: what the cost meters measure of each detector, on a grey image.
 
     Raises:
@@ -20,22 +21,16 @@ def cost_table(plan: Plan) -> Table:
     if not chosen:
         raise UserError("the suite has no cost meter", hint="meters: [macs_paper, parameters]")
     specs = {spec.name: spec for m in chosen for spec in m.specs}
-    wanted = list(specs)
     meters = [m.part.declaration.load()(**m.part.params) for m in chosen]
-    table = Table(title="cost (grey 640x480 image)", title_justify="left", title_style="bold")
-    table.add_column("detector", no_wrap=True)
-    table.add_column("role", no_wrap=True)
-    for metric in wanted:
-        table.add_column(metric, justify="right", no_wrap=True)
+    grid = Grid(["", *map(Head.of, specs.values())], "cost (grey 640x480 image)")
     for name in plan.parts:
         detector = build_detector(plan, name, seed=0).detector
         rows: dict[str, dict[str, str]] = {}
         for m in measure_cost(detector, meters, image):
-            rows.setdefault(m.scope, {})[m.metric] = f"{m.value:,.3f} {specs[m.metric].unit}"
+            rows.setdefault(m.scope, {})[m.metric] = amount(specs[m.metric], m.value)
+        grid.group(name)
         for scope, values in sorted(rows.items(), key=lambda item: item[0] != ""):
-            shown = name if scope == "" else ""
-            table.add_row(
-                shown, scope.removeprefix("role/"), *(values.get(w, "") for w in wanted),
-                style="bold" if scope == "" else "dim",
-            )  # fmt: skip
-    return table
+            part = scope.removeprefix("role/") or "all"
+            style = "dim" if scope else ""
+            grid.add(part, *(values.get(metric, "") for metric in specs), style=style)
+    return grid
