@@ -14,7 +14,7 @@ namespace harness {
 // otherwise is a tensor with one row per block.
 class BestMemory {
  public:
-  // What a kernel is told.
+  // Arguments of a kernel.
   struct Plan {
     uint32_t list_size;
     uint64_t* far_list;

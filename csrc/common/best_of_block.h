@@ -1,7 +1,7 @@
 // The best of many candidates, found and sorted by one block: a radix select, then a sort of what it
 // has chosen. For the bodies of CUDA kernels; see team.h.
 //
-// An entry holds a candidate's key in its upper half and, turned round, its index in the lower: no two
+// An entry holds a candidate's key in its upper half and, inverted, its index in the lower: no two
 // are equal, so the choice and the order are the same whatever the order of the threads.
 #pragma once
 
@@ -129,8 +129,8 @@ class BestOfBlock {
     if (counted) block_.add(place(digit, bin), 1u);
   }
 
-  // f(index, value) for all candidates and for some indices behind them, whose value is 0: get(index)
-  // for several at a time, which then are on their way together. The whole block calls, and f.
+  // f(index, value) for all candidates and for some indices beyond them, whose value is 0: get(index)
+  // for several at a time, whose loads are then in flight together. The whole block calls, and f.
   template <typename Get, typename F>
   HARNESS_DEVICE void visit(const Get& get, const F& f) const {
     constexpr int kAtOnce = 4;

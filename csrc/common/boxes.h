@@ -26,7 +26,7 @@ struct Overlap {
 
   // Whether the IoU may exceed a threshold, without dividing: never false where it does, seldom true
   // where it does not. With a threshold of 0 or more shared / united > threshold means that
-  // shared > threshold * united, and rounding the product does not turn that round.
+  // shared > threshold * united, and rounding the product does not reverse that.
   HARNESS_HOST_DEVICE bool may_exceed(T threshold) const {
     // without a branch, so that loops over boxes vectorise
     return ((shared > T(0)) & (shared >= threshold * united)) | (threshold < T(0));

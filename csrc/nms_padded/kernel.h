@@ -3,7 +3,7 @@
 // Each thread compares one box of the chunk with a share of the kept boxes and of the chunk. Then
 // every warp finds, by itself and so without a barrier, what is kept of the chunk: in rounds, each
 // dropping what the last round's kept boxes suppress. After k rounds the first k boxes are as the
-// greedy walk leaves them, so the state that a round leaves alone is the greedy one.
+// greedy algorithm leaves them, so a state that a round does not change is the greedy one.
 #pragma once
 
 #include "../common/boxes.h"
@@ -57,7 +57,7 @@ class Walk {
     load(0);
     for (int64_t base = 0, turn = 0; base < size_ && count_ < max_output_; base += kChunk) {
       store(turn);
-      load(base + kChunk);  // on its way while this chunk is looked at
+      load(base + kChunk);  // in flight while this chunk is processed
       block_.sync();
       const int lane = block_.warp().lane();
       Chunk& chunk = shared_.chunks[turn];
@@ -92,7 +92,7 @@ class Walk {
     if (j == 0) chunk.suppressed = {};
   }
 
-  // A lane tells of two boxes; bit j is about box j, the same in every warp.
+  // A lane reports on two boxes; bit j is about box j, the same in every warp.
   HARNESS_DEVICE uint64_t ballot(bool low, bool high) const {
     const auto warp = block_.warp();
     const uint64_t bits = warp.ballot(low);

@@ -1,4 +1,4 @@
-// One launch, one block a group; kernel.h holds what a block does.
+// One launch, one block per group; kernel.h holds what a block does.
 #include "../common/cuda.h"
 #include "arguments.h"
 #include "kernel.h"

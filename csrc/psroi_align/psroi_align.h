@@ -19,7 +19,7 @@ constexpr double kReach = 1048576.0;
 struct Shape {
   int64_t batch, channels, height, width;           // features
   int64_t output_channels, pooled_height, pooled_width;
-  int64_t sampling_ratio;                           // points a side; 0 or less: adaptive
+  int64_t sampling_ratio;                           // points per side; 0 or less: adaptive
   bool mean;
 };
 
@@ -165,7 +165,7 @@ struct Maximum {
     index = 0;
   }
 
-  // The first maximum wins; NaN beats numbers, so that a broken feature map shows.
+  // The first maximum wins; NaN beats numbers, so that a broken feature map is noticed.
   HARNESS_HOST_DEVICE void take(T candidate, int64_t at) {
     if (candidate != candidate && value == value) {
       value = candidate;
@@ -183,7 +183,7 @@ HARNESS_HOST_DEVICE void take_outside(Maximum<T>* best, int64_t count) {
   for (int64_t c = 0; c < count; ++c) best[c].take(T(0), -1);
 }
 
-// `best` holds one maximum a plane.
+// `best` holds one maximum per plane.
 template <typename T, typename Scalar, typename Reads>
 HARNESS_HOST_DEVICE void cell_maxima(
     const Planes<Scalar>& planes, const Cell<T>& cell, const Reads& reads, Maximum<T>* best) {

@@ -1,6 +1,6 @@
-// Forward: one thread an output element, no races, deterministic.
+// Forward: one thread per output element, no races, deterministic.
 // Backward: RoIs overlap, so threads add atomically to the neighbours of a point. Each sum is right
-// but its order, and so its last bits, vary from run to run; under deterministic algorithms the
+// but its order, and so its last bits, vary between runs; under deterministic algorithms the
 // Python side takes the reference's backward instead.
 #include "../common/cuda.h"
 #include "arguments.h"

@@ -10,7 +10,7 @@
 
 namespace harness::psroi {
 
-// What the op and its backward are told; sizes are height and width, level by level.
+// Arguments of the op and its backward; sizes are height and width, level by level.
 struct Request {
   int64_t channels;
   std::vector<int64_t> sizes, strides;

@@ -10,7 +10,7 @@
 
 namespace harness::psroi {
 
-// What both kernels are told, by value.
+// Arguments of both kernels, by value.
 template <typename T>
 struct Launch {
   Pyramid<T> pyramid;
@@ -31,8 +31,8 @@ struct Launch {
 };
 
 // f(element, cell, reads) for the output elements of a box that has a level. The whole block calls.
-// With kRatio, which then is the sampling ratio, loops over points unroll and all reads are on their
-// way at once; there must be a table.
+// With kRatio, which then is the sampling ratio, loops over points unroll and all reads are in
+// flight at once; there must be a table.
 template <int kRatio, typename T, typename Block, typename F>
 HARNESS_DEVICE void visit_elements(
     const Block& block, const Launch<T>& launch, const Placed<T>& roi, Read<T>* table, const F& f) {

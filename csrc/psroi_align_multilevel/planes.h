@@ -1,5 +1,5 @@
 // The bodies of the CUDA kernels for many boxes. One notes where each box reads; then one block takes
-// one channel of one image, whose planes of all levels lie in shared memory meanwhile: device memory
+// one channel of one image, whose planes of all levels are in shared memory meanwhile: device memory
 // is read, or written, once and in order, where a block per box touches a few bytes here and there.
 #pragma once
 

@@ -1,4 +1,4 @@
-// Without sorting boxes and without telling the host how many boxes each map has. A block takes one box
+// Without sorting boxes and without the host knowing how many boxes each map has. A block takes one box
 // (kernel.h) or, where images have many, one channel of all boxes of an image (planes.h).
 //
 // Backward adds with atomics: boxes overlap. Each sum is right but its order, and so its last bits,
@@ -90,8 +90,8 @@ bool are_many(const Shape& shape, const Stack& stack, int64_t image_boxes, int32
       shape.batch * shape.channels >= 8 * multiprocessors(device);
 }
 
-// Notes of all boxes, then `kernel`. The caching allocator lets the memory of the notes go to nobody
-// else on this stream before the kernel has run.
+// Notes of all boxes, then `kernel`. The caching allocator does not reuse the memory of the notes
+// on this stream before the kernel has run.
 template <typename Kernel, typename T, typename... Arguments>
 void launch_planes(
     Kernel* kernel, int64_t bytes, const Pyramid<T>& pyramid, const Stack& stack,

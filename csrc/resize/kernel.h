@@ -1,8 +1,8 @@
 // The arithmetic of OpenCV's INTER_LINEAR for bytes, and the body of the kernel: a thread makes
 // pixels of one row of the result, all channels of each.
 //
-// Weights have 11 bits. They follow from a place that is computed in double and rounded to float,
-// and that rounding can be seen in the result, so nothing here may be computed more precisely.
+// Weights have 11 bits. They follow from a position that is computed in double and rounded to float,
+// and that rounding shows in the result, so nothing here may be computed more precisely.
 #pragma once
 
 #include "../common/host_device.h"
@@ -21,7 +21,7 @@ struct Strides {
 // One side of the image and of the result.
 struct Axis {
   int64_t from, to;
-  double scale;  // pixels of the image a pixel of the result
+  double scale;  // pixels of the image per pixel of the result
 
   Axis(int64_t from, int64_t to)
       : from(from), to(to), scale(1.0 / (static_cast<double>(to) / static_cast<double>(from))) {}
@@ -41,7 +41,7 @@ struct Job {
   Axis rows, columns;
 };
 
-// The two rows or columns that a pixel of the result lies between, and their weights.
+// The two rows or columns around a pixel of the result, and their weights.
 struct Taps {
   int64_t first, second;
   int32_t first_weight, second_weight;

@@ -51,9 +51,9 @@ HARNESS_HOST_DEVICE float clamp(float value, float low, float high) {
 
 // The coding of R-CNN (arXiv 1506.01497, section 3.1.2), and the image that boxes are clipped to.
 struct Coding {
-  float max_log_ratio;  // of a side to the anchor's, both ways
+  float max_log_ratio;  // of a side to the anchor's; bounds its absolute value
   float height, width;
-  float inside;  // so much of a box at the border stays in the image
+  float inside;  // pixels of a box outside that stay in the image
 
   HARNESS_HOST_DEVICE void decode_axis(
       float low, float high, float shift, float log, float extent, float& first,
@@ -74,7 +74,7 @@ struct Coding {
 
 HARNESS_HOST_DEVICE float sigmoid(float logit) { return 1.0f / (1.0f + std::exp(-logit)); }
 
-// What the kernels are told, by value.
+// Arguments of the kernels, by value.
 template <typename Scalar>
 struct Request {
   Maps<Scalar> levels[kLevels];

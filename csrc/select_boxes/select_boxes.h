@@ -9,7 +9,7 @@
 
 namespace harness::select_boxes {
 
-// What the kernels are told, by value. A candidate is counted group by group.
+// Arguments of the kernels, by value. A candidate is counted group by group.
 template <typename Scalar>
 struct Request {
   const Scalar *boxes, *scores;

@@ -1,4 +1,4 @@
-// An image is one thread's.
+// One thread per image.
 #include "../common/best_of_list.h"
 #include "../common/groups.h"
 #include "arguments.h"

@@ -1,6 +1,6 @@
 // The body of the CUDA kernel: a block works on one tile. Its threads first share the channels of the
 // depthwise convolution, then those of the pointwise one; both read and write neighbouring channels
-// side by side. Between them the tile lies in shared memory, channel by channel, in quads of cells
+// side by side. Between them the tile is in shared memory, channel by channel, in quads of cells
 // that a thread writes and reads at once.
 #pragma once
 
@@ -19,7 +19,7 @@ struct alignas(16) Quad {
   T values[kQuad];
 };
 
-// Quads a channel: one more than it has where several would make the threads of a warp meet in one
+// Quads per channel: one more than needed where the threads of a warp would otherwise conflict in one
 // bank of the shared memory.
 template <int kCells>
 constexpr int kPitch = kCells == kQuad ? 1 : kCells / kQuad + 1;
@@ -30,7 +30,7 @@ HARNESS_HOST_DEVICE int64_t shared_bytes(int64_t channels) {
 }
 
 // The 3x3 neighbourhood of a cell of one channel, column by column, moved along the rows: each next
-// cell needs one more column only. What lies outside the map is zero.
+// cell needs only one more column. Outside the map there are zeros.
 template <typename Scalar, typename T>
 struct Window {
   const Scalar* data;  // of the channel
@@ -49,7 +49,7 @@ struct Window {
     start();
   }
 
-  // Unsigned: what is before the first is far behind the last.
+  // Unsigned: what is before the first is far beyond the last.
   HARNESS_DEVICE void load(uint32_t column, T (&into)[3]) const {
     HARNESS_UNROLL
     for (uint32_t i = 0; i < 3; ++i) {
@@ -80,7 +80,7 @@ struct Window {
     load(x + 1, columns[2]);
   }
 
-  // Fused multiply-adds are asked for by name: nvcc is told not to make any.
+  // Fused multiply-adds are explicit: nvcc is told not to make any by itself.
   HARNESS_DEVICE T convolve(const T (&weights)[kTaps], T bias) const {
     T sum = bias;
     HARNESS_UNROLL
@@ -104,7 +104,7 @@ HARNESS_DEVICE void convolve_depthwise(
   for (int q = 0; q < kCells / kQuad; ++q) {
     Quad<T> quad;
     HARNESS_UNROLL
-    for (int p = 0; p < kQuad; ++p) {  // behind the last cell every row is outside, or unread
+    for (int p = 0; p < kQuad; ++p) {  // beyond the last cell every row is outside, or unread
       quad.values[p] = window.convolve(weights, bias);
       if (q * kQuad + p + 1 < kCells) window.advance();
     }
@@ -125,7 +125,7 @@ HARNESS_DEVICE void convolve_pointwise(
   const Quad<T>* cells = middle + start * kPitch<kCells>;
   HARNESS_UNROLL
   for (int p = 0; p < kCells; ++p) sums[p] = map.pointwise_bias[o];
-  HARNESS_UNROLL_BY(8)  // so many weights are on their way at once
+  HARNESS_UNROLL_BY(8)  // this many loads of weights are in flight at once
   for (uint32_t i = 0; i < width; ++i) {
     const T weight = weights[i * width];
     HARNESS_UNROLL

@@ -66,7 +66,7 @@ struct Decay {
   HARNESS_HOST_DEVICE T operator()(T score, T overlap) const {
     const bool hit = overlap > iou_threshold;
     if constexpr (Gaussian) {
-      if (!hit || !(score > T(0))) return score;  // exp is dear
+      if (!hit || !(score > T(0))) return score;  // exp is expensive
     }
     const T factor = Gaussian ? std::exp(-(overlap * overlap) / sigma) : T(1) - overlap;
     const T decayed = score * factor;

@@ -1,4 +1,4 @@
-"""Reads YAML safely, remembering where each value stood."""
+"""Reads YAML safely and remembers the line of each value."""
 
 import re
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ _CORE = "tag:yaml.org,2002:"
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads 1e-3 as a number, as YAML 1.2 does; PyYAML wants 1.0e-3."""
+    """Reads 1e-3 as a number, as YAML 1.2 does; PyYAML requires 1.0e-3."""
 
 
 _Loader.add_implicit_resolver(
@@ -48,7 +48,7 @@ class Document:
         return value
 
     def place(self, path: KeyPath) -> str:
-        """ "file:line" of the value, or of its nearest ancestor that stands in the file."""
+        """ "file:line" of the value, or of its nearest ancestor in the file."""
         for length in range(len(path), -1, -1):
             if path[:length] in self.lines:
                 return f"{self.source}:{self.lines[path[:length]]}"

@@ -1,4 +1,4 @@
-"""Means of 2x2 neighbours with stride 1, of maps laid out channels last."""
+"""Means of 2x2 neighbours with stride 1, of channels-last maps."""
 
 from typing import Any
 
@@ -14,8 +14,8 @@ SCHEMA = "average_fours(Tensor maps, bool framed) -> Tensor"
 def average_fours(maps: Tensor, framed: bool = False) -> Tensor:
     """What `avg_pool2d(maps, 2, stride=1)` gives.
 
-    On a GPU torch's pool of maps laid out channels last, and its gradient, take several times as
-    long as reading and writing them does.
+    On a GPU torch's pool of channels-last maps, and its gradient, take several times as long as
+    reading and writing them.
 
     Args:
         maps: (B, C, H, W); those that are not channels-last are copied.
@@ -42,7 +42,7 @@ def average_fours_reference(maps: Tensor, framed: bool) -> Tensor:
     """`harness::average_fours` by torch's pool."""
     own = F.pad(maps, (1, 1, 1, 1)) if framed else maps
     pooled = F.avg_pool2d(own, 2, stride=1)
-    # strides of maps that were made channels last, also where a side is 1
+    # the strides of channels-last maps, also if a side is 1
     return pooled.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
 
 

@@ -15,7 +15,7 @@ def pairwise_ious(boxes: Tensor, others: Tensor, of_nothing: float = 0.0) -> Ten
     Works axis by axis and in place: there may be a million pairs.
 
     Args:
-        of_nothing: 0 or NaN, for two boxes that both have no area.
+        of_nothing: 0 or NaN, for two boxes without area.
     """
     boxes, others = boxes.detach(), others.detach()
     inter = _overlaps(boxes, others, 0).mul_(_overlaps(boxes, others, 1))
@@ -41,7 +41,7 @@ def decode_boxes(deltas: Tensor, anchors: Tensor, max_log_ratio: float) -> Tenso
     """Deltas from anchors (https://arxiv.org/abs/1506.01497, section 3.1.2), (..., 4) -> xyxy.
 
     They are shifts of centres in sides of the anchor, and logarithms of sides.
-    A logarithm is held within plus or minus `max_log_ratio`.
+    Logarithms are clamped to plus or minus `max_log_ratio`.
     """
     shifts, logs = deltas.split(2, -1)  # type: ignore[no-untyped-call]
     centers, sides = centers_and_sides(anchors)
@@ -54,7 +54,7 @@ def clip_boxes(boxes: Tensor, image_size: tuple[int, int], inside: float = 0.0) 
     """(..., 4) xyxy with exclusive corners into an image of (height, width).
 
     Args:
-        inside: so many pixels of a box beyond the border stay in the image.
+        inside: pixels of a box outside that stay in the image.
     """
     height, width = image_size
     x1, y1, x2, y2 = boxes.unbind(-1)
@@ -68,8 +68,8 @@ def assign_levels(boxes: Tensor, finest: float, count: int) -> Tensor:
     The rule of FPN (https://arxiv.org/abs/1612.03144, equation 1): boxes of side `finest` and
     less go to map 0, each doubling of the side goes one map up. Padding has no area.
 
-    `floor(log2(sqrt(area) / finest + 1e-6))`, clamped, is counted without its logarithm: a box
-    climbs to each map whose smallest area it has. The last bit of a logarithm, and so the level of
+    `floor(log2(sqrt(area) / finest + 1e-6))`, clamped, is computed without its logarithm: a box
+    goes up to each map whose smallest area it has. The last bit of a logarithm, and so the level of
     a box on the boundary, would differ between devices and compilers; comparisons do not.
     """
     sides = (boxes[..., 2:] - boxes[..., :2]).clamp(min=0)

@@ -1,4 +1,4 @@
-"""Finds and loads the compiled ops, and says what serves if there are none."""
+"""Finds and loads the compiled ops, and reports which implementation runs."""
 
 import functools
 import json
@@ -17,7 +17,7 @@ _ops: Any = torch.ops  # typed in some versions only
 
 @dataclass(frozen=True)
 class Status:
-    """What of the ops is compiled.
+    """Which ops are compiled.
 
     `reason` says why `compiled` or `cuda` is false, in one line; `path` is the CPU library. `build`
     is what the build recorded: torch version, flags.
@@ -39,7 +39,7 @@ def _read_build() -> dict[str, object]:
 
 
 def _load(name: str, recorded: object) -> tuple[Path | None, str | None]:
-    """Loads one library; returns its path, or why it is not there."""
+    """Loads one library; returns its path, or why there is none."""
     found = sorted(path for path in FOLDER.glob(f"{name}.*") if path.suffix in (".so", ".pyd"))
     if not found:
         return None, str(recorded or "the library is missing; reinstall the package")
@@ -51,7 +51,7 @@ def _load(name: str, recorded: object) -> tuple[Path | None, str | None]:
 
 
 def serves(flags: Iterable[str], capability: tuple[int, int]) -> bool:
-    """Whether a binary that nvcc made with these flags has kernels for a compute capability.
+    """Whether a binary that nvcc built with these flags has kernels for a compute capability.
 
     Machine code runs on later minor versions of its major one, PTX on all later architectures.
     """
@@ -66,13 +66,13 @@ def serves(flags: Iterable[str], capability: tuple[int, int]) -> bool:
 
 
 def _unserved(build: dict[str, object]) -> str | None:
-    """Why the CUDA part is of no use on any GPU here: loaded, it would keep the reference out."""
+    """Why the CUDA part is useless on every GPU here: loaded, it would replace the reference."""
     flags = build.get("cuda_flags")
     if not isinstance(flags, list) or not torch.cuda.is_available():
         return None
     try:
         have = [torch.cuda.get_device_capability(i) for i in range(torch.cuda.device_count())]
-    except (RuntimeError, AssertionError):  # whoever uses the GPU is told why it cannot be used
+    except (RuntimeError, AssertionError):  # reported where the GPU is used
         return None
     if any(serves(flags, capability) for capability in have):
         return None
@@ -95,7 +95,7 @@ def status() -> Status:
 
 
 def implementation(device: torch.device | str = "cpu") -> str:
-    """Which implementation serves tensors on `device`.
+    """Which implementation runs for tensors on `device`.
 
     Returns `compiled-cpu`, `compiled-cuda` or `reference`.
     """

@@ -17,18 +17,17 @@ SCHEMA = (
 def nms_padded(
     boxes: Tensor, valid: Tensor, iou_threshold: float, max_output: int | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Keeps, group by group, each box that no kept box before it overlaps by more than a threshold.
+    """Keeps, per group, each box whose IoU with every kept box before it is within a threshold.
 
     Args:
         boxes: (G, N, 4) xyxy with exclusive corners, each group by descending score.
-        valid: (G, N) bool, False for padding, or (G,) integer counts of the boxes in front.
-        iou_threshold: A box goes if an IoU exceeds this; an equal IoU does not.
-        max_output: The first so many kept boxes of a group are wanted; the walk ends with them.
-            None: all, which are at most N.
+        valid: (G, N) bool, False for padding, or (G,) integers: the first so many boxes are valid.
+        iou_threshold: A box is suppressed if an IoU exceeds this, not if it is equal.
+        max_output: At most this many boxes per group are kept, the first ones. None: all.
 
     Returns:
-        Indices of the kept boxes, (G, max_output) int64 in ascending order, then zeros; and how
-        many they are, (G,) int64. A box with NaN corners overlaps nothing and stays.
+        Indices of the kept boxes, (G, max_output) int64 in ascending order, then zeros; and their
+        number, (G,) int64. A box with NaN corners overlaps nothing and stays.
 
     Raises:
         ValueError: Shapes that do not fit, or a negative `max_output`.
@@ -38,8 +37,8 @@ def nms_padded(
     counted = valid.ndim == 1 and valid.dtype != torch.bool
     fits = valid.shape == boxes.shape[: 1 if counted else 2]
     if not fits or not (counted or valid.dtype == torch.bool):
-        wanted = f"{tuple(boxes.shape[:2])} bool or {(boxes.shape[0],)} counts"
-        raise ValueError(f"valid must be {wanted}, not {tuple(valid.shape)} {valid.dtype}")
+        expected = f"{tuple(boxes.shape[:2])} bool or {(boxes.shape[0],)} counts"
+        raise ValueError(f"valid must be {expected}, not {tuple(valid.shape)} {valid.dtype}")
     if max_output is None:
         max_output = boxes.shape[1]
     if max_output < 0:
@@ -58,18 +57,18 @@ def nms_padded_reference(
         valid = torch.arange(boxes.shape[1], device=boxes.device) < valid[:, None]
     keep = _find_kept(boxes, valid, iou_threshold)
     ranks = keep.cumsum(1) - 1
-    wanted = keep & (ranks < max_output)
+    chosen = keep & (ranks < max_output)
     positions = torch.arange(boxes.shape[1], device=boxes.device).expand_as(ranks)
     indices = ranks.new_zeros((boxes.shape[0], max_output + 1))  # the last column is for the rest
-    indices.scatter_(1, torch.where(wanted, ranks, max_output), positions)
-    return indices[:, :max_output].contiguous(), wanted.sum(1)
+    indices.scatter_(1, torch.where(chosen, ranks, max_output), positions)
+    return indices[:, :max_output].contiguous(), chosen.sum(1)
 
 
 def _find_kept(boxes: Tensor, valid: Tensor, iou_threshold: float) -> Tensor:
     """(G, N) bool, by repeating the suppression until nothing changes.
 
-    After k rounds the first k boxes of a group are as the greedy walk leaves them, so the state
-    that a round leaves alone is exactly the greedy one; chains of boxes are short in practice.
+    After k rounds the first k boxes of a group are as in the greedy algorithm, so a state
+    that a round does not change is exactly the greedy one; chains of boxes are short in practice.
     """
     boxes = boxes if boxes.dtype == torch.float64 else boxes.float()
     suppresses = (pairwise_ious(boxes, boxes, math.nan) > iou_threshold).triu(1)

@@ -39,13 +39,13 @@ def psroi_align(
     """Pools RoIs so that output channel c, cell (i, j) reads channel (c * PH + i) * PW + j.
 
     Cells hold a grid of `sampling_ratio`² bilinear reads at the centres of equal sub-cells; 0 or
-    less takes ceil(side / pooled) a side. There is no half-pixel shift, sides are at least 0.1 map
+    less means ceil(side / pooled) per side. Without half-pixel shift; sides are at least 0.1 map
     pixels, and a read more than a pixel outside the map is 0.
 
     Args:
         features: (B, output_channels * PH * PW, H, W), any memory format.
         rois: (N, 5): batch index, x1, y1, x2, y2 in image pixels. Gets no gradient.
-        spatial_scale: Map pixels an image pixel, 1 / stride.
+        spatial_scale: Map pixels per image pixel, 1 / stride.
         pooled_size: PH and PW, or one number for both.
         reduce: `max`, whose gradient goes to the first maximum alone, or `mean`.
 
@@ -77,8 +77,8 @@ def _check(
     if min(height, width, output_channels) < 1 or features.shape[1] != (
         output_channels * height * width
     ):
-        wanted = f"{output_channels} x {height} x {width}"
-        raise ValueError(f"features need {wanted} channels, not {features.shape[1]}")
+        expected = f"{output_channels} x {height} x {width}"
+        raise ValueError(f"features need {expected} channels, not {features.shape[1]}")
     if not features.shape[2] or not features.shape[3]:
         raise ValueError(f"the feature map is empty: {tuple(features.shape)}")
 
@@ -106,7 +106,7 @@ def _backward(ctx: Any, grad_output: Tensor, _: Tensor) -> tuple[Tensor | None, 
     rois, argmax = ctx.saved_tensors
     backward: Callable[..., Tensor] = torch.ops.harness.psroi_align_backward
     if grad_output.is_cuda and torch.are_deterministic_algorithms_enabled():
-        backward = psroi_align_backward_reference  # the kernel adds in no fixed order
+        backward = psroi_align_backward_reference  # the kernel's order varies
     gradient = backward(
         grad_output,
         rois,

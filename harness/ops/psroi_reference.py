@@ -23,7 +23,7 @@ def accumulate_dtype(dtype: torch.dtype) -> torch.dtype:
 
 @dataclass(frozen=True)
 class Axis:
-    """The points of all cells along one axis: (N,) a RoI, (N, P) a cell, (N, P, S) a point."""
+    """Points of all cells along one axis: (N,) per RoI, (N, P) per cell, (N, P, S) per point."""
 
     usable: Tensor  # (N,) bool
     grid: Tensor  # (N,) points of a cell; those outside [first, last) lie outside the map

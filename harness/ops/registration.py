@@ -1,4 +1,4 @@
-"""Makes an op of a schema, a reference and a fake, the same with compiled kernels or without."""
+"""Registers an op from a schema, a reference and a fake, with compiled kernels or without."""
 
 import functools
 import warnings
@@ -55,10 +55,10 @@ def register(
 ) -> torch._ops.OpOverload:
     """Registers `harness::<name of the schema>` and returns it.
 
-    The reference serves every device that has no compiled kernel, and warns once for each.
+    The reference runs on every device without a compiled kernel, and warns once per device.
 
     Raises:
-        ImportError: The compiled library declares the op differently: it is of another version.
+        ImportError: The compiled library is of another version: it declares the op differently.
     """
     name = schema.partition("(")[0]
     if not status().compiled:

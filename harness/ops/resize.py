@@ -17,7 +17,7 @@ def resize_bilinear(image: Tensor, size: tuple[int, int], interleaved: bool = Fa
     Args:
         image: (C, h, w) uint8, of any strides.
         size: (height, width) of the result.
-        interleaved: the result lies in memory as (height, width, C), not as (C, height, width).
+        interleaved: the result is laid out as (height, width, C), not as (C, height, width).
 
     Returns:
         (C, height, width) uint8.
@@ -34,7 +34,7 @@ def resize_bilinear(image: Tensor, size: tuple[int, int], interleaved: bool = Fa
 
 
 class Taps(NamedTuple):
-    """The two rows or columns that each of the result lies between, and their weights.
+    """The two rows or columns around each one of the result, and their weights.
 
     All (n,): the indices int64, the weights int32.
     """
@@ -45,22 +45,22 @@ class Taps(NamedTuple):
     second_weight: Tensor
 
 
-def find_taps(old: int, new: int, device: torch.device, whole_at_rim: bool) -> Taps:
+def find_taps(old: int, new: int, device: torch.device, whole_at_edge: bool) -> Taps:
     """Taps of one side.
 
-    OpenCV computes places in float64 and rounds them to float32, which shows in the weights; so
+    OpenCV computes positions in float64 and rounds them to float32, which shows in the weights; so
     they are computed here, on the CPU, and not on a device that may lack float64.
 
     Args:
         old, new: length of the side before and after.
-        whole_at_rim: beyond the centres of the outer pixels the nearest one has the whole weight,
+        whole_at_edge: beyond the centres of the outer pixels the nearest one has the whole weight,
             as with OpenCV's columns; its rows keep two weights there.
     """
     scale = 1.0 / (new / old)
-    places = ((torch.arange(new, dtype=torch.float64) + 0.5) * scale - 0.5).float()
-    first = places.floor()
-    fraction = places - first
-    if whole_at_rim:
+    positions = ((torch.arange(new, dtype=torch.float64) + 0.5) * scale - 0.5).float()
+    first = positions.floor()
+    fraction = positions - first
+    if whole_at_edge:
         fraction[(first < 0) | (first >= old - 1)] = 0
         first.clamp_(0, old - 1)
     indices = [(first.long() + k).clamp(0, old - 1) for k in (0, 1)]
@@ -80,15 +80,15 @@ def resize_bilinear_reference(image: Tensor, height: int, width: int, interleave
 
 
 def _average_fours(image: Tensor) -> Tensor:
-    """What OpenCV does where both sides are halved exactly: the mean, rounded once."""
+    """What OpenCV does if both sides are halved exactly: the mean, rounded once."""
     wide = image.int()
     rows = wide[:, ::2] + wide[:, 1::2]
     return (rows[..., ::2] + rows[..., 1::2] + 2) >> 2
 
 
 def _interpolate(image: Tensor, height: int, width: int) -> Tensor:
-    columns = find_taps(image.shape[2], width, image.device, whole_at_rim=True)
-    rows = find_taps(image.shape[1], height, image.device, whole_at_rim=False)
+    columns = find_taps(image.shape[2], width, image.device, whole_at_edge=True)
+    rows = find_taps(image.shape[1], height, image.device, whole_at_edge=False)
     wide = image.int()
     blended = wide[..., columns.first] * columns.first_weight
     # a row has 19 bits, of which the upper 15 go on into lanes of 16

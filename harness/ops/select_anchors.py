@@ -1,4 +1,4 @@
-"""The best anchors of each level of a pyramid, as boxes, out of a dense head's maps."""
+"""The best anchors of each level of a pyramid, as boxes, from a dense head's maps."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from torch import Tensor
 from harness.ops.boxes import clip_boxes, decode_boxes
 from harness.ops.registration import register
 
-MOST_LEVELS = 8  # what a kernel is passed by value; csrc says the same
+MOST_LEVELS = 8  # passed to kernels by value; the same in csrc
 
 SCHEMA = (
     "select_anchors(Tensor[] logits, Tensor[] deltas, Tensor anchors, int limit, "
@@ -29,7 +29,7 @@ def select_anchors(
     """Chooses the anchors with the highest logits, decodes their boxes and clips them.
 
     Of equal logits the first is chosen, and NaN never. Logits are ranked, not their sigmoids: the
-    order is the same, but logits that differ stay different, on every device alike. Computes in
+    order is the same, but different logits stay different, on every device. Computes in
     float32. The last bits of scores and sides are those of a device's exp.
 
     Args:
@@ -38,12 +38,12 @@ def select_anchors(
         anchors: (N, 4) float32 xyxy with exclusive corners, of all levels, cell by cell in rows.
         limit: how many anchors to select per level.
         image_size: (height, width).
-        max_log_ratio: bound of a side's logarithm, both ways.
-        inside: so many pixels of a box beyond the border stay in the image.
+        max_log_ratio: bound of the absolute logarithm of a side's ratio.
+        inside: pixels of a box outside that stay in the image.
 
     Returns:
         Boxes (B, levels, K, 4) and scores (B, levels, K), the logits' sigmoids, best first, float32
-        and zero on padding; and how many they are, (B, levels) int64. K is the limit, or the size
+        and zero on padding; and their number, (B, levels) int64. K is the limit, or the size
         of the largest level if that is less. No gradient.
 
     Raises:
@@ -78,8 +78,8 @@ def _check_level(scores: Tensor, boxes: Tensor, first: Tensor) -> None:
         raise ValueError(f"logits must be (B, A, H, W) and deltas (B, 4 A, H, W), not {shapes}")
     images, anchors, *size = scores.shape
     if boxes.shape != (images, 4 * anchors, *size):
-        wanted = (images, 4 * anchors, *size)
-        raise ValueError(f"deltas must be {wanted}, not {tuple(boxes.shape)}")
+        expected = (images, 4 * anchors, *size)
+        raise ValueError(f"deltas must be {expected}, not {tuple(boxes.shape)}")
     if not scores.dtype == boxes.dtype == first.dtype:
         dtypes = ", ".join(str(x.dtype) for x in (first, scores, boxes))
         raise ValueError(f"logits and deltas must be of one dtype, not {dtypes}")
@@ -111,7 +111,7 @@ def select_anchors_reference(
     for level, shifts, own in zip(logits, deltas, split, strict=True):
         flat = level.permute(0, 2, 3, 1).flatten(1).float()
         ranked = torch.where(flat.isnan(), -torch.inf, flat)
-        # NaN behind what is -inf itself
+        # NaN after real -inf
         order = flat.isnan().long().sort(dim=1, stable=True).indices
         best, place = ranked.gather(1, order).sort(dim=1, descending=True, stable=True)
         order, best = order.gather(1, place)[:, :rows], best[:, :rows]

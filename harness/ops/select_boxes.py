@@ -20,21 +20,21 @@ def select_boxes(
     score_threshold: float,
     kept: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Takes the boxes of an image whose scores are highest, whatever their group.
+    """Selects the boxes of an image with the highest scores, from all groups.
 
-    Of equal scores the first group's come first, and within a group the first. NaN is never taken.
+    Of equal scores the first group's come first, within a group the first. NaN is never selected.
 
     Args:
         boxes: (B, G, N, 4), any memory format; groups that share boxes may be an expanded view.
         scores: (B, G, N) in the dtype of the boxes: float32, float16 or bfloat16.
         limit: how many boxes to select per image.
-        score_threshold: what is taken has a score that exceeds it.
-        kept: what NMS has left (`nms_padded`): positions (B, G, M) and counts (B, G), int64. Only
+        score_threshold: a selected box has a score above it.
+        kept: the result of NMS (`nms_padded`): positions (B, G, M) and counts (B, G), int64. Only
             these are candidates, in this order. None: all boxes.
 
     Returns:
         Boxes (B, limit, 4) and scores (B, limit), best first; the group of each, (B, limit) int64;
-        and how many they are, (B,) int64. Zero on padding. No gradient.
+        and their number, (B,) int64. Zero on padding. No gradient.
 
     Raises:
         ValueError: Shapes or dtypes that do not fit.
@@ -78,7 +78,7 @@ def select_boxes_reference(
         values = torch.where(own, scores.gather(2, positions), -torch.inf)
     else:
         values = scores
-    # also what an infinity below the threshold, or NaN, is not
+    # not NaN, nor -inf whatever the threshold
     candidate = (values.float() > score_threshold).flatten(1)
     values = torch.where(candidate, values.flatten(1), -torch.inf)
     ranked, order = values.sort(dim=1, descending=True, stable=True)

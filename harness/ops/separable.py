@@ -1,7 +1,7 @@
 """Separable convolutions of several maps in one launch: depthwise 3x3, then grouped 1x1.
 
 Inference only. TinyDet's neck and RPN consist of them (https://arxiv.org/abs/2304.03428, section
-3.2); as two convolutions per map they are bound by memory, and each costs a launch.
+3.2); as two convolutions per map they are memory-bound, and each costs a launch.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from harness.ops.psroi_reference import accumulate_dtype
 from harness.ops.registration import register
 
-MOST_MAPS = 8  # what a kernel is passed by value; csrc says the same
+MOST_MAPS = 8  # passed to kernels by value; the same in csrc
 BLOCK = 16  # least output channels per block, so that vector registers are full
 
 SCHEMA = (
@@ -26,7 +26,7 @@ SCHEMA = (
 
 @dataclass(frozen=True)
 class SeparableWeights:
-    """Of one map, as the op reads them.
+    """Weights for one map, as the op reads them.
 
     Attributes:
         depthwise: (9, C), row by row.
@@ -94,14 +94,14 @@ def separable_conv(
     Args:
         maps: (B, C, H, W) each; those that are not channels-last are copied. Gets no gradient.
         weights: of each map, in float32 (float64 for maps of that): half types compute in float32.
-        out_channels: C or more: zeros behind the map's own channels, for whatever wants a
-            multiple of 8. None: C.
+        out_channels: C or more, padded with zeros, for consumers that need a multiple of 8.
+            None: C.
         relu: whether a ReLU follows.
 
     Returns:
         (B, cells of all maps, out_channels) in the dtype of the maps: their cells one map after
         the other, row by row. `map_of_rows` turns a map's rows back. A number that is not finite
-        may reach the channels of its whole block.
+        may spread to all channels of its block.
 
     Raises:
         ValueError: numbers of maps, channels or images that do not fit.

@@ -26,18 +26,18 @@ def soft_nms_padded(
     method: str = "linear",
     sigma: float = 0.5,
 ) -> Tensor:
-    """Lowers, class by class of each image, the scores of boxes that overlap a better one.
+    """Decays, per class of each image, the scores of boxes that overlap a better one.
 
-    Again and again the remaining box with the highest score, the first of equals, is taken with the
-    score it then has, and the others decay: `linear` multiplies by 1 - IoU where the IoU exceeds
+    Repeatedly the remaining box with the highest score, the first of equals, is taken with its
+    current score, and the others decay: `linear` multiplies by 1 - IoU where the IoU exceeds
     the threshold, `gaussian` by exp(-IoU² / sigma) where the boxes overlap at all. A box that a
     decay brings below `min_score` is dropped.
 
     Args:
         boxes: (B, N, 4) xyxy with exclusive corners, which all classes of an image share.
         scores: (B, C, N), any order and memory format.
-        counts: (B,) int64, the boxes of an image in front; the others are padding. None: all.
-        score_threshold: 0 or more; a box takes part with a score that exceeds it. NaN does not.
+        counts: (B,) int64, the number of boxes per image; the others are padding. None: all.
+        score_threshold: 0 or more; only boxes with a higher score take part, never NaN.
 
     Returns:
         (B, C, N) final scores, contiguous, 0 for boxes that are dropped or take no part. No

@@ -10,7 +10,7 @@ from harness.plugin.hookspecs import hookimpl
 
 
 class CocoParams(Params):
-    """Where it lies.
+    """Where the data set is.
 
     Attributes:
         root: the folder with train/, val/ and annotations/ (or COCO's official names).

@@ -13,13 +13,13 @@ _HERE = "harness_plugins.roi_ops.pooling"
 
 
 class LevelParams(Params):
-    """Which maps are pooled, and which of them a box is pooled from.
+    """Which maps are pooled, and how boxes are assigned to them.
 
     Attributes:
-        strides: of the maps, finest first, 8 at most.
-        finest_scale: side in pixels of the boxes that the finest map is made for; each doubling
+        strides: of the maps, finest first, at most 8.
+        finest_scale: boxes of this side in pixels and below go to the finest map; each doubling
             goes one map up.
-        sampling_ratio: points a side of a cell; 0: as many as pixels.
+        sampling_ratio: points per side of a cell; 0: as many as pixels.
         inclusive: a box spans from its first to its last pixel, one less than its width.
     """
 

@@ -26,12 +26,12 @@ from harness_plugins.roi_ops import LevelParams, PsRoiAlignParams, RoiAlignParam
 
 
 class PyramidPooling(nn.Module, ABC):
-    """Base of the RoI ops: knows which of the neck's maps are pooled.
+    """Base of the RoI ops: finds the neck's maps that are pooled.
 
     Args:
         part: name for messages.
         in_features: all maps of the neck.
-        params: which of them are pooled.
+        params: which maps are pooled.
 
     Raises:
         UserError: a stride has no map, or the strides do not double.
@@ -50,16 +50,16 @@ class PyramidPooling(nn.Module, ABC):
         self.params = params
 
     def forward(self, features: list[Tensor], boxes: Tensor) -> Tensor:
-        """Pool (B, P, 4) from the maps they belong to: (B * P, C, h, w); zeros without area."""
+        """Pool (B, P, 4) boxes, each from its map: (B * P, C, h, w); zeros without area."""
         return self.pool([features[position] for position in self.positions], boxes)
 
     @abstractmethod
     def pool(self, maps: list[Tensor], boxes: Tensor) -> Tensor:
-        """As `forward`, from the pooled maps alone, finest first."""
+        """As `forward`, given only the pooled maps, finest first."""
 
 
 class PsRoiAlign(PyramidPooling):
-    """Each cell of the pooled map reads channels of its own.
+    """Each cell of the result reads its own channels.
 
     Args:
         in_features: all maps of the neck.
@@ -67,7 +67,7 @@ class PsRoiAlign(PyramidPooling):
         reduce: "max" or "mean" of a cell's points.
 
     Raises:
-        UserError: the maps do not fit.
+        UserError: the maps have other strides or channels.
     """
 
     params: PsRoiAlignParams
@@ -116,11 +116,11 @@ class RoiAlign(PyramidPooling):
     """Bilinear reads shifted by half a pixel, averaged over each cell.
 
     Args:
-        in_features: all maps of the neck; those that are pooled must be of one width.
+        in_features: all maps of the neck; the pooled ones must have equally many channels.
         params: maps, size, points.
 
     Raises:
-        UserError: the maps do not fit.
+        UserError: the maps have other strides, or differ in channels.
     """
 
     params: RoiAlignParams
@@ -135,12 +135,12 @@ class RoiAlign(PyramidPooling):
         p = self.params
         rois = make_rois(boxes, p.inclusive)
         levels = assign_levels(boxes, p.finest_scale, len(maps)).flatten()
-        # counting the boxes of a map would make a GPU wait; on a CPU it saves work
+        # counting the boxes of each map would synchronise with a GPU; on a CPU it saves work
         share = self._pool_counted if boxes.device.type == "cpu" else self._pool_masked
         return share(maps, rois, levels)
 
     def _pool_masked(self, maps: list[Tensor], rois: Tensor, levels: Tensor) -> Tensor:
-        """Every map pools all RoIs; each keeps what its own map gave."""
+        """Every map pools all RoIs; each keeps the result of its own map."""
         total: Tensor | None = None
         for level, stride in enumerate(self.params.strides):
             elsewhere = (levels != level)[:, None, None, None]

@@ -1,4 +1,4 @@
-"""A data set that is made instead of downloaded, so that a first run needs no network."""
+"""A generated data set, so that a first run needs no network."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -12,13 +12,13 @@ Count = Annotated[int, Field(gt=0, le=100_000)]
 
 
 class SyntheticParams(Params):
-    """What to make; the same parameters always give the same data.
+    """What to generate; the same parameters always give the same data.
 
     Attributes:
         train_images: images to train on.
         val_images: images to evaluate on.
         side: longer side of an image, pixels.
-        seed: of everything random.
+        seed: of all random numbers.
     """
 
     train_images: Count = 240

@@ -1,4 +1,4 @@
-"""Textured scenes with objects whose sizes follow COCO's spread."""
+"""Textured scenes with objects whose sizes are distributed as in COCO."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from harness_plugins.synthetic.shapes import SHAPES, Plane, Stamp, draw_shape, hue_to_rgb
 
-# share of objects, and range of sqrt(mask area) in pixels: COCO has 41 % small, 34 % medium
+# share of objects and range of sqrt(mask area) in pixels; COCO has 41 % small, 34 % medium
 SIZES = ((0.41, 15.0, 31.0), (0.33, 34.0, 92.0), (0.26, 98.0, 165.0))
 ASPECTS = ((1.0, 0.75), (1.0, 0.67), (1.0, 1.0), (0.75, 1.0))
 MAX_OVERLAP = 0.1  # of the smaller of two boxes
@@ -38,7 +38,7 @@ def draw_scene(side: int, rng: np.random.Generator) -> Scene:
     for _ in range(4 + _integer(rng, 8)):
         _add_distractor(canvas, rng)
     placed: list[Placed] = []
-    # largest first, or they would find no room and the spread would shift to the small
+    # largest first, or they would find no room and small ones would be over-represented
     for area in sorted((_area(rng, side / 384) for _ in range(3 + _integer(rng, 7))), reverse=True):
         label = _integer(rng, len(SHAPES))
         found = _place(canvas, draw_shape(SHAPES[label], area, rng), label, placed, rng)
@@ -60,7 +60,7 @@ def _area(rng: np.random.Generator, scale: float) -> float:
 
 
 def _noise(height: int, width: int, cells: int, rng: np.random.Generator) -> Plane:
-    """Smooth noise in 0..1 with about `cells` bumps a side."""
+    """Smooth noise in 0..1 with about `cells` bumps per side."""
     grid = rng.random((cells + 1, cells + 1))
     return _blend_rows(_blend_rows(grid, height).T, width).T
 
@@ -107,7 +107,7 @@ def _add_distractor(canvas: Plane, rng: np.random.Generator) -> None:
 def _place(
     canvas: Plane, stamp: Stamp, label: int, placed: list[Placed], rng: np.random.Generator
 ) -> Placed | None:
-    """Paste where it overlaps nothing much; None where no such place was found."""
+    """Paste where it hardly overlaps others; None if no such place was found."""
     mask = stamp.alpha >= 0.5
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     window = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
@@ -133,7 +133,7 @@ def _overlap(one: tuple[int, int, int, int], other: tuple[int, int, int, int]) -
 
 
 def _expose(canvas: Plane, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Light that differs over the scene and from scene to scene."""
+    """Light that varies within a scene and between scenes."""
     height, width = canvas.shape[:2]
     light = 0.8 + 0.3 * rng.random() + 0.2 * (_noise(height, width, 2, rng) - 0.5)
     pixels: NDArray[np.uint8] = np.clip(np.rint(canvas * light[..., None]), 0, 255).astype(np.uint8)

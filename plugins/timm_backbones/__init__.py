@@ -13,7 +13,7 @@ class TimmParams(Params):
 
     Attributes:
         model: timm's name, with or without a pretrained tag ("resnet18.a1_in1k").
-        out_indices: which of the model's maps to hand on, finest first; all of them when absent.
+        out_indices: which of the model's maps to use, finest first; default: all.
         pretrained: start from timm's published weights, which are downloaded once. Set
             `input.mean` and `input.std` to what those weights were trained with.
     """

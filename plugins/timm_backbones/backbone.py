@@ -13,16 +13,16 @@ from torch import Tensor, nn
 from harness.errors import UserError
 from harness.model.features import FeatureSpec
 
-# what timm raises for a model or an index that it cannot serve, family by family
+# what timm raises for a model or an index that it does not support; it depends on the family
 REFUSALS = (RuntimeError, AssertionError, IndexError, ValueError, TypeError, AttributeError)
 
 
 def build_timm_backbone(
     *, model: str, out_indices: Sequence[int] | None, pretrained: bool
 ) -> nn.Module:
-    """A timm model cut down to its feature maps, (B, C, H, W) each, finest first.
+    """A timm model reduced to its feature maps, (B, C, H, W) each, finest first.
 
-    The module is timm's own, so that its parameter names stay timm's.
+    The module is timm's own, so its parameters keep their names.
 
     Raises:
         UserError: no such model, one without feature maps of distinct power-of-two strides, an
@@ -38,9 +38,9 @@ def build_timm_backbone(
     except REFUSALS as error:
         chosen = f" at out_indices {list(out_indices)}" if out_indices is not None else ""
         raise UserError(
-            f"timm gives no feature maps of '{model}'{chosen}: {_first_line(error)}",
-            hint="another out_indices, or a model of which "
-            "timm.create_model(..., features_only=True) gives maps",
+            f"timm gives no feature maps for '{model}'{chosen}: {_first_line(error)}",
+            hint="choose other out_indices, or a model that supports "
+            "timm.create_model(..., features_only=True)",
         ) from error
     net.out_features = _feature_specs(net, model)
     if pretrained:
@@ -56,7 +56,7 @@ def _feature_specs(net: Any, model: str) -> tuple[FeatureSpec, ...]:
     if any(1 << level != stride for level, stride in zip(levels, strides, strict=True)):
         raise UserError(
             f"the maps of '{model}' have strides {strides}, not all powers of two",
-            hint="another model, or choose maps with out_indices",
+            hint="choose another model, or maps with out_indices",
         )
     if len(set(levels)) < len(levels):
         raise UserError(
@@ -70,7 +70,7 @@ def _feature_specs(net: Any, model: str) -> tuple[FeatureSpec, ...]:
 
 
 def _with_weights(net: Any, model: str, options: dict[str, Any]) -> Any:
-    # built a second time: timm adapts a checkpoint before it cuts the model down
+    # built a second time: timm adapts a checkpoint before it reduces the model
     try:
         loaded: Any = timm.create_model(model, pretrained=True, **options)
     except Exception as error:  # hub, network and file errors share no base class

@@ -20,7 +20,7 @@ Activation = Literal["relu", "hswish"]
 
 @dataclass(frozen=True)
 class Row:
-    """One block: its depthwise kernel, hidden and output channels, and what else it has."""
+    """One block: depthwise kernel, hidden and output channels, and what else it has."""
 
     kernel: int
     expand: int
@@ -113,8 +113,8 @@ class DepthwiseBlock(nn.Module):
 class InvertedResidual(nn.Module):
     """Expand, depthwise convolution, squeeze-and-excite, project.
 
-    Before a strided depthwise convolution stands a 2x2 average pool of stride 1 without padding:
-    the paper's feature alignment.
+    A strided depthwise convolution follows a 2x2 average pool of stride 1 without padding, the
+    paper's feature alignment.
     """
 
     def __init__(self, channels: int, row: Row) -> None:
@@ -144,10 +144,10 @@ class MobileNetV3(nn.Module):
     Args:
         rows: the blocks; block i is `blocks.{i + 1}`.
         stem: channels of the stem.
-        outputs: indices into `blocks` whose results are given.
+        outputs: indices into `blocks` whose results are returned.
 
     Attributes:
-        out_features: what `forward` gives, finest first.
+        out_features: what `forward` returns, finest first.
     """
 
     def __init__(self, rows: tuple[Row, ...], stem: int, outputs: tuple[int, ...]) -> None:

@@ -2,11 +2,11 @@
 
 The published system counts in inclusive pixels: a box (x1, y1, x2, y2) covers x2 - x1 + 1 columns.
 With x2' = x2 + 1, y2' = y2 + 1 all of its "+1" arithmetic (width, area, IoU, encoding, decoding)
-turns into the ordinary arithmetic of exclusive corners, which is what crosses every border between
-parts. Inclusive corners remain visible in four places only:
+becomes the ordinary arithmetic of exclusive corners, which is what parts exchange. Inclusive
+corners remain visible in four places only:
 
 * anchors are rounded as inclusive corners, then moved by one (`base_anchors`);
-* clipping holds inclusive corners in [0, side - 1]: x1 in [0, side - 1], x2' in [1, side]
+* clipping keeps inclusive corners in [0, side - 1]: x1 in [0, side - 1], x2' in [1, side]
   (`clip_boxes`);
 * RoI pooling reads the span from x1 to x2 = x2' - 1 (the RoI ops' `inclusive` parameter);
 * scaling multiplies inclusive corners (`InclusiveFrame`).
@@ -22,14 +22,14 @@ from harness.data.batch import Inputs
 from harness.model.types import BoxFrame, xyxy_scales
 from harness.ops import boxes as ordinary
 
-# The largest change of a side that a delta can ask for.
+# The largest change of a side's logarithm.
 MAX_LOG_RATIO = abs(math.log(16 / 1000))
-# Pixels of a clipped box: inclusive corners at 0 or side - 1 span one.
+# Pixels of a clipped box at least: inclusive corners at 0 or side - 1 span one.
 LEAST_INSIDE = 1.0
 
 
 class InclusiveFrame(BoxFrame):
-    """Scales the inclusive corners of boxes that are handed over with exclusive ones."""
+    """Scales the inclusive corners of boxes that are given with exclusive ones."""
 
     def to_network(self, boxes: Tensor, inputs: Inputs) -> Tensor:
         low, high = boxes.split(2, -1)
@@ -57,7 +57,7 @@ def encode_boxes(boxes: Tensor, anchors: Tensor) -> Tensor:
 
 
 def decode_boxes(deltas: Tensor, anchors: Tensor) -> Tensor:
-    """Inverse of `encode_boxes`, with the change of sides held within a factor of 62.5."""
+    """Inverse of `encode_boxes`, with the change of sides clamped to a factor of 62.5."""
     return ordinary.decode_boxes(deltas, anchors, MAX_LOG_RATIO)
 
 

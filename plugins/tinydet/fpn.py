@@ -1,4 +1,4 @@
-"""TinyFPN: a feature pyramid that affords fine levels by making them sparsely connected.
+"""TinyFPN: a feature pyramid whose fine levels are cheap because they are sparsely connected.
 
 Paper: https://arxiv.org/abs/2304.03428, section 3.2; after https://arxiv.org/abs/1612.03144.
 """
@@ -72,7 +72,7 @@ class TinyFpn(nn.Module):
         laterals = [lateral(x) for lateral, x in zip(self.lateral_convs, features, strict=True)]
         for i in range(len(laterals) - 1, 0, -1):
             size, coarse = laterals[i - 1].shape[-2:], laterals[i]
-            # autocast's copies of the nearest are in float32: no closer, and twice as large
+            # under autocast nearest upsampling gives float32: no more precise, and twice as large
             finer = F.interpolate(coarse, size, mode="nearest").to(coarse.dtype)
             laterals[i - 1] = laterals[i - 1] + finer
         if self.fused is not None:

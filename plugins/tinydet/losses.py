@@ -1,7 +1,7 @@
 """What the losses of the RPN and of the box head share: matching, sampling, and sums.
 
-A batch is matched to its ground truth at once; of the matched boxes some are sampled, at random for
-the RPN and the hardest for the box head; losses are summed over these, and the caller divides.
+The boxes of a batch are matched to its ground truths; some of them are sampled, at random for the
+RPN and the hardest for the box head; losses are summed over these, and the caller divides.
 """
 
 from dataclasses import dataclass
@@ -24,12 +24,12 @@ def pad_to_one(targets: Targets) -> Targets:
 
 
 def matched_rows(rows: Tensor, matched: Tensor) -> Tensor:
-    """Of (B, G, 4) the rows (B, N, 4) that boxes are matched to; any row for unmatched ones."""
+    """The rows (B, N, 4) of (B, G, 4) that boxes are matched to; any row for unmatched ones."""
     return rows.gather(1, matched.clamp(min=0)[..., None].expand(-1, -1, rows.shape[2]))
 
 
 def self_matches(valid: Tensor) -> Tensor:
-    """(B, G) of ground truths that stand for themselves."""
+    """(B, G) matches of the ground truths, as boxes, to themselves."""
     indices = torch.arange(valid.shape[1], device=valid.device)
     return torch.where(valid, indices, IGNORED)
 
@@ -45,15 +45,15 @@ def match_boxes(
 ) -> Tensor:
     """Match boxes to ground truths by IoU, as Faster R-CNN does (arXiv 1506.01497, 3.1.2).
 
-    A box whose best IoU reaches `positive_iou` is matched to that ground truth. Besides, every
-    ground truth whose best IoU reaches `min_positive_iou` claims each box that ties with it, even
-    from another ground truth; where several claim a box, the last does. Boxes below
+    A box whose best IoU reaches `positive_iou` is matched to that ground truth. In addition, every
+    ground truth whose best IoU reaches `min_positive_iou` claims each box with that IoU, even
+    from another ground truth; if several claim a box, the last does. Boxes below
     `negative_iou` are background.
 
     Args:
         ious: (B, G, N) with at least one row, overwritten.
         valid: (B, G), False on padding.
-        eligible: (B or 1, N); other boxes take no part and are ignored.
+        eligible: (B or 1, N); other boxes are ignored.
 
     Returns:
         (B, N) int64: index of the ground truth, or NEGATIVE, or IGNORED.
@@ -102,8 +102,8 @@ def select_samples(
 ) -> Samples:
     """Choose up to `limit` boxes per image, as many of them positive as the fraction allows.
 
-    Negatives fill what positives leave. Of either kind those with the greatest key are chosen:
-    random keys sample at random, losses mine hard examples (https://arxiv.org/abs/1604.03540).
+    Negatives fill the rest. Of each kind those with the greatest keys are chosen: random keys
+    sample at random, losses as keys mine hard examples (https://arxiv.org/abs/1604.03540).
 
     Args:
         positive, negative: (B, N) bool, never both.
@@ -124,7 +124,7 @@ def select_samples(
 
 
 def _greatest(mask: Tensor, keys: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Indices of the greatest keys under a mask, best first, and where there were any: (B, count).
+    """(B, count) indices of the greatest keys under a mask, best first, and which of them exist.
 
     The keys must be above -inf.
     """

@@ -65,10 +65,10 @@ from harness_plugins.tinydet.separable import (
 class RpnOutputs:
     """One (B, A, H, W) of logits and one (B, 4A, H, W) of deltas per level.
 
-    In training both are without gradient: `TinyRpn.losses` predicts again those that it looks at.
+    In training both are without gradient: `TinyRpn.losses` recomputes those that it samples.
 
     Attributes:
-        rows: of the maps that both are made from; see `join_rows`. None in fused inference.
+        rows: of the maps that both are computed from; see `join_rows`. None in fused inference.
     """
 
     logits: tuple[Tensor, ...]
@@ -109,21 +109,17 @@ class TinyRpn(nn.Module):
             nn.init.normal_(conv.weight, std=0.01)
             nn.init.zeros_(conv.bias)
         self.fused: FusedSeparable | None = None
+        self.strides = [f.stride for f in in_features]
+        sizes = [(image_size[0] // s, image_size[1] // s) for s in self.strides]
         levels = [
-            grid_anchors(
-                (image_size[0] // f.stride, image_size[1] // f.stride),
-                f.stride,
-                base_anchors(f.stride, params.anchor_scale, ratios),
-            )
-            for f in in_features
+            grid_anchors(size, s, base_anchors(s, params.anchor_scale, ratios))
+            for size, s in zip(sizes, self.strides, strict=True)
         ]
         self.level_sizes = [len(level) for level in levels]
-        self.strides = [f.stride for f in in_features]
         anchors = torch.cat(levels)
         # derived from the parameters, so not part of a checkpoint
         self.register_buffer("anchors", anchors, persistent=False)
         self.register_buffer("inside", anchors_inside(anchors, image_size), persistent=False)
-        sizes = [(image_size[0] // f.stride, image_size[1] // f.stride) for f in in_features]
         self.register_buffer("neighbours", find_neighbours(sizes), persistent=False)
 
     def forward(self, features: list[Tensor]) -> RpnOutputs:
@@ -174,7 +170,7 @@ class TinyRpn(nn.Module):
         return self.params.positive_iou
 
     def anchor_levels(self, size: tuple[int, int]) -> list[AnchorLevel]:
-        """Anchors of each map, also those that reach out of the image and are not trained on.
+        """Anchors of each map, including those outside the image, which are not trained on.
 
         Raises:
             ValueError: the anchors are for another size.
@@ -207,7 +203,7 @@ class TinyRpn(nn.Module):
         kept, kept_counts = nms_padded(
             boxes.flatten(0, 1), counts.flatten(), p.nms_iou, min(total, most)
         )
-        # Equal scores stay in order: finer levels first, and within a level as NMS took them.
+        # Equal scores stay in order: finer levels first, and within a level in the order of NMS.
         kept_of_levels = kept.view(batch, levels, -1), kept_counts.view(batch, levels)
         limit = min(total, levels * kept.shape[1])
         found = select_boxes(boxes, scores, limit, -1.0, kept_of_levels)
@@ -227,10 +223,10 @@ class TinyRpn(nn.Module):
         return {"loss_rpn_cls": objectness / total.sum(), "loss_rpn_bbox": boxes / total.sum()}
 
     def _predict_at(self, rows: Tensor, indices: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits (B, S) and deltas (B, S, 4) of some anchors, predicted again, with a gradient.
+        """Logits (B, S) and deltas (B, S, 4) of some anchors, recomputed with a gradient.
 
-        Losses ask for a few hundred of tens of thousands: backward is then a matter of those and of
-        the cells around them, where the dense maps would have a gradient that is almost all zero.
+        Losses use a few hundred of tens of thousands: the backward pass then involves only those
+        and the cells around them, while the dense maps' gradient would be almost all zero.
         """
         per_cell = len(self.params.ratios)
         chosen = (indices % per_cell)[..., None]

@@ -1,4 +1,4 @@
-"""Separable convolutions, as training, eager inference and fused inference compute them.
+"""Separable convolutions for training, eager inference and fused inference.
 
 Paper: https://arxiv.org/abs/2304.03428, section 3.2: a depthwise 3x3 convolution, then a 1x1
 convolution in groups, without an activation in between. Some ways need the cells of all levels as
@@ -18,7 +18,7 @@ from harness.ops import SeparableWeights, map_of_rows, pack_separable
 from harness.ops import separable_conv as separable_rows
 
 WEIGHTS = tuple(field.name for field in fields(SeparableWeights))
-ALIGNMENT = 8  # channels; 16-bit kernels of GPUs read so many at once
+ALIGNMENT = 8  # channels that 16-bit kernels of GPUs read at once
 
 
 def trains_on_gpu(x: Tensor) -> bool:
@@ -50,11 +50,11 @@ def pad_outputs(conv: nn.Conv2d, channels: int) -> tuple[Tensor, Tensor]:
 class SeparableConv(nn.Sequential):
     """Depthwise 3x3, then a 1x1 in groups, both with bias.
 
-    While training on a GPU the depthwise one is given a multiple of 8 channels, laid out last, for
-    which cuDNN has kernels that know depthwise convolutions (of 245 channels of 80x80 the weight's
-    gradient takes 0.16 ms, not 2.5: batches of 32 on an H100), and the grouped one is a batched
-    product, where cuDNN computes gradients one group at a time. Maps may come with so many
-    channels; the results have their own number, planes side by side.
+    For training on a GPU the depthwise one is padded to a multiple of 8 channels and channels-last,
+    for which cuDNN has special kernels (the weight's gradient of 245 channels of 80x80 takes
+    0.16 ms instead of 2.5 ms, in batches of 32 on an H100), and the grouped one is a batched
+    product, because cuDNN computes gradients one group at a time. Maps may come padded; the results
+    are contiguous and without padding.
     """
 
     def __init__(self, channels: int, groups: int) -> None:
@@ -85,7 +85,7 @@ class SeparableConv(nn.Sequential):
 
 
 class _Planes(torch.autograd.Function):
-    """The first channels of maps laid out channels last, plane by plane; one copy each way."""
+    """The first channels of channels-last maps as contiguous planes; one copy each way."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, channels: int) -> Tensor:
@@ -106,7 +106,7 @@ def separable_at(patches: Tensor, depthwise: nn.Conv2d, pointwise: nn.Conv2d) ->
     """The separable convolution at some cells.
 
     Args:
-        patches: (B, S, 9, C), the cells around each, row by row.
+        patches: (B, S, 9, C), the 3x3 neighbourhood of each cell, row by row.
 
     Returns:
         (B, S, C).
@@ -129,7 +129,7 @@ class FusedSeparable(nn.Module):
         relu: whether a ReLU follows.
 
     Attributes:
-        padded: channels of the rows, a multiple of 8: zeros behind the maps' own.
+        padded: channels of the rows, a multiple of 8, filled with zeros.
     """
 
     def __init__(self, convs: Sequence[tuple[nn.Conv2d, nn.Conv2d]], relu: bool = False) -> None:
@@ -137,7 +137,7 @@ class FusedSeparable(nn.Module):
         self.relu, self.count = relu, len(convs)
         self.channels = convs[0][0].in_channels
         for i, (depthwise, pointwise) in enumerate(convs):
-            # buffers, so that they move along and compilers take them for constants
+            # buffers, so that they move with the module and compilers treat them as constants
             for name, tensor in vars(pack_separable(depthwise, pointwise)).items():
                 self.register_buffer(f"{name}_{i}", tensor, persistent=False)
         self.padded = aligned(self.channels)
@@ -173,7 +173,7 @@ def join_outputs(convs: Sequence[nn.Conv2d], in_channels: int) -> tuple[Tensor, 
     """Several 1x1 convolutions of one map as one product of its rows.
 
     Args:
-        in_channels: of the rows, those of the convolutions or more; the added ones are not read.
+        in_channels: of the rows, at least those of the convolutions; the rest is not read.
 
     Returns:
         Weight and bias: the outputs side by side, then zeros up to a multiple of 8.
@@ -202,14 +202,14 @@ def split_rows(rows: Tensor, maps: Sequence[Tensor]) -> list[Tensor]:
 
 
 def take_rows(rows: Tensor, indices: Tensor) -> Tensor:
-    """(B, N, C) and (B, K) -> (B, K, C), whole rows at a time: gather takes number by number."""
+    """(B, N, C) and (B, K) -> (B, K, C), by whole rows, while gather reads single numbers."""
     first = torch.arange(len(rows), device=rows.device)[:, None] * rows.shape[1]
     taken = rows.flatten(0, 1).index_select(0, (indices + first).flatten())
     return taken.view(*indices.shape, rows.shape[2])
 
 
 def find_neighbours(sizes: Sequence[tuple[int, int]]) -> Tensor:
-    """(cells, 9) int64: the 3x3 rows around each, the one behind all where the map has ended.
+    """(cells, 9) int64: the 3x3 rows around each; outside the map, the row after the last.
 
     Args:
         sizes: (height, width) of each level.

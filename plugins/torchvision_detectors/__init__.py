@@ -1,4 +1,4 @@
-"""torchvision's small detectors, whole, as rivals."""
+"""torchvision's small detectors, whole, for comparison."""
 
 from typing import Annotated, Self
 
@@ -12,14 +12,14 @@ Count = Annotated[int, Field(gt=0)]
 
 
 class TorchvisionParams(Params):
-    """What both detectors let one choose; the defaults are torchvision's.
+    """Parameters of both detectors; the defaults are torchvision's.
 
     Attributes:
         score_threshold: detections below it are dropped.
-        nms_threshold: IoU above which the lower-scored box of a class goes.
+        nms_threshold: IoU above which the lower-scored box of a class is dropped.
         detections_per_image: best ones kept; note that COCO's AP looks at 100 at most.
         pretrained: start from torchvision's COCO weights. With 80 classes (in COCO's order) or
-            90 (its ids) the class layers too; with another number those start fresh.
+            90 (its ids) this includes the class layers, otherwise those start fresh.
         pretrained_backbone: start from torchvision's ImageNet weights.
     """
 
@@ -32,7 +32,7 @@ class TorchvisionParams(Params):
     @model_validator(mode="after")
     def _one_start(self) -> Self:
         if self.pretrained and self.pretrained_backbone:
-            raise ValueError("'pretrained' brings its backbone: leave 'pretrained_backbone' out")
+            raise ValueError("'pretrained' includes the backbone: leave 'pretrained_backbone' out")
         return self
 
 
@@ -62,7 +62,7 @@ def harness_detectors() -> list[WholeDetector]:
             name="ssdlite320_mobilenet_v3_large",
             target="harness_plugins.torchvision_detectors.ssdlite:build_ssdlite",
             params=SsdLiteParams,
-            summary="torchvision's SSDLite on MobileNetV3-Large, squashed to 320x320",
+            summary="torchvision's SSDLite on MobileNetV3-Large, stretched to 320x320",
         ),
         WholeDetector(
             name="fasterrcnn_mobilenet_v3_large_320_fpn",

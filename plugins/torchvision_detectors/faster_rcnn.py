@@ -71,7 +71,7 @@ class FasterRcnn(TorchvisionDetector):
         return self.model.rpn
 
     def network(self, inputs: Inputs) -> RcnnOutputs:
-        """Images of one padded size go through together, others by themselves.
+        """Images of the same padded size are processed together, others separately.
 
         torchvision pads a batch to its largest image; anchors in that padding and what the
         convolutions see of it would make an image's detections depend on its neighbours.
@@ -112,7 +112,7 @@ class FasterRcnn(TorchvisionDetector):
         return pad_detections(found, inputs, self.detections_per_image)
 
     def losses(self, inputs: Inputs, targets: Targets) -> dict[str, Tensor]:
-        """As torchvision's: the batch goes through together, padded to its largest image."""
+        """As torchvision's: the whole batch together, padded to its largest image."""
         listed = list_targets(targets, inputs)
         sizes = _sizes(inputs)
         images = _images(inputs.pixels, sizes)
@@ -124,8 +124,8 @@ class FasterRcnn(TorchvisionDetector):
 
     @torch.no_grad()
     def _fix_pooling_scales(self) -> None:
-        # torchvision guesses the levels' strides from the first batch it ever sees, wrongly for
-        # a very narrow image, and keeps them: let a square image be the first
+        # torchvision infers the levels' strides from the first batch it sees, wrongly for a very
+        # narrow image, and keeps them: make a square image the first
         mode = self.training
         pixels = torch.zeros(1, 3, SIDE, SIDE)
         maps = self.eval().model.backbone(pixels)
@@ -155,7 +155,7 @@ def _images(pixels: Tensor, sizes: list[Size]) -> ImageList:
 
 @contextmanager
 def _sampling(*modules: nn.Module) -> Iterator[None]:
-    """torchvision returns losses in training mode alone; neither module has layers that care."""
+    """Training mode, in which alone torchvision returns losses; no layer depends on it."""
     modes = [module.training for module in modules]
     for module in modules:
         module.training = True

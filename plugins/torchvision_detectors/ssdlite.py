@@ -51,7 +51,7 @@ class SsdLite(TorchvisionDetector):
     def network(self, inputs: Inputs) -> SsdOutputs:
         maps = list(widen_maps(self.model.backbone(inputs.pixels)).values())
         heads = self.model.head(maps)
-        # every image has the same size, so one image's anchors are everybody's
+        # every image has the same size, so the anchors of one are those of all
         one = ImageList(inputs.pixels[:1], [tuple(inputs.pixels.shape[2:])])
         (anchors,) = self.model.anchor_generator(one, [m[:1] for m in maps])
         return SsdOutputs(heads["cls_logits"].float(), heads["bbox_regression"].float(), anchors)
@@ -66,8 +66,8 @@ class SsdLite(TorchvisionDetector):
         """As torchvision's. UserError for a batch of one in training mode."""
         if self.training and len(inputs.pixels) == 1:
             raise UserError(
-                "SSDLite cannot train on one image a step: its last map is one cell, of which "
-                "batch norm has no variance",
+                "SSDLite cannot train on one image per step: its last map is a single cell, for "
+                "which batch norm has no variance",
                 hint="train.batch_size of 2 or more",
             )
         listed = list_targets(targets, inputs)
@@ -80,7 +80,7 @@ class SsdLite(TorchvisionDetector):
         return losses
 
     def _match(self, boxes: Tensor, anchors: Tensor) -> Tensor:
-        """(A,) index of the box that each anchor answers for, -1 for none."""
+        """(A,) index of the box that each anchor is matched to, -1 for none."""
         if not len(boxes):
             return torch.full((len(anchors),), -1, dtype=torch.int64, device=anchors.device)
         matches: Tensor = self.model.proposal_matcher(box_iou(boxes, anchors))

@@ -51,7 +51,7 @@ def fetch_weights(weights: Any) -> None:
 
 
 def kept_columns(weights: Any, num_classes: int) -> list[int] | None:
-    """Which of the published columns, background first, serve `num_classes`; None for none."""
+    """Which published columns, background first, fit `num_classes`; None if none do."""
     categories = weights.meta["categories"]
     real = [0, *(i for i, name in enumerate(categories) if i and name != "N/A")]
     for columns in (real, list(range(len(categories)))):

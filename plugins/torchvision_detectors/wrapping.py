@@ -1,4 +1,4 @@
-"""What wrapping torchvision's detectors takes, whichever of them it is."""
+"""What wrapping any of torchvision's detectors needs."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,7 +14,7 @@ from harness.model.types import AnchorLevel, BoxFrame, Detections
 
 
 class TorchvisionDetector(Detector):
-    """A torchvision detector as `model`, taken apart into the harness's stages.
+    """A torchvision detector as `model`, split into the harness's stages.
 
     Args:
         model: one with torchvision's `transform`, of which only mean and std are used: resizing
@@ -40,7 +40,7 @@ class TorchvisionDetector(Detector):
 
     @property
     def selector(self) -> Any:
-        """The module whose `score_thresh` and `nms_thresh` choose the detections."""
+        """The module whose `score_thresh` and `nms_thresh` select the detections."""
         return self.model
 
     @property
@@ -53,7 +53,7 @@ class TorchvisionDetector(Detector):
 
     @property
     def anchor_module(self) -> Any:
-        """The module whose `anchor_generator` and `proposal_matcher` lay and match anchors."""
+        """The module with `anchor_generator` and `proposal_matcher`."""
         return self.model
 
     @property
@@ -74,7 +74,7 @@ class TorchvisionDetector(Detector):
         return [AnchorLevel(s, boxes) for s, boxes in zip(strides, levels, strict=True)]
 
     def _maps_of(self, size: tuple[int, int]) -> list[Tensor]:
-        """Maps of a grey image, without a trace in the running statistics of batch norm."""
+        """Maps of a grey image, leaving the running statistics of batch norm unchanged."""
         mode = self.training
         maps = self.eval().model.backbone(torch.zeros(1, 3, *size, device=self.device))
         self.train(mode)

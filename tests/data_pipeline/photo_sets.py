@@ -1,16 +1,24 @@
-"""Drawn photos, small data sets in COCO's layout, and the real ones."""
+"""Drawn photos, small data sets in COCO's layout, the real ones, and loaders of them."""
 
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from harness.data.batch import Inputs, Targets
 from harness.data.folder import CocoFolder
+from harness.data.loader import TrainLoader, train_loader
+from harness.data.resize import SquashResize
+from harness.manifest.schema import Train
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
+RESIZE = SquashResize(64, 64)
+Batch = tuple[Inputs, Targets]
 
 
 def photo(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -46,3 +54,19 @@ def real_set(name: str) -> CocoFolder:
     if not root.is_dir():
         pytest.skip(f"{root} is absent")
     return CocoFolder(root)
+
+
+def loader(
+    folder: CocoFolder, seed: int = 0, on_device: bool = False, **settings: Any
+) -> TrainLoader:
+    chosen = Train(**{"batch_size": 2, "workers": 0, **settings})
+    return train_loader(folder.split("train"), RESIZE, chosen, seed, colours_on_device=on_device)
+
+
+def equal(one: list[Batch], other: list[Batch]) -> bool:
+    return len(one) == len(other) and all(
+        torch.equal(a, b)
+        for x, y in zip(one, other, strict=True)
+        for ours, theirs in zip(x, y, strict=True)
+        for a, b in zip(ours.tensors(), theirs.tensors(), strict=True)
+    )

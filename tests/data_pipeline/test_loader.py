@@ -6,47 +6,18 @@ import pickle
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from photo_sets import make_folder
+from photo_sets import RESIZE, equal, loader, make_folder
 from torch import Tensor
 
-from harness.data.batch import Inputs, Targets
 from harness.data.dataset import pad_targets
 from harness.data.folder import CocoFolder
-from harness.data.loader import EpochBatches, TrainLoader, eval_loader, start_worker, train_loader
+from harness.data.loader import EpochBatches, eval_loader, start_worker
 from harness.data.photometric import UndistortedInputs
-from harness.data.resize import SquashResize
 from harness.errors import UserError
-from harness.manifest.schema import Evaluate, Train
-
-RESIZE = SquashResize(64, 64)
-Batch = tuple[Inputs, Targets]
-
-
-def loader(
-    folder: CocoFolder, seed: int = 0, on_device: bool = False, **settings: Any
-) -> TrainLoader:
-    options = {"batch_size": 2, "workers": 0, **settings}
-    chosen = Train(**options)
-    return train_loader(folder.split("train"), RESIZE, chosen, seed, colours_on_device=on_device)
-
-
-def tensors(batch: Batch) -> list[Tensor]:
-    inputs, targets = batch
-    distortion = vars(inputs).get("distortion")
-    moving = [inputs, targets] if distortion is None else [inputs, targets, distortion]
-    return [t for part in moving for t in vars(part).values() if isinstance(t, Tensor)]
-
-
-def equal(one: list[Batch], other: list[Batch]) -> bool:
-    return len(one) == len(other) and all(
-        torch.equal(a, b)
-        for x, y in zip(one, other, strict=True)
-        for a, b in zip(tensors(x), tensors(y), strict=True)
-    )
+from harness.manifest.schema import Evaluate
 
 
 @pytest.mark.parametrize("augment", ["none", "flip", "paper"])

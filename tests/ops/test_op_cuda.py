@@ -28,7 +28,7 @@ from harness.ops import (
     soft_nms_padded,
 )
 from harness.ops.nms import nms_padded_reference
-from harness.ops.psroi_multilevel_reference import (
+from harness.ops.psroi_multilevel import (
     psroi_align_multilevel_backward_reference,
     psroi_align_multilevel_reference,
 )

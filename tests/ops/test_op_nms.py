@@ -122,12 +122,6 @@ def test_compiles_whole(backend):
         assert_equal(compiled(boxes, counts, 0.5, limit), wanted)
 
 
-def test_opcheck():
-    valid = torch.ones(2, 9, dtype=torch.bool)
-    for limit in (0, 4, 9, 12):
-        torch.library.opcheck(OP, (random_boxes(0, 2, 9), valid, 0.5, limit))
-
-
 @pytest.mark.parametrize(
     ("boxes", "valid"),
     [((3, 4), torch.ones(3)), ((1, 3, 4), torch.ones(1, 3)), ((1, 3, 4), torch.ones(2).bool())],

@@ -77,19 +77,6 @@ def test_gradcheck(forward, ratio, reduce):
     assert torch.autograd.gradcheck(run, (features,), eps=1e-3)
 
 
-@pytest.mark.parametrize("reduce", REDUCES)
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_opcheck(dtype, reduce):
-    features = random_features(0, (2, 12, 5, 6), dtype).requires_grad_()
-    rois = random_rois(1, 4, 2, 12, dtype)
-    torch.library.opcheck(OP, (features, rois, 0.5, 2, 2, 3, 2, reduce))
-    output, argmax = OP(features.detach(), rois, 0.5, 2, 2, 3, 2, reduce)
-    torch.library.opcheck(
-        torch.ops.harness.psroi_align_backward,
-        (torch.ones_like(output), rois, argmax, list(features.shape), 0.5, 2, reduce),
-    )
-
-
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("reduce", REDUCES)
 def test_half_types_compute_in_float32(dtype, reduce):

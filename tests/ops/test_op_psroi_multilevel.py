@@ -16,7 +16,7 @@ from op_cases import (
 
 from harness.ops import psroi_align, psroi_align_multilevel
 from harness.ops.boxes import assign_levels, make_rois
-from harness.ops.psroi_multilevel_reference import (
+from harness.ops.psroi_multilevel import (
     psroi_align_multilevel_backward_reference,
     psroi_align_multilevel_reference,
 )
@@ -162,19 +162,6 @@ def test_gradcheck(forward, ratio, reduce):
         return forward(list(maps), boxes, [2, 4], 3.0, False, 2, 2, 2, ratio, reduce)[0]
 
     assert torch.autograd.gradcheck(run, tuple(maps), eps=1e-3)
-
-
-@REDUCES
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_opcheck(dtype, reduce):
-    maps = [x.requires_grad_() for x in random_maps(0, 2, 12, [(6, 7), (3, 4)], dtype)]
-    boxes = random_pyramid_boxes(1, 2, 4, 24, dtype)
-    rule = ([4, 8], 9.0, True)
-    torch.library.opcheck(OP, (maps, boxes, *rule, 2, 2, 3, 2, reduce))
-    output, argmax = OP([x.detach() for x in maps], boxes, *rule, 2, 2, 3, 2, reduce)
-    for channels_last in (False, True):
-        told = ([6, 7, 3, 4], *rule, 2, reduce, channels_last)
-        torch.library.opcheck(BACKWARD, (torch.ones_like(output), boxes, argmax, *told))
 
 
 def test_gradients_have_the_memory_format_of_the_maps():

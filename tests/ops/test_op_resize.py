@@ -135,12 +135,6 @@ def test_threads_do_not_change_the_result():
     assert all(torch.equal(first, other) for other in others)
 
 
-def test_opcheck():
-    image = random_image(0, 50, 64)
-    for arguments in ((image, 25, 32, False), (image.contiguous(), 20, 33, True)):
-        torch.library.opcheck(OP, arguments)
-
-
 def test_compiles_whole():
     def half(image: torch.Tensor) -> torch.Tensor:
         return resize_bilinear(image, (image.shape[1] // 2, 50), interleaved=True)

@@ -112,13 +112,6 @@ def test_dtypes(dtype):
     torch.testing.assert_close(final, soft_nms_padded_reference(*arguments))
 
 
-@METHODS
-def test_opcheck(method):
-    boxes, scores = random_boxes(0, 2, 9), torch.rand(2, 3, 9)
-    counts = torch.tensor([4, 9])
-    torch.library.opcheck(OP, (boxes, scores, counts, 0.1, 0.5, 0.001, method, 0.5))
-
-
 def test_what_does_not_fit_is_an_error():
     boxes = torch.zeros(1, 3, 4)
     with pytest.raises(ValueError, match=r"scores \(B, C, N\)"):
