@@ -27,7 +27,7 @@ DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 PATTERNS = ("", "/", "x", ".", "\\", "-", "+", "|")
 MOST_TICKS = 9
 # The look of every figure; colours of text and paper follow the page's theme (figures.js).
-AXIS = {"automargin": True, "zeroline": False, "showline": True, "title": {"standoff": 8}}
+AXIS = {"automargin": True, "zeroline": False, "showline": True, "separatethousands": True}
 TEMPLATE = go.layout.Template(
     layout={
         "margin": {"l": 10, "r": 10, "t": LEGEND_PX, "b": 10},

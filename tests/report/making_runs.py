@@ -92,7 +92,7 @@ def make_run(
     return Run(
         folder=folder,
         plan=json.loads((folder / layout.PLAN).read_text()),
-        records=(*records, *more),
+        records=(*more, *records),  # those of a cell before its end
         catalog=catalog,
         environments={ENVIRONMENT: _environment()},
         analyses=analyses if analysed else {},
