@@ -58,7 +58,7 @@ def build_runner(detector: Detector, mode: str = "eager", precision: str = "floa
 
 def _compiled(runner: Runner, functions: Mapping[str, Function]) -> Runner:
     """The runner with `functions` compiled, and captured where its mode says so."""
-    made = {k: Compiled(f, runner.device) for k, f in functions.items()}
+    made = {k: Compiled(f, runner.detector, runner.device) for k, f in functions.items()}
     ready: dict[str, Any] = {k: arithmetic(runner.precision)(f) for k, f in made.items()}
     if runner.mode == "cuda_graph":  # what is replayed has the flags of its capture
         ready = {k: Captured(f, getattr(runner, k)) for k, f in ready.items()}
@@ -99,6 +99,7 @@ def _functions(detector: Detector, channels_last: bool) -> dict[str, Function]:
         return Inputs(pixels, ready.sizes, ready.scales, ready.image_sizes)
 
     return {
+        # looked up at each call: a compiler may have given the detector methods of its own
         "network": lambda inputs: detector.network(inputs),
         "forward": lambda inputs: detector.forward(inputs),
         "detect_pixels": lambda inputs: detector.forward(prepare(inputs)),

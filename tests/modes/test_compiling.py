@@ -1,13 +1,17 @@
-"""Any number of compiled functions in one process, whole or in pieces, as many as it takes."""
+"""Any number of compiled functions in one process, whole or in pieces, each with its own limit."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._dynamo.exc import FailOnRecompileLimitHit
 
 from harness.data.batch import Inputs
-from harness.modes.compiling import Compiled
+from harness.errors import CellError
+from harness.modes import compiling
+from harness.modes.compiling import Compiled, separate, separate_methods
 
 CPU = torch.device("cpu")
 MANY = 20  # torch gives up on a code object that it compiled 8 times
@@ -83,32 +87,19 @@ def inputs_of(width: int = 4) -> Inputs:
     return Inputs(torch.ones(1, 3, 4, width), two, two, two)
 
 
-def break_apart() -> None:
-    """As a function of a library does, which is nobody's method."""
-    torch._dynamo.graph_break()
-
-
-class Library(Within):
-    def scaled(self, pixels: Tensor) -> Tensor:
-        break_apart()
-        return super().scaled(pixels)
-
-
-@pytest.mark.parametrize("kind", [Whole, Pieces, Within, Library])
+@pytest.mark.parametrize("kind", [Whole, Pieces, Within])
 @torch.no_grad()
 def test_any_number_of_runners_is_compiled(kind: type[Whole]) -> None:
-    """The last as the first: none is left to run uncompiled."""
+    """The last as the first: none is left to run as it is, which would be told by no graph."""
     made, graphs = [], []
     for number in range(MANY):
         module, backend = kind(float(number)), Counting()
-        compiled = Compiled(run(module), CPU, backend)
+        compiled = Compiled(run(module), module, CPU, backend)
         assert torch.equal(compiled(inputs_of()), torch.full((1, 3, 4, 4), float(number)))
         made.append(compiled)
         graphs.append(backend.graphs)
-    assert len(set(graphs)) == 1
-    assert (graphs[0] == 1) == (kind is Whole)
-    assert len({c.breaks for c in made}) == 1
-    assert (made[0].breaks == 0) == (kind is Whole)
+    assert set(graphs) == {1} if kind is Whole else graphs[-1] == graphs[0] > 1
+    assert {c.breaks == 0 for c in made} == {kind is Whole}
     assert all(c.seconds > 0 for c in made)
     for number, compiled in enumerate(made):
         assert compiled(inputs_of())[0, 0, 0, 0] == number
@@ -117,8 +108,39 @@ def test_any_number_of_runners_is_compiled(kind: type[Whole]) -> None:
 @torch.no_grad()
 def test_any_number_of_shapes_is_compiled_each_once() -> None:
     module, backend = Whole(3.0), Counting()
-    compiled = Compiled(run(module), CPU, backend)
+    compiled = Compiled(run(module), module, CPU, backend)
     for _ in range(2):
         for width in range(1, MANY):
             assert compiled(inputs_of(width)).shape == (1, 3, 4, width)
     assert backend.graphs == MANY - 1
+
+
+def test_a_limit_that_is_met_is_told_as_what_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    def give_up(*_: object, **__: object) -> object:
+        raise FailOnRecompileLimitHit("Hard failure due to fullgraph=True")
+
+    monkeypatch.setattr(compiling.torch, "compile", lambda *_, **__: give_up)
+    module = Whole(1.0)
+    with pytest.raises(CellError, match="more often than its recompile limit"):
+        Compiled(run(module), module, CPU)(inputs_of())
+
+
+def test_separated_methods_are_the_same_but_for_their_code() -> None:
+    module, other = Pieces(2.0), Pieces(2.0)
+    separate_methods(module)
+    separate_methods(other)
+    assert isinstance(module, Pieces)
+    assert type(module) is not type(other)
+    codes = {m.scaled.__func__.__code__ for m in (module, other, Pieces(1.0))}  # type: ignore[attr-defined]
+    assert len(codes) == 3
+    assert list(module.state_dict()) == ["weight"]
+    assert torch.equal(module(inputs_of()), other(inputs_of()))
+
+
+def test_separated_functions_are_equal_to_none() -> None:
+    function = run(Whole(2.0))
+    ones: list[Any] = [separate(function) for _ in range(3)]
+    assert len({f.__code__ for f in (function, *ones)}) == 4  # type: ignore[attr-defined]
+    inner = [f.__closure__[0].cell_contents for f in ones]
+    assert len({f.__code__ for f in inner}) == 3
+    assert torch.equal(ones[0](inputs_of()), 2 * inputs_of().pixels)
