@@ -25,7 +25,7 @@ def shipped_line(text):
     """The section's "Shipped:" line as {plugin: {names}}."""
     line = re.search(r"^Shipped: (.+)\.$", text, flags=re.MULTILINE).group(1)
     users = re.findall(r"`(\w+)` \(([^)]+)\)", line)
-    return {plugin: set(re.findall(r"`(\w+)`", names)) for plugin, names in users}
+    return {plugin: set(re.findall(r"`([\w-]+)`", names)) for plugin, names in users}
 
 
 def code_block(page, language):
@@ -38,7 +38,7 @@ def registry():
 
 
 def test_there_are_hooks():
-    assert len(HOOKS) >= 8
+    assert {"harness_backbones", "harness_meters", "harness_sections"} <= set(HOOKS)
 
 
 @pytest.mark.parametrize("hook", HOOKS)
@@ -55,9 +55,10 @@ def test_every_hook_names_its_shipped_users(hook, registry):
     declaration = hookspecs.__dict__[hook].__annotations__["return"].__args__[0]
     shipped = {}
     for entry in registry.entries(declaration.kind):
-        if (ROOT / "plugins" / entry.provider.name).is_dir():
-            shipped.setdefault(entry.provider.name, set()).add(entry.declaration.name)
-    assert shipped, f"nothing in plugins/ implements {hook}"
+        name = entry.provider.name
+        if name == "harness" or (ROOT / "plugins" / name).is_dir():
+            shipped.setdefault(name, set()).add(entry.declaration.name)
+    assert shipped, f"nothing that is shipped implements {hook}"
     text = hook_sections()[hook]
     assert shipped_line(text) == shipped
     assert f"`{declaration.__name__}`:" in text

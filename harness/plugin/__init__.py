@@ -1,0 +1,46 @@
+"""What a plugin is made of: the declarations, `hookimpl`, and the facts of a metric.
+
+These names keep their meaning from one minor version to the next; everything else of the core may
+move. Parts, stages and runs have their own public modules (`docs/hooks.md`).
+"""
+
+from harness.errors import CellError, UserError
+from harness.plugin.declarations import (
+    Backbone,
+    BoxHead,
+    Dataset,
+    Declaration,
+    Figure,
+    Meter,
+    Neck,
+    NoParams,
+    Params,
+    RoiOp,
+    Rpn,
+    Section,
+    WholeDetector,
+)
+from harness.plugin.hookspecs import hookimpl
+from harness.plugin.metrics import Finding, MetricSpec, Scoring
+
+__all__ = [
+    "Backbone",
+    "BoxHead",
+    "CellError",
+    "Dataset",
+    "Declaration",
+    "Figure",
+    "Finding",
+    "Meter",
+    "MetricSpec",
+    "Neck",
+    "NoParams",
+    "Params",
+    "RoiOp",
+    "Rpn",
+    "Scoring",
+    "Section",
+    "UserError",
+    "WholeDetector",
+    "hookimpl",
+]

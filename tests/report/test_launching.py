@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
-from test_page import text_of
+from page_text import text_of
 
 from harness.records.record import Record
 from harness.report.page import render_page

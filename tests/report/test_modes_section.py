@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from browser import OVERLAPS, faults, find_browser, opened
 from making_runs import make_run
+from page_text import text_of
 from rich.console import Console
-from test_page import text_of
 
 from harness.plugin.metrics import Finding
 from harness.records.record import Record

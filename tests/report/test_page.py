@@ -4,13 +4,13 @@ import json
 import re
 from dataclasses import replace
 from datetime import UTC, datetime
-from html import unescape
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from making_runs import make_run
+from page_text import text_of
 
 from harness.plugin.declarations import Section
 from harness.plugin.manager import loaded_plugins
@@ -23,12 +23,6 @@ from harness.results.run import Run
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\"'&"
 NOW = datetime(2026, 1, 31, 18, 5, tzinfo=UTC)
 MOST_BYTES = 6_000_000
-
-
-def text_of(page: str) -> str:
-    """What stands between the tags."""
-    bare = re.sub(r"<(script|style)\b.*?</\1>", " ", page, flags=re.S)
-    return " ".join(unescape(re.sub(r"<[^>]*>", " ", bare)).split())
 
 
 def test_page_is_whole_and_asks_nobody(made: Run, tmp_path: Path) -> None:

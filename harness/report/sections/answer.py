@@ -5,12 +5,12 @@ from typing import Any
 
 from markupsafe import Markup
 
+from harness.plugin.metrics import MetricSpec
 from harness.report.figures.tradeoffs import draw
-from harness.report.format import amount, listing, ratio
+from harness.report.format import amount, listing
 from harness.report.page import show
 from harness.report.sections.figures import render_drawing
 from harness.results.difference import Difference
-from harness.results.estimate import Estimate
 from harness.results.ranking import Ranking, rankings
 from harness.results.run import Run
 
@@ -109,7 +109,7 @@ def verdicts(ranking: Ranking) -> Iterator[str]:
     if better := groups.pop("better", None):
         everyone = "both others" if len(better) == 2 else "all others"
         whom = listing(better) if groups or len(better) == 1 else everyone
-        yield f"Significantly better than {whom}{_by(ranking)}."
+        yield f"{_ahead(ranking.metric)} {whom}{_by(ranking)}."
     if same := groups.pop("equal", None):
         yield f"The same as {listing(same)}."
     if noise := [*groups.pop("noise", []), *groups.pop("worse", [])]:
@@ -117,26 +117,25 @@ def verdicts(ranking: Ranking) -> Iterator[str]:
     if unknown := groups.pop("unknown", None):
         yield f"Against {listing(unknown)} the noise is unknown."
     for others in groups.values():
-        other, found = next(p for p in ranking.rivals if p[0].detector == others[0])
+        found = next(d for other, d in ranking.rivals if other.detector == others[0])
         yield f"Not comparable with {listing(others)}: {_why(found)}."
 
 
+def _ahead(spec: MetricSpec) -> str:
+    """What is counted has no noise to be significant against."""
+    if spec.interval == "exact":
+        return "Less than" if spec.better == "lower" else "More than"
+    return "Significantly better than"
+
+
 def _by(ranking: Ranking) -> str:
-    """How far the nearest of those is behind."""
-    nearest: tuple[Estimate, Difference] = next(
-        pair for pair in ranking.rivals if pair[1].verdict == "better"
-    )
-    other, found = nearest
+    """By how much, against the nearest of them."""
     spec = ranking.metric
-    if spec.role == "cost" and found.ratio:
-        times = 1 / found.ratio
-        many = f"{times:.1f}x" if times >= 1.95 else f"{times - 1:.1%} more"
-        return f" ({other.detector}: {many})"
-    if spec.role == "score":
-        return f" (by {amount(spec, found.value)} or more)" if len(ranking.rivals) > 1 else (
-            f" (by {amount(spec, found.value)})"
-        )  # fmt: skip
-    return f" ({ratio(found)})"
+    other, found = next(pair for pair in ranking.rivals if pair[1].verdict == "better")
+    if spec.role == "cost":
+        return f" (next is {other.detector} with {1 / found.ratio:.3g}x)" if found.ratio else ""
+    several = " or more" if len(ranking.rivals) > 1 else ""
+    return f" (by {amount(spec, found.value)}{several})"
 
 
 def _why(found: Difference) -> str:
