@@ -46,10 +46,12 @@ def error_file(cell: Path, stage: str) -> Path:
 
 def cells_with(run: Path, name: str) -> Iterator[tuple[str, int, Path]]:
     """(detector, seed, file) of each cell that has this file, by detector and seed."""
-    for path in sorted((run / CELLS).glob(f"*/{SEED}*/{name}")):
-        seed = path.parent.name.removeprefix(SEED)
-        if seed.isdecimal():
-            yield path.parent.parent.name, int(seed), path
+    found = [
+        (path.parent.parent.name, int(seed), path)
+        for path in (run / CELLS).glob(f"*/{SEED}*/{name}")
+        if (seed := path.parent.name.removeprefix(SEED)).isdecimal()
+    ]
+    yield from sorted(found)
 
 
 def runs_in(folder: Path, depth: int = 1) -> list[Path]:

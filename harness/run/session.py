@@ -17,10 +17,11 @@ from rich.console import Console
 
 from harness.errors import CellError, ExitCode, Interrupted, UserError, near_names
 from harness.files import write_text
-from harness.plan.cells import Cell, Plan, name_stage
+from harness.plan.cells import Cell, Plan, catalog_of, name_stage
 from harness.plan.joining import join_plans
 from harness.plan.planner import resolved
 from harness.plugin.catalog import Catalog
+from harness.plugin.declarations import Stage
 from harness.plugin.metrics import MetricSpec
 from harness.records import layout
 from harness.records.environment import Environment, describe_environment
@@ -260,10 +261,10 @@ class Session:
                 before = latest(self.records.read())
                 measured = with_scope(measured, scope_of(cell, self.plan, before))
             done = Record(kind="cell", status="ok", **common)
-            made = [Record.of(m, self._spec(m), **common) for m in measured]
+            made = [Record.of(m, self._spec(m, cell.stage), **common) for m in measured]
             self.records.append([*made, done])
 
-    def _spec(self, measured: Measurement) -> MetricSpec:
+    def _spec(self, measured: Measurement, stage: Stage) -> MetricSpec:
         """What the number is, as whoever measured it declares it.
 
         Raises:
@@ -271,8 +272,11 @@ class Session:
         """
         found = self.catalog.specs.get(measured.metric)
         if found is None:
-            known = near_names(measured.metric, list(self.catalog.specs))
-            raise CellError(f"a meter wrote '{measured.metric}', which none declares; {known}")
+            known = near_names(measured.metric, list(catalog_of(self.plan.meters_of(stage)).specs))
+            raise CellError(
+                f"a meter wrote the metric '{measured.metric}', which no meter of this stage "
+                f"declares ({known})"
+            )
         return found
 
     def _record_failure(self, cell: Cell, error: str) -> None:

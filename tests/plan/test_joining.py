@@ -3,6 +3,8 @@
 import pytest
 
 from harness.plan.joining import join_orders, join_plans
+from harness.plugin.catalog import Catalog
+from harness.plugin.metrics import MetricSpec
 
 
 @pytest.mark.parametrize(
@@ -31,6 +33,7 @@ def plan(*cells: tuple[str, int, str, str], **more: object) -> dict[str, object]
         "meters": [{"use": "m", "params": {}}],
         "cells": [{**dict(zip(keys, cell, strict=True)), "mode": ""} for cell in cells],
         "fingerprint": "f",
+        "metrics": Catalog().to_json(),
         **more,
     }
 
@@ -57,3 +60,18 @@ def test_modes_of_a_stage_are_cells_of_their_own() -> None:
     assert joined["meters"] == now["meters"]
     before["meters"] = [{"use": "gone", "params": {}}]
     assert [m["use"] for m in join_plans(before, now)["meters"]] == ["gone", "m", "other"]
+
+
+def declaring(*specs: MetricSpec, **messages: str) -> dict[str, object]:
+    return {"metrics": Catalog.of(specs, messages).to_json()}
+
+
+def test_metrics_of_both_calls_stay_declared_and_the_later_call_is_right() -> None:
+    cell = ("a", 0, "cost", "1")
+    before = plan(
+        cell, **declaring(MetricSpec("x", unit="ms"), MetricSpec("y"), slow="slow", odd="odd")
+    )
+    now = plan(cell, **declaring(MetricSpec("z"), MetricSpec("x", unit="s"), slow="too slow"))
+    joined = Catalog.from_json(join_plans(before, now)["metrics"])
+    assert {name: spec.unit for name, spec in joined.specs.items()} == {"x": "s", "y": "", "z": ""}
+    assert joined.messages == {"slow": "too slow", "odd": "odd"}

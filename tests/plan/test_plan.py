@@ -125,6 +125,7 @@ CHANGES = [
     ("detectors.two.train.steps=99", set()),
     ("detectors.two.backbone=mobilenetv3_bc", set()),
     ("published=[]", set()),
+    ("gates=[{metric: latency, against: results/earlier, at_most: 1.05, of: ratio}]", set()),
     ("suite=renamed", set()),
     ("seeds=[0, 9]", set()),
     ("latency.modes=[eager, fused]", set()),  # of the cell of eager
@@ -187,6 +188,14 @@ MISTAKES = [
     ("detectors.one.rpn.params.anchor_scale=wide", {}, "detectors.one.rpn.params.anchor_scale: input should be a valid number"),
     ("columns=[ap, ap_smal]", {}, "no meter of this suite writes the metric 'ap_smal' (did you mean 'ap_small'?"),
     ("columns=[macs_fvcore]", {}, "no meter of this suite writes the metric 'macs_fvcore'"),
+    ("gates=[{metric: app, against: one, at_least: 0}]", {}, "gates.0.metric: no meter of this suite writes the metric 'app' (did you mean 'ap'?"),
+    ("gates=[{metric: ap, detector: onne, against: two, at_least: 0}]", {}, "gates.0.detector: the suite has no detector 'onne' (did you mean 'one'?"),
+    ("gates=[{metric: ap, against: twoo, at_least: 0}]", {}, "gates.0.against: 'twoo' is neither a detector of the suite nor a run (did you mean 'two'?"),
+    ("gates=[{metric: ap, against: one}]", {}, "gates.0: give either 'at_least' or 'at_most'"),
+    ("gates=[{metric: ap, against: one, at_least: 0, at_most: 1}]", {}, "gates.0: give either 'at_least' or 'at_most'"),
+    ("gates=[{metric: ap, against: one, at_least: -1, of: ratio}]", {}, "gates.0: a ratio is limited by a positive number"),
+    ("gates=[{metric: ap, detector: one, against: one, at_least: 0}]", {}, "gates.0: compares 'one' with itself"),
+    ("gates=[{metric: ap, against: one, at_least: 0, of: points}]", {}, "gates.0.of: "),
     ("published=[{detector: onne, metric: ap, value: 1, unit: AP, split: v, source: s}]", {}, "the suite has no detector 'onne' (did you mean 'one'?"),
     ("seeds=[0]", {"only": ["twoo"]}, "--only: the suite has no detector 'twoo' (did you mean 'two'?"),
     ("seeds=[0]", {"stages": ["evaluat"]}, "--stages: there is no stage 'evaluat' (did you mean 'evaluate'?"),
@@ -290,14 +299,13 @@ def test_what_a_mode_is_checked_with_is_in_its_fingerprint_but_not_in_that_of_ea
 
 
 METERS = """\
-from harness.plugin.declarations import Meter, NoParams
-from harness.plugin.hookspecs import hookimpl
+from harness.plugin import Meter, MetricSpec, NoParams, hookimpl
 
 
 @hookimpl
 def harness_meters():
     common = {{"target": "x:y", "params": NoParams, "summary": "s"}}
-    return [Meter("mine", stage={stage!r}, metrics=({metric!r},), **common)]
+    return [Meter("mine", stage={stage!r}, metrics=(MetricSpec({metric!r}),), **common)]
 """
 
 

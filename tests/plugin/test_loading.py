@@ -178,6 +178,48 @@ def test_a_hook_that_returns_junk(site: Path, body: str, expected: str):
     assert registry.get("backbone", "mobilenetv3_d")
 
 
+@pytest.mark.parametrize(
+    ("metrics", "expected"),
+    [
+        ("('ap', 'ar')", "'mine' writes 'ap', not a MetricSpec"),
+        ("'ap'", "'mine' writes 'ap', not a list of MetricSpec"),
+        ("None", "'mine' writes None, not a list of MetricSpec"),
+        ("lambda params: ['ap']", "'mine' writes 'ap', not a MetricSpec"),
+        ("(MetricSpec('AP'),)", "ValueError: metric 'AP': a name is lower-case letters"),
+        ("lambda params: (MetricSpec('ap', role='score'),)", "needs to say which way is better"),
+    ],
+)  # fmt: skip
+def test_metrics_that_are_not_declared_as_such(site: Path, metrics: str, expected: str):
+    lines = [
+        "from harness.plugin import Meter, MetricSpec, NoParams, hookimpl",
+        "@hookimpl",
+        "def harness_meters():",
+        f"    return [Meter('mine', 'm:a', NoParams, 's', 'cost', {metrics})]",
+    ]
+    install(site, "vision_meter", "\n".join(lines))
+    registry = load_plugins()
+    assert [f.name for f in registry.failed] == ["vision_meter"]
+    assert expected in registry.failed[0].error
+    assert registry.get("meter", "coco_ap")
+
+
+def test_metrics_may_need_params_that_have_no_defaults(site: Path):
+    lines = [
+        "from harness.plugin import Meter, MetricSpec, Params, hookimpl",
+        "class Limit(Params):",
+        "    limit: int",
+        "@hookimpl",
+        "def harness_meters():",
+        "    metrics = lambda params: (MetricSpec(f'mine_{params.limit}'),)",
+        "    return [Meter('mine', 'm:a', Limit, 's', 'cost', metrics)]",
+    ]
+    install(site, "vision_limit", "\n".join(lines))
+    registry = load_plugins()
+    assert not registry.failed
+    meter = registry.get("meter", "mine").declaration
+    assert [spec.name for spec in meter.specs(meter.params(limit=3))] == ["mine_3"]
+
+
 def test_a_hook_with_arguments_that_it_is_not_given(site: Path):
     source = declaring("vision_args", "x").replace("harness_backbones()", "harness_backbones(when)")
     install(site, "vision_args", source)

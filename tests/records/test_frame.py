@@ -12,7 +12,6 @@ from harness.plugin.metrics import Finding
 from harness.records.frame import COLUMNS, latest, load_results, to_frame, wide
 from harness.records.store import RecordStore
 
-
 WARNINGS = (Finding("few_boxes", params={"boxes": 4}), Finding("resumed", "remark"))
 
 

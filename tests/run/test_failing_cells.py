@@ -6,7 +6,10 @@ import pytest
 from tiny_suite import tiny, write_manifest
 
 from harness import load_results
+from harness.plugin.manager import load_plugins
+from harness.plugin.metrics import Finding
 from harness.records.store import read_records
+from harness.results.run import known_metrics, read_run
 
 # name -> (parameters, the stage that fails, what its record says)
 TROUBLES = {
@@ -98,3 +101,61 @@ def _check_resume(cli, tmp_path: Path, data: Path) -> None:
     assert "first seed 0 evaluate: kept" in done.err
     frame = load_results(tmp_path / "results" / "tiny" / "sick")
     assert set(frame[frame["detector"] == "bug_build"]["status"]) == {"ok"}
+
+
+METER = """\
+from harness.plugin import Meter, MetricSpec, NoParams, hookimpl
+from harness.records.measurement import Measurement
+
+
+@hookimpl
+def harness_meters():
+    sides = MetricSpec("sides", "corners", unit="corners", digits=0, better="lower")
+    words = {{"odd": "{{n}} is odd"}}
+    return [Meter("polygons", "{module}:Polygons", NoParams, "s", "cost", (sides,), words)]
+
+
+class Polygons:
+    def __call__(self, detector, given):
+        return [Measurement({written!r}, 7.0)]
+"""
+METERS = "meters=[parameters, polygons, coco_ap, latency]"
+
+
+def test_a_metric_that_no_meter_declares_fails_its_cell_alone(cli, tmp_path: Path, data: Path):
+    source = METER.format(module="meter_undeclared", written="side")
+    (tmp_path / "meter_undeclared.py").write_text(source)
+    write_manifest(tmp_path / "m.yaml", data)
+    call = ("run", "m.yaml", "--run-id", "r", "-p", "meter_undeclared.py", "--set", METERS)
+    done = cli(*call, "--stages", "evaluate,cost,latency")
+    assert done.code == 1
+    assert "Traceback" not in done.err + done.out
+    folder = tmp_path / "results" / "tiny" / "r"
+    records = read_records(folder / "records.jsonl")
+    ends = {r.stage: r for r in records if r.kind == "cell"}
+    assert {stage: end.status for stage, end in ends.items()} == {
+        "evaluate": "ok", "cost": "failed", "latency": "ok",
+    }  # fmt: skip
+    assert ends["cost"].error == (
+        "a meter wrote the metric 'side', which no meter of this stage declares "
+        "(did you mean 'sides'? there is: parameters, sides)"
+    )
+    assert not [r for r in records if r.stage == "cost" and r.kind == "measurement"]
+    assert not list(folder.rglob("*_error.txt")), "a clear line needs no traceback"
+
+
+def test_what_a_meter_of_a_file_declares_is_kept_with_the_run(cli, tmp_path: Path, data: Path):
+    """The run can be looked at where the file is not given."""
+    source = METER.format(module="meter_declared", written="sides")
+    (tmp_path / "meter_declared.py").write_text(source)
+    write_manifest(tmp_path / "m.yaml", data)
+    call = ("run", "m.yaml", "--run-id", "r", "-p", "meter_declared.py", "--set", METERS)
+    assert cli(*call, "--stages", "cost").code == 0
+    load_plugins()  # without the file
+    assert "sides" not in known_metrics().specs
+    run = read_run(tmp_path / "results" / "tiny" / "r")
+    spec = run.spec("sides")
+    assert (spec.title, spec.unit, spec.better, spec.digits) == ("corners", "corners", "lower", 0)
+    assert run.estimate("tiny", "sides").value == 7.0
+    assert run.catalog.word(Finding("odd", params={"n": 7})) == "7 is odd"
+    assert not [note for note in run.notes if "declares" in note]

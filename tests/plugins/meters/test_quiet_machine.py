@@ -74,7 +74,7 @@ print(json.dumps([[w.code for w in one.warnings], dict(one.conditions), cores]))
 
 
 def measure_after(before: str) -> tuple[list[str], dict[str, Any], list[float]]:
-    """Codes of warnings, conditions, and cores that others used by the control: before, and meanwhile."""
+    """Codes of warnings, conditions, and cores that others used: before, and meanwhile."""
     script = MEASURE.format(before=before, folder=str(Path(__file__).parent))
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, stdin=subprocess.DEVNULL
