@@ -1,14 +1,14 @@
 "use strict";
-// Draws the figures of the page. Each is a <div class="plot" data-figure="NAME" data-title="TITLE">
-// whose data and layout lie in <script type="application/json" id="figure-NAME">; the look of all
-// lies in #plotly-template, and plotly itself, compressed, in #plotly-packed.
+// Draws the figures of the page. Each is a div.plot with data-figure (its name) and data-title; data
+// and layout are the JSON of #figure-<name>, the look of all is that of #plotly-template, and
+// plotly itself lies compressed in #plotly-packed.
 window.harnessFigures = (() => {
   const NARROW = 620; // pixels: below that, panels stand below one another
   const PAPER = 680;
   const LEGEND_LINE = 26;
   const root = document.documentElement;
-  const boxes = [...document.querySelectorAll("div.plot[data-figure]")];
   const json = (id) => JSON.parse(document.getElementById(id).textContent);
+  const boxes = [...document.querySelectorAll("div.plot[data-figure]")];
   const plots = new Map(boxes.map((box) => [box, json(`figure-${box.dataset.figure}`)]));
   const drawn = new Map(); // box -> promise of its first drawing
   const loaded = new Promise((done) => addEventListener("load", done));
@@ -27,54 +27,47 @@ window.harnessFigures = (() => {
     document.head.append(script);
     if (!window.Plotly) throw new Error("plotly did not start");
   };
-
   const themed = () => {
-    const template = json("plotly-template");
+    const { layout, ...rest } = json("plotly-template");
     const style = getComputedStyle(root);
     const of = (name, light) => (!printing && style.getPropertyValue(name).trim()) || light;
     const [ink, paper, line] = [of("--ink", "#1a1f25"), of("--paper", "#fff"), of("--line", "#dde2e7")];
     const title = { standoff: 8, font: { size: 12, color: of("--soft", "#55606b") } };
-    for (const axis of [template.layout.xaxis, template.layout.yaxis])
+    for (const axis of [layout.xaxis, layout.yaxis])
       Object.assign(axis, { gridcolor: line, linecolor: line, tickcolor: line, title });
-    const font = { ...template.layout.font, family: getComputedStyle(document.body).fontFamily, color: ink };
+    const font = { ...layout.font, family: getComputedStyle(document.body).fontFamily, color: ink };
     const hoverlabel = { bgcolor: paper, bordercolor: line, font: { color: ink } };
-    Object.assign(template.layout, { font, hoverlabel, paper_bgcolor: paper, plot_bgcolor: paper });
-    return template;
+    return { ...rest, layout: { ...layout, font, hoverlabel, paper_bgcolor: paper, plot_bgcolor: paper } };
   };
-
-  // width, height and places of axes for the room that there is
-  const measure = (box, { data, layout }) => {
+  const measure = (box) => {
+    const { data, layout } = plots.get(box);
     const width = printing ? Math.min(box.clientWidth, PAPER) : box.clientWidth;
     const narrow = width < NARROW ? layout.meta?.narrow : null;
     const entries = data.filter((trace) => trace.showlegend !== false && trace.name);
-    const letters = entries.reduce((sum, trace) => sum + trace.name.length, 0);
-    const lines = Math.ceil((45 * entries.length + 7 * letters) / Math.max(width, 1));
-    const height = (narrow?.height ?? layout.height ?? 450) + LEGEND_LINE * Math.max(0, lines - 1);
-    return { width, height, narrow };
+    const legend = entries.reduce((sum, trace) => sum + 45 + 7 * trace.name.length, 0);
+    const lines = Math.max(1, Math.ceil(legend / Math.max(width, 1)));
+    return { width, height: (narrow?.height ?? layout.height ?? 450) + LEGEND_LINE * (lines - 1), narrow };
   };
+  // the axes of a narrow page are elsewhere, and none shares the ticks and title of one to its left
   const arrange = (layout, own, narrow) => {
     for (const key of Object.keys(own).filter((name) => /^[xy]axis\d*$/.test(name))) {
-      const { domain, matches, title } = own[key];
-      layout[key].domain = [...(narrow?.[key] ?? { domain }).domain ?? [0, 1]];
-      if (!matches) continue; // shares the ticks and title of the panel to its left, where there is one
-      layout[key].showticklabels = Boolean(narrow);
+      const { domain = [0, 1], matches, title } = own[key];
+      layout[key].domain = [...(narrow?.[key].domain ?? domain)];
+      if (!matches) continue;
+      layout[key].showticklabels = narrow ? true : own[key].showticklabels;
       layout[key].title = structuredClone(narrow ? own[`${key[0]}axis${matches.slice(1)}`].title : title);
     }
   };
-
   const draw = async (box) => {
     await (library ??= unpack());
-    const own = plots.get(box);
-    // what is drawn keeps what the reader did to it: zoom, hidden traces
-    const { data, layout } = box.layout ? box : structuredClone(own);
-    const { width, height, narrow } = measure(box, own);
-    arrange(layout, own.layout, narrow);
+    // what is there keeps what the reader did to it: zoom, hidden traces
+    const { data, layout } = box.layout ? box : structuredClone(plots.get(box));
+    const { width, height, narrow } = measure(box);
+    arrange(layout, plots.get(box).layout, narrow);
     const dragmode = matchMedia("(pointer: coarse)").matches ? false : "zoom";
+    Object.assign(layout, { width, height, dragmode, template: themed() });
     box.style.minHeight = `${height}px`;
-    Object.assign(layout, { width, height, template: themed(), dragmode });
-    await window.Plotly.react(box, data, layout, {
-      displaylogo: false, displayModeBar: false, showTips: false,
-    });
+    await window.Plotly.react(box, data, layout, { displayModeBar: false, showTips: false });
     box.dataset.drawn = "yes";
   };
   const failed = (box, error) => {
@@ -86,26 +79,26 @@ window.harnessFigures = (() => {
   };
   const tryDraw = (box) => draw(box).catch((error) => failed(box, error));
   const first = (box) => drawn.get(box) ?? drawn.set(box, tryDraw(box)).get(box);
-  const redraw = () => boxes.filter((box) => box.dataset.drawn === "yes").forEach(tryDraw);
+  const there = () => boxes.filter((box) => box.dataset.drawn === "yes");
+  const redraw = () => there().forEach(tryDraw);
   const save = async (box) => {
     await first(box);
-    const { width, height } = box.layout ?? {};
-    const name = box.dataset.figure;
-    if (width) await window.Plotly.downloadImage(box, { format: "svg", filename: name, width, height });
+    if (box.dataset.drawn !== "yes") return;
+    const { width, height } = box.layout;
+    await window.Plotly.downloadImage(box, { format: "svg", filename: box.dataset.figure, width, height });
   };
 
   const near = new IntersectionObserver(
     (seen) => seen.filter((entry) => entry.isIntersecting).forEach((entry) => first(entry.target)),
     { rootMargin: "700px" },
   );
-  for (const [box, plot] of plots) {
+  for (const box of boxes) {
     const title = box.dataset.title || box.dataset.figure;
-    box.style.minHeight = `${measure(box, plot).height}px`; // so that nothing moves when it is drawn
+    box.style.minHeight = `${measure(box).height}px`; // so that nothing moves when it is drawn
     box.setAttribute("role", "img");
     box.setAttribute("aria-label", `${title}; its numbers stand below`);
-    const button = Object.assign(document.createElement("button"), {
-      type: "button", className: "small save-svg", textContent: "Save SVG",
-    });
+    const button = document.createElement("button");
+    Object.assign(button, { type: "button", className: "small save-svg", textContent: "Save SVG" });
     button.setAttribute("aria-label", `Save as SVG: ${title}`);
     button.addEventListener("click", () => save(box));
     box.after(button);
@@ -122,7 +115,8 @@ window.harnessFigures = (() => {
   let waiting = 0;
   addEventListener("resize", () => {
     clearTimeout(waiting);
-    waiting = setTimeout(redraw, 150);
+    const resized = () => there().filter((box) => box.layout.width !== box.clientWidth).forEach(tryDraw);
+    waiting = setTimeout(resized, 150);
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
   new MutationObserver(redraw).observe(root, { attributes: true, attributeFilter: ["data-theme"] });
