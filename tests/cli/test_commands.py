@@ -54,10 +54,54 @@ def test_list_and_describe(cli):
     assert listed.code == 0
     for name in ("mobilenetv3_bc", "tiny_fpn", "coco_ap", "synthetic", "psroi_align_max"):
         assert name in listed.out
+    for page in ("section\nanswer", "figure\n"):
+        assert page in listed.out
     assert "tiny_fpn" not in cli("list", "backbone").out
     described = cli("describe", "tiny_fpn")
     assert "channels: int = 245" in described.out
     assert "by plugin 'tinydet'" in described.out
+
+
+def test_metrics_are_listed_with_what_they_are_and_who_writes_them(cli):
+    rows = cli("list", "metric").out.splitlines()
+    told = {row.split()[0]: row for row in rows if row.strip()}
+    assert "AP (%), score, higher is better, ranks detectors as score · meter coco_ap" in told["ap"]
+    assert (
+        "(ms), time, lower is better, ranks detectors as cost, short: latency"
+        in (told["latency_end_to_end_p50"])
+    )
+    assert told["train_loss"].endswith("· the stages")
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_lists_and_plans_fit_their_terminal_whole(cli, monkeypatch, tmp_path, data, width: int):
+    write_manifest(tmp_path / "m.yaml", data)
+    monkeypatch.setenv("COLUMNS", str(width))
+    for arguments in (["list"], ["list", "metric"], ["plan", "m.yaml"]):
+        done = cli(*arguments)
+        assert done.code == 0, done.err
+        assert "…" not in done.out
+        assert max(len(line.rstrip()) for line in done.out.splitlines()) <= width
+        lines = [line.split() for line in done.out.splitlines()]
+        assert any("coco_ap" in words for words in lines)
+    fingerprints = [
+        c["fingerprint"] for c in json.loads(cli("plan", "m.yaml", "--json").out)["cells"]
+    ]
+    words = set(cli("plan", "m.yaml").out.split())
+    assert set(fingerprints) <= words  # each in one piece
+    assert {"tiny", "evaluate", "latency"} <= words
+
+
+def test_text_of_plugins_is_no_markup(cli, tmp_path: Path):
+    (tmp_path / "odd.py").write_text(
+        "from harness.plugin.declarations import Dataset, NoParams\n"
+        "from harness.plugin.hookspecs import hookimpl\n"
+        "@hookimpl\n"
+        "def harness_datasets():\n"
+        "    return [Dataset('odd', 'odd:nothing', NoParams, 'a [red]list[/red] [of x]')]\n"
+    )
+    for arguments in (["list", "dataset"], ["describe", "odd"]):
+        assert "a [red]list[/red] [of x]" in cli(*arguments, "-p", "odd.py").out
 
 
 def test_a_broken_plugin_is_named_once_and_harms_nobody(cli, tmp_path: Path):
@@ -98,7 +142,7 @@ def test_ground_truth_scores_one(cli, tmp_path: Path, data: Path):
     done = cli("score", "d.json", "--annotations", annotations, "--per-class", "--csv", "s.csv")
     assert done.code == 0, done.err
     rows = [line.split(",") for line in (tmp_path / "s.csv").read_text().splitlines()]
-    values = {(row[0], row[1]): float(row[2]) for row in rows[1:]}
+    values = {(row[0], row[1]): float(row[2] or "nan") for row in rows[1:]}
     assert values["ap", ""] == values["ap_small", ""] == 1.0
     assert values["ap", "class/bar"] == 1.0
 
@@ -141,12 +185,29 @@ def test_predictions_score_as_the_run_did(cli, copied: Path, tmp_path: Path, dat
         == 0
     )
     rows = [line.split(",") for line in (tmp_path / "s.csv").read_text().splitlines()[1:]]
-    scored = {row[0]: float(row[2]) for row in rows if row[1] == ""}
+    scored = {row[0]: float(row[2] or "nan") for row in rows if row[1] == ""}
     frame = load_results(copied)
     whole = frame[(frame["stage"] == "evaluate") & (frame["scope"] == "")].set_index("metric")[
         "value"
     ]
     assert scored["ap"] == whole["ap"]
+
+
+def test_a_plugins_section_is_on_the_page_that_report_writes(cli, copied: Path, tmp_path: Path):
+    (tmp_path / "my_section.py").write_text(
+        "from harness.plugin.declarations import Section\n"
+        "from harness.plugin.hookspecs import hookimpl\n"
+        "@hookimpl\n"
+        "def harness_sections():\n"
+        "    return [Section('mine', 'my_section:build', title='My own')]\n"
+        "def build(run):\n"
+        "    return f'made of {run.run_id}'\n"
+    )
+    assert cli("report", copied).code == 0
+    assert "made of done" not in (copied / "report.html").read_text()
+    done = cli("report", copied, "-p", "my_section.py")
+    assert done.code == 0, done.err
+    assert "<p>made of done</p>" in (copied / "report.html").read_text()
 
 
 @pytest.mark.parametrize(

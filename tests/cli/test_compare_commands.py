@@ -10,7 +10,8 @@ import pytest
 from harness.records.measurement import Measurement
 from harness.records.record import Record
 from harness.records.store import RecordStore
-from harness.results.export import read_table
+from harness.results.run import known_metrics
+from harness.results.tables import read_table
 
 Cli = Callable[..., Any]  # the fixture `cli`, which gives code, out and err
 
@@ -30,11 +31,10 @@ def make_run(
         "environment": "e",
         "weights": weights,
     }
-    measured = [
-        Measurement(name, value, "AP" if name == "ap" else "MMACs", name == "ap")
-        for name, value in values.items()
-    ]
-    lines = [*(Record.of(m, **cell) for m in measured), Record(kind="cell", **cell)]
+    known = known_metrics()
+    measured = [Measurement(name, value) for name, value in values.items()]
+    lines = [Record.of(m, known.spec(m.metric), **cell) for m in measured]
+    lines.append(Record(kind="cell", **cell))
     RecordStore(folder / "records.jsonl").append(lines)
     return folder
 
@@ -52,7 +52,7 @@ def test_two_runs_make_a_table(cli: Cli, pair: tuple[Path, Path]):
     done = cli("compare", *pair)
     assert done.code == 0, done.err
     assert "▼ +10.0 %" in done.out
-    assert "? -2.0" in done.out
+    assert "? −2.0" in done.out
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_random_weights_win_nothing_and_pass_no_gate(
     assert done.code == 4
     assert "⊘ invalid" in done.out
     assert "*" not in done.out
-    assert "not evaluable: invalid (other: the weights are random" in done.out
+    assert "not evaluable: invalid (the weights are random" in done.out
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_detectors_are_compared_with_each_other(cli: Cli, pair: tuple[Path, Path
     other = make_run(tmp_path / "other", detector="another", macs_paper=50.0)
     done = cli("compare", f"{pair[0]}:tiny", f"{other}:another", "--metrics", "macs")
     assert done.code == 0
-    assert "▲ -50.0 %" in done.out
+    assert "▲ −50.0 %" in done.out
 
 
 def test_everything_is_written(cli: Cli, pair: tuple[Path, Path], tmp_path: Path):
@@ -122,14 +122,16 @@ def test_everything_is_written(cli: Cli, pair: tuple[Path, Path], tmp_path: Path
     with files[0].open() as file:
         assert len(list(csv.DictReader(file))) == 2
     assert "<html" in files[1].read_text()
-    assert files[2].read_text().startswith("| detector | metric |")
+    head = files[2].read_text().splitlines()[0]
+    assert [cell.strip() for cell in head.split("|")[1:3]] == ["detector", "metric"]
+    assert all(f"written: {file}" in done.out for file in files)
 
 
 def test_a_metric_is_followed_over_runs(cli: Cli, pair: tuple[Path, Path], tmp_path: Path):
     done = cli("history", tmp_path, "--metric", "macs", "--csv", tmp_path / "h.csv")
     assert done.code == 0, done.err
     assert done.out.index("old") < done.out.index("new")
-    assert "▁█" in done.out
+    assert "▼ +10.0 %" in done.out
     assert len((tmp_path / "h.csv").read_text().splitlines()) == 3
     assert cli("history", tmp_path / "out").code == 2
 
@@ -175,3 +177,55 @@ def test_samples_need_a_file_of_their_own_but_in_sqlite(
     assert "one file cannot hold both" in done.mistake
     assert not one.exists()
     assert cli("export", pair[0], "--to", tmp_path / "e.xlsx").code == 2
+
+
+CHECKS = """
+from harness.plugin.declarations import Meter, NoParams
+from harness.plugin.hookspecs import hookimpl
+from harness.plugin.metrics import Finding, MetricSpec
+
+def odd(record, samples):
+    if record.value > 7:
+        yield Finding("too_odd", "invalid", {"value": record.value})
+
+SPEC = MetricSpec("oddness", "Oddness", "od", digits=3, better="lower", kind="count",
+                  interval="exact", checks=("odd_meter:odd",))
+
+@hookimpl
+def harness_meters():
+    return [Meter("oddness", "odd_meter:none", NoParams, "s", stage="cost", metrics=(SPEC,),
+                  messages={"too_odd": "{value:g} is too odd"})]
+"""
+
+
+def test_what_a_plugin_declares_counts_where_it_is_named(cli: Cli, tmp_path: Path):
+    """Its titles, digits, checks and wordings, in every command that reads runs."""
+    (tmp_path / "odd_meter.py").write_text(CHECKS)
+    plugin = ("-p", tmp_path / "odd_meter.py")
+    given = [make_run(tmp_path / name, oddness=value) for name, value in (("a", 2.0), ("b", 8.0))]
+    bare = cli("compare", *given, "--metrics", "oddness")
+    assert "Oddness" not in bare.out
+    done = cli("compare", *given, "--metrics", "oddness", *plugin)
+    assert "Oddness od" in done.out
+    assert "⊘ invalid" in done.out
+    assert "8 is too odd" in done.out
+    shown = cli("history", tmp_path, "--metric", "oddness", *plugin).out
+    assert "8.000⊘" in shown
+    assert "8 is too odd" in shown
+    assert cli("export", given[0], "--to", tmp_path / "e.csv", *plugin).code == 0
+    assert "oddness" in (tmp_path / "e.csv").read_text()
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_a_history_fits_its_terminal_whole(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, width: int
+):
+    monkeypatch.setenv("COLUMNS", str(width))
+    names = ["20261126-135215", "20261127-090000", "20261127-101010"]
+    for place, name in enumerate(names):
+        make_run(tmp_path / name, "fasterrcnn320", 1e9 + place, macs_paper=1000.0 + 100 * place)
+    done = cli("history", tmp_path, "--metric", "macs")
+    table = done.out.partition("\n\n")[0]
+    assert "…" not in table
+    assert max(map(len, table.splitlines())) <= width
+    assert {*names, "fasterrcnn320", "2001-09-09", "1,200.0"} <= set(table.split())

@@ -9,6 +9,7 @@ from tiny_suite import PLUGIN, make_coco, write_manifest
 
 from harness.cli.app import report_errors
 from harness.cli.data import data as command
+from harness.report.prospects import NOTES
 
 SUITE = Path(__file__).parents[2] / "suites" / "tinydet.yaml"
 
@@ -44,7 +45,7 @@ def test_a_set_and_a_detector_without_anchors(show, tmp_path: Path, data: Path):
     assert whole[1]["covered"] == whole[1]["cells_finest"] == ""
 
 
-@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("width", [60, 80, 120])
 def test_tables_of_a_real_suite_fit(show, monkeypatch, data: Path, width: int):
     monkeypatch.setenv("COLUMNS", str(width))
     code, out, _ = show(
@@ -52,9 +53,12 @@ def test_tables_of_a_real_suite_fit(show, monkeypatch, data: Path, width: int):
     )
     assert code == 0
     assert "…" not in out
-    assert max(len(line.rstrip()) for line in out.splitlines()) <= width
+    tables, _, notes = out.partition(NOTES[0])
+    assert max(len(line.rstrip()) for line in tables.splitlines()) <= width
+    assert notes  # whole lines where no person reads them
     for word in ("as annotated", "tinydet_s, input 320x320", "ssdlite320, input 320x320"):
         assert word in out
+    assert {"positive", "covered", "objects"} <= set(tables.split())
     assert "fasterrcnn320" not in out
 
 
