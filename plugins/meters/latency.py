@@ -156,13 +156,14 @@ def cpu_time(step: Callable[[], object], device: torch.device) -> float:
 def cuda_time(step: Callable[[], object], device: torch.device) -> float:
     """Milliseconds between two CUDA events, the first recorded on an idle device."""
     with torch.cuda.device(device):
-        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        make: Any = torch.cuda.Event  # untyped
+        start, end = (make(enable_timing=True) for _ in range(2))
         torch.cuda.synchronize()
         start.record()
         step()
         end.record()
         end.synchronize()
-        return start.elapsed_time(end)
+        return float(start.elapsed_time(end))
 
 
 def describe(runner: Runner, batches: Sequence[Batch], settings: Latency) -> dict[str, Any]:

@@ -85,7 +85,7 @@ RULES: dict[type[nn.Module], Callable[[nn.Module, tuple[Tensor, ...], Tensor], i
 }
 
 
-class MacCounter(TorchDispatchMode):
+class MacCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's is untyped
     """Counts while it is entered.
 
     Attributes:
@@ -94,7 +94,7 @@ class MacCounter(TorchDispatchMode):
     """
 
     def __init__(self, model: nn.Module) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.model = model
         self.counts: Counter[str] = Counter()
         self.outside: Counter[str] = Counter()
@@ -106,11 +106,11 @@ class MacCounter(TorchDispatchMode):
             for kind, rule in RULES.items():
                 if isinstance(module, kind):
                     self._hook(name, module, rule)
-        super().__enter__()
+        super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(self, *error: Any) -> None:
-        super().__exit__(*error)
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
         for hook in self._hooks:
             hook.remove()
 

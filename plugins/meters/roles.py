@@ -47,8 +47,7 @@ def measure_by_role(
     split = sum_by_role(counts, detector.roles)
     scopes = {"": sum(split.values()), **{f"role/{role}": n for role, n in split.items()}}
     return [
-        Measurement(metric, n / 1e6, scope=scope, count=n, **about)
-        for scope, n in scopes.items()
+        Measurement(metric, n / 1e6, scope=scope, count=n, **about) for scope, n in scopes.items()
     ]
 
 
