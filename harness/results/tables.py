@@ -170,7 +170,10 @@ def _estimate(rows: Table, metric: str, path: Path) -> Estimate:
     if len(units) > 1:
         raise UserError(f"{metric} has two units", where=where)
     better = rows["higher_is_better"].iloc[0]
-    spec = known_metrics().spec(metric, units[0], None if pd.isna(better) else bool(better))
+    try:
+        spec = known_metrics().spec(metric, units[0], None if pd.isna(better) else bool(better))
+    except ValueError as error:
+        raise UserError(str(error), where=where) from error
     if units[0] and units[0] != spec.unit:
         spec = MetricSpec(metric, spec.title, units[0], better=spec.better)
     values = [float(value) if pd.notna(value) else math.nan for value in rows["value"]]

@@ -7,16 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.results.families import family_of
-from harness.results.protocol import (
-    AP,
-    LATENCY,
-    NOT_RECORDED,
-    Mismatch,
-    mismatches,
-    notes,
-    show_value,
-)
+from harness.plugin.metrics import MetricSpec
+from harness.results import protocol
+from harness.results.protocol import NOT_RECORDED, Mismatch, find_mixed, show_value
+from harness.results.run import known_metrics
 
 SQUASH_320 = {"kind": "squash", "height": 320, "width": 320}
 SQUASH_512 = {"kind": "squash", "height": 512, "width": 512}
@@ -67,6 +61,21 @@ COUNTED: dict[str, Any] = {
     "classes": 80,
     "input": SQUASH_320,
 }
+
+Found = tuple[Mismatch, ...]
+
+
+def mismatches(
+    metric: str, base: dict[str, Any], other: dict[str, Any], *, same_detector: bool
+) -> Found:
+    spec = known_metrics().spec(metric)
+    return protocol.mismatches(spec, base, other, same_detector=same_detector)
+
+
+def told(found: Found) -> list[tuple[str, str, str]]:
+    return [(m.name, m.base, m.other) for m in found]
+
+
 NUMBERS = [("ap", EVALUATED), ("latency_end_to_end_p50", TIMED), ("macs_paper", COUNTED)]
 
 
@@ -121,7 +130,8 @@ def test_protocol_keeps_any_two_rows_apart(
     same: bool,
 ) -> None:
     found = mismatches(metric, conditions, conditions | changes, same_detector=same)
-    assert found == (Mismatch(*expected),)
+    assert told(found) == [expected]
+    assert [m.key for m in found] == list(changes)
 
 
 @pytest.mark.parametrize(
@@ -135,23 +145,21 @@ def test_protocol_keeps_any_two_rows_apart(
             "ap",
             EVALUATED,
             {"detections_per_image": 300},
-            ("detections kept an image", "100", "300"),
+            ("detections kept per image", "100", "300"),
         ),
         ("throughput", TIMED, {"input_sizes": ["512x512"]}, ("input sizes", "320x320", "512x512")),
         ("macs_paper", COUNTED, {"proposals": 150}, ("proposals counted", "200", "150")),
     ],
 )
-def test_own_settings_matter_within_one_detector_and_are_told_between_two(
+def test_own_settings_matter_within_one_detector_alone(
     metric: str,
     conditions: dict[str, Any],
     changes: dict[str, Any],
     expected: tuple[str, str, str],
 ) -> None:
     other = conditions | changes
-    assert mismatches(metric, conditions, other, same_detector=True) == (Mismatch(*expected),)
-    assert notes(metric, conditions, other, same_detector=True) == ()
+    assert told(mismatches(metric, conditions, other, same_detector=True)) == [expected]
     assert mismatches(metric, conditions, other, same_detector=False) == ()
-    assert notes(metric, conditions, other, same_detector=False) == (Mismatch(*expected),)
 
 
 def test_what_was_only_observed_decides_nothing() -> None:
@@ -169,7 +177,7 @@ def test_a_condition_of_one_row_alone_is_not_recorded() -> None:
     assert mismatches("ap", old, old, same_detector=True) == ()
 
 
-def test_old_runs_without_input_compare_with_each_other_only() -> None:
+def test_settings_that_neither_recorded_are_passed_over() -> None:
     old = {k: v for k, v in EVALUATED.items() if k not in ("input", "score_threshold")}
     assert mismatches("ap", old, old, same_detector=True) == ()
     names = [m.name for m in mismatches("ap", old, EVALUATED, same_detector=True)]
@@ -193,24 +201,34 @@ def test_everything_chosen_counts_for_an_unknown_metric() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("metric", "family"),
-    [
-        ("ap", "ap"),
-        ("ap50", "ap"),
-        ("ap_tiny", "ap"),
-        ("ar_100", "ar"),
-        ("latency_network_p50", "latency"),
-        ("activations", "activations"),
-        ("apples_eaten", "apples"),
-    ],
-)
-def test_families(metric: str, family: str) -> None:
-    assert family_of(metric) == family
+def test_a_plugins_metric_is_kept_apart_by_what_it_names() -> None:
+    spec = MetricSpec("energy", protocol=("device",), settings=("input",))
+    base = {"device": "a", "input": SQUASH_320, "weather": "fine"}
+    other = {"device": "b", "input": SQUASH_512, "weather": "rain"}
+    for same, names in ((True, ["device", "input"]), (False, ["device"])):
+        found = protocol.mismatches(spec, base, other, same_detector=same)
+        assert [m.name for m in found] == names
+
+
+def test_a_metric_that_does_not_compare_refuses_another_detector() -> None:
+    spec = MetricSpec("energy", "energy used", comparable=False)
+    assert protocol.mismatches(spec, {}, {}, same_detector=True) == ()
+    (found,) = protocol.mismatches(spec, {}, {}, same_detector=False)
+    assert str(found) == "what makes up its energy used: one detector's against another's"
+
+
+def test_seeds_differ_from_the_first_of_them_once() -> None:
+    seeds = [TIMED, TIMED | {"threads": 4}, TIMED | {"threads": 4}, TIMED | {"mode": "fused"}]
+    spec = known_metrics().specs["throughput"]
+    assert told(find_mixed(spec, seeds)) == [("threads", "2", "4"), ("mode", "eager", "fused")]
+    assert find_mixed(spec, seeds[:1]) == ()
+    assert find_mixed(spec, []) == ()
 
 
 values = st.one_of(st.none(), st.integers(0, 3), st.sampled_from(["a", "b"]), st.just(SQUASH_320))
-keys = st.sampled_from(sorted({*AP.shared, *AP.own, *LATENCY.shared, *LATENCY.own, "x", "boxes"}))
+SPECS = [known_metrics().specs[name] for name in ("ap", "latency_network_p50")]
+NAMED = {key for spec in SPECS for key in (*spec.protocol, *spec.settings)}
+keys = st.sampled_from(sorted({*NAMED, "x", "boxes"}))
 conditions = st.dictionaries(keys, values)
 metrics = st.sampled_from(["ap", "latency_network_p50", "macs_paper", "energy", "train_wall_time"])
 

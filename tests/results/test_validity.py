@@ -1,6 +1,7 @@
 """What speaks against a measurement is found and told in words."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,14 +9,20 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
+from harness.plugin.metrics import Finding
 from harness.records.record import Record
-from harness.records.store import read_records
-from harness.results.validity import LEVELS, judge, judge_all, samples_behind
+from harness.results import validity
+from harness.results.estimate import make_estimate
+from harness.results.run import known_metrics, read_run
+from harness.results.validity import LEVELS, Judgement, samples_behind
 
+Floats = NDArray[np.float64]
 QUIET = tuple((10 + 0.1 * np.random.default_rng(2).standard_normal(400)).tolist())
 EVALUATED = {"images": 5000, "boxes": 36335, "detections": 400000}
 TIMED = {"device_type": "cpu", "ops": "compiled-cpu", "warmup_runs": 10}
+FEWER = Finding("proposals_differ", "remark", {"proposals": 150, "paper": 200})
 TRAINED: dict[str, Any] = {
     "run": "r",
     "detector": "one",
@@ -27,6 +34,15 @@ TRAINED: dict[str, Any] = {
 }
 
 
+def judge(record: Record, samples: tuple[float, ...] = ()) -> Judgement:
+    spec = known_metrics().spec(record.metric or "none")  # a failed cell has none
+    return validity.judge(record, spec, samples)
+
+
+def words(found: tuple[Finding, ...]) -> tuple[str, ...]:
+    return tuple(known_metrics().word(one) for one in found)
+
+
 def ap(metric: str = "ap", value: float = 0.3, weights: str = "w", **conditions: Any) -> Record:
     return record(metric, value, "evaluate", weights=weights, conditions=EVALUATED | conditions)
 
@@ -35,7 +51,7 @@ def latency(
     samples: tuple[float, ...] = QUIET,
     metric: str = "latency_end_to_end_p50",
     weights: str = "w",
-    warnings: tuple[str, ...] = (),
+    warnings: tuple[Finding, ...] = (),
     **conditions: Any,
 ) -> Record:
     own = samples if metric.endswith("p50") else ()
@@ -82,7 +98,7 @@ def test_nothing_speaks_against_a_good_measurement(good: Record) -> None:
         (
             ap("ap_small", boxes=60, object_images=4),
             "doubtful",
-            "its objects stand in only 4 images",
+            "its objects are in only 4 images",
         ),
         (ap(value=0.0, detections=0), "doubtful", "there are no detections at all"),
         (
@@ -104,16 +120,16 @@ def test_nothing_speaks_against_a_good_measurement(good: Record) -> None:
             "the weights are random, and what is found decides how long NMS takes",
         ),
         (
-            latency(warnings=("other work used 1.0 of 2 CPU cores",)),
+            latency(warnings=(Finding("busy_cpu", params={"cores": 1.0, "of": 2}),)),
             "doubtful",
             "other work used 1.0 of 2 CPU cores",
         ),
         (
-            latency(warnings=("the GPU was throttled: power cap",)),
+            latency(warnings=(Finding("throttled", params={"reason": "power cap"}),)),
             "doubtful",
             "the GPU was throttled: power cap",
         ),
-        (latency(warmup_runs=1), "doubtful", "warmed up with 1 run only"),
+        (latency(warmup_runs=1), "doubtful", "warmed up with 1 runs only"),
         (
             latency(ops="reference", device_type="cuda"),
             "doubtful",
@@ -125,7 +141,7 @@ def test_nothing_speaks_against_a_good_measurement(good: Record) -> None:
             "the GPU's clock went from 1980 to 1200 MHz meanwhile",
         ),
         (
-            record("macs_fvcore", math.nan, "cost", warnings=("fvcore could not trace it",)),
+            record("macs_fvcore", math.nan, "cost", warnings=(Finding("not_traced"),)),
             "invalid",
             "there is no number: it could not be measured",
         ),
@@ -161,15 +177,15 @@ def test_nothing_speaks_against_a_good_measurement(good: Record) -> None:
 def test_reasons(bad: Record, level: str, reason: str) -> None:
     found = judge(bad)
     assert found.level == level
-    assert found.reasons[0] == reason
+    assert words(found.reasons)[0] == reason
 
 
 @pytest.mark.parametrize(
     ("told", "remark"),
     [
         (
-            record("macs_paper", 9.0, "cost", warnings=("counted with 150 proposals; ...",)),
-            "counted with 150 proposals; ...",
+            record("macs_paper", 9.0, "cost", warnings=(FEWER,)),
+            "counted with 150 proposals; the paper counts with 200",
         ),
         (latency(ops="reference"), "without compiled ops: the reference was timed"),
         (
@@ -180,24 +196,31 @@ def test_reasons(bad: Record, level: str, reason: str) -> None:
 )
 def test_remarks_cast_no_doubt(told: Record, remark: str) -> None:
     found = judge(told)
-    assert (found.level, found.reasons, found.remarks) == ("valid", (), (remark,))
+    assert (found.level, found.reasons, words(found.remarks)) == ("valid", (), (remark,))
+
+
+def drifts(samples: Floats) -> tuple[str, ...]:
+    found = judge(latency(tuple(samples.tolist())))
+    return words(tuple(one for one in found.reasons if one.code == "drift"))
 
 
 def test_samples_that_drift_are_doubted() -> None:
     noise = np.random.default_rng(0).standard_normal(300)
     found = judge(latency(tuple((10 + np.linspace(0, 3, 300) + 0.05 * noise).tolist())))
     assert found.level == "doubtful"
-    assert any("neighbouring samples are correlated" in reason for reason in found.reasons)
+    (doubt,) = [one for one in found.reasons if one.code == "autocorrelated"]
+    assert doubt.params["count"] == 300
+    assert doubt.params["effective"] < 20
     stepped = np.where(np.arange(300) < 200, 10, 12) + 0.05 * noise
-    (reason,) = [r for r in judge(latency(tuple(stepped.tolist()))).reasons if "drift" in r]
+    (reason,) = drifts(stepped)
     assert reason == "the samples drift: the last third is 20% slower than the first"
-    (reason,) = [r for r in judge(latency(tuple(stepped[::-1].tolist()))).reasons if "drift" in r]
+    (reason,) = drifts(stepped[::-1])
     assert reason == "the samples drift: the last third is 17% faster than the first"
 
 
 def test_a_percentile_needs_samples_to_bound_it() -> None:
     p99 = latency(QUIET[:100], "latency_end_to_end_p99")
-    assert judge(p99, QUIET[:100]).reasons == (
+    assert words(judge(p99, QUIET[:100]).reasons) == (
         "100 samples do not bound it; that takes 368 independent ones",
     )
     assert judge(latency(QUIET, "latency_end_to_end_p99"), QUIET).level == "valid"
@@ -205,14 +228,25 @@ def test_a_percentile_needs_samples_to_bound_it() -> None:
 
 
 def test_few_samples_are_told_once() -> None:
-    warning = "only 20 samples: p90 and p99 are rough"
-    assert judge(latency(QUIET[:20], warnings=(warning,))).reasons == ("only 20 samples",)
+    warning = Finding("few_samples", params={"count": 20})
+    found = judge(latency(QUIET[:20], warnings=(warning,)))
+    assert words(found.reasons) == ("only 20 samples",)
+
+
+def test_of_one_code_the_gravest_counts() -> None:
+    for first, second in (("doubtful", "invalid"), ("invalid", "doubtful")):
+        found = Judgement.of([Finding("code", first), Finding("code", second)])  # type: ignore[arg-type]
+        assert found.level == "invalid"
+        assert found.reasons == (Finding("code", "invalid"),)
+    assert Judgement.of([Finding("code", "remark")]) == Judgement(
+        "valid", (), (Finding("code", "remark"),)
+    )
 
 
 def test_the_worst_reason_comes_first() -> None:
     found = judge(ap(weights="", images=10, boxes=3))
     assert found.level == "invalid"
-    assert found.reasons == (
+    assert words(found.reasons) == (
         "the weights are random: the detector was not trained",
         "on only 10 images",
         "it rests on only 3 objects",
@@ -222,22 +256,42 @@ def test_the_worst_reason_comes_first() -> None:
 def test_samples_behind_a_percentile_stand_on_its_median() -> None:
     median, network = latency(), latency(QUIET[:60], "latency_network_p50")
     records = [network, median, latency(metric="latency_end_to_end_p99")]
-    assert samples_behind(records[-1], records) == QUIET
-    assert samples_behind(latency(metric="throughput"), records) == QUIET
-    assert samples_behind(latency(metric="latency_network_spread"), records) == QUIET[:60]
-    assert samples_behind(latency(metric="latency_postprocessed_p90"), records) == ()
-    assert samples_behind(ap(), records) == ()
+
+    def behind(record: Record) -> tuple[float, ...]:
+        return samples_behind(record, known_metrics().spec(record.metric), records)
+
+    assert behind(records[-1]) == QUIET
+    assert behind(latency(metric="throughput")) == QUIET
+    assert behind(latency(metric="latency_network_spread")) == QUIET[:60]
+    assert behind(latency(metric="latency_postprocessed_p90")) == ()
+    assert behind(ap()) == ()
+
+
+def test_a_mean_is_judged_by_its_worst_seed_and_told_the_lost_ones() -> None:
+    spec = known_metrics().specs["ap"]
+    few, lost = ap(images=9), record("ap", math.nan, "evaluate", seed=2)
+    found = make_estimate(spec, [ap(), replace(few, seed=1), lost])
+    assert (found.value, found.count) == (pytest.approx(0.3), 2)
+    assert found.level == "doubtful"
+    assert words(found.reasons) == ("on only 9 images", "seed 2 has no number")
+    alone = make_estimate(spec, [lost])
+    assert (alone.level, words(alone.reasons)) == (
+        "invalid",
+        ("there is no number: it could not be measured",),
+    )
+    assert math.isnan(alone.value)
 
 
 def test_a_finished_run_is_judged_whole(copied: Path) -> None:
-    records = read_records(copied / "records.jsonl")
-    judged = {(r.metric, r.scope): v for r, v in judge_all(records)}
-    assert judged["ap", ""].level == "doubtful"
-    assert "on only 4 images" in judged["ap", ""].reasons
+    run = read_run(copied)
+    (name,) = run.detectors
+    score = run.estimate(name, "ap")
+    assert score.level == "doubtful"
+    assert "on only 4 images" in words(score.reasons)
     # two runs after one of warm-up
-    assert judged["latency_end_to_end_p50", ""].level == "invalid"
-    assert judged["throughput", ""].level == "invalid"
-    assert judged["parameters", ""].level == "valid"
+    assert run.estimate(name, "latency_end_to_end_p50").level == "invalid"
+    assert run.estimate(name, "throughput").level == "invalid"
+    assert run.estimate(name, "parameters").level == "valid"
 
 
 @given(
