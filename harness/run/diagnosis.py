@@ -14,7 +14,7 @@ from harness.records.environment import PACKAGES
 
 
 @dataclass(frozen=True)
-class Finding:
+class Diagnosis:
     """One line of the diagnosis; `bad` is what will stop a run."""
 
     level: Literal["ok", "note", "bad"]
@@ -22,10 +22,10 @@ class Finding:
     found: str
 
 
-def diagnose(plugins: Sequence[str], data: str | None, *, thorough: bool) -> list[Finding]:
+def diagnose(plugins: Sequence[str], data: str | None, *, thorough: bool) -> list[Diagnosis]:
     """Every finding, good and bad; nothing raises for what it is there to find."""
     return [
-        Finding(
+        Diagnosis(
             "ok",
             "python",
             f"{platform.python_version()} on {platform.platform()} ({sys.executable})",
@@ -38,33 +38,33 @@ def diagnose(plugins: Sequence[str], data: str | None, *, thorough: bool) -> lis
     ]
 
 
-def _packages() -> Iterator[Finding]:
+def _packages() -> Iterator[Diagnosis]:
     found, missing = [], []
     for name in PACKAGES:
         try:
             found.append(f"{name} {version(name)}")
         except PackageNotFoundError:
             missing.append(name)
-    yield Finding("ok", "packages", ", ".join(found))
+    yield Diagnosis("ok", "packages", ", ".join(found))
     if missing:
-        yield Finding("bad", "packages", f"not installed: {', '.join(missing)}")
+        yield Diagnosis("bad", "packages", f"not installed: {', '.join(missing)}")
 
 
-def _ops() -> Iterator[Finding]:
+def _ops() -> Iterator[Diagnosis]:
     from harness.ops import implementation, status
 
     state = status()
     where = f"{implementation('cpu')}, from {state.path}" if state.compiled else "pure PyTorch"
-    yield Finding("ok" if state.compiled else "note", "ops on CPU", where + _why(state.reason))
+    yield Diagnosis("ok" if state.compiled else "note", "ops on CPU", where + _why(state.reason))
     gpu = "compiled" if state.cuda else "not compiled"
-    yield Finding("ok" if state.cuda else "note", "ops on CUDA", gpu + _why(state.reason))
+    yield Diagnosis("ok" if state.cuda else "note", "ops on CUDA", gpu + _why(state.reason))
 
 
 def _why(reason: str | None) -> str:
     return f" ({reason})" if reason else ""
 
 
-def _gpus() -> Iterator[Finding]:
+def _gpus() -> Iterator[Diagnosis]:
     """Each GPU that is listed as ok has computed something; the others' lines say why not."""
     import torch
 
@@ -73,45 +73,45 @@ def _gpus() -> Iterator[Finding]:
 
     if not torch.cuda.is_available():
         why = unused_gpu() or "none that torch can use"
-        yield Finding("note", "GPU", f"{why}; latency will be the CPU's")
+        yield Diagnosis("note", "GPU", f"{why}; latency will be the CPU's")
         return
     for index in range(torch.cuda.device_count()):
         device = torch.device("cuda", index)
         try:
             check_cuda(device)
         except UserError as error:
-            yield Finding("bad", f"GPU {index}", error.found)
+            yield Diagnosis("bad", f"GPU {index}", error.found)
             continue
         name = torch.cuda.get_device_name(device)
         major, minor = torch.cuda.get_device_capability(device)
         about = f"compute capability {major}.{minor}, CUDA {torch.version.cuda}"
-        yield Finding("ok", f"GPU {index}", f"{name}, {about}")
+        yield Diagnosis("ok", f"GPU {index}", f"{name}, {about}")
 
 
-def _plugins(extra: Sequence[str]) -> Iterator[Finding]:
+def _plugins(extra: Sequence[str]) -> Iterator[Diagnosis]:
     try:
         registry = load_plugins(extra)
     except UserError as error:
-        yield Finding("bad", "plugins", str(error))
+        yield Diagnosis("bad", "plugins", str(error))
         return
-    yield Finding("ok", "plugins", ", ".join(p.name for p in registry.providers))
+    yield Diagnosis("ok", "plugins", ", ".join(p.name for p in registry.providers))
     for failed in registry.failed:
-        yield Finding("bad", "plugin", f"'{failed.name}' failed to load: {failed.error}")
+        yield Diagnosis("bad", "plugin", f"'{failed.name}' failed to load: {failed.error}")
 
 
-def _data(root: str, thorough: bool) -> Iterator[Finding]:
+def _data(root: str, thorough: bool) -> Iterator[Diagnosis]:
     folder = CocoFolder(root)
     try:
         splits = folder.splits()
     except UserError as error:
-        yield Finding("bad", "data", str(error))
+        yield Diagnosis("bad", "data", str(error))
         return
     for split in splits:
         try:
             notes = folder.check(split.name, thorough=thorough)
         except UserError as error:
-            yield Finding("bad", f"data {split.name}", str(error))
+            yield Diagnosis("bad", f"data {split.name}", str(error))
             continue
-        yield Finding("ok", f"data {split.name}", f"{split.annotations}")
+        yield Diagnosis("ok", f"data {split.name}", f"{split.annotations}")
         for note in notes:
-            yield Finding("note", f"data {split.name}", note)
+            yield Diagnosis("note", f"data {split.name}", note)

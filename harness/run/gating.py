@@ -39,6 +39,14 @@ def judge_suite(gates: Sequence[schema.Gate], run: Run) -> tuple[SuiteGate, ...]
     return tuple(SuiteGate(gate, tuple(_judge(gate, run, side))) for gate in gates)
 
 
+def missing_bases(suite: schema.Suite) -> Iterator[str]:
+    """Gates against a path at which there is nothing yet: worth a look before a long run."""
+    for gate in suite.gates:
+        path, _ = split_detector(gate.against)
+        if gate.against not in suite.detectors and not path.exists():
+            yield f"gate {to_gate(gate).text}: nothing is there yet"
+
+
 def exit_code(judged: Sequence[SuiteGate]) -> ExitCode:
     """3 if a gate was missed; 4 if one that is not optional could not be evaluated; else 0."""
     if any(gate.verdict == "missed" for gate in judged):

@@ -37,7 +37,7 @@ from harness.run.checks import check_data, check_detectors, check_training, used
 from harness.run.detectors import Weighted, build_detector, load_trained
 from harness.run.device_errors import explain_device_error
 from harness.run.folder import create_folder, open_folder
-from harness.run.gating import exit_code, judge_suite
+from harness.run.gating import exit_code, judge_suite, missing_bases
 from harness.run.launch import Launch, find_launch
 from harness.run.memory import clear_away, keep_freed_memory
 from harness.run.modes import scope_of, settle_modes, with_scope
@@ -74,6 +74,8 @@ def run_plan(plan: Plan, *, device: str, run_id: str | None, resume: bool, resul
         check_data(plan, launch)
         check_detectors(plan)
         session = _start(plan, launch, run_id, resume, results)
+        for line in missing_bases(plan.suite) if launch.is_main else ():
+            _note(line)
         try:
             with reporter(len(plan.cells), quiet=not launch.is_main) as report:
                 for (name, seed), cells in groupby(plan.cells, lambda c: (c.detector, c.seed)):
