@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.results.benchmarks import METRIC
+from harness.results.benchmarks import TIME
 from harness.results.comparison import compare_sides
-from harness.results.sources import read_sides
+from harness.results.sides import read_sides
 
 MODULE = """
 import time
@@ -40,12 +40,12 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 def test_each_benchmark_is_a_row_with_its_rounds_as_samples(files: list[Path]):
     sides = read_sides([str(f) for f in files])
     assert [s.name for s in sides] == ["fast", "slow"]
-    figure = sides[0].figures["test_it.py::test_sleep"][METRIC]
-    assert len(figure.samples) == 20
-    assert figure.value >= 1.0
-    assert {"python", "system", "timer"} <= set(figure.conditions)
+    estimate = sides[0].estimates["test_it.py::test_sleep"][TIME.name]
+    assert len(estimate.samples) == 20
+    assert estimate.value >= 1.0
+    assert {"python", "system", "timer"} <= set(estimate.conditions)
     assert (
-        figure.samples[0]
+        estimate.samples[0]
         == 1000 * json.loads(files[0].read_text())["benchmarks"][0]["stats"]["data"][0]
     )
 
@@ -60,8 +60,8 @@ def test_rounds_decide_what_is_slower(files: list[Path], tmp_path: Path):
         made.append(tmp_path / f"{name}.json")
         made[-1].write_text(json.dumps(content))
     (row,) = compare_sides(read_sides([*map(str, made)])).rows
-    assert row.changes[0].verdict == "worse"
-    assert row.changes[0].ratio == pytest.approx(2.0)
+    assert row.differences[0].verdict == "worse"
+    assert row.differences[0].ratio == pytest.approx(2.0)
 
 
 def test_another_machine_is_refused(files: list[Path], tmp_path: Path):
@@ -70,8 +70,8 @@ def test_another_machine_is_refused(files: list[Path], tmp_path: Path):
     elsewhere = tmp_path / "elsewhere.json"
     elsewhere.write_text(json.dumps(content))
     (row,) = compare_sides(read_sides([str(files[0]), str(elsewhere)])).rows
-    assert row.changes[0].verdict == "refused"
-    assert [m.name for m in row.changes[0].mismatches] == ["processor"]
+    assert row.differences[0].verdict == "refused"
+    assert [m.name for m in row.differences[0].mismatches] == ["processor"]
 
 
 def test_without_rounds_the_noise_is_unknown(files: list[Path], tmp_path: Path):
@@ -81,5 +81,5 @@ def test_without_rounds_the_noise_is_unknown(files: list[Path], tmp_path: Path):
     bare.write_text(json.dumps(content))
     sides = read_sides([str(files[0]), str(bare)])
     (row,) = compare_sides(sides).rows
-    assert row.changes[0].verdict == "unknown"
+    assert row.differences[0].verdict == "unknown"
     assert "rounds were not saved" in sides[1].notes[0]

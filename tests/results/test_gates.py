@@ -5,15 +5,15 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from making_sides import ap, exact, latency, side
+from making_sides import DRIFT, FEW_IMAGES, UNTRAINED, ap, exact, latency, side
 
 from harness.errors import UserError
 from harness.results.comparison import compare_sides
-from harness.results.gates import Gate, parse_gate, unmet
-from harness.results.types import Figure, GateResult
+from harness.results.estimate import Estimate
+from harness.results.gates import Gate, GateResult, parse_gate, unmet
 
 
-def judge(gate: str, base: Figure, other: Figure, **how: object) -> GateResult:
+def judge(gate: str, base: Estimate, other: Estimate, **how: object) -> GateResult:
     sides = [side("base", tiny=[base]), side("new", tiny=[other])]
     (result,) = compare_sides(sides, gates=[parse_gate(gate)], **how).gates
     return result
@@ -114,15 +114,17 @@ def test_a_refused_row_cannot_be_judged():
 
 
 def test_an_invalid_number_decides_no_gate():
-    random = replace(ap(0.9, 0.01), level="invalid", doubts=("the weights are random",))
+    random = replace(ap(0.9, 0.01), level="invalid", reasons=(UNTRAINED,))
     result = judge("ap >= -0.5", ap(0.4, 0.01), random)
     assert result.verdict == "not evaluable"
-    assert result.line.endswith("not evaluable: invalid (other: the weights are random)")
+    assert result.line.endswith(
+        "not evaluable: invalid (the weights are random: the detector was not trained)"
+    )
     assert unmet([result]) == ["ap >= -0.5"]
 
 
 def test_a_doubtful_number_decides_and_is_marked():
-    few = replace(ap(0.2, 0.001), level="doubtful", doubts=("on only 9 images",))
+    few = replace(ap(0.2, 0.001), level="doubtful", reasons=(FEW_IMAGES,))
     result = judge("ap >= -0.5", ap(0.4, 0.001), few)
     assert result.verdict == "missed"
     assert result.line.endswith("], doubtful")
@@ -162,7 +164,7 @@ def test_an_unknown_metric_is_the_users_mistake():
 
 
 def test_a_doubt_that_no_note_tells_stands_in_the_line():
-    few = replace(ap(0.2, 0.001), level="doubtful", doubts=("on only 9 images", "another"))
+    few = replace(ap(0.2, 0.001), level="doubtful", reasons=(FEW_IMAGES, DRIFT))
     result = judge("ap >= -0.5", ap(0.4, 0.001), few, metrics=["all"])
     assert result.line.endswith("], doubtful")
     sides = [side("base", a=[ap(0.4, 0.001), exact(1)]), side("new", a=[few, exact(1)])]
@@ -183,7 +185,7 @@ def test_a_detector_that_vanished_leaves_a_gate_unmet_and_a_new_one_does_not():
 
 def test_so_does_a_number_that_became_invalid_or_was_measured_otherwise():
     good = ap(0.4, 0.01)
-    random = replace(good, level="invalid", doubts=("the weights are random",))
+    random = replace(good, level="invalid", reasons=(UNTRAINED,))
     for spoilt in (random, ap(0.4, 0.01, images=9)):
         sides = [side("base", a=[good], b=[good]), side("new", a=[good], b=[spoilt])]
         found = compare_sides(sides, gates=[parse_gate("ap >= -1")]).gates
@@ -200,9 +202,10 @@ def test_a_known_metric_that_nobody_measured_is_not_evaluable(metric: str):
     assert unmet([result]) == [f"{metric} <= 2x"]
 
 
-def test_so_is_a_column_of_the_manifest():
-    base = replace(side("base", a=[exact(1)]), columns=("macs_paper", "ap_tiny"))
-    found = compare_sides([base, side("new", a=[exact(1)])], gates=[parse_gate("ap_tiny >= -1")])
+def test_so_is_that_of_an_area_range_of_the_manifest():
+    base = side("base", a=[exact(1)])
+    ranged = replace(base, catalog=base.catalog.with_ranges(["tiny"]))
+    found = compare_sides([ranged, side("new", a=[exact(1)])], gates=[parse_gate("ap_tiny >= -1")])
     assert [result.verdict for result in found.gates] == ["not evaluable"]
 
 

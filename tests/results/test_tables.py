@@ -10,21 +10,20 @@ from making_sides import LATENCY, counted, timed, write_records
 from pandas.testing import assert_frame_equal
 
 from harness.errors import UserError
+from harness.plugin.metrics import Finding
 from harness.records.frame import COLUMNS, load_results
 from harness.records.measurement import Measurement
 from harness.results.comparison import compare_sides
-from harness.results.export import (
-    FORMATS,
-    SAMPLE_TYPES,
-    TYPES,
-    collect,
-    read_table,
-    write_table,
-)
-from harness.results.sources import read_side, read_sides
+from harness.results.sides import TABLES as FORMATS
+from harness.results.sides import read_side, read_sides
+from harness.results.tables import SAMPLE_TYPES, TYPES, collect, read_table, write_table
 
 ODD = Measurement(
-    "ap", float("nan"), "AP", None, scope='class/"a, b"\nc', warnings=("a", "b;"), count=2**40
+    "ap",
+    float("nan"),
+    scope='class/"a, b"\nc',
+    count=2**40,
+    warnings=(Finding("a"), Finding("b;", params={"c": "d; e"})),
 )
 
 
@@ -106,12 +105,12 @@ def test_an_export_can_be_exported_and_compared_again(run: Path, tmp_path: Path,
     file = tmp_path / f"out{ending}"
     write_table(file, {"measurements": measurements})
     assert_frame_equal(collect(file)[0], measurements, check_exact=True)
-    figures = read_side(file).figures["NA"]
-    assert figures[LATENCY].value == 0.1 + 0.2
-    assert figures[LATENCY].conditions == {"device": "cpu"}
-    assert figures[LATENCY].higher_is_better is False
+    estimates = read_side(file).estimates["NA"]
+    assert estimates[LATENCY].value == 0.1 + 0.2
+    assert estimates[LATENCY].conditions == {"device": "cpu"}
+    assert estimates[LATENCY].metric.higher_is_better is False
     found = compare_sides(read_sides([str(run), str(file)]), ["latency", "macs"])
-    assert [row.changes[0].verdict for row in found.rows] == ["unknown", "equal"]
+    assert [row.differences[0].verdict for row in found.rows] == ["unknown", "equal"]
 
 
 @pytest.mark.parametrize("ending", FORMATS)
