@@ -2,6 +2,8 @@
 
 import json
 import math
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -99,6 +101,13 @@ def test_every_figure_of_a_whole_run(made: Run) -> None:
 def test_figures_have_names_of_their_own_and_builders() -> None:
     assert len({figure.name for figure in FIGURES}) == len(FIGURES)
     assert all(callable(figure.load()) for figure in FIGURES)
+    assert all(figure.title and figure.summary for figure in FIGURES)
+
+
+def test_declarations_import_no_plotly() -> None:
+    code = "import sys, harness.report.figures as f; print(len(f.FIGURES), 'plotly' in sys.modules)"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.split() == [str(len(FIGURES)), "False"]
 
 
 def test_no_figure_carries_plotlys_template(made: Run) -> None:
