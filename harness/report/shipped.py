@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from harness.plugin.declarations import Figure, Section
 from harness.plugin.hookspecs import hookimpl
+from harness.report.figures import FIGURES
 
 MODULES = "harness.report.sections."
 
@@ -26,10 +27,6 @@ def harness_sections() -> Sequence[Section]:
 
 @hookimpl
 def harness_figures() -> Sequence[Figure]:
-    try:
-        from harness.report.figures import FIGURES
-    except ImportError:  # while they are being rewritten
-        return []
     return FIGURES
 
 

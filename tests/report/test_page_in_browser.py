@@ -150,7 +150,7 @@ def test_copies_what_is_shown(browser: "sync_api.Browser", made_page: Path, way:
         values = dict(zip(header, row, strict=True))
         assert values["detector"] == "tinydet_l"
         assert float(values["AP (%)"]) == pytest.approx(34.7)
-        assert float(values["mult-adds (MMACs)"]) == 1440.0
+        assert float(values["MACs (MMACs)"]) == 1440.0
         page.get_by_role("button", name="Copy Markdown").click()
         page.wait_for_function("pasted.length === 2")
         lines = page.evaluate("pasted[1]").splitlines()
