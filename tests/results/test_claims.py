@@ -5,18 +5,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
+import numpy as np
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from making_sides import analysis
 
 from harness.errors import UserError
 from harness.manifest.schema import Published
-from harness.records.frame import to_frame
 from harness.records.record import Record
-from harness.results.ap.types import CellAnalysis, Estimate
-from harness.results.claims import ClaimVerdict, judge_claims, margin_of
+from harness.results.ap.types import CellAnalysis, Sampled
+from harness.results.claims import JudgedClaim, judge_claims, margin_of
+from harness.results.run import Run, known_metrics
 
 SHA = "a" * 64
 DATA = {"classes": 80, "images": 5000, "boxes": 36335, "input": "320x320"}
@@ -29,10 +30,7 @@ CLAIM: dict[str, Any] = {
     "source": "a paper",
     "conditions": DATA,
 }
-PLAN: dict[str, Any] = {
-    "classes": [str(i) for i in range(80)],
-    "detectors": {"one": {"input": {"size": [320, 320]}, "parts": {"backbone": {}}}},
-}
+PLAN: dict[str, Any] = {"classes": [str(i) for i in range(80)], "detectors": {"one": {}}}
 EVALUATED: dict[str, Any] = {
     "annotations_sha256": SHA,
     "images": 5000,
@@ -69,38 +67,31 @@ def record(value: float, metric: str = "ap", unit: str = "AP", **changes: Any) -
     return Record(kind="measurement", **{**given, **changes})
 
 
-def frame_of(*records: Record) -> pd.DataFrame:
+def run_of(*records: Record, analyses: Any = None, **plan: Any) -> Run:
+    """Each record in a cell of its own."""
     lines = []
     for each in records:
         lines += [each, replace(each, kind="cell", metric="")]
-    return to_frame(lines)
-
-
-def analysis(
-    low: float = 0.29, high: float = 0.31, replicates: tuple[float, ...] = (), pairing: str = "p"
-) -> CellAnalysis:
-    estimate = Estimate((low + high) / 2, low, high, 100, 100)
-    names = ("ap", "ap_small")
-    return CellAnalysis(
-        pairing=pairing,
-        images=5000,
-        resamples=len(replicates),
-        metrics=dict.fromkeys(names, estimate),
-        replicates=dict.fromkeys(names, replicates),
-        classes={},
-        curves={},
-        recall=(),
-        precision={},
-        errors=(),
-        misses=(),
+    return Run(
+        Path("run"), {**PLAN, **plan}, tuple(lines), known_metrics(), analyses=analyses or {}
     )
+
+
+def score(low: float, high: float) -> Sampled:
+    """A score whose 95 % interval over 5,000 images is that, of draws that are evenly spread."""
+    middle, half = (low + high) / 2, (high - low) / 2
+    return Sampled(middle, middle + half / 0.95 * np.linspace(-1, 1, 10_001), 36335, 5000)
+
+
+def scored(low: float = 0.29, high: float = 0.31) -> CellAnalysis:
+    return analysis({"ap": score(low, high)})
 
 
 def judge(
     claim: dict[str, Any], *records: Record, analyses: Any = None, **plan: Any
-) -> ClaimVerdict:
-    given = {("one", 0): analysis()} if analyses is None else analyses
-    (verdict,) = judge_claims({**PLAN, **plan, "published": [claim]}, frame_of(*records), given)
+) -> JudgedClaim:
+    given = {("one", 0): scored()} if analyses is None else analyses
+    (verdict,) = judge_claims(run_of(*records, analyses=given, published=[claim], **plan))
     return verdict
 
 
@@ -114,9 +105,11 @@ def test_a_published_ap_within_the_interval_is_reproduced() -> None:
         "reproduced",
         "the published figure lies within the interval",
     )
-    assert (found.measured, found.low, found.high, found.seeds) == (0.3, 0.29, 0.31, 1)
-    assert (found.expected, found.unit) == (0.303, "AP")
-    assert math.isnan(found.deviation)
+    measured = found.measured
+    assert (measured.value, measured.count) == (0.3, 1)
+    assert (measured.low, measured.high) == pytest.approx((0.29, 0.31), abs=1e-5)
+    assert (found.expected, measured.metric.unit) == (0.303, "AP")
+    assert math.isnan(measured.spread)
     assert found.claim.source == "a paper"
 
 
@@ -130,7 +123,7 @@ def test_a_published_ap_within_the_interval_is_reproduced() -> None:
     ],
 )
 def test_the_interval_counts_with_the_rounding(low: float, high: float, verdict: str) -> None:
-    found = judge(CLAIM, record((low + high) / 2), analyses={("one", 0): analysis(low, high)})
+    found = judge(CLAIM, record((low + high) / 2), analyses={("one", 0): scored(low, high)})
     assert found.verdict == verdict
 
 
@@ -175,15 +168,16 @@ def test_an_ap_of_other_or_unknown_data_is_not_comparable(
     claim = {**CLAIM, "conditions": conditions}
     found = judge(claim, record(0.303, conditions={**EVALUATED, **here}))
     assert (found.verdict, found.reason) == ("not comparable", reason)
-    assert found.measured == 0.303
+    assert found.measured.value == 0.303
 
 
 def test_boxes_are_those_of_all_sizes() -> None:
     claim = {**CLAIM, "metric": "ap_small", "value": 0.3}
     small = record(0.3, "ap_small", stage="ap", conditions={**EVALUATED, "boxes": 15000})
     whole = record(0.4)
-    lines = [small, whole, replace(whole, kind="cell", metric="")]
-    (found,) = judge_claims({**PLAN, "published": [claim]}, to_frame(lines), {})
+    lines = (small, whole, replace(whole, kind="cell", metric=""))
+    run = Run(Path("run"), {**PLAN, "published": [claim]}, lines, known_metrics())
+    (found,) = judge_claims(run)
     assert (found.verdict, found.reason) == ("reproduced", "equal within rounding")
 
 
@@ -196,9 +190,9 @@ def test_untrained_weights_say_nothing_of_a_published_ap() -> None:
 def test_what_was_not_measured_has_no_value() -> None:
     found = judge(CLAIM, counted(495))
     assert (found.verdict, found.reason) == ("not comparable", "not measured here")
-    assert found.measured is None
-    assert math.isnan(found.low)
-    assert judge(CLAIM, record(math.nan)).measured is None
+    assert not found.measured.is_there
+    assert math.isnan(found.measured.low)
+    assert not judge(CLAIM, record(math.nan)).measured.is_there
 
 
 def test_without_an_interval_only_equality_can_be_told() -> None:
@@ -211,14 +205,15 @@ def test_without_an_interval_only_equality_can_be_told() -> None:
 
 
 def test_several_seeds_are_judged_by_the_interval_of_their_mean() -> None:
-    one = analysis(replicates=tuple(0.2 + 0.001 * i for i in range(101)))
-    two = analysis(replicates=tuple(0.4 - 0.001 * i for i in range(101)))
+    rising = np.linspace(0.2, 0.3, 101)
+    one = analysis({"ap": Sampled(0.25, rising, 100, 100)})
+    two = analysis({"ap": Sampled(0.35, 0.6 - rising, 100, 100)})
     records = [record(0.25), record(0.35, seed=1)]
     found = judge(CLAIM, *records, analyses={("one", 0): one, ("one", 1): two})
-    assert (found.measured, found.seeds) == (pytest.approx(0.3), 2)
-    assert found.deviation == pytest.approx(0.1 / math.sqrt(2))
+    assert (found.measured.value, found.measured.count) == (pytest.approx(0.3), 2)
+    assert found.measured.spread == pytest.approx(0.1 / math.sqrt(2))
     # one rises as the other falls: their mean is 0.3 in every resample
-    assert (found.low, found.high) == (pytest.approx(0.3), pytest.approx(0.3))
+    assert (found.measured.low, found.measured.high) == pytest.approx((0.3, 0.3))
     assert found.verdict == "not reproduced"
     unpaired = {("one", 0): one, ("one", 1): replace(two, pairing="q")}
     assert judge(CLAIM, *records, analyses=unpaired).reason == "the measured value has no interval"
@@ -292,11 +287,13 @@ def test_parameters_depend_on_classes_alone() -> None:
     assert judge(claim, found).verdict == "reproduced"
 
 
-def test_old_records_take_classes_and_input_from_the_plan() -> None:
-    old = {k: v for k, v in EVALUATED.items() if k not in ("classes", "input")}
-    assert judge(CLAIM, record(0.3, conditions=old)).verdict == "reproduced"
-    whole = {"one": {"input": {"size": [320, 320]}, "parts": {"detector": {}}}}
-    found = judge(CLAIM, record(0.3, conditions=old), detectors=whole)
+def test_classes_that_are_not_recorded_are_the_plans() -> None:
+    without = {k: v for k, v in EVALUATED.items() if k != "classes"}
+    assert judge(CLAIM, record(0.3, conditions=without)).verdict == "reproduced"
+    fewer = judge(CLAIM, record(0.3, conditions=without), classes=["cell"])
+    assert fewer.reason == "other data: 1 classes here, 80 classes published"
+    sizeless = {k: v for k, v in EVALUATED.items() if k != "input"}
+    found = judge(CLAIM, record(0.3, conditions=sizeless))
     assert found.reason == "the measurement does not say its input size"
 
 
@@ -312,7 +309,7 @@ def test_a_latency_claim_must_name_its_device() -> None:
     assert judge(claim, here).reason == "the claim does not say its device"
 
 
-def test_a_claim_about_an_unknown_metric_must_say_something() -> None:
+def test_a_claim_about_a_metric_that_nobody_declares_must_say_something() -> None:
     claim = {**COST, "metric": "energy", "unit": "J", "conditions": {}}
     here = record(495, "energy", "J", conditions={"device": "d"})
     assert judge(claim, here).reason == "the claim does not say what it holds for"
@@ -340,7 +337,7 @@ def test_margins(changes: dict[str, Any], margin: float) -> None:
 @given(st.floats(0, 1), st.floats(0, 1))
 def test_ap_verdicts_follow_the_interval(low: float, high: float) -> None:
     low, high = sorted((low, high))
-    found = judge(CLAIM, record((low + high) / 2), analyses={("one", 0): analysis(low, high)})
+    found = judge(CLAIM, record((low + high) / 2), analyses={("one", 0): scored(low, high)})
     assert found.verdict in ("reproduced", "not reproduced")
     if low <= 0.303 <= high:
         assert found.verdict == "reproduced"
@@ -349,12 +346,12 @@ def test_ap_verdicts_follow_the_interval(low: float, high: float) -> None:
 
 
 def test_a_plan_without_claims_has_no_verdicts() -> None:
-    assert judge_claims(PLAN, frame_of(record(0.3)), {}) == ()
+    assert judge_claims(run_of(record(0.3))) == ()
 
 
 def test_a_broken_plan_is_a_users_mistake() -> None:
     with pytest.raises(UserError, match="no usable 'published'"):
-        judge_claims({**PLAN, "published": [{"detector": "one"}]}, frame_of(record(0.3)), {})
+        judge_claims(run_of(record(0.3), published=[{"detector": "one"}]))
 
 
 def test_every_claim_of_the_suite_states_what_it_needs() -> None:

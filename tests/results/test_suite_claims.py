@@ -9,9 +9,9 @@ import torch
 import yaml
 
 import harness
-from harness.records.frame import to_frame
 from harness.records.record import Record
-from harness.results.claims import ClaimVerdict, judge_claims
+from harness.results.claims import JudgedClaim, judge_claims
+from harness.results.run import Run, known_metrics
 from harness.stages.cost import measure_cost
 from harness_plugins.meters.macs_paper import MacsPaper
 from harness_plugins.meters.parameters import Parameters
@@ -20,7 +20,7 @@ SUITE = Path(__file__).parents[2] / "suites" / "tinydet.yaml"
 PUBLISHED: list[dict[str, Any]] = yaml.safe_load(SUITE.read_text())["published"]
 
 
-def judge_costs(name: str, classes: int) -> dict[str, ClaimVerdict]:
+def judge_costs(name: str, classes: int) -> dict[str, JudgedClaim]:
     """Metric -> verdict on each published cost of a detector for that many classes."""
     torch.manual_seed(0)
     names = [str(i) for i in range(classes)]
@@ -29,11 +29,13 @@ def judge_costs(name: str, classes: int) -> dict[str, ClaimVerdict]:
     cell = {"run": "r", "detector": name, "seed": 0, "stage": "cost", "fingerprint": "f"}
     about: dict[str, Any] = {**cell, "time": 1.0, "environment": "e"}
     measured = measure_cost(detector, [MacsPaper(), Parameters()], image)
-    records = [Record.of(m, **about) for m in measured]
+    specs = known_metrics().specs
+    records = [Record.of(m, specs[m.metric], **about) for m in measured]
     records.append(replace(records[-1], kind="cell", metric=""))
     costs = [c for c in PUBLISHED if c["detector"] == name and not c["metric"].startswith("ap")]
-    plan = {"classes": names, "detectors": {name: {"parts": {"detector": {}}}}, "published": costs}
-    return {v.claim.metric: v for v in judge_claims(plan, to_frame(records), {})}
+    plan = {"classes": names, "detectors": {name: {}}, "published": costs}
+    run = Run(Path("run"), plan, tuple(records), known_metrics())
+    return {v.claim.metric: v for v in judge_claims(run)}
 
 
 @pytest.mark.parametrize("name", ["tinydet_s", "tinydet_m", "tinydet_l"])
