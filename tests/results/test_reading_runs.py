@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from harness.errors import UserError
@@ -26,7 +27,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[object]:
 
 
 def forget(copied: Path) -> None:
-    for path in copied.rglob("analysis.json"):
+    for path in [*copied.rglob("analysis.json"), *copied.rglob("analysis.npz")]:
         path.unlink()
 
 
@@ -44,10 +45,12 @@ def test_everything_of_a_run_is_there(copied: Path):
     assert len(run.truth.annotations) == 8
     [analysis] = run.analyses_of("tiny")
     assert analysis.images == 4
-    recorded = run.frame[(run.frame["unit"] == "AP") & (run.frame["scope"] == "")]
+    recorded = [r for r in run.measured if run.spec(r.metric).scoring and not r.scope]
     assert len(recorded) >= 12
-    for row in recorded.itertuples():
-        assert analysis.metrics[row.metric].value == pytest.approx(row.value, abs=1e-9, nan_ok=True)
+    for record in recorded:
+        assert analysis.metrics[record.metric].value == pytest.approx(
+            record.value, abs=1e-9, nan_ok=True
+        )
     assert [line["step"] for line in run.training["tiny", 0]] == [2]
     assert set(run.environments) == {r.environment for r in run.records}
 
@@ -58,6 +61,12 @@ def test_an_analysis_is_made_once(copied: Path, calls: list[object]):
     second = read_run(copied)
     assert len(calls) == 1
     assert repr(first.analyses) == repr(second.analyses)  # NaN is not equal to itself
+    [one], [two] = first.analyses_of("tiny"), second.analyses_of("tiny")
+    for name, found in one.metrics.items():
+        assert np.array_equal(found.draws, two.metrics[name].draws, equal_nan=True)
+    for bins, again in zip(one.curves.values(), two.curves.values(), strict=True):
+        for a, b in zip(bins, again, strict=True):
+            assert np.array_equal(a.ap50.draws, b.ap50.draws, equal_nan=True)
 
 
 def test_other_inputs_make_another_analysis(copied: Path, calls: list[object]):
@@ -79,12 +88,34 @@ def test_how_many_images_are_shown_changes_no_analysis(copied: Path, calls: list
     assert len(calls) == 1
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"key": 1}', '{"key": "KEY", "analysis": {}}'])
+BROKEN = ["", "{", "[]", '{"key": 1}', '{"key": "KEY", "analysis": {}}', '{"key": "KEY"}']
+
+
+@pytest.mark.parametrize("text", [*BROKEN, '{"key": "KEY", "analysis": {"metrics": []}}'])
 def test_a_spoilt_kept_analysis_is_made_again(copied: Path, calls: list[object], text: str):
     kept = copied / "cells" / "tiny" / "seed0" / "analysis.json"
     key = json.loads(kept.read_text())["key"]
     kept.write_text(text.replace("KEY", key))
     assert read_run(copied).analyses["tiny", 0].images == 4
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize("spoil", ["gone", "empty", "cut", "other"])
+def test_so_is_one_whose_draws_are_broken(copied: Path, calls: list[object], spoil: str):
+    draws = copied / "cells" / "tiny" / "seed0" / "analysis.npz"
+    whole = draws.read_bytes()
+    if spoil == "gone":
+        draws.unlink()
+    elif spoil == "other":
+        np.savez(draws, key=np.array("another"), draws=np.zeros((1, 100)))
+    else:
+        draws.write_bytes(b"" if spoil == "empty" else whole[: len(whole) // 2])
+    run = read_run(copied)
+    assert run.analyses["tiny", 0].images == 4
+    assert len(calls) == 1
+    assert run.notes == ()
+    assert draws.stat().st_size == len(whole)
+    read_run(copied)
     assert len(calls) == 1
 
 
@@ -96,7 +127,7 @@ def test_a_folder_that_cannot_be_written_is_still_read(
     def refuse(path: Path, text: str) -> None:
         raise UserError("cannot be written: Read-only file system", where=path)
 
-    monkeypatch.setattr("harness.results.ap.store.write_text", refuse)
+    monkeypatch.setattr("harness.results.ap.analysis.write_text", refuse)
     run = read_run(copied)
     assert ("tiny", 0) in run.analyses
     [note] = run.notes
@@ -143,14 +174,6 @@ def test_a_run_that_has_only_begun(copied: Path):
     assert len(run.frame) == 0
 
 
-def test_a_plan_of_an_older_harness(copied: Path):
-    plan = json.loads((copied / "plan.json").read_text())
-    old = {k: v for k, v in plan.items() if k not in ("splits", "report", "columns", "published")}
-    (copied / "plan.json").write_text(json.dumps(old))
-    run = read_run(copied)
-    assert ("tiny", 0) in run.analyses
-
-
 @pytest.mark.parametrize("content", [None, "{", "[1", "{}", "[]", "3"])
 def test_a_folder_without_a_plan_is_no_run(tmp_path: Path, content: str | None):
     if content is not None:
@@ -180,7 +203,7 @@ def test_another_limit_on_detections_gives_no_intervals(cli, copied: Path):
     run = read_run(copied)
     assert run.analyses == {}
     [note] = run.notes
-    assert "they are of 100 detections per image, this AP of 50" in note
+    assert "they are of 100 detections per image, these scores of 50" in note
 
 
 def test_area_ranges_of_the_manifest_become_metrics(cli, copied: Path):

@@ -85,7 +85,7 @@ def _load(path: Path, key: str) -> CellAnalysis | None:
         content = json.loads(path.read_bytes())
         if content["key"] != key:
             return None
-        with np.load(path.with_suffix(DRAWS)) as kept:
+        with np.load(io.BytesIO(path.with_suffix(DRAWS).read_bytes())) as kept:
             if str(kept["key"]) != key:
                 return None
             return _restore(content["analysis"], iter(kept["draws"]))
