@@ -10,7 +10,7 @@ import pandas as pd
 from rich.text import Text
 
 from harness.files import write_text
-from harness.report.format import NBSP, number
+from harness.report.format import DASH, NBSP, number
 from harness.report.terminal import Grid, Head
 from harness.results.objects import (
     COVERED_IOU,
@@ -22,7 +22,7 @@ from harness.results.objects import (
     tabulate,
 )
 
-BAR = 8  # characters of the longest bar
+BAR = 6  # characters of the longest bar
 COLUMNS = (
     "detector", "input", "low", "high", "count", "share", "covered", "positive_iou", "positive",
     "best_iou", "cells_finest", "cells_best",
@@ -69,7 +69,7 @@ def overview_table(originals: Floats, prospects: Sequence[Prospect]) -> Grid:
     sizes = Head("small / medium / large", "%")
     title = "Objects at each detector's input, and what its anchors make of them"
     grid = Grid(["detector", sizes, *_heads("own")], title)
-    grid.add("as annotated", _shares(originals), style="dim")
+    grid.add(f"as{NBSP}annotated", _shares(originals), style="dim")
     for one in prospects:
         (whole,) = tabulate(one.found, [])[-1:]
         grid.add(one.detector, _shares(one.found.sizes), *_cells(whole))
@@ -139,7 +139,7 @@ def _cells(row: SizeRow) -> list[str]:
         _percent(row.covered),
         _percent(row.positive),
         number(row.best_iou, 2),
-        f"{_amount(row.cells_finest)} / {_amount(row.cells_best)}",
+        _cells_of(row),
     ]
 
 
@@ -149,6 +149,11 @@ def _shares(sizes: Floats) -> str:
 
 def _percent(share: float) -> str:
     return number(100 * share)
+
+
+def _cells_of(row: SizeRow) -> str:
+    known = not math.isnan(row.cells_finest)
+    return f"{_amount(row.cells_finest)} / {_amount(row.cells_best)}" if known else DASH
 
 
 def _amount(value: float) -> str:

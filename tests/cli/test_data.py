@@ -59,6 +59,7 @@ def test_tables_of_a_real_suite_fit(show, monkeypatch, data: Path, width: int):
     for word in ("as annotated", "tinydet_s, input 320x320", "ssdlite320, input 320x320"):
         assert word in out
     assert {"positive", "covered", "objects"} <= set(tables.split())
+    assert tables.count("positive") == 3  # in one piece wherever it stands
     assert "fasterrcnn320" not in out
 
 
