@@ -77,8 +77,9 @@ def draw_strays(rng: np.random.Generator, number: int, classes: np.ndarray) -> d
 
 def main() -> None:
     from harness.manifest.schema import Report
-    from harness.results.ap.bootstrap import find_interval
+    from harness.results.ap.paired import paired_difference
     from harness.results.ap.precision import measure_precision
+    from harness.results.run import known_metrics
     from harness.stages.inputs import EvaluationInput, GroundTruth
 
     objects = draw_set(0)
@@ -95,24 +96,25 @@ def main() -> None:
         ((int(SIDE), int(SIDE)),) * IMAGES,
     )
     inputs = [EvaluationInput(truth, tuple(detect(objects, skill, 1))) for skill in (0.7, 0.8)]
+    specs = known_metrics().specs.values()
+    metrics = {spec.name: spec.scoring for spec in specs if spec.scoring is not None}
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     settings = Report(resamples=RESAMPLES)
     resize = {"kind": "squash", "height": 320, "width": 320}
     start, cpu = time.perf_counter(), time.process_time()
-    found = [measure_precision(given, resize, settings) for given in inputs]
-    replicates = [np.array(one.replicates["ap"]) for one in found]
-    ap = [one.metrics["ap"].value for one in found]
-    low, high = find_interval(ap[1] - ap[0], replicates[1] - replicates[0], IMAGES)
+    found = [measure_precision(given, resize, settings, metrics) for given in inputs]
+    base, other = (one.metrics["ap"] for one in found)
+    difference = paired_difference([base], [other])
     told = {
         "seconds": time.perf_counter() - start,
         "cpu_seconds": time.process_time() - cpu,
         "peak_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
         "before_gib": before / 2**20,
         "detections": [len(given.detections) for given in inputs],
-        "ap": ap,
-        "difference": ap[1] - ap[0],
-        "low": low,
-        "high": high,
+        "ap": [base.value, other.value],
+        "difference": difference.value,
+        "low": difference.low,
+        "high": difference.high,
         "sizes": len(found[0].curves["original"]) + len(found[0].curves["network"]),
     }
     print(json.dumps(told))
