@@ -72,8 +72,8 @@ def rank(run: Run, metric: MetricSpec) -> Ranking | None:
         return None
     order = sorted(usable, key=lambda e: -e.value if metric.higher_is_better else e.value)
     best, *others = order
-    found = [run.difference(other.detector, best.detector, metric.name) for other in others]
-    return Ranking(metric, tuple(order), tuple(hold_together(found)), left_out)
+    behind = [run.difference(other.detector, best.detector, metric.name) for other in others]
+    return Ranking(metric, tuple(order), tuple(hold_together(behind)), left_out)
 
 
 def rankings(run: Run) -> list[Ranking]:

@@ -96,7 +96,7 @@ def test_it_can_be_read_where_the_plugin_is_not_installed(place: Path) -> None:
     kept = json.loads((run / "plan.json").read_text())["metrics"]
     assert "found_share" in [spec["name"] for spec in kept["specs"]]
     bare = place / "bare.html"
-    made = harness("report", run, "--out", bare, cwd=place)
+    made = harness("report", run, "--out", bare, cwd=run)  # not where the plugin's file is
     assert made.returncode == 0, made.stderr
     text = text_of(bare.read_text(encoding="utf-8"))
     assert "Finds most" in text

@@ -80,9 +80,9 @@ def launch_bound(run: Run) -> Iterator[str]:
             idle[name] = min(known)
     if idle:
         least = min(idle.values())
-        shares = f"{least:.0%}" if len(idle) == 1 else f"{least:.0%} or more"
+        share = f"{least:.0%}" if len(idle) == 1 else f"{least:.0%} or more"
         yield (
-            f"With {', '.join(idle)} the GPU was idle {shares} of the time: such a latency is the "
+            f"With {', '.join(idle)} the GPU was idle {share} of the time: such a latency is the "
             "time it takes to launch the kernels, so a detector that computes less looks no faster "
             "unless it also launches fewer."
         )
