@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.options import Plugins
+from harness.cli import options as o
 
 if TYPE_CHECKING:
     from harness.results.comparison import Comparison
@@ -35,13 +35,11 @@ def compare(
     smallest_effect: Annotated[
         float, typer.Option(min=0, help="Relative difference of times too small to matter.")
     ] = 0.02,
-    resamples: Annotated[
-        int | None, typer.Option(min=100, help="Bootstrap resamples. [default: the runs']")
-    ] = None,
-    csv: Annotated[Path | None, typer.Option(help="Write a CSV.")] = None,
+    resamples: o.Resamples = None,
+    csv: o.Csv = None,
     html: Annotated[Path | None, typer.Option(help="Write a page.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Write Markdown.")] = None,
-    plugins: Plugins = [],  # noqa: B006
+    plugins: o.Plugins = [],  # noqa: B006
 ) -> int:
     """Compare runs or detectors. Exit 3: a gate was missed; 4: something was not compared."""
     from rich.console import Console
@@ -97,15 +95,15 @@ def _names(text: str) -> list[str]:
 def _write(
     comparison: "Comparison", csv: Path | None, html: Path | None, markdown: Path | None
 ) -> None:
-    from harness.report.comparison import write_csv, write_markdown
+    from harness.files import write_text
+    from harness.report.compare_page import render_comparison
+    from harness.report.comparison import comparison_frame, render_markdown
 
-    if csv is not None:
-        write_csv(csv, comparison)
-    if markdown is not None:
-        write_markdown(markdown, comparison)
-    if html is not None:
-        from harness.report.compare_page import write_compare_page
+    def as_csv(compared: "Comparison") -> str:
+        return str(comparison_frame(compared).to_csv(index=False))
 
-        write_compare_page(html, comparison)
-    for file in filter(None, (csv, markdown, html)):
-        print(f"written: {file}")
+    made = ((csv, as_csv), (markdown, render_markdown), (html, render_comparison))
+    for path, render in made:
+        if path is not None:
+            write_text(path, render(comparison))
+            print(f"written: {path}")

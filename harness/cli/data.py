@@ -24,7 +24,7 @@ def data(
         Path, typer.Option(metavar="SUITE.yaml", help="The detectors are this suite's.")
     ] = Path("suites/tinydet.yaml"),
     only: o.Only = [],  # noqa: B006
-    csv: Annotated[Path | None, typer.Option(help="Write the numbers to this file, too.")] = None,
+    csv: o.Csv = None,
     plugins: o.Plugins = [],  # noqa: B006
 ) -> None:
     """Show object sizes at each detector's input, and what its anchors and strides make of them."""
@@ -37,12 +37,13 @@ def data(
 
     from harness.data.annotations import read_annotations
     from harness.data.folder import CocoFolder
+    from harness.files import write_text
     from harness.report.prospects import (
         NOTES,
         data_table,
         overview_table,
+        prospects_frame,
         sizes_table,
-        write_prospects,
     )
     from harness.report.terminal import say
     from harness.results.objects import count_data, original_sizes
@@ -60,7 +61,7 @@ def data(
         console.print()
     say(console, NOTES, "dim")
     if csv is not None:
-        write_prospects(csv, originals, prospects, edges)
+        write_text(csv, prospects_frame(originals, prospects, edges).to_csv(index=False))
 
 
 def _split_name(name: str) -> "SplitName":

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.options import Plugins
+from harness.cli import options as o
 
 if TYPE_CHECKING:
     from harness.plugin.catalog import Catalog
@@ -21,11 +21,9 @@ def history(
     detector: Annotated[
         list[str] | None, typer.Option(help="Only this one; may be repeated. [default: all]")
     ] = None,
-    resamples: Annotated[
-        int | None, typer.Option(min=100, help="Bootstrap resamples. [default: the runs']")
-    ] = None,
-    csv: Annotated[Path | None, typer.Option(help="Write a CSV.")] = None,
-    plugins: Plugins = [],  # noqa: B006
+    resamples: o.Resamples = None,
+    csv: o.Csv = None,
+    plugins: o.Plugins = [],  # noqa: B006
 ) -> None:
     """Follow a metric over runs, each compared with the one before."""
     import sys
@@ -33,7 +31,8 @@ def history(
     from rich.console import Console
 
     from harness.cli.planning import load_registry
-    from harness.report.history import print_history, write_history
+    from harness.files import write_text
+    from harness.report.history import history_frame, print_history
     from harness.results.comparison import join_catalogs
     from harness.results.history import read_history, trace_metric
 
@@ -45,7 +44,7 @@ def history(
         print(f"harness: note: {note}", file=sys.stderr)
     print_history(lines, catalog, Console(highlight=False))
     if csv is not None:
-        write_history(csv, lines, catalog)
+        write_text(csv, history_frame(lines, catalog).to_csv(index=False))
         print(f"written: {csv}")
 
 

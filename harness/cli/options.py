@@ -42,6 +42,10 @@ Precisions = Annotated[
         help="Latency in these precisions: float32, tf32, bfloat16, float16, or all.",
     ),
 ]
+Resamples = Annotated[
+    int | None, typer.Option(min=100, help="Bootstrap resamples. [default: the runs']")
+]
+Csv = Annotated[Path | None, typer.Option(help="Write the numbers to this file, too.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.options import Plugins
+from harness.cli import options as o
 
 
 def report(
@@ -16,10 +16,8 @@ def report(
     data: Annotated[
         str | None, typer.Option(metavar="ROOT", help="Where the data lies now, if it was moved.")
     ] = None,
-    resamples: Annotated[
-        int | None, typer.Option(min=100, help="Bootstrap resamples. [default: the run's]")
-    ] = None,
-    plugins: Plugins = [],  # noqa: B006
+    resamples: o.Resamples = None,
+    plugins: o.Plugins = [],  # noqa: B006
 ) -> None:
     """Write report.html of a run anew. Needs no model and no GPU."""
     import sys

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.options import Plugins
+from harness.cli import options as o
 
 if TYPE_CHECKING:
     from harness.plugin.registry import Registry
@@ -20,15 +20,16 @@ def score(
         str | None, typer.Option(help="Of COCO's AP: faster_coco_eval or pycocotools.")
     ] = None,
     per_class: Annotated[bool, typer.Option("--per-class", help="Also AP of each class.")] = False,
-    csv: Annotated[Path | None, typer.Option(help="Write the numbers to this file, too.")] = None,
-    plugins: Plugins = [],  # noqa: B006
+    csv: o.Csv = None,
+    plugins: o.Plugins = [],  # noqa: B006
 ) -> None:
     """Score detections against annotations, with every meter that needs nothing else."""
     from rich.console import Console
 
     from harness.cli.planning import load_registry
+    from harness.files import write_text
     from harness.plugin.catalog import declared
-    from harness.report.scores import scores_table, write_scores
+    from harness.report.scores import scores_frame, scores_table
     from harness.stages.scoring import evaluate
 
     registry = load_registry(plugins)
@@ -37,7 +38,7 @@ def score(
     title = f"{detections} on {annotations}"
     Console().print(scores_table(measured, declared(registry), title))
     if csv is not None:
-        write_scores(csv, measured)
+        write_text(csv, scores_frame(measured).to_csv(index=False))
 
 
 def _meters(registry: "Registry", options: dict[str, object]) -> "Iterator[EvaluationMeter]":

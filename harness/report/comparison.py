@@ -2,13 +2,11 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path
 
 import pandas as pd
 from rich.console import Console
 from rich.text import Text
 
-from harness.files import write_text
 from harness.plugin.catalog import Catalog
 from harness.plugin.metrics import Finding
 from harness.report.format import (
@@ -83,15 +81,6 @@ def comparison_table(comparison: Comparison) -> Grid:
     return grid
 
 
-def write_markdown(path: Path, comparison: Comparison) -> None:
-    """Write `render_markdown` whole or not at all.
-
-    Raises:
-        UserError: it cannot be written.
-    """
-    write_text(path, render_markdown(comparison))
-
-
 def render_markdown(comparison: Comparison) -> str:
     """A table for a pull request; the best of a row in bold."""
     rows = comparison.common_rows
@@ -111,15 +100,6 @@ def render_markdown(comparison: Comparison) -> str:
     )  # fmt: skip
     shown = table.to_markdown(index=False, disable_numparse=True, colalign=align) if rows else ""
     return "\n".join([shown, "", *(f"* {line}" for line in _escaped(filter(None, lines))), ""])
-
-
-def write_csv(path: Path, comparison: Comparison) -> None:
-    """Write `comparison_frame`.
-
-    Raises:
-        UserError: it cannot be written.
-    """
-    write_text(path, comparison_frame(comparison).to_csv(index=False, lineterminator="\n"))
 
 
 def comparison_frame(comparison: Comparison) -> pd.DataFrame:

@@ -1,13 +1,11 @@
 """A metric over runs as a table and as CSV."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import pandas as pd
 from rich.console import Console
 from rich.text import Text
 
-from harness.files import write_text
 from harness.plugin.catalog import Catalog
 from harness.report.comparison import change_reasons, doubts, legend, words
 from harness.report.format import change_in_words, interval, moment
@@ -60,15 +58,6 @@ def history_table(lines: Sequence[Line]) -> Grid:
             grid.add(point.run, when, shown, changed)
             before = point
     return grid
-
-
-def write_history(path: Path, lines: Sequence[Line], catalog: Catalog) -> None:
-    """Write `history_frame`.
-
-    Raises:
-        UserError: it cannot be written.
-    """
-    write_text(path, history_frame(lines, catalog).to_csv(index=False, lineterminator="\n"))
 
 
 def history_frame(lines: Sequence[Line], catalog: Catalog) -> pd.DataFrame:

@@ -3,13 +3,11 @@
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from rich.text import Text
 
-from harness.files import write_text
 from harness.report.format import DASH, NBSP, number
 from harness.report.terminal import Grid, Head
 from harness.results.objects import (
@@ -100,15 +98,12 @@ def bar(share: float, most: float, width: int = BAR) -> str:
     return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
 
 
-def write_prospects(
-    path: Path, originals: Floats, prospects: Sequence[Prospect], edges: Sequence[float]
-) -> None:
-    """Every row of every detector, and the sizes in the images as annotated, as CSV.
+def prospects_frame(
+    originals: Floats, prospects: Sequence[Prospect], edges: Sequence[float]
+) -> pd.DataFrame:
+    """Every row of every detector, and the sizes in the images as annotated.
 
-    Shares are 0..1; what is not known is an empty field.
-
-    Raises:
-        UserError: the file cannot be written.
+    Shares are 0..1; NaN where something is not known.
     """
     unknown = np.full(len(originals), np.nan)
     nothing = Prospects(originals, unknown, unknown, unknown, None)
@@ -120,8 +115,7 @@ def write_prospects(
         for one in (Prospect("", "original", nothing), *prospects)
         for row in tabulate(one.found, edges)
     ]  # fmt: skip
-    frame = pd.DataFrame(rows, columns=list(COLUMNS))
-    write_text(path, frame.to_csv(index=False, lineterminator="\n"))
+    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def _heads(own: str) -> list[Head]:

@@ -1,11 +1,9 @@
 """The table of `harness score`."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import pandas as pd
 
-from harness.files import write_text
 from harness.plugin.catalog import Catalog
 from harness.records.measurement import Measurement
 from harness.report.format import number
@@ -22,12 +20,7 @@ def scores_table(measured: Sequence[Measurement], catalog: Catalog, title: str) 
     return grid
 
 
-def write_scores(path: Path, measured: Sequence[Measurement]) -> None:
-    """metric, scope, value (as recorded, all digits), count.
-
-    Raises:
-        UserError: it cannot be written.
-    """
+def scores_frame(measured: Sequence[Measurement]) -> pd.DataFrame:
+    """Values as recorded, with all digits."""
     rows = [(m.metric, m.scope, m.value, m.count) for m in measured]
-    frame = pd.DataFrame(rows, columns=["metric", "scope", "value", "count"], dtype=object)
-    write_text(path, frame.to_csv(index=False, lineterminator="\n"))
+    return pd.DataFrame(rows, columns=["metric", "scope", "value", "count"], dtype=object)

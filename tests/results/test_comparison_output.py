@@ -10,10 +10,10 @@ from rich.console import Console
 
 from harness.report.comparison import (
     HEADER,
+    comparison_frame,
     print_comparison,
     render_markdown,
     units_line,
-    write_csv,
 )
 from harness.report.format import NBSP, change_interval
 from harness.results.comparison import Comparison, Rules, compare_sides
@@ -120,7 +120,7 @@ def test_markdown_is_one_table_whatever_the_names_are():
 
 
 def test_the_csv_keeps_values_as_recorded(comparison: Comparison, tmp_path: Path):
-    write_csv(tmp_path / "c.csv", comparison)
+    comparison_frame(comparison).to_csv(tmp_path / "c.csv", index=False)
     with (tmp_path / "c.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert tuple(rows[0]) == HEADER
