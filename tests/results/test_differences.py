@@ -7,8 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from making_sides import (
-    FEW_IMAGES, UNTRAINED, ap, ap_of, exact, latency, sampled, samples_of, spec,
-)  # fmt: skip
+    FEW_IMAGES,
+    UNTRAINED,
+    ap,
+    ap_of,
+    exact,
+    latency,
+    sampled,
+    samples_of,
+    spec,
+)
 
 from harness.plugin.metrics import Finding
 from harness.results.difference import Difference, find_difference, hold_together
@@ -277,8 +285,7 @@ def test_times_of_one_process_are_said_to_be_so():
 
 def test_images_needed_grow_as_the_difference_shrinks():
     some, many = (
-        change(ap(0.30, 0.02), ap(0.30 + gain, 0.02, seed=1)).images_needed
-        for gain in (0.03, 0.01)
+        change(ap(0.30, 0.02), ap(0.30 + gain, 0.02, seed=1)).images_needed for gain in (0.03, 0.01)
     )
     assert some is not None
     assert many is not None

@@ -125,7 +125,10 @@ def _restore(plain: Mapping[str, Any], draws: Iterator[Any]) -> CellAnalysis:
         return Sampled(entry["value"], next(draws), entry["count"], entry["images"])
 
     def size_bin(entry: Mapping[str, Any]) -> SizeBin:
-        return SizeBin(**{k: sampled(v) if isinstance(v, dict) else v for k, v in entry.items()})
+        own: dict[str, Any] = {
+            k: sampled(v) if isinstance(v, dict) else v for k, v in entry.items()
+        }
+        return SizeBin(**own)
 
     return CellAnalysis(
         pairing=plain["pairing"],

@@ -18,21 +18,12 @@ from harness.results.samples.percentiles import (
     NO_INTERVAL,
     Floats,
     Interval,
-    percentile,
     percentile_interval,
     samples_needed,
 )
 
 SMALLEST_EFFECT = 0.02
 SIGNIFICANT = 0.05
-
-__all__ = [
-    "LatencyDifference",
-    "compare_latency",
-    "percentile",
-    "percentile_interval",
-    "samples_needed",
-]
 
 
 @dataclass(frozen=True)
