@@ -1,0 +1,60 @@
+"""What is to be known of a run's numbers, worded once for terminal and page."""
+
+from dataclasses import replace
+
+import pytest
+from making_runs import make_run
+
+from harness.plugin.metrics import Finding
+from harness.records.record import Record
+from harness.report.notes import captions, failures, warnings_of
+from harness.results.run import Run
+
+BUSY = Finding("busy_cpu", params={"cores": 2.0, "of": 2})
+BUSY_WORDS = "other work used 2.0 of 2 CPU cores"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return make_run(tmp_path_factory.mktemp("notes") / "run", modes=("eager", "broken"))
+
+
+def warned(run: Run, metric: str, detectors: tuple[str, ...], *findings: Finding) -> Run:
+    def warn(record: Record) -> Record:
+        meant = record.metric == metric and record.detector in detectors
+        return replace(record, warnings=findings) if meant and not record.scope else record
+
+    return replace(run, records=tuple(map(warn, run.records)))
+
+
+def test_captions_are_of_recorded_conditions_and_each_is_told_once(run: Run) -> None:
+    (of_time,) = [line for line in captions(run) if line.startswith("latency: ")]
+    assert "batch 1, a made-up processor, 1 threads, float32, eager" in of_time
+    unknown = tuple(replace(r, conditions={"batch_size": 8}) for r in run.records)
+    (of_time,) = [c for c in captions(replace(run, records=unknown)) if c.startswith("latency: ")]
+    assert "batch 8, unknown device, unknown threads threads" in of_time
+
+
+def test_a_failure_names_its_cell(run: Run) -> None:
+    lines = failures(run)
+    assert len(lines) == 2 * len(run.detectors)
+    assert lines[0].startswith("tinydet_s seed 0: latency broken failed: does not find")
+
+
+def test_a_warning_is_told_once_with_all_that_it_is_of(run: Run) -> None:
+    metric = "latency_end_to_end_p50"
+    some = warned(run, metric, run.detectors[:2], BUSY)
+    (told,) = [w for w in warnings_of(some, run.columns) if w.text == BUSY_WORDS]
+    assert str(told) == f"! latency of tinydet_s and tinydet_m: {BUSY_WORDS}"
+    every = warned(run, metric, run.detectors, BUSY)
+    (told,) = [w for w in warnings_of(every, run.columns) if w.text == BUSY_WORDS]
+    assert told.everywhere
+    assert str(told) == f"! latency: {BUSY_WORDS}"
+
+
+def test_the_gravest_is_told_first_and_what_casts_no_doubt_last(run: Run) -> None:
+    findings = (Finding("gpu_unknown", "remark"), BUSY, Finding("impossible_samples", "invalid"))
+    of = warned(run, "latency_end_to_end_p50", run.detectors, *findings)
+    levels = [w.level for w in warnings_of(of, ["latency_end_to_end_p50"])]
+    assert levels == ["invalid", "doubtful", "valid"]
+    assert str(warnings_of(of, ["latency_end_to_end_p50"])[-1]).startswith("latency: unknown")
