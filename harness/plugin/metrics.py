@@ -12,6 +12,7 @@ Role = Literal["score", "cost", ""]
 Level = Literal["remark", "doubtful", "invalid"]
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+NAMING = "a name is lower-case letters, digits and underscores"
 NAMES = ("protocol", "settings", "checks", "short", "claims")  # given as tuples of strings
 TARGET = re.compile(r"[^:\s]+:[A-Za-z_]\w*")
 
@@ -143,7 +144,7 @@ class MetricSpec:
 
     def _problems(self) -> Iterable[str]:
         if not NAME.fullmatch(self.name):
-            yield "a name is lower-case letters, digits and underscores"
+            yield NAMING
         axes = {"kind": Kind, "better": Better, "interval": Interval, "role": Role}
         for key, known in axes.items():
             if getattr(self, key) not in get_args(known):

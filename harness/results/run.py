@@ -18,7 +18,7 @@ from harness.manifest.schema import Report
 from harness.plan.cells import digest
 from harness.plugin.catalog import Catalog, declared
 from harness.plugin.manager import loaded_plugins
-from harness.plugin.metrics import MetricSpec
+from harness.plugin.metrics import NAME, NAMING, MetricSpec
 from harness.plugin.registry import Registry
 from harness.records import layout
 from harness.records.frame import latest, to_frame
@@ -240,7 +240,7 @@ def read_run(folder: Path, *, data_root: str | None = None, resamples: int | Non
         truth=truth,
         images=images,
         annotations=annotations,
-        notes=tuple(dict.fromkeys([*notes, *_undeclared(records, catalog)])),
+        notes=tuple(dict.fromkeys([*notes, *_undeclared(records, catalog, path)])),
     )
 
 
@@ -254,7 +254,7 @@ def bare_run(path: Path) -> Run:
     catalog = known_metrics()
     plan = {"detectors": dict.fromkeys(record.detector for record in records)}
     notes = [f"{path}: detections are not beside it: no intervals of scores"]
-    notes += _undeclared(records, catalog)
+    notes += _undeclared(records, catalog, path)
     return Run(path.parent, plan, tuple(records), catalog, notes=tuple(notes))
 
 
@@ -323,8 +323,16 @@ def _catalog(plan: Json, path: Path) -> Catalog:
     return known_metrics().joined(kept)
 
 
-def _undeclared(records: Sequence[Record], catalog: Catalog) -> Iterator[str]:
+def _undeclared(records: Sequence[Record], catalog: Catalog, path: Path) -> Iterator[str]:
+    """A note on metrics that nobody declares.
+
+    Raises:
+        UserError: one has a name that no metric can have.
+    """
     unknown = {r.metric for r in records if r.kind == "measurement"} - set(catalog.specs)
+    for name in unknown:
+        if not NAME.fullmatch(name):
+            raise UserError(f"holds a metric '{name}'", where=path, hint=NAMING)
     if unknown:
         names = ", ".join(sorted(unknown))
         yield f"nobody declares what {names} is: shown as recorded (is its plugin installed?)"

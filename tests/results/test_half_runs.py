@@ -167,6 +167,18 @@ def test_an_environment_that_is_not_json_is_refused_by_name(folder: Path) -> Non
     assert f"{path}: is not JSON" in refused(folder)
 
 
+@pytest.mark.parametrize("planned", [True, False])
+def test_a_metric_of_an_impossible_name_is_refused(folder: Path, planned: bool) -> None:
+    path = folder / layout.RECORDS
+    path.write_text(path.read_text().replace('"metric":"ap50"', '"metric":"AP@50"'))
+    if not planned:
+        (folder / layout.PLAN).unlink()
+    with pytest.raises(
+        UserError, match=r"records\.jsonl: holds a metric 'AP@50' \(a name is lower"
+    ):
+        read_side(folder)
+
+
 def test_a_half_written_last_line_is_left_out(folder: Path) -> None:
     path = folder / layout.RECORDS
     whole = read_run(folder)
