@@ -135,9 +135,11 @@ def change_in_words(spec: MetricSpec, base: float, found: "Difference") -> str:
     return " ".join(filter(None, parts))
 
 
-def ratio(found: "Difference") -> str:
+def ratio(found: Difference) -> str:
     """ "1.31x", "" where there is none."""
-    return "" if not found.compared or math.isnan(found.ratio) else f"{found.ratio:.3g}x"
+    if not found.compared or math.isnan(found.ratio):
+        return ""
+    return f"{found.ratio:.2f}x" if 0.01 <= found.ratio < 100 else f"{found.ratio:.3g}x"
 
 
 def probability(p: float, *, is_limit: bool = False) -> str:
