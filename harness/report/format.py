@@ -135,7 +135,7 @@ def change_in_words(spec: MetricSpec, base: float, found: "Difference") -> str:
     return " ".join(filter(None, parts))
 
 
-def ratio(found: Difference) -> str:
+def ratio(found: "Difference") -> str:
     """ "1.31x", "" where there is none."""
     if not found.compared or math.isnan(found.ratio):
         return ""
