@@ -69,7 +69,8 @@ def test_costs_are_exact_and_latencies_are_not(made: Run) -> None:
     assert said(made, "macs_paper") == "Less than all others (next is tinydet_m with 2x)."
     assert parameters.best.value == 2.5
     assert latency.best.has_interval
-    assert said(made, LATENCY).startswith("Significantly better than all others (next is tinydet_m with 2x")
+    told = "Significantly better than all others (next is tinydet_m with 2x"
+    assert said(made, LATENCY).startswith(told)
 
 
 def test_the_page_says_it_in_one_sentence_per_question(made: Run) -> None:
