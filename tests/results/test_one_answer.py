@@ -13,11 +13,16 @@ from making_sides import LATENCY, analysis, sampled, samples_of
 from harness.plugin.catalog import Catalog
 from harness.plugin.metrics import MetricSpec
 from harness.records.measurement import Measurement
+from harness.report.compare_page import render_comparison
+from harness.report.format import WORDS, change
+from harness.report.sections import pairs
+from harness.report.sections.pairs import square
 from harness.results.comparison import Row, compare_sides
 from harness.results.difference import Verdict
 from harness.results.gates import parse_gate
+from harness.results.ranking import rankings
 from harness.results.run import Run, known_metrics, read_run
-from harness.results.sides import read_sides
+from harness.results.sides import Side, read_sides
 from harness.results.tables import collect
 
 RANDOM = range(8)
@@ -224,3 +229,49 @@ def test_an_export_has_the_intervals_of_the_run(tmp_path: Path) -> None:
         if found.has_interval:
             assert (row.low, row.high, row.value) == (found.low, found.high, found.value)
     assert whole["low"].notna().sum() >= 10
+
+
+def test_pages_show_what_the_run_says(tmp_path: Path, reading: Callable[[Run], None]) -> None:
+    """Of every pair and metric on the page of a comparison, of scores on the run's page too."""
+    for number in RANDOM:
+        run = make_random(tmp_path / str(number), number)
+        reading(run)
+        base, other = run.detectors[:2]
+        rows = {row.metric.name: row for row in _rows(run, base, other)}
+        page = render_comparison(compare_sides(_sides(run, base, other), METRICS))
+        cells = re.findall(r'<td class="change (\w+)" data-value="([^"]*)"', page)
+        assert len(cells) == len(rows) >= len(METRICS) - 1
+        for (verdict, shown), (metric, row) in zip(cells, rows.items(), strict=True):
+            said = run.difference(base, other, metric)
+            assert verdict == said.verdict
+            assert shown in (change(row.metric, row.values[0], said), WORDS[said.verdict])
+        _check_pairs(run)
+        for ranking in rankings(run):
+            for rival, held in ranking.rivals:
+                said = run.difference(rival.detector, ranking.best.detector, ranking.metric.name)
+                assert held.value == said.value or np.isnan(said.value)
+                assert held.verdict in (said.verdict, "noise"), "only Holm takes something back"
+
+
+def _check_pairs(run: Run) -> None:
+    spec = run.spec(SCORE)
+    found = square(run, spec)
+    page = str(pairs.build(run) or "")
+    cells = iter(
+        re.findall(r'<td class="(\w+)" title="[^"]*"><span class="shown">(.*?)</td>', page)
+    )
+    for name, _ in found.rows if len(found.rows) > 1 else ():
+        for rival in found.names:
+            if rival != name:
+                verdict, text = next(cells)
+                said = run.difference(rival, name, SCORE)
+                assert verdict == said.verdict
+                assert change(spec, 1.0, said) in text
+
+
+def _sides(run: Run, base: str, other: str) -> tuple[Side, ...]:
+    return read_sides([f"{run.folder}:{base}", f"{run.folder}:{other}"])
+
+
+def _rows(run: Run, base: str, other: str) -> tuple[Row, ...]:
+    return compare_sides(_sides(run, base, other), METRICS).rows
