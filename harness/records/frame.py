@@ -6,9 +6,8 @@ from pathlib import Path
 import pandas as pd
 
 from harness.errors import UserError
-from harness.records.layout import RECORDS, runs_in
 from harness.records.record import Record
-from harness.records.store import read_records
+from harness.records.store import read_records, record_files
 
 # The header of results.csv, whatever was measured.
 COLUMNS = [
@@ -63,13 +62,10 @@ def latest(records: list[Record]) -> list[Record]:
         pending.setdefault(place, []).append(record)
         if record.kind == "cell":
             attempt = pending.pop(place)
-            good = [] if record.status == "ok" else _good_part(kept.get(place, []))
-            kept[place] = attempt if record.status == "ok" else [*good, record]
+            if record.status != "ok":
+                attempt = [*(r for r in kept.get(place, []) if r.status == "ok"), record]
+            kept[place] = attempt
     return [record for attempt in kept.values() for record in attempt]
-
-
-def _good_part(attempt: list[Record]) -> list[Record]:
-    return [record for record in attempt if record.status == "ok"]
 
 
 def load_results(path: str | Path) -> pd.DataFrame:
@@ -88,10 +84,7 @@ def load_results(path: str | Path) -> pd.DataFrame:
     path = Path(path)
     if path.suffix == ".csv":
         return _read_csv(path)
-    files = [path] if path.is_file() else [run / RECORDS for run in runs_in(path)]
-    if not files:
-        raise UserError("holds no results", where=path, hint="a run folder, or a records.jsonl")
-    return to_frame([record for file in files for record in read_records(file)])
+    return to_frame([record for file in record_files(path) for record in read_records(file)])
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
@@ -112,11 +105,3 @@ def _read_csv(path: Path) -> pd.DataFrame:
     better = frame["higher_is_better"].astype("object")
     frame["higher_is_better"] = better.where(better.notna(), None)
     return frame
-
-
-def wide(frame: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
-    """One row per detector, one column per metric: mean over seeds of the whole-scope values."""
-    whole = frame[(frame["scope"] == "") & frame["metric"].isin(columns)]
-    table = whole.pivot_table(index="detector", columns="metric", values="value", aggfunc="mean")
-    order = list(dict.fromkeys(frame["detector"]))
-    return table.reindex(index=order, columns=columns)

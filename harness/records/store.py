@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from harness.errors import UserError
+from harness.records.layout import RECORDS, runs_in
 from harness.records.record import OldRecordError, Record
 
 
@@ -23,7 +24,7 @@ class RecordStore:
         data = "".join(record.to_json() + "\n" for record in records).encode()
         try:
             with self.path.open("ab", buffering=0) as stream:
-                start = self._whole_length()
+                start = self.path.read_bytes().rfind(b"\n") + 1
                 stream.truncate(start)  # drops a line that a crash left unfinished
                 try:
                     _write_all(stream.fileno(), data)
@@ -43,13 +44,19 @@ class RecordStore:
         Raises:
             UserError: a line is not a record.
         """
-        if not self.path.exists():
-            return []
-        return read_records(self.path)
+        return read_records(self.path) if self.path.exists() else []
 
-    def _whole_length(self) -> int:
-        content = self.path.read_bytes()
-        return content.rfind(b"\n") + 1
+
+def record_files(path: Path) -> list[Path]:
+    """The file itself, or the records of the run or the runs that a folder holds.
+
+    Raises:
+        UserError: there are none.
+    """
+    files = [path] if path.is_file() else [run / RECORDS for run in runs_in(path)]
+    if not files:
+        raise UserError("holds no results", where=path, hint="a run folder, or a records.jsonl")
+    return files
 
 
 def read_records(path: Path) -> list[Record]:

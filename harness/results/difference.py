@@ -6,7 +6,7 @@ scores by the paired bootstrap over images, percentiles of repeated measurements
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -14,8 +14,13 @@ from harness.plugin.metrics import Finding
 from harness.results.ap.paired import Paired, paired_difference
 from harness.results.estimate import Estimate
 from harness.results.protocol import Mismatch, mismatches
-from harness.results.samples.medians import SMALLEST_EFFECT, compare_latency
-from harness.results.samples.percentiles import percentile, percentile_interval
+from harness.results.samples.medians import (
+    SIGNIFICANT,
+    SMALLEST_EFFECT,
+    compare_latency,
+    compare_percentiles,
+    is_beyond,
+)
 
 Verdict = Literal[
     "better", "worse", "changed", "equal", "noise", "unknown", "refused", "invalid", "missing"
@@ -25,7 +30,6 @@ NOT_COMPARED: tuple[Verdict, ...] = ("refused", "invalid", "missing")
 # (normal quantile of 97.5 % + that of 80 %) / that of 97.5 %: see `images_needed`
 POWER = (1.959964 + 0.841621) / 1.959964
 MOST_IMAGES = 1_000_000
-SIGNIFICANT = 0.05
 
 MESSAGES = {
     "units_differ": "units differ: {base} against {other}",
@@ -203,7 +207,7 @@ def _paired(base: Estimate, other: Estimate) -> Difference:
         found.low,
         found.high,
         found.p,
-        found.p if math.isnan(found.beyond) else min(found.p, found.beyond),
+        found.chance,
         reasons=reasons,
         caveats=_one_training(base, other),
         images_needed=None if found.outside or reasons else _images_needed(found, images),
@@ -252,15 +256,11 @@ def _percentiles(
     base: Estimate, other: Estimate, percent: float, smallest_effect: float
 ) -> Difference:
     """As medians are compared, on the interval alone; there is no rank test of a p90."""
-    logs = [_log_interval(one.samples, percent) for one in (base, other)]
-    if any(math.isnan(value) for log in logs for value in log):
+    ratio, low, high = compare_percentiles(base.samples, other.samples, percent)
+    if math.isnan(low):
         return _unknown(base, other, "percentile_unbounded", percent=percent)
-    (low_1, middle_1, high_1), (low_2, middle_2, high_2) = logs
-    middle = middle_2 - middle_1
-    low = math.exp(middle - math.hypot(middle_2 - low_2, high_1 - middle_1))
-    high = math.exp(middle + math.hypot(high_2 - middle_2, middle_1 - low_1))
-    pooled = (math.exp(middle), low, high)
-    return _scaled(base, other, pooled, smallest_effect, _beyond(low, high, smallest_effect))
+    outside = is_beyond(low, high, smallest_effect)
+    return _scaled(base, other, (ratio, low, high), smallest_effect, outside)
 
 
 def _scaled(
@@ -283,21 +283,11 @@ def _scaled(
     shown = other.value / base.value
     factor = shown / pooled[0]
     low, high = factor * pooled[1], factor * pooled[2]
-    agreed = (shown > 1) == (pooled[0] > 1) and _beyond(low, high, smallest_effect)
+    agreed = (shown > 1) == (pooled[0] > 1) and is_beyond(low, high, smallest_effect)
     verdict = _direction(base, shown > 1) if outside and agreed else "noise"
     caveats = (Finding("one_process", "remark"),) if 1 in (base.count, other.count) else ()
     made = _of_bounds(verdict, base, other.value, base.value * low, base.value * high, p)
     return replace(made, caveats=caveats)
-
-
-def _beyond(low: float, high: float, smallest_effect: float) -> bool:
-    return low > 1 + smallest_effect or high < 1 / (1 + smallest_effect)
-
-
-def _log_interval(samples: Sequence[float], percent: float) -> tuple[float, float, float]:
-    low, high = percentile_interval(samples, percent)
-    logarithm: Callable[[float], float] = math.log
-    return logarithm(low), logarithm(percentile(samples, percent)), logarithm(high)
 
 
 def _unknown(base: Estimate, other: Estimate, code: str, **params: object) -> Difference:

@@ -24,7 +24,6 @@ PARTS = (
 EXAMPLE = 'as in "ap_small >= -0.5" (points), "latency_p50 <= 1.05x" or "tinydet_s:ap >= -2%"'
 NEARLY = 1e-9  # differences of decimal fractions are not exact
 
-
 GateVerdict = Literal["passed", "missed", "not evaluable"]
 
 
@@ -40,7 +39,6 @@ class GateResult:
     gate: str
     verdict: GateVerdict
     line: str
-    noise_known: bool = True
     unjudged: bool = False
 
 
@@ -127,26 +125,21 @@ def evaluate(
 def _places(gate: Gate, rows: Sequence["Row"], sides: Sequence[str]) -> Iterator[tuple["Row", int]]:
     """Rows and sides that the gate is for."""
     for row in rows:
-        if row.metric.name == gate.metric and _is_meant(gate, row, sides):
+        if row.metric.name == gate.metric:
             for number, side in enumerate(sides[1:], 1):
-                if row.detector or not gate.detector or _picks(side, gate.detector):
+                if _is_meant(gate, row, side):
                     yield row, number
 
 
 def _without_verdict(gate: Gate, said: str, unjudged: bool) -> GateResult:
-    line = f"gate {gate.text}: {said}"
-    return GateResult(gate.text, "not evaluable", line, noise_known=False, unjudged=unjudged)
+    return GateResult(gate.text, "not evaluable", f"gate {gate.text}: {said}", unjudged)
 
 
-def _is_meant(gate: Gate, row: "Row", sides: Sequence[str]) -> bool:
-    if not gate.detector or row.detector == gate.detector:
-        return True
-    return not row.detector and any(_picks(side, gate.detector) for side in sides[1:])
-
-
-def _picks(side: str, detector: str) -> bool:
-    """Whether a side is that detector: its name is "run:detector", or the detector's alone."""
-    return side == detector or side.endswith(f":{detector}")
+def _is_meant(gate: Gate, row: "Row", side: str) -> bool:
+    """Where each side is one detector it is called "run:detector", or as the detector alone."""
+    if not gate.detector or row.detector:
+        return gate.detector in ("", row.detector)
+    return side == gate.detector or side.endswith(f":{gate.detector}")
 
 
 def _judge(
@@ -154,18 +147,17 @@ def _judge(
 ) -> GateResult:
     change = row.differences[number - 1]
     where = f"{row.detector}, {side}" if row.detector else side
-    start = f"gate {gate.text}: {where}:"
     found = _quantity(gate, row, change)
     if not change.compared or math.isnan(found):
         why = _why(change, catalog)
         return _without_verdict(gate, f"{where}: not evaluable: {why}", unjudged=True)
     beyond = found > gate.limit + NEARLY if gate.upper else found < gate.limit - NEARLY
-    unknown = change.verdict == "unknown"
-    missed = beyond and (change.real or unknown)
+    missed = beyond and (change.real or change.verdict == "unknown")
     verdict: GateVerdict = "missed" if missed else "passed"
-    said = f"{start} {verdict}: {_show(gate, row, found)}{_interval(gate, row, change)}"
-    said += _noise(change, beyond) + _doubts(row, number, catalog, shown)
-    return GateResult(gate.text, verdict, said, not unknown)
+    said = f"gate {gate.text}: {where}: {verdict}: {_show(gate, row, found)}"
+    said += _interval(gate, row, change) + _noise(change, beyond)
+    said += _doubts(row, number, catalog, shown)
+    return GateResult(gate.text, verdict, said)
 
 
 def _noise(change: Difference, beyond: bool) -> str:

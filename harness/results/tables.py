@@ -9,7 +9,7 @@ import io
 import json
 import math
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from harness.plugin.metrics import MetricSpec
 from harness.records import layout
 from harness.records.frame import COLUMNS, latest, to_frame
 from harness.records.record import Record
+from harness.records.store import record_files
 from harness.results.ap.bootstrap import CONFIDENCE
 from harness.results.estimate import Estimate, make_estimate
 from harness.results.protocol import find_mixed
@@ -64,7 +65,7 @@ def collect(path: Path) -> tuple[Table, Table]:
     """
     if path.suffix in TABLES:
         return read_table(path), typed(pd.DataFrame(), SAMPLE_TYPES)
-    tables = [_collect_run(run) for run in _runs(path)]
+    tables = [_collect_run(_read(file)) for file in record_files(path)]
     return (
         typed(pd.concat([t for t, _ in tables], ignore_index=True), TYPES),
         typed(pd.concat([s for _, s in tables], ignore_index=True), SAMPLE_TYPES),
@@ -208,13 +209,9 @@ def _conditions(text: str, where: str) -> Mapping[str, Any]:
     return found
 
 
-def _runs(path: Path) -> Iterable[Run]:
-    files = [path] if path.is_file() else [run / layout.RECORDS for run in layout.runs_in(path)]
-    if not files:
-        raise UserError("holds no results", where=path, hint="a run folder, or a records.jsonl")
-    for file in files:
-        whole = (file.parent / layout.PLAN).is_file()
-        yield read_run(file.parent) if whole else bare_run(file)
+def _read(file: Path) -> Run:
+    """The run whose records these are; the records alone where no plan lies beside them."""
+    return read_run(file.parent) if (file.parent / layout.PLAN).is_file() else bare_run(file)
 
 
 def _collect_run(run: Run) -> tuple[Table, Table]:

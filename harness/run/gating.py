@@ -72,7 +72,7 @@ def _judge(asked: schema.Gate, run: Run, side: Side) -> Iterator[GateResult]:
         yield from judge_gates(sides, [gate])
     except UserError as error:
         line = f"gate {gate.text}: not evaluable: {error}"
-        yield GateResult(gate.text, "not evaluable", line, noise_known=False, unjudged=True)
+        yield GateResult(gate.text, "not evaluable", line, unjudged=True)
 
 
 def _sides(asked: schema.Gate, run: Run, side: Side) -> Iterator[Side]:

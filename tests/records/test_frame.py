@@ -9,7 +9,7 @@ from making import ended, measured
 
 from harness.errors import UserError
 from harness.plugin.metrics import Finding
-from harness.records.frame import COLUMNS, latest, load_results, to_frame, wide
+from harness.records.frame import COLUMNS, latest, load_results, to_frame
 from harness.records.store import RecordStore
 
 WARNINGS = (Finding("few_boxes", params={"boxes": 4}), Finding("resumed", "remark"))
@@ -114,24 +114,6 @@ def test_tables_that_are_not_ours(tmp_path: Path):
         path.write_text(text)
         with pytest.raises(UserError, match=r"other\.csv"):
             load_results(path)
-
-
-def test_the_wide_table_averages_seeds_and_takes_whole_numbers_only():
-    frame = to_frame(
-        [
-            measured(value=0.2, seed=0),
-            measured(value=0.9, seed=0, scope="class/a"),
-            ended(seed=0),
-            measured(value=0.4, seed=1),
-            ended(seed=1),
-            measured(value=0.5, detector="a first by name only"),
-            ended(detector="a first by name only"),
-        ]
-    )
-    table = wide(frame, ["ap", "ap50"])
-    assert list(table.index) == ["one", "a first by name only"]
-    assert table.loc["one", "ap"] == pytest.approx(0.3)
-    assert table["ap50"].isna().all()
 
 
 def test_load_results_is_the_public_one(run: Path):

@@ -44,10 +44,10 @@ def find_interval(value: float, replicates: Floats, images: int) -> tuple[float,
         (nan, nan) where no interval can be had: there is no figure, fewer than
         `FEWEST_IMAGES` images hold its objects, or most resamples have no ground truth.
     """
-    centred = _centre(value, replicates)
+    centred = centre(value, replicates)
     if images < FEWEST_IMAGES or not len(centred):
         return np.nan, np.nan
-    tail = ndtr(_spread(images) * stdtrit(images - 1, (1 - CONFIDENCE) / 2))
+    tail = ndtr(spread(images) * stdtrit(images - 1, (1 - CONFIDENCE) / 2))
     low, high = np.quantile(centred, [tail, 1 - tail])
     return float(low), float(high)
 
@@ -58,7 +58,7 @@ def find_p(value: float, replicates: Floats, images: int) -> float:
     Args:
         value, replicates, images: as of `find_interval`.
     """
-    centred = _centre(value, replicates)
+    centred = centre(value, replicates)
     if images < FEWEST_IMAGES or not len(centred):
         return np.nan
     rarer = min(np.count_nonzero(centred <= 0), np.count_nonzero(centred >= 0))
@@ -66,10 +66,10 @@ def find_p(value: float, replicates: Floats, images: int) -> float:
     share = (rarer + 1) / (len(centred) + 1)
     if share >= 0.5:
         return 1.0
-    return float(2 * stdtr(images - 1, ndtri(share) / _spread(images)))
+    return float(2 * stdtr(images - 1, ndtri(share) / spread(images)))
 
 
-def _centre(value: float, replicates: Floats) -> Floats:
+def centre(value: float, replicates: Floats) -> Floats:
     """Replicates without their bias; none when too few of them have a figure."""
     there = replicates[~np.isnan(replicates)]
     if np.isnan(value) or 2 * len(there) <= len(replicates):
@@ -78,6 +78,6 @@ def _centre(value: float, replicates: Floats) -> Floats:
     return centred
 
 
-def _spread(images: int) -> float:
+def spread(images: int) -> float:
     """The spread of a sample of n is too small by this factor; resamples inherit it."""
     return float(np.sqrt(images / (images - 1)))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtr
 
-from harness.results.ap.bootstrap import find_interval, find_p
+from harness.results.ap.bootstrap import centre, find_interval, find_p, spread
 from harness.results.ap.boxes import Floats
 from harness.results.ap.types import Sampled
 
@@ -24,10 +24,8 @@ class Paired:
         value: mean over the other's seeds less mean over the base's.
         low, high: paired 95 % interval over images.
         p: two-sided, of no difference, over images.
-        beyond: p by Student's t where fewer than one resample turns the difference, which many
-            comparisons need; NaN where the resamples do resolve it.
-        seeds_overlap: whether the ranges of the seeds' values do; None unless both sides have
-            at least two.
+        chance: p, for corrections; where no resample turns the difference, so that p is as small
+            as so many can show, that of Student's t if it is smaller.
         outside: whether the difference is outside the noise: the interval leaves out 0, and
             the seeds' ranges do not overlap where there are any.
     """
@@ -36,8 +34,7 @@ class Paired:
     low: float
     high: float
     p: float
-    beyond: float
-    seeds_overlap: bool | None
+    chance: float
     outside: bool
 
 
@@ -62,28 +59,24 @@ def paired_difference(base: Sequence[Sampled], other: Sequence[Sampled]) -> Pair
     images = min(one.images, two.images)  # a range may be defined otherwise elsewhere
     low, high = find_interval(value, draws, images)
     p = find_p(value, draws, images)
-    overlap = _overlap([s.value for s in base], [s.value for s in other])
-    outside = (low > 0 or high < 0) and not overlap
-    return Paired(value, low, high, p, _p_beyond(value, draws, images, p), overlap, outside)
+    outside = (low > 0 or high < 0) and not _overlap(base, other)
+    return Paired(value, low, high, p, _chance(value, draws, images, p), outside)
 
 
-def _p_beyond(value: float, draws: Floats, images: int, p: float) -> float:
-    """p where no resample, less its bias, turns the difference: fewer cannot be counted.
+def _chance(value: float, draws: Floats, images: int, p: float) -> float:
+    """p, or that of Student's t on the bootstrap's standard error where no resample counts.
 
-    It is that of Student's t on the bootstrap's standard error: the smallest p of 1,000 resamples,
-    times the number of comparisons, would soon pass 5 % whatever the difference.
+    The smallest p of 1,000 resamples, times the number of comparisons, would soon pass 5 % whatever
+    the difference.
     """
-    there = draws[~np.isnan(draws)]
-    if math.isnan(p) or not len(there):
-        return math.nan
-    centred = there - (there.mean() - value)
-    if not ((centred > 0).all() or (centred < 0).all()):
-        return math.nan
-    error = float(there.std() * np.sqrt(images / (images - 1)))
-    return float(2 * stdtr(images - 1, -abs(value) / error)) if error else 0.0
+    centred = centre(value, draws)
+    if math.isnan(p) or not ((centred > 0).all() or (centred < 0).all()):
+        return p
+    error = float(centred.std() * spread(images))
+    return min(p, float(2 * stdtr(images - 1, -abs(value) / error)) if error else 0.0)
 
 
-def _overlap(base: Sequence[float], other: Sequence[float]) -> bool | None:
-    if min(len(base), len(other)) < 2:
-        return None
-    return min(base) <= max(other) and min(other) <= max(base)
+def _overlap(base: Sequence[Sampled], other: Sequence[Sampled]) -> bool:
+    """Whether the ranges of the seeds' values do; one seed has no range."""
+    one, two = ([seed.value for seed in side] for side in (base, other))
+    return min(len(one), len(two)) > 1 and min(one) <= max(two) and min(two) <= max(one)

@@ -18,6 +18,7 @@ from harness.results.samples.percentiles import (
     NO_INTERVAL,
     Floats,
     Interval,
+    percentile,
     percentile_interval,
     samples_needed,
 )
@@ -31,25 +32,20 @@ class LatencyDifference:
     """How a median compares with another.
 
     Attributes:
-        base, other: the medians, in the unit of the samples.
-        ratio: other / base; under 1 is faster.
+        ratio: median of other / median of base; under 1 is faster.
         low, high: 95 % interval of the ratio, NaN with fewer than six samples on a side. Where
             `p` is NaN, what was seen and as much again.
         p: two-sided, of the rank test; NaN where the samples are worth too few for one.
         effective: how many independent samples those of base and other are worth.
-        smallest_effect: relative difference that is too small to matter.
         outside: p is under 0.05, where there is one, and the whole interval lies beyond the
             smallest effect.
     """
 
-    base: float
-    other: float
     ratio: float
     low: float
     high: float
     p: float
     effective: tuple[float, float]
-    smallest_effect: float
     outside: bool
 
 
@@ -58,14 +54,12 @@ def compare_latency(
 ) -> LatencyDifference:
     """Compare two series of samples by their medians.
 
-    The interval of the ratio puts the two medians' intervals together on the log scale (MOVER:
-    Zou and Donner, Statistics in Medicine 27, 2008), so swapping base and other inverts it
-    exactly and nothing is drawn at random. The p-value is that of the Mann-Whitney rank test
-    with its variance widened by the autocorrelation of both series.
+    The interval of the ratio is that of `compare_percentiles`. The p-value is that of the
+    Mann-Whitney rank test with its variance widened by the autocorrelation of both series.
 
     Where a drift, or steps between runs, leave so few effective samples that there is neither,
     the interval is twice as wide as the ranges of the samples make it: ten milliseconds that
-    become eleven are still told from twenty.
+    become eleven are still distinguished from twenty.
 
     Args:
         base, other: positive times in one unit, in the order in which they were taken. Several
@@ -78,34 +72,37 @@ def compare_latency(
     one, two = _checked(base), _checked(other)
     shares = effective_fraction(stats.rankdata(one)), effective_fraction(stats.rankdata(two))
     effective = len(one) * shares[0], len(two) * shares[1]
-    medians = float(np.median(one)), float(np.median(two))
-    low, high = _ratio_interval(one, two)
+    ratio, low, high = compare_percentiles(base, other, 50)
     p = _rank_test(one, two, effective)
     if math.isnan(p) or math.isnan(low):
         (low, high), p = _seen_interval(one, two), math.nan
-    beyond = low > 1 + smallest_effect or high < 1 / (1 + smallest_effect)
-    return LatencyDifference(
-        base=medians[0],
-        other=medians[1],
-        ratio=medians[1] / medians[0],
-        low=low,
-        high=high,
-        p=p,
-        effective=effective,
-        smallest_effect=smallest_effect,
-        outside=bool(beyond and not p >= SIGNIFICANT),
-    )
+    outside = is_beyond(low, high, smallest_effect) and not p >= SIGNIFICANT
+    return LatencyDifference(ratio, low, high, p, effective, outside)
 
 
-def _ratio_interval(base: Floats, other: Floats) -> Interval:
+def compare_percentiles(
+    base: Sequence[float], other: Sequence[float], percent: float
+) -> tuple[float, float, float]:
+    """Ratio of a percentile of positive samples, other / base, with its 95 % interval.
+
+    The two percentiles' intervals are put together on the log scale (MOVER: Zou and Donner,
+    Statistics in Medicine 27, 2008), so swapping base and other inverts it exactly and nothing is
+    drawn at random. NaN twice where either percentile has no interval.
+    """
     logs = [
-        np.log(np.array([*_median_interval(times), np.median(times)])) for times in (base, other)
+        np.log([*percentile_interval(times, percent), percentile(times, percent)])
+        for times in (base, other)
     ]
     (low_1, high_1, middle_1), (low_2, high_2, middle_2) = logs
     middle = middle_2 - middle_1
     down = math.hypot(middle_2 - low_2, high_1 - middle_1)
     up = math.hypot(high_2 - middle_2, middle_1 - low_1)
-    return math.exp(middle - down), math.exp(middle + up)
+    return math.exp(middle), math.exp(middle - down), math.exp(middle + up)
+
+
+def is_beyond(low: float, high: float, smallest_effect: float) -> bool:
+    """Whether a whole interval of ratios lies further from 1 than what matters."""
+    return low > 1 + smallest_effect or high < 1 / (1 + smallest_effect)
 
 
 def _seen_interval(base: Floats, other: Floats) -> Interval:
@@ -115,10 +112,6 @@ def _seen_interval(base: Floats, other: Floats) -> Interval:
     middle = math.log(np.median(other) / np.median(base))
     low, high = math.log(other.min() / base.max()), math.log(other.max() / base.min())
     return math.exp(2 * low - middle), math.exp(2 * high - middle)
-
-
-def _median_interval(times: Floats) -> Interval:
-    return percentile_interval(times.tolist(), 50)
 
 
 def _rank_test(base: Floats, other: Floats, effective: tuple[float, float]) -> float:
