@@ -3,10 +3,8 @@
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 from harness import __version__
-from harness.files import write_text
 from harness.plugin.catalog import Catalog
 from harness.report.comparison import best_side, lone_lines, reasons
 from harness.report.figure import styles
@@ -33,15 +31,6 @@ class Tally:
     side: str
     counts: dict[Verdict, int]
     real: tuple[tuple[Verdict, str], ...]
-
-
-def write_compare_page(path: Path, comparison: Comparison) -> None:
-    """Write the page whole.
-
-    Raises:
-        UserError: the folder is read-only or the disk full.
-    """
-    write_text(path, render_comparison(comparison))
 
 
 def render_comparison(comparison: Comparison, now: datetime | None = None) -> str:

@@ -22,7 +22,7 @@ from harness.report.format import (
     level_mark,
     listing,
 )
-from harness.report.terminal import STYLES, Grid, Head, say, value_cell
+from harness.report.terminal import STYLES, Grid, Head, Value, say, value_cell
 from harness.results.comparison import Comparison, Row
 from harness.results.difference import Difference
 from harness.results.gates import GateResult, first_of
@@ -259,10 +259,12 @@ def _of_sides(said: str, sides: Iterable[str]) -> str:
     return f"{said} ({names})" if names else said
 
 
-def _cells(row: Row) -> list[list[Text]]:
+def _cells(row: Row) -> list[list[Text | Value]]:
     """Of each side its value, and but for the base its change."""
     best = best_side(row)
-    pairs = [[value_cell(one, best=i == best, star=True)] for i, one in enumerate(row.estimates)]
+    pairs: list[list[Text | Value]] = [
+        [value_cell(one, best=i == best, star=True)] for i, one in enumerate(row.estimates)
+    ]
     for pair, found in zip(pairs[1:], row.differences, strict=True):
         shown = change_in_words(row.metric, row.values[0], found)
         pair.append(Text(shown, style=STYLES[found.verdict]))

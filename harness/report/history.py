@@ -49,8 +49,7 @@ def history_table(lines: Sequence[Line]) -> Grid:
         before: Point | None = None
         for point in line.points:
             when = f"{moment(point.time)} {point.commit}".rstrip()
-            shown = value_cell(point.estimate)
-            shown.append(f" {interval(point.estimate)}".rstrip(), style="dim")
+            shown = value_cell(point.estimate, behind=interval(point.estimate))
             found, changed = point.difference, Text()
             if before is not None and found is not None:
                 told = change_in_words(spec, before.estimate.value, found)

@@ -6,7 +6,15 @@ from rich.console import Console
 from rich.text import Text
 
 from harness.records import layout
-from harness.report.format import DOUBTFUL, LEVELS, MARKS, NBSP, change_in_words, ratio
+from harness.report.format import (
+    DOUBTFUL,
+    LEVELS,
+    MARKS,
+    NBSP,
+    change_in_words,
+    half_width,
+    ratio,
+)
 from harness.report.modes import ModeRow, main_time, mode_rows, mode_warnings
 from harness.report.notes import captions, failures, warnings_of
 from harness.report.sections.results import find_best
@@ -53,11 +61,11 @@ def main_table(run: Run) -> Grid:
     grid = Grid(["detector", *map(Head.of, specs)], title)
     best = {spec.name: find_best(run, spec) for spec in specs}
     for name in run.detectors:
-        cells = [
-            value_cell(run.estimate(name, spec.name), best=best[spec.name] == name, half=True)
-            for spec in specs
-        ]
-        grid.add(name, *cells)
+        found = [run.estimate(name, spec.name) for spec in specs]
+        grid.add(
+            name,
+            *(value_cell(e, best=best[e.metric.name] == name, behind=half_width(e)) for e in found),
+        )
     return grid
 
 
@@ -74,9 +82,11 @@ def mode_table(run: Run, rows: list[ModeRow]) -> Grid:
             if row.has_failed:
                 grid.add(row.mode, Text("failed", style="red"))
                 continue
-            cells = [value_cell(row.estimates.get(spec.name)) for spec in (*times, *others)]
-            cells[len(times) : len(times)] = [_against(row)] * len(times)
-            grid.add(row.mode, *cells)
+            timed, rest = (
+                [value_cell(row.estimates.get(spec.name)) for spec in specs]
+                for specs in (times, others)
+            )
+            grid.add(row.mode, *timed, *[_against(row)] * len(times), *rest)
     return grid
 
 

@@ -37,11 +37,8 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     made.filters |= {
-        "number": format.number,
         "interval": format.interval,
-        "level_mark": format.level_mark,
         "listing": format.listing,
-        "moment": format.moment,
         "word_with": lambda finding, word: word(finding),
     }
     made.globals |= {
@@ -51,7 +48,6 @@ def environment() -> jinja2.Environment:
         "change": format.change,
         "change_interval": format.change_interval,
         "probability": format.probability,
-        "ratio": format.ratio,
         "marks": format.MARKS,
         "words": format.WORDS,
         "level_marks": format.LEVELS,

@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.plugin.metrics import MetricSpec
-from harness.report.format import BEST, DASH, NBSP, amount, half_width, level_mark
+from harness.report.format import BEST, DASH, NBSP, amount, level_mark
 
 if TYPE_CHECKING:
     from harness.results.difference import Verdict
@@ -38,7 +38,21 @@ STYLES: "Mapping[Verdict, str]" = {
     "missing": "dim",
 }
 
-Cell = str | Text
+
+@dataclass(frozen=True)
+class Value:
+    """A number whose digits stand below those of its column, whichever of them have marks."""
+
+    number: Text
+    marks: Text
+    behind: Text
+
+    def padded(self, width: int) -> Text:
+        """With its marks in so many characters."""
+        return Text.assemble(self.number, self.marks, NBSP * (width - len(self.marks)), self.behind)
+
+
+Cell = str | Text | Value
 
 
 @dataclass(frozen=True)
@@ -70,24 +84,25 @@ class Grid:
 
     heads: Sequence[Head | str]
     title: str = ""
-    groups: list[tuple[Cell, list[tuple[list[Text], str]]]] = field(
+    groups: list[tuple[str | Text, list[tuple[Sequence[Cell], str]]]] = field(
         default_factory=lambda: [("", [])]
     )
 
-    def group(self, heading: Cell) -> None:
+    def group(self, heading: str | Text) -> None:
         """Rows to come stand under a heading as wide as the table."""
         self.groups.append((heading, []))
 
     def add(self, *cells: Cell, style: str = "") -> None:
         """A row; cells at its end that are not given are empty."""
-        self.groups[-1][1].append(([_kept(cell) for cell in cells], style))
+        self.groups[-1][1].append((cells, style))
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         heads = [head if isinstance(head, Head) else Head(head, right=False) for head in self.heads]
         has_heads = any(head.title or head.unit for head in heads)
         above = _above(heads) if has_heads else [Text()] * len(heads)
         rows = [cells for _, own in self.groups for cells, _ in own]
-        columns = [[row[i] for row in rows if i < len(row)] for i in range(len(heads))]
+        columns = [_aligned([row[i] for row in rows if i < len(row)]) for i in range(len(heads))]
+        left = [iter(column) for column in columns]
         widths, gap = _fit(console, above, columns, options.max_width)
         if self.title:
             yield Text(self.title, style="bold")
@@ -96,28 +111,28 @@ class Grid:
             if heading:
                 yield from (Text(), _bold(heading)) if number > 1 else (_bold(heading),)
             for cells, style in own:
-                table.add_row(*cells, style=style)
+                table.add_row(*(next(left[i]) for i in range(len(cells))), style=style)
             if own or not number:
                 yield from _spaced(console.render(table, options))
 
 
 def value_cell(
-    estimate: "Estimate | None", *, best: bool = False, star: bool = False, half: bool = False
-) -> Text:
+    estimate: "Estimate | None", *, best: bool = False, star: bool = False, behind: str = ""
+) -> Value:
     """A value with its marks.
 
     Args:
         best: of its kind, and so green.
         star: mark the best with a star as well, for those who see no colour.
-        half: with half the width of its interval.
+        behind: what stands behind it, as its interval.
     """
     if estimate is None or not estimate.is_there:
-        return Text(DASH, style="dim")
-    width = half_width(estimate) if half else ""
-    return Text.assemble(
-        (amount(estimate.metric, estimate.value) + BEST * (best and star), BEST_STYLE * best),
-        (level_mark(estimate), "yellow"),
-        (f" {width}" if width else "", "dim"),
+        return Value(Text(DASH, style="dim"), Text(), Text())
+    style = BEST_STYLE * best
+    return Value(
+        Text(amount(estimate.metric, estimate.value), style),
+        Text.assemble((BEST * (best and star), style), (level_mark(estimate), "yellow")),
+        Text(f" {behind}".rstrip(), "dim"),
     )
 
 
@@ -154,13 +169,19 @@ def _spaced(segments: Iterable[Segment]) -> Iterator[Segment]:
         yield Segment(segment.text.replace(KEPT, " "), segment.style, segment.control)
 
 
-def _bold(heading: Cell) -> Text:
+def _aligned(column: Sequence[Cell]) -> list[Text]:
+    """Cells of one column as text."""
+    width = max((len(cell.marks) for cell in column if isinstance(cell, Value)), default=0)
+    return [_kept(cell.padded(width) if isinstance(cell, Value) else cell) for cell in column]
+
+
+def _bold(heading: str | Text) -> Text:
     text = Text(heading) if isinstance(heading, str) else heading.copy()
     text.stylize_before("bold")
     return text
 
 
-def _kept(cell: Cell) -> Text:
+def _kept(cell: str | Text) -> Text:
     text = Text(cell) if isinstance(cell, str) else cell.copy()
     text.plain = text.plain.replace(NBSP, KEPT)
     return text

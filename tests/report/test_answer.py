@@ -66,10 +66,10 @@ def test_names_the_best_and_from_whom_it_is_distinguishable(made: Run) -> None:
 def test_costs_are_exact_and_latencies_are_not(made: Run) -> None:
     macs, parameters, latency = (ranking(made, m) for m in ("macs_paper", "parameters", LATENCY))
     assert (macs.best.detector, macs.best.has_interval) == ("tinydet_s", False)
-    assert said(made, "macs_paper") == "Less than all others (next is tinydet_m with 2x)."
+    assert said(made, "macs_paper") == "Less than all others (the next is tinydet_m with 2.00x)."
     assert parameters.best.value == 2.5
     assert latency.best.has_interval
-    told = "Significantly better than all others (next is tinydet_m with 2x"
+    told = "Significantly better than all others (the next is tinydet_m with 2.00x"
     assert said(made, LATENCY).startswith(told)
 
 

@@ -11,7 +11,7 @@ from harness.plugin.metrics import Finding, MetricSpec
 from harness.report.format import best_of
 from harness.report.sections.results import find_best
 from harness.report.summary import main_table
-from harness.report.terminal import BEST_STYLE
+from harness.report.terminal import BEST_STYLE, Value
 from harness.results.run import Run
 
 AP = MetricSpec("a", "A", scale=100, shown_unit="%", digits=1, better="higher")
@@ -41,9 +41,9 @@ def marked_on_terminal(run: Run) -> dict[str, set[str]]:
     ((_, rows),) = main_table(run).groups
     return {
         metric: {
-            cells[0].plain
+            str(cells[0])
             for cells, _ in rows
-            if any(span.style == BEST_STYLE for span in cells[place].spans)
+            if isinstance(value := cells[place], Value) and value.number.style == BEST_STYLE
         }
         for place, metric in enumerate(run.columns, 1)
     }

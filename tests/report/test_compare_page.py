@@ -9,7 +9,7 @@ import pytest
 from browser import OVERLAPS, faults, find_browser, opened
 
 from harness.plugin.metrics import Finding
-from harness.report.compare_page import render_comparison, write_compare_page
+from harness.report.compare_page import render_comparison
 from harness.results.comparison import Comparison, Row
 from harness.results.difference import Difference
 from harness.results.estimate import Estimate
@@ -158,10 +158,11 @@ def test_sections_without_content_are_left_out(comparison: Comparison) -> None:
 @pytest.mark.parametrize("dark", [False, True])
 def test_in_a_browser(comparison: Comparison, tmp_path: Path, width: int, dark: bool) -> None:
     sync_api = pytest.importorskip("playwright.sync_api", reason="no playwright")
-    write_compare_page(tmp_path / "compare.html", comparison)
+    path = tmp_path / "compare.html"
+    path.write_text(render_comparison(comparison), encoding="utf-8")
     with sync_api.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=find_browser(), args=["--no-sandbox"])
-        with opened(browser, tmp_path / "compare.html", width=width, dark=dark) as (page, told):
+        with opened(browser, path, width=width, dark=dark) as (page, told):
             assert page.evaluate("window.hit") is None
             assert page.evaluate("document.documentElement.scrollWidth") == width
             assert page.evaluate(OVERLAPS) == []

@@ -42,10 +42,10 @@ def test_a_busy_gpu_is_not_either(made: Run) -> None:
 @pytest.mark.parametrize(
     ("shares", "words"),
     [
-        ({"tinydet_s": 0.91, "tinydet_l": 0.3}, "With tinydet_s the GPU was idle 91% of the time"),
+        ({"tinydet_s": 0.91, "tinydet_l": 0.3}, "With tinydet_s the GPU was idle 91 % of the time"),
         (
             {"tinydet_s": 0.91, "tinydet_l": 0.82},
-            "With tinydet_s, tinydet_l the GPU was idle 82% or more of the time",
+            "With tinydet_s and tinydet_l the GPU was idle 82 % or more of the time",
         ),
     ],
 )
@@ -58,5 +58,5 @@ def test_an_idle_gpu_is_explained_once(made: Run, shares: dict[str, float], word
 def test_of_several_seeds_the_busiest_counts(made: Run) -> None:
     """It says no more than is true of all of them."""
     text = text_of(render_page(with_idle_shares(made, {"tinydet_s": 0.6}, later=0.2)))
-    assert "the GPU was idle 60% of the time" in text
+    assert "the GPU was idle 60 % of the time" in text
     assert IDLE not in text_of(render_page(with_idle_shares(made, {"tinydet_s": 0.4}, later=0.2)))

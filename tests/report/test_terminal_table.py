@@ -9,7 +9,7 @@ from rich.text import Text
 
 from harness.report.format import DOUBTFUL, NBSP, half_width
 from harness.report.summary import print_summary
-from harness.report.terminal import Grid, Head, say
+from harness.report.terminal import Grid, Head, Value, say
 from harness.results.run import Run
 
 WIDTHS = (60, 80, 120)
@@ -87,6 +87,16 @@ def test_words_of_heads_are_broken_before_those_of_cells() -> None:
     lines = text_of(made, 11)
     assert max(map(len, lines)) <= 11
     assert any("12345.6" in line for line in lines)
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_digits_stand_below_one_another_whichever_have_marks(right: bool) -> None:
+    made = Grid(["", Head("AP", right=right)])
+    for number, marks in (("30.2", DOUBTFUL), ("34.7", f"*{DOUBTFUL}"), ("11.3", "")):
+        made.add("a", Value(Text(number), Text(marks), Text(" ±1.2")))
+    rows = text_of(made, 40)[2:]
+    assert rows[1].endswith(f"34.7*{DOUBTFUL} ±1.2")
+    assert len({row.index(".") for row in rows}) == len({row.index("±") for row in rows}) == 1
 
 
 def test_units_have_a_line_only_where_there_are_some() -> None:

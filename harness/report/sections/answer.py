@@ -1,35 +1,66 @@
 """The top of the page: which detector, and is it really better than the others?"""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
 
 from harness.plugin.metrics import MetricSpec
 from harness.report.figures.tradeoffs import draw
-from harness.report.format import amount, listing
+from harness.report.format import WORDS, amount, listing, multiple
 from harness.report.page import show
 from harness.report.sections.figures import render_drawing
 from harness.results.difference import Difference
-from harness.results.ranking import Ranking, rankings
+from harness.results.estimate import Estimate
+from harness.results.ranking import Ranking, below_floor, rankings
 from harness.results.run import Run
 
 MOSTLY_IDLE = 0.5
+NOISE = ("Not significantly different from", "")
+# verdict -> what is said of a rival that is not significantly worse, around its name
+NOT_BEHIND = {
+    "equal": ("The same as", ""),
+    "noise": NOISE,
+    "worse": NOISE,
+    "unknown": ("Whether that differs significantly from", " is unknown"),
+}
+Rival = tuple[Estimate, Difference]  # and the best's difference to it
 
 
 def build(run: Run) -> Markup:
     """One picture, and one sentence per question that a metric's declaration asks."""
-    found = rankings(run)
-    picture = _picture(run)
     return show(
         "answer.html",
         run,
-        rankings=found,
-        verdict=lambda ranking: " ".join(verdicts(ranking)),
-        learned=bool(found) or not run.ranked("score"),
-        picture=picture,
+        rankings=rankings(run),
+        nothing=nothing_to_rank(run),
+        question=question,
+        verdict=lambda ranking: " ".join([*verdicts(ranking), *caveats(run, ranking)]),
+        picture=_picture(run),
         headlines=list(headlines(run)),
     )
+
+
+def nothing_to_rank(run: Run) -> str:
+    """Why no detector is best of anything, where none is."""
+    if not run.measured:
+        return "Nothing has been measured yet."
+    if any(below_floor(run, name) for name in run.detectors):
+        who, its = ("The", "its") if len(run.detectors) == 1 else ("No", "every")
+        learned = "has learned nothing" if who == "The" else "has learned anything"
+        return (
+            f"{who} detector {learned} yet: {its} score is below its floor, or invalid. "
+            "Train for longer."
+        )
+    if run.ranked("score") or run.ranked("cost"):
+        return "Every number so far is invalid; the warnings say why."
+    return "No score and no cost has been measured yet."
+
+
+def question(spec: MetricSpec) -> str:
+    """What a detector is the best of, as a heading."""
+    most = "Least" if spec.better == "lower" else "Most"
+    return spec.question or f"{'Best' if spec.role == 'score' else most} {spec.title}"
 
 
 def headlines(run: Run) -> Iterator[str]:
@@ -52,8 +83,8 @@ def unequal_training(run: Run) -> Iterator[str]:
     if len(told) > 1:
         parts = [f"{', '.join(names)}: {words}" for words, names in told.items()]
         yield (
-            f"Not trained alike ({'; '.join(parts)}): "
-            "differences between them are differences in training, too."
+            f"Trained differently ({'; '.join(parts)}): "
+            "part of any difference between them may come from that."
         )
 
 
@@ -80,9 +111,9 @@ def launch_bound(run: Run) -> Iterator[str]:
             idle[name] = min(known)
     if idle:
         least = min(idle.values())
-        share = f"{least:.0%}" if len(idle) == 1 else f"{least:.0%} or more"
+        share = f"{100 * least:.0f} %{' or more' * (len(idle) > 1)}"
         yield (
-            f"With {', '.join(idle)} the GPU was idle {share} of the time: such a latency is the "
+            f"With {listing(idle)} the GPU was idle {share} of the time: such a latency is the "
             "time it takes to launch the kernels, so a detector that computes less looks no faster "
             "unless it also launches fewer."
         )
@@ -103,22 +134,32 @@ def verdicts(ranking: Ranking) -> Iterator[str]:
     if not ranking.differences:
         yield "There is nothing to compare it with."
         return
-    groups: dict[str, list[str]] = {}
+    better = [pair for pair in ranking.rivals if pair[1].verdict == "better"]
+    if better:
+        yield f"{_ahead(ranking.metric)} {_whom(better, ranking)}{_by(ranking.metric, better)}."
+    told: dict[tuple[str, str], list[str]] = {}
     for other, found in ranking.rivals:
-        groups.setdefault(found.verdict, []).append(other.detector)
-    if better := groups.pop("better", None):
-        everyone = "both others" if len(better) == 2 else "all others"
-        whom = listing(better) if groups or len(better) == 1 else everyone
-        yield f"{_ahead(ranking.metric)} {whom}{_by(ranking)}."
-    if same := groups.pop("equal", None):
-        yield f"The same as {listing(same)}."
-    if noise := [*groups.pop("noise", []), *groups.pop("worse", [])]:
-        yield f"Not significantly different from {listing(noise)}."
-    if unknown := groups.pop("unknown", None):
-        yield f"Against {listing(unknown)} the noise is unknown."
-    for others in groups.values():
-        found = next(d for other, d in ranking.rivals if other.detector == others[0])
-        yield f"Not comparable with {listing(others)}: {_why(found)}."
+        if found.verdict != "better":
+            why = "; ".join(map(str, found.mismatches)) or WORDS[found.verdict]
+            words = NOT_BEHIND.get(found.verdict, ("Not comparable with", f": {why}"))
+            told.setdefault(words, []).append(other.detector)
+    for (start, end), names in told.items():
+        yield f"{start} {listing(names)}{end}."
+
+
+def caveats(run: Run, ranking: Ranking) -> Iterator[str]:
+    """What the intervals of a clear answer leave out."""
+    if ranking.certainty == "single":
+        for caveat in dict.fromkeys(c for found in ranking.differences for c in found.caveats):
+            words = run.catalog.word(caveat)
+            yield f"{words[:1].upper()}{words[1:]}."
+
+
+def _whom(better: Sequence[Rival], ranking: Ranking) -> str:
+    """Those behind; "all others" where that says it."""
+    if len(better) == 1 or len(better) < len(ranking.rivals):
+        return listing(other.detector for other, _ in better)
+    return "both others" if len(better) == 2 else "all others"
 
 
 def _ahead(spec: MetricSpec) -> str:
@@ -128,17 +169,12 @@ def _ahead(spec: MetricSpec) -> str:
     return "Significantly better than"
 
 
-def _by(ranking: Ranking) -> str:
+def _by(spec: MetricSpec, better: Sequence[Rival]) -> str:
     """By how much, against the nearest of them."""
-    spec = ranking.metric
-    other, found = next(pair for pair in ranking.rivals if pair[1].verdict == "better")
-    if spec.role == "cost":
-        return f" (next is {other.detector} with {1 / found.ratio:.3g}x)" if found.ratio else ""
-    several = " or more" if len(ranking.rivals) > 1 else ""
-    return f" (by {amount(spec, found.value)}{several})"
-
-
-def _why(found: Difference) -> str:
-    if found.mismatches:
-        return str(found.mismatches[0])
-    return found.verdict
+    other, found = better[0]
+    several = len(better) > 1
+    if spec.role == "score":
+        return f" (by {amount(spec, abs(found.value))}{' or more' * several})"
+    times = multiple(1 / found.ratio) if found.ratio else ""
+    who = f"the next is {other.detector} with" if several else "which has"
+    return f" ({who} {times})" if times else ""

@@ -2,7 +2,7 @@
 
 from markupsafe import Markup
 
-from harness.report.format import interval, listing, number, with_unit
+from harness.report.format import listing, number
 from harness.report.page import show
 from harness.results.claims import JudgedClaim, judge_claims
 from harness.results.run import Run
@@ -22,10 +22,7 @@ def build(run: Run) -> Markup | None:
         claims=compared,
         rest=_rest([one for one in judged if one not in compared]),
         published=published,
-        measured=lambda one: with_unit(one.measured.metric, one.measured.value),
-        interval=interval,
         looks=LOOKS,
-        title=lambda one: run.spec(one.claim.metric).title,
     )
 
 

@@ -13,9 +13,8 @@ from harness.data.annotations import read_annotations
 from harness.report.page import show
 from harness.report.thumbnails import shrink_images
 from harness.results.ap.boxes import build_scene
-from harness.results.ap.matching import find_pairs
+from harness.results.ap.matching import find_pairs, match_once
 from harness.results.ap.misses import SCORE_THRESHOLD, SMALL_AREA
-from harness.results.ap.oracle import match_once
 from harness.results.run import Run
 from harness.stages.inputs import EvaluationInput, GroundTruth
 from harness.stages.scoring import restrict

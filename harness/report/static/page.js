@@ -3,18 +3,16 @@
   const all = (selector, inside = document) => [...inside.querySelectorAll(selector)];
   const root = document.documentElement;
 
-  // theme
+  // theme: the button says what a click does
   const button = document.getElementById("theme");
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const isDark = () => (root.dataset.theme ? root.dataset.theme === "dark" : dark.matches);
-  const tell = () => button.setAttribute("aria-pressed", String(isDark()));
+  const tell = () => (button.textContent = isDark() ? "Light theme" : "Dark theme");
   button.addEventListener("click", () => {
     root.dataset.theme = isDark() ? "light" : "dark";
     try {
       localStorage.setItem("harness-theme", root.dataset.theme);
-    } catch (error) {
-      root.dataset.themeKept = "no"; // holds for this visit only
-    }
+    } catch {} // storage is forbidden: it holds for this visit only
     tell();
   });
   dark.addEventListener("change", tell);

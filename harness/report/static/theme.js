@@ -2,11 +2,8 @@
 (() => {
   const root = document.documentElement;
   root.classList.add("script");
-  let kept = null;
   try {
-    kept = localStorage.getItem("harness-theme");
-  } catch (error) {
-    kept = null; // storage is forbidden to some pages opened from disk: the system's theme then
-  }
-  if (kept === "light" || kept === "dark") root.dataset.theme = kept;
+    const kept = localStorage.getItem("harness-theme");
+    if (kept === "light" || kept === "dark") root.dataset.theme = kept;
+  } catch {} // storage is forbidden to some pages opened from disk: the system's theme then
 })();
