@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from one_image import cat, dog, found, scored, truth
 
 from harness.results.ap.boxes import build_scene
-from harness.results.ap.matching import find_pairs
+from harness.results.ap.matching import find_pairs, match_once
 from harness.results.ap.misses import find_misses
-from harness.results.ap.oracle import class_ap50, match_once, mean_ap50, rank_scores, select
+from harness.results.ap.oracle import class_ap50, mean_ap50, select
 from harness.results.ap.ranges import COCO_RANGES
 from harness.results.ap.tide import measure_errors
 from harness.results.ap.types import ErrorKind
@@ -192,7 +192,7 @@ def test_every_false_positive_has_one_kind_and_no_mending_harms(scene: Evaluatio
     wanted = ~flat.objects.crowd
     everywhere = np.ones(len(flat.detections.image), bool)
     matched = match_once(flat, find_pairs(flat), wanted)
-    ranked = select(flat, rank_scores(scene, flat), matched, wanted, everywhere)
+    ranked = select(flat, matched, wanted, everywhere)
     result = kinds(scene)
     assert sum(result[name].count for name in FALSE) == np.count_nonzero(
         ranked.counted & (ranked.hit < 0)
@@ -249,11 +249,11 @@ def test_ap50_is_that_of_pycocotools_on_real_data(shared_data: Path, name: str):
     given = EvaluationInput(truth, tuple(noisy(truth.annotations, seed=1)))
     tables = accumulate(given, "pycocotools")
     scene = build_scene(given)
-    score, pairs = rank_scores(given, scene), find_pairs(scene)
+    pairs = find_pairs(scene)
     for size, area in COCO_RANGES.items():
         wanted = ~scene.objects.crowd & area.holds(scene.objects.area, scene.objects.image, scene)
         inside = area.holds(scene.detections.area, scene.detections.image, scene)
-        ranked = select(scene, score, match_once(scene, pairs, wanted), wanted, inside)
+        ranked = select(scene, match_once(scene, pairs, wanted), wanted, inside)
         expected = tables.ap(IOU_50, size)
         assert mean_ap50(ranked) == pytest.approx(expected, abs=1e-12, nan_ok=True)
     assert all(kind.count > 0 for kind in measure_errors(given))

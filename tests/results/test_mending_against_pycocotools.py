@@ -7,8 +7,8 @@ import pytest
 from one_image import scored
 
 from harness.results.ap.boxes import Scene, build_scene
-from harness.results.ap.matching import find_pairs
-from harness.results.ap.oracle import Ranked, match_once, rank_scores, select
+from harness.results.ap.matching import find_pairs, match_once
+from harness.results.ap.oracle import Ranked, select
 from harness.results.ap.tide import Errors, classify, measure_errors
 from harness.stages.inputs import EvaluationInput
 
@@ -49,7 +49,7 @@ def ap50(objects: list[dict[str, Any]], detections: list[dict[str, Any]]) -> flo
     return accumulate(scored(objects, detections), "pycocotools").ap(IOU_50)
 
 
-def unpack(scene: Scene, score: Any) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def unpack(scene: Scene) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Objects and detections of a scene as files have them, in its order."""
     tables = []
     for boxes in (scene.objects, scene.detections):
@@ -62,7 +62,7 @@ def unpack(scene: Scene, score: Any) -> tuple[list[dict[str, Any]], list[dict[st
         )
     for entry, crowd in zip(tables[0], scene.objects.crowd, strict=True):
         entry["iscrowd"] = int(crowd)
-    for entry, value in zip(tables[1], score, strict=True):
+    for entry, value in zip(tables[1], scene.detections.score, strict=True):
         entry["score"] = float(value)
     return tables[0], tables[1]
 
@@ -97,12 +97,11 @@ def set_right(
 def test_the_gain_is_that_of_pycocotools_on_mended_files(seed: int):
     given = draw(seed)
     scene = build_scene(given)
-    score = rank_scores(given, scene)
     wanted = ~scene.objects.crowd
-    inside = np.ones(len(score), bool)
-    ranked = select(scene, score, match_once(scene, find_pairs(scene), wanted), wanted, inside)
+    inside = np.ones(len(scene.detections.image), bool)
+    ranked = select(scene, match_once(scene, find_pairs(scene), wanted), wanted, inside)
     errors = classify(scene, ranked)
-    objects, detections = unpack(scene, score)
+    objects, detections = unpack(scene)
     before = ap50(objects, detections)
     for kind in measure_errors(given):
         chosen = errors.of(kind.name)

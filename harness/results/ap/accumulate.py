@@ -23,9 +23,8 @@ from harness.results.ap.matching import IOU_THRESHOLDS, Matches
 
 RECALL_POINTS = np.linspace(0.0, 1.0, 101)
 IOU_50, IOU_75 = 0, 5
-_EPS = np.spacing(1.0)  # pycocotools adds it to the denominator
+EPS = np.spacing(1.0)  # pycocotools adds it to the denominator
 _CELLS = 100_000  # of a (resamples, detections) array in work at a time: fits the cache
-
 
 Reach = Callable[[NDArray[np.int32]], NDArray[np.int8]]
 
@@ -101,19 +100,19 @@ def measure_recall(
     """(resamples, categories) highest recall, mean over IoU thresholds; NaN without objects."""
     kept = scene.detections.rank[found.detection] < max_detections
     hits = (found.hit & kept).sum(axis=0)
-    total = _by_image(scene, found.detection, hits)
+    image, category = scene.detections.image, scene.detections.category
+    total = _sum(scene, image[found.detection], category[found.detection], hits)
     objects = count_objects(scene, found, weights)
-    sums = _weigh(weights, total)
-    recall: Floats = sums / (len(IOU_THRESHOLDS) * np.where(objects > 0, objects, np.nan))
+    recall: Floats = _weigh(weights, total) / (
+        len(IOU_THRESHOLDS) * np.where(objects > 0, objects, np.nan)
+    )
     return recall
 
 
 def count_objects(scene: Scene, found: Matches, weights: Weights) -> Ints:
     """(resamples, categories) objects that count."""
     image, category = scene.objects.image[found.wanted], scene.objects.category[found.wanted]
-    table = np.zeros((scene.images, scene.categories))
-    np.add.at(table, (image, category), 1)
-    return _weigh(weights, table).astype(np.int64)
+    return _weigh(weights, _sum(scene, image, category, 1)).astype(np.int64)
 
 
 def precision_table(scene: Scene, found: Matches) -> Floats:
@@ -191,7 +190,7 @@ def _envelope(
 ) -> tuple[NDArray[np.int32], Floats]:
     """(resamples, k) each: true positives so far and the highest precision from there on."""
     hits = np.flatnonzero(part.hit[threshold])
-    true = _cumulate(weights, part.image[hits])
+    true = np.cumsum(weights.take(part.image[hits], axis=1), axis=1, dtype=np.int32)
     counted = base.take(hits, axis=1)
     changed = np.flatnonzero(part.change[threshold])
     if len(changed):
@@ -199,14 +198,10 @@ def _envelope(
         weighed = weights.take(part.image[changed], axis=1) * part.change[threshold, changed]
         np.cumsum(weighed, axis=1, dtype=np.int32, out=change[:, 1:])
         counted += change.take(np.searchsorted(changed, hits, side="right"), axis=1)
-    precision = true / (counted + _EPS)
+    precision = true / (counted + EPS)
     backwards = precision[:, ::-1]
     np.maximum.accumulate(backwards, axis=1, out=backwards)
     return true, precision
-
-
-def _cumulate(weights: Weights, images: Ints) -> NDArray[np.int32]:
-    return np.cumsum(weights.take(images, axis=1), axis=1, dtype=np.int32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -254,11 +249,10 @@ def _select(scene: Scene, found: Matches, category: int) -> _Class:
     )
 
 
-def _by_image(scene: Scene, detection: Ints, values: Ints) -> Floats:
+def _sum(scene: Scene, image: Ints, category: Ints, values: Ints | int) -> Floats:
     """(images, categories) sums."""
     table = np.zeros((scene.images, scene.categories))
-    place = scene.detections.image[detection], scene.detections.category[detection]
-    np.add.at(table, place, values)
+    np.add.at(table, (image, category), values)
     return table
 
 

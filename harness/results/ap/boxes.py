@@ -1,6 +1,6 @@
 """Objects and detections of one data set as flat arrays, in the orders of COCO's evaluation."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from harness.data.scaling import network_scale
 from harness.stages.inputs import EvaluationInput, GroundTruth
 
 MAX_DETECTIONS = 100  # of a class in an image, as in COCO's figures
+_BLOCK = 2_000_000  # pairs looked at together, for the sake of memory
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -43,6 +44,7 @@ class Detections:
 
     Attributes:
         image, category, box, area: (n,), as of `Objects`; the area is that of the box.
+        score: (n,).
         rank: (n,) place by score within its image and class, from 0.
     """
 
@@ -50,6 +52,7 @@ class Detections:
     category: Ints
     box: Floats
     area: Floats
+    score: Floats
     rank: Ints
 
 
@@ -111,8 +114,8 @@ def _detections(
     rank[within] = _count_within(image[within] * max(len(categories), 1) + category[within])
     order = np.lexsort((image, -score, category))
     order = order[rank[order] < MAX_DETECTIONS]
-    area = box[:, 2] * box[:, 3]
-    return Detections(image[order], category[order], box[order], area[order], rank[order])
+    image, category, box, score, rank = (a[order] for a in (image, category, box, score, rank))
+    return Detections(image, category, box, box[:, 2] * box[:, 3], score, rank)
 
 
 def _columns(
@@ -124,6 +127,28 @@ def _columns(
     image = np.array([images[e["image_id"]] for e in entries], np.int64)
     category = np.array([categories[e["category_id"]] for e in entries], np.int64)
     return image, category, np.array([e["bbox"] for e in entries], float).reshape(-1, 4)
+
+
+def in_blocks(first: Ints, count: Ints) -> Iterator[tuple[Ints, Ints]]:
+    """(row, item) of all items of some rows, whole rows together, a block at a time.
+
+    Args:
+        first, count: (n,) row k has the items `first[k]` to `first[k] + count[k] - 1`.
+    """
+    some = np.flatnonzero(count)
+    cuts = np.flatnonzero(np.diff(np.cumsum(count[some]) // _BLOCK)) + 1
+    for block in np.split(some, cuts) if len(some) else ():
+        number = count[block]
+        ends = np.cumsum(number)
+        item = np.arange(ends[-1]) - np.repeat(ends - number - first[block], number)
+        yield np.repeat(block, number), item
+
+
+def mark(items: Ints, count: int) -> Bools:
+    """(count,) true for the items, of which -1 is none."""
+    marked = np.zeros(count, bool)
+    marked[items[items >= 0]] = True
+    return marked
 
 
 def _count_within(keys: Ints) -> Ints:

@@ -15,13 +15,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.results.ap.boxes import Bools, Floats, Ints, Objects, Scene
+from harness.results.ap.boxes import Bools, Floats, Ints, Scene, in_blocks, mark
 from harness.results.ap.ranges import AreaRange
 
 IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
 # pycocotools: a threshold of 1 has to be reachable
 _LIMITS = np.minimum(IOU_THRESHOLDS, 1 - 1e-10)
-_BLOCK = 2_000_000  # pairs looked at together, for the sake of memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +60,12 @@ class Matches:
 
 def find_pairs(scene: Scene) -> Pairs:
     """Every detection with the objects of its class and image that it may match."""
-    found = [_overlapping(scene, *block) for block in _blocks(scene)]
+    objects, detections = scene.objects, scene.detections
+    groups = objects.image * scene.categories + objects.category
+    wanted = detections.image * scene.categories + detections.category
+    first = np.searchsorted(groups, wanted, side="left")
+    count = np.searchsorted(groups, wanted, side="right") - first
+    found = [_overlapping(scene, *block) for block in in_blocks(first, count)]
     detection, item, iou = (
         np.concatenate([part[n] for part in found]) if found else np.zeros(0, kind)
         for n, kind in enumerate((np.int64, np.int64, np.float64))
@@ -77,24 +81,31 @@ def match(scene: Scene, pairs: Pairs, area: AreaRange) -> Matches:
     objects, detections = scene.objects, scene.detections
     wanted = ~objects.crowd & area.holds(objects.area, objects.image, scene)
     inside = area.holds(detections.area, detections.image, scene)
-    chosen = _choose(pairs, objects, wanted)
-    paired = np.zeros(chosen.shape[1], bool)
-    paired[pairs.detection] = True
-    candidates = np.flatnonzero(paired)
+    chosen = _choose(scene, pairs, wanted, _LIMITS)
+    candidates = np.flatnonzero(mark(pairs.detection, chosen.shape[1]))
     matched = chosen[:, candidates]
     counts = np.append(wanted, False)[matched]  # -1 finds the last
     return Matches(candidates, counts, (matched >= 0) & ~counts, inside, wanted)
 
 
-def _choose(pairs: Pairs, objects: Objects, wanted: Bools) -> Ints:
-    """(10, detections up to the last that has a pair) object taken, -1 for none."""
-    shape = len(_LIMITS), int(pairs.detection.max(initial=-1)) + 1
-    chosen = np.full(shape, -1, np.int64)
-    taken = np.zeros((len(_LIMITS), len(objects.image)), bool)
+def match_once(scene: Scene, pairs: Pairs, wanted: Bools) -> Ints:
+    """(n,) object that each detection takes at IoU 0.5, -1 for none.
+
+    Args:
+        wanted: (g,) objects that count; others are taken when nothing else is left.
+    """
+    return np.asarray(_choose(scene, pairs, wanted, _LIMITS[:1])[0])
+
+
+def _choose(scene: Scene, pairs: Pairs, wanted: Bools, limits: Floats) -> Ints:
+    """(limits, n) object that each detection takes at each IoU, -1 for none."""
+    objects = scene.objects
+    chosen = np.full((len(limits), len(scene.detections.image)), -1, np.int64)
+    taken = np.zeros((len(limits), len(objects.image)), bool)
     for step in _steps(pairs, ~wanted):
         detection, item, iou = pairs.detection[step], pairs.object[step], pairs.iou[step]
         starts = np.flatnonzero(np.diff(detection, prepend=-1))
-        free = (iou >= _LIMITS[:, None]) & ~taken[:, item]
+        free = (iou >= limits[:, None]) & ~taken[:, item]
         first = np.minimum.reduceat(np.where(free, np.arange(len(step)), len(step)), starts, axis=1)
         best = np.append(item, -1)[first]
         chosen[:, detection[starts]] = best
@@ -110,26 +121,8 @@ def _steps(pairs: Pairs, ignored: Bools) -> Iterator[Ints]:
     yield from np.split(order, np.flatnonzero(np.diff(pairs.rank)) + 1) if len(order) else ()
 
 
-def _blocks(scene: Scene) -> Iterator[tuple[Ints, Ints, Ints]]:
-    """Detections with the first and the number of the objects of their group, in blocks."""
-    objects, detections = scene.objects, scene.detections
-    groups = objects.image * scene.categories + objects.category
-    wanted = detections.image * scene.categories + detections.category
-    first = np.searchsorted(groups, wanted, side="left")
-    count = np.searchsorted(groups, wanted, side="right") - first
-    some = np.flatnonzero(count)
-    cuts = np.flatnonzero(np.diff(np.cumsum(count[some]) // _BLOCK)) + 1
-    for block in np.split(some, cuts) if len(some) else ():
-        yield block, first[block], count[block]
-
-
-def _overlapping(
-    scene: Scene, detection: Ints, first: Ints, count: Ints
-) -> tuple[Ints, Ints, Floats]:
-    """Pairs of these detections with their objects that overlap enough."""
-    ends = np.cumsum(count)
-    item = np.arange(ends[-1]) - np.repeat(ends - count - first, count)
-    detection = np.repeat(detection, count)
+def _overlapping(scene: Scene, detection: Ints, item: Ints) -> tuple[Ints, Ints, Floats]:
+    """Those of these pairs that overlap enough."""
     objects = scene.objects
     iou = measure_iou(scene.detections.box[detection], objects.box[item], objects.crowd[item])
     kept = iou >= _LIMITS[0]

@@ -6,9 +6,8 @@ from dataclasses import replace
 import numpy as np
 
 from harness.data.boxes import COCO_AREAS
-from harness.results.ap.boxes import Bools, Ints, build_scene
-from harness.results.ap.matching import find_pairs
-from harness.results.ap.oracle import match_once
+from harness.results.ap.boxes import Bools, Ints, build_scene, mark
+from harness.results.ap.matching import find_pairs, match_once
 from harness.results.ap.types import Misses
 from harness.stages.inputs import EvaluationInput
 
@@ -31,9 +30,7 @@ def find_misses(
     kept = tuple(d for d in given.detections if d["score"] >= score_threshold)
     scene = build_scene(replace(given, detections=kept))
     wanted = ~scene.objects.crowd
-    found = np.zeros(len(wanted), bool)
-    matched = match_once(scene, find_pairs(scene), wanted)
-    found[matched[matched >= 0]] = True
+    found = mark(match_once(scene, find_pairs(scene), wanted), len(wanted))
     small = scene.objects.area < SMALL_AREA
 
     def count(which: Bools) -> Ints:

@@ -4,10 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.results.ap.boxes import Bools, Floats, Ints, Scene
+from harness.results.ap.boxes import Bools, Floats, Ints, Scene, in_blocks
 from harness.results.ap.matching import measure_iou
-
-_BLOCK = 2_000_000  # pairs looked at together, for the sake of memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,34 +34,17 @@ def find_nearest(scene: Scene, chosen: Ints, wanted: Bools) -> tuple[Nearest, Ne
     first = np.searchsorted(images, image, side="left")
     count = np.searchsorted(images, image, side="right") - first
     own, other = (Nearest(np.full(len(chosen), -1), np.zeros(len(chosen))) for _ in range(2))
-    some = np.flatnonzero(count)
-    cuts = np.flatnonzero(np.diff(np.cumsum(count[some]) // _BLOCK)) + 1
-    for block in np.split(some, cuts) if len(some) else ():
-        _fill(scene, block, chosen[block], kept, first[block], count[block], own, other)
-    return own, other
-
-
-def _fill(
-    scene: Scene,
-    rows: Ints,
-    detection: Ints,
-    kept: Ints,
-    first: Ints,
-    count: Ints,
-    own: Nearest,
-    other: Nearest,
-) -> None:
-    """Write the rows of one block."""
-    ends = np.cumsum(count)
-    starts = ends - count
-    item = kept[np.arange(ends[-1]) - np.repeat(starts - first, count)]
-    repeated = np.repeat(detection, count)
     objects, detections = scene.objects, scene.detections
-    iou = measure_iou(detections.box[repeated], objects.box[item], objects.crowd[item])
-    same = detections.category[repeated] == objects.category[item]
-    for result, fits in ((own, same), (other, ~same)):
-        masked = np.where(fits, iou, 0.0)
-        best = np.maximum.reduceat(masked, starts)
-        at = np.where(masked == np.repeat(best, count), np.arange(len(item)), len(item))
-        result.item[rows] = np.where(best > 0, item[np.minimum.reduceat(at, starts)], -1)
-        result.iou[rows] = best
+    for row, place in in_blocks(first, count):
+        item, detection = kept[place], chosen[row]
+        starts = np.flatnonzero(np.diff(row, prepend=-1))
+        rows = row[starts]
+        iou = measure_iou(detections.box[detection], objects.box[item], objects.crowd[item])
+        same = detections.category[detection] == objects.category[item]
+        for result, fits in ((own, same), (other, ~same)):
+            masked = np.where(fits, iou, 0.0)
+            best = np.maximum.reduceat(masked, starts)
+            at = np.where(masked == np.repeat(best, count[rows]), np.arange(len(item)), len(item))
+            result.item[rows] = np.where(best > 0, item[np.minimum.reduceat(at, starts)], -1)
+            result.iou[rows] = best
+    return own, other

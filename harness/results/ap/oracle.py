@@ -9,12 +9,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from harness.results.ap.boxes import MAX_DETECTIONS, Bools, Floats, Ints, Scene
-from harness.results.ap.matching import Pairs
-from harness.stages.inputs import EvaluationInput
-
-RECALL_POINTS = np.linspace(0.0, 1.0, 101)
-_EPS = np.spacing(1.0)  # pycocotools adds it to the denominator
+from harness.results.ap.accumulate import EPS, RECALL_POINTS
+from harness.results.ap.boxes import Bools, Floats, Ints, Scene
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,45 +40,13 @@ class Ranked:
     there: Bools
 
 
-def rank_scores(given: EvaluationInput, scene: Scene) -> Floats:
-    """(n,) score of each detection of the scene, which keeps their order alone."""
-    images = {image: n for n, image in enumerate(sorted(given.ground_truth.image_ids))}
-    categories = {category: n for n, category in enumerate(given.ground_truth.categories)}
-    score = np.array([d["score"] for d in given.detections], float)
-    image = np.array([images[d["image_id"]] for d in given.detections], np.int64)
-    category = np.array([categories[d["category_id"]] for d in given.detections], np.int64)
-    best = np.lexsort((-score, category, image))
-    group = image[best] * max(len(categories), 1) + category[best]
-    kept = best[np.arange(len(best)) - np.searchsorted(group, group) < MAX_DETECTIONS]
-    # which of equals comes first does not matter for their scores
-    order = np.lexsort((image[kept], -score[kept], category[kept]))
-    return np.asarray(score[kept][order])
-
-
-def match_once(scene: Scene, pairs: Pairs, wanted: Bools) -> Ints:
-    """(n,) object that each detection takes at IoU 0.5, -1 for none; see `matching.py`."""
-    ignored = ~wanted[pairs.object]
-    position = np.cumsum(np.diff(pairs.detection, prepend=-1) != 0)
-    order = np.argsort(2 * position + ignored, kind="stable")
-    chosen = np.full(len(scene.detections.image), -1, np.int64)
-    taken = np.zeros(len(scene.objects.image), bool)
-    for step in np.split(order, np.flatnonzero(np.diff(pairs.rank)) + 1) if len(order) else ():
-        detection, item = pairs.detection[step], pairs.object[step]
-        starts = np.flatnonzero(np.diff(detection, prepend=-1))
-        at = np.where(taken[item], len(step), np.arange(len(step)))
-        best = np.append(item, -1)[np.minimum.reduceat(at, starts)]
-        chosen[detection[starts]] = best
-        taken[best[(best >= 0) & ~np.append(scene.objects.crowd, True)[best]]] = True
-    return chosen
-
-
-def select(scene: Scene, score: Floats, matched: Ints, wanted: Bools, inside: Bools) -> Ranked:
+def select(scene: Scene, matched: Ints, wanted: Bools, inside: Bools) -> Ranked:
     """What counts in a range: ignored is what took an object that does not, or is outside it."""
     hits = np.append(wanted, False)[matched]
     objects = np.bincount(scene.objects.category[wanted], minlength=scene.categories)
     return Ranked(
         scene.detections.category,
-        score,
+        scene.detections.score,
         scene.detections.image,
         np.where(hits, matched, -1),
         hits | ((matched < 0) & inside),
@@ -167,6 +131,6 @@ def class_ap50(true: Bools, objects: int) -> float:
         return float(true.all())
     hits = np.flatnonzero(true)
     found = np.arange(1, len(hits) + 1)
-    precision = np.maximum.accumulate((found / (hits + 1 + _EPS))[::-1])[::-1]
+    precision = np.maximum.accumulate((found / (hits + 1 + EPS))[::-1])[::-1]
     at = np.searchsorted(found / objects, RECALL_POINTS, side="left")
     return float(np.append(precision, 0.0)[np.minimum(at, len(hits))].mean())

@@ -1,7 +1,7 @@
 """The six kinds of error of TIDE, and the AP50 that each costs.
 
 Bolya et al., "TIDE: A General Toolbox for Identifying Object Detection Errors",
-https://arxiv.org/abs/2008.08115, sections 2.2 (kinds) and 2.3 (fixes, `mending.py`).
+https://arxiv.org/abs/2008.08115, sections 2.2 (kinds) and 2.3 (fixes, `oracle.py`).
 
 A false positive is what pycocotools counts as one at IoU 0.5: a detection that matched neither an
 object nor a crowd. It has one kind. Where the definitions of several fit, its own class decides
@@ -22,10 +22,10 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.results.ap.boxes import Bools, Ints, Scene, build_scene
-from harness.results.ap.matching import find_pairs
+from harness.results.ap.boxes import Bools, Ints, Scene, build_scene, mark
+from harness.results.ap.matching import find_pairs, match_once
 from harness.results.ap.nearest import find_nearest
-from harness.results.ap.oracle import Ranked, match_once, mean_ap50, mend, rank_scores, select
+from harness.results.ap.oracle import Ranked, mean_ap50, mend, select
 from harness.results.ap.ranges import COCO_RANGES
 from harness.results.ap.types import ErrorKind, ErrorName
 from harness.stages.inputs import EvaluationInput
@@ -61,13 +61,12 @@ def measure_errors(given: EvaluationInput) -> tuple[ErrorKind, ...]:
     """
     scene = build_scene(given)
     pairs = find_pairs(scene)
-    score = rank_scores(given, scene)
     evaluated = {}
     for size, area in COCO_RANGES.items():
         objects, detections = scene.objects, scene.detections
         wanted = ~objects.crowd & area.holds(objects.area, objects.image, scene)
         inside = area.holds(detections.area, detections.image, scene)
-        evaluated[size] = select(scene, score, match_once(scene, pairs, wanted), wanted, inside)
+        evaluated[size] = select(scene, match_once(scene, pairs, wanted), wanted, inside)
     errors = classify(scene, evaluated["all"])
     costs = {size: _costs(ranked, errors) for size, ranked in evaluated.items()}
     counts = {size: _counts(ranked, errors) for size, ranked in evaluated.items()}
@@ -106,8 +105,7 @@ def classify(scene: Scene, ranked: Ranked) -> Errors:
     kind[wrong] = np.select(choices, [NAMES.index(name) for name in names], background)
     nearest = np.full(len(ranked.hit), -1, np.int64)
     nearest[wrong] = np.select(choices, [own.item, own.item, other.item, other.item], -1)
-    covered = np.zeros(len(scene.objects.image), bool)
-    covered[ranked.hit[ranked.hit >= 0]] = True
+    covered = mark(ranked.hit, len(scene.objects.image))
     covered[nearest[np.isin(kind, [NAMES.index(name) for name in names[1:3]])]] = True
     return Errors(kind, nearest, ranked.wanted & ~covered)
 
@@ -134,8 +132,7 @@ def _costs(ranked: Ranked, errors: Errors) -> dict[ErrorName, float]:
         chosen = member & errors.of(name)
         match name:
             case "missed":
-                found = np.zeros(len(ranked.wanted), bool)
-                found[ranked.hit[ranked.hit >= 0]] = True
+                found = mark(ranked.hit, len(ranked.wanted))
                 mended = mend(ranked, forgiven=errors.missed & ~found)
             case "classification" | "localisation":
                 mended = mend(ranked, target=np.where(chosen, errors.nearest, -1))
