@@ -23,13 +23,14 @@ from harness.manifest.schema import Published
 from harness.plugin.metrics import MetricSpec
 from harness.records import layout
 from harness.records.record import Record
+from harness.results.ap.boxes import MAX_DETECTIONS
 from harness.results.estimate import Estimate
+from harness.results.protocol import in_words, show_value
 from harness.results.run import Run
 
 Outcome = Literal["reproduced", "not reproduced", "not comparable"]
 Conditions = Mapping[str, Any]
 SCORE_DECIMALS = 3  # of a score as 0..1: papers give tenths of a percent
-COCO_DETECTIONS = 100
 DATA = ("annotations_sha256", "images", "boxes", "classes")
 WORDS = {
     "annotations_sha256": "annotation file",
@@ -38,7 +39,6 @@ WORDS = {
     "classes": "number of classes",
     "input": "input size",
     "proposals": "number of proposals",
-    "batch_size": "batch size",
 }
 
 
@@ -170,10 +170,10 @@ def _difference(spec: MetricSpec, stated: Conditions, here: Conditions) -> str:
     """The first condition on which both speak and disagree."""
     for key, value in stated.items():
         if key in here and here[key] != value:
-            kind = f"other {WORDS.get(key, key)}"
+            kind = _called(key)
             if spec.kind == "score" and key in DATA:
-                kind = "other data" if key == "classes" else "other data or split"
-            return f"{kind}: {_show(key, here[key])} here, {_show(key, value)} published"
+                kind = f"{'data' if key == 'classes' else 'data or split'} ({kind})"
+            return f"other {kind}: {_show(key, here[key])} here, {_show(key, value)} published"
     return ""
 
 
@@ -181,8 +181,9 @@ def _unidentified(spec: MetricSpec, stated: Conditions, here: Conditions) -> str
     """Of a score: what keeps its data from being the same."""
     if spec.kind != "score":
         return ""
-    if here.get("max_detections", COCO_DETECTIONS) != COCO_DETECTIONS:
-        return f"other protocol: {here['max_detections']} detections per image here, COCO has 100"
+    limit = here.get("max_detections", MAX_DETECTIONS)
+    if limit != MAX_DETECTIONS:
+        return f"other number of detections per image: {limit} here, {MAX_DETECTIONS} in COCO"
     if "annotations_sha256" in stated or all(key in stated for key in DATA[1:]):
         return ""
     return "the claim does not say what identifies its data"
@@ -193,15 +194,16 @@ def _missing(spec: MetricSpec, stated: Conditions, here: Conditions) -> str:
     needed = [*spec.claims, *(["proposals"] if "proposals" in here else [])]
     for key in needed:
         if key not in stated:
-            return f"the claim does not say its {WORDS.get(key, key)}"
+            return f"the claim does not say its {_called(key)}"
     for key in stated:
         if key not in here:
-            return f"the measurement does not say its {WORDS.get(key, key)}"
+            return f"the measurement does not say its {_called(key)}"
     return "" if stated else "the claim does not say what it holds for"
 
 
+def _called(key: str) -> str:
+    return WORDS.get(key) or in_words(key)
+
+
 def _show(key: str, value: Any) -> str:
-    if key == "annotations_sha256":
-        return f"annotations {value[:12]}"
-    count = f"{value:,}" if isinstance(value, int) else str(value)
-    return f"{count} {key}" if key in DATA or key == "proposals" else count
+    return f"{value:,}" if isinstance(value, int) else show_value(key, value)

@@ -20,11 +20,10 @@ from harness.results.ap.bootstrap import draw_weights
 from harness.results.ap.paired import over_seeds
 from harness.results.ap.types import Sampled
 from harness.results.protocol import Mismatch, find_mixed
-from harness.results.samples.percentiles import percentile, percentile_interval
+from harness.results.samples.percentiles import NO_INTERVAL, percentile, percentile_interval
 from harness.results.validity import Judgement, Validity, judge, samples_behind
 
 RESAMPLES = 1000  # of metrics that are means over images
-NOTHING = (math.nan, math.nan)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,10 +104,11 @@ def make_estimate(
     seeds = {record.seed: record.value for record in chosen}
     there = [value for value in seeds.values() if not math.isnan(value)]
     value = float(np.mean(there)) if there else math.nan
-    samples = [samples_behind(record, spec, behind) for record in chosen]
+    parts = [samples_behind(record, spec, behind) for record in chosen]
+    samples = tuple(x for part in parts for x in part)
     pairing, again = _scored_again(spec, chosen, sampled or {})
-    low, high = _interval(spec, value, [x for part in samples for x in part], again)
-    judged = _judge(spec, chosen, samples)
+    low, high = _interval(spec, value, samples, again)
+    judged = _judge(spec, chosen, parts)
     return Estimate(
         metric=spec,
         value=value,
@@ -116,7 +116,7 @@ def make_estimate(
         high=high,
         spread=float(np.std(there, ddof=1)) if len(there) > 1 else math.nan,
         seeds=seeds,
-        samples=tuple(x for part in samples for x in part),
+        samples=samples,
         sampled=again,
         pairing=pairing,
         conditions=chosen[0].conditions,
@@ -161,13 +161,10 @@ def _of_images(record: Record) -> tuple[str, Sampled] | None:
 
 
 def _interval(
-    spec: MetricSpec,
-    value: float,
-    samples: Sequence[float],
-    sampled: Sequence[Sampled],
+    spec: MetricSpec, value: float, samples: Sequence[float], sampled: Sequence[Sampled]
 ) -> tuple[float, float]:
     if math.isnan(value):
-        return NOTHING
+        return NO_INTERVAL
     if spec.interval == "exact":
         return value, value
     if sampled:
@@ -178,7 +175,7 @@ def _interval(
         low, high = percentile_interval(samples, spec.percent)
         factor = value / middle if middle else math.nan
         return factor * low, factor * high
-    return NOTHING
+    return NO_INTERVAL
 
 
 def _judge(

@@ -92,9 +92,8 @@ class SizeRow:
 def count_data(annotations: Annotations) -> DataCounts:
     """Images, boxes, crowds and classes."""
     objects = annotations.objects
-    images = np.repeat(np.arange(len(annotations.images)), np.diff(annotations.offsets))
     kept = ~objects.crowd
-    each = np.bincount(images[kept], minlength=len(annotations.images))
+    each = np.bincount(_image_of(annotations), minlength=len(annotations.images))
     of_class = np.bincount(objects.labels[kept], minlength=len(annotations.classes))
     return DataCounts(
         len(annotations.images),
@@ -128,9 +127,7 @@ def measure_prospects(
     scales = np.array([network_scale(resize, i.height, i.width) for i in annotations.images])
     pixels = np.array([(i.height, i.width) for i in annotations.images])
     inputs = np.ceil(np.rint(pixels * scales) / PADDING).astype(int) * PADDING
-    objects = annotations.objects
-    image = np.repeat(np.arange(len(annotations.images)), np.diff(annotations.offsets))
-    image = image[~objects.crowd]
+    objects, image = annotations.objects, _image_of(annotations)
     scale = scales[image]
     boxes = objects.boxes[~objects.crowd] * scale[:, [1, 0, 1, 0]]
     iou, best, finest = (np.full(len(image), np.nan) for _ in range(3))
@@ -160,6 +157,12 @@ def share_sizes(sizes: Floats, edges: Sequence[float] = COCO_EDGES) -> list[floa
     """Share of the objects in each bin [from, to); by default COCO's small, medium and large."""
     counts = np.histogram(sizes, bins=edges)[0]
     return [count / len(sizes) if len(sizes) else math.nan for count in counts.tolist()]
+
+
+def _image_of(annotations: Annotations) -> NDArray[np.int64]:
+    """(n,) index of the image that each object lies in, crowds left out."""
+    images = np.repeat(np.arange(len(annotations.images)), np.diff(annotations.offsets))
+    return np.asarray(images[~annotations.objects.crowd])
 
 
 def _row(prospects: Prospects, low: float, high: float) -> SizeRow:

@@ -108,8 +108,8 @@ class Run:
         return index
 
     @cached_property
-    def _of_detector(self) -> Mapping[str, Sequence[Record]]:
-        """Detector -> its records that carry samples."""
+    def _with_samples(self) -> Mapping[str, Sequence[Record]]:
+        """Detector -> its records that carry samples: other metrics may rest on them."""
         found: dict[str, list[Record]] = defaultdict(list)
         for record in self.measured:
             if record.samples:
@@ -135,13 +135,14 @@ class Run:
         """A detector's number; without a value where it was not measured."""
         key = ("estimate", detector, metric, scope)
         if key not in self._made:
-            spec = self.spec(metric)
             records = self._index.get((detector, metric, scope), ())
-            sampled = self._sampled(detector, spec, scope)
-            behind = self.with_samples(detector)
-            self._made[key] = make_estimate(spec, records, behind, sampled)
+            self._made[key] = self._estimate(detector, metric, scope, records)
         found: Estimate = self._made[key]
         return found
+
+    def estimate_of(self, record: Record) -> Estimate:
+        """A single measurement, of one seed."""
+        return self._estimate(record.detector, record.metric, record.scope, [record])
 
     def difference(self, base: str, other: str, metric: str) -> Difference:
         """How a detector's number differs from another detector's."""
@@ -174,13 +175,11 @@ class Run:
     def detections_file(self, detector: str, seed: int) -> Path:
         return layout.cell_folder(self.folder, detector, seed) / layout.DETECTIONS
 
-    def with_samples(self, detector: str) -> Sequence[Record]:
-        """A detector's records that carry samples: other metrics may rest on them."""
-        return self._of_detector.get(detector, ())
-
-    def sampled(self, record: Record) -> dict[int, tuple[str, Sampled]]:
-        """Seed -> (pairing, value in each resample) behind a record's metric and scope."""
-        return self._sampled(record.detector, self.spec(record.metric), record.scope)
+    def _estimate(
+        self, detector: str, metric: str, scope: str, records: Sequence[Record]
+    ) -> Estimate:
+        spec, behind = self.spec(metric), self._with_samples.get(detector, ())
+        return make_estimate(spec, records, behind, self._sampled(detector, spec, scope))
 
     def _sampled(
         self, detector: str, spec: MetricSpec, scope: str

@@ -23,7 +23,7 @@ from harness.records.frame import COLUMNS, latest, to_frame
 from harness.records.record import Record
 from harness.records.store import record_files
 from harness.results.ap.bootstrap import CONFIDENCE
-from harness.results.estimate import Estimate, make_estimate
+from harness.results.estimate import Estimate
 from harness.results.protocol import find_mixed
 from harness.results.run import MODE, Run, bare_run, known_metrics, read_run
 from harness.results.sides import TABLES, Side
@@ -186,17 +186,25 @@ def _estimate(rows: Table, metric: str, path: Path) -> Estimate:
     there = [c for c, value in zip(conditions, values, strict=True) if not math.isnan(value)]
     known = [value for value in values if not math.isnan(value)]
     mean = sum(known) / len(known) if known else math.nan
-    exact = spec.interval == "exact"
+    bound = mean if spec.interval == "exact" else math.nan
     return Estimate(
         spec,
         mean,
-        mean if exact else math.nan,
-        mean if exact else math.nan,
-        seeds=dict(enumerate(values)),
+        bound,
+        bound,
+        seeds=dict(zip(_seeds(rows), values, strict=True)),
         conditions=conditions[0],
         mixed=find_mixed(spec, there),
         detector=str(rows["detector"].iloc[0]),
     )
+
+
+def _seeds(rows: Table) -> list[int]:
+    """As the table has them; numbers where it has none, or one twice."""
+    seeds = rows["seed"]
+    if seeds.isna().any() or seeds.duplicated().any():
+        return list(range(len(rows)))
+    return [int(seed) for seed in seeds]
 
 
 def _conditions(text: str, where: str) -> Mapping[str, Any]:
@@ -218,20 +226,17 @@ def _collect_run(run: Run) -> tuple[Table, Table]:
     kept = [r for r in latest(list(run.records)) if r.kind == "measurement" or r.status != "ok"]
     table = to_frame(list(run.records))  # rows in the order of `kept`
     bounds = [_bounds(record, run) for record in kept]
-    table["low"] = [low for low, _ in bounds]
-    table["high"] = [high for _, high in bounds]
-    table["level"] = [math.nan if math.isnan(low) else CONFIDENCE for low, _ in bounds]
+    table[["low", "high", "level"]] = pd.DataFrame(bounds, table.index)
     return table, _samples(kept)
 
 
-def _bounds(record: Record, run: Run) -> tuple[float, float]:
-    """95 % interval of one seed's number; NaN without."""
-    if record.kind != "measurement":
-        return math.nan, math.nan
-    made = make_estimate(
-        run.spec(record.metric), [record], run.with_samples(record.detector), run.sampled(record)
-    )
-    return (made.low, made.high) if made.has_interval else (math.nan, math.nan)
+def _bounds(record: Record, run: Run) -> tuple[float, float, float]:
+    """95 % interval of one seed's number, and its level; NaN without."""
+    if record.kind == "measurement":
+        made = run.estimate_of(record)
+        if made.has_interval:
+            return made.low, made.high, CONFIDENCE
+    return math.nan, math.nan, math.nan
 
 
 def _samples(records: Sequence[Record]) -> Table:

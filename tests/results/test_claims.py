@@ -132,16 +132,20 @@ def test_a_hash_alone_identifies_data() -> None:
     assert judge(claim, record(0.3)).verdict == "reproduced"
     other = {**CLAIM, "conditions": {"annotations_sha256": "b" * 64, "input": "320x320"}}
     assert judge(other, record(0.3)).reason == (
-        f"other data or split: annotations {'a' * 12} here, annotations {'b' * 12} published"
+        f"other data or split (annotation file): {'a' * 12} here, {'b' * 12} published"
     )
 
 
 @pytest.mark.parametrize(
     ("conditions", "here", "reason"),
     [
-        (DATA, {"classes": 3}, "other data: 3 classes here, 80 classes published"),
-        (DATA, {"images": 206}, "other data or split: 206 images here, 5,000 images published"),
-        (DATA, {"boxes": 7}, "other data or split: 7 boxes here, 36,335 boxes published"),
+        (DATA, {"classes": 3}, "other data (number of classes): 3 here, 80 published"),
+        (
+            DATA,
+            {"images": 206},
+            "other data or split (number of images): 206 here, 5,000 published",
+        ),
+        (DATA, {"boxes": 7}, "other data or split (number of boxes): 7 here, 36,335 published"),
         (
             DATA,
             {"input": {"kind": "squash", "height": 512, "width": 512}},
@@ -150,7 +154,7 @@ def test_a_hash_alone_identifies_data() -> None:
         (
             DATA,
             {"max_detections": 300},
-            "other protocol: 300 detections per image here, COCO has 100",
+            "other number of detections per image: 300 here, 100 in COCO",
         ),
         ({}, {}, "the claim does not say what identifies its data"),
         (
@@ -222,7 +226,7 @@ def test_several_seeds_are_judged_by_the_interval_of_their_mean() -> None:
 
 def test_one_seed_on_other_data_spoils_all() -> None:
     other = record(0.3, seed=1, conditions={**EVALUATED, "images": 10})
-    assert judge(CLAIM, record(0.3), other).reason.startswith("other data or split: 10 images")
+    assert judge(CLAIM, record(0.3), other).reason.startswith("other data or split (number of images): 10 ")
 
 
 @pytest.mark.parametrize(
@@ -245,11 +249,11 @@ def test_a_stated_tolerance_widens_rounding() -> None:
 @pytest.mark.parametrize(
     ("here", "reason"),
     [
-        ({"classes": 3}, "other number of classes: 3 classes here, 80 classes published"),
+        ({"classes": 3}, "other number of classes: 3 here, 80 published"),
         ({"input_size": "512x512"}, "other input size: 512x512 here, 320x320 published"),
         (
             {"proposals": 150},
-            "other number of proposals: 150 proposals here, 200 proposals published",
+            "other number of proposals: 150 here, 200 published",
         ),
     ],
 )
@@ -291,7 +295,7 @@ def test_classes_that_are_not_recorded_are_the_plans() -> None:
     without = {k: v for k, v in EVALUATED.items() if k != "classes"}
     assert judge(CLAIM, record(0.3, conditions=without)).verdict == "reproduced"
     fewer = judge(CLAIM, record(0.3, conditions=without), classes=["cell"])
-    assert fewer.reason == "other data: 1 classes here, 80 classes published"
+    assert fewer.reason == "other data (number of classes): 1 here, 80 published"
     sizeless = {k: v for k, v in EVALUATED.items() if k != "input"}
     found = judge(CLAIM, record(0.3, conditions=sizeless))
     assert found.reason == "the measurement does not say its input size"

@@ -50,7 +50,7 @@ def test_ssdlites_published_costs_are_reproduced_for_its_90_outputs() -> None:
     assert found["macs_paper"].verdict == "reproduced"
     assert found["macs_paper"].expected == 583
     eighty = judge_costs("ssdlite320", 80)["parameters"]
-    assert eighty.reason == "other number of classes: 80 classes here, 90 classes published"
+    assert eighty.reason == "other number of classes: 80 here, 90 published"
 
 
 def test_faster_rcnns_published_costs_hold_for_something_else() -> None:
