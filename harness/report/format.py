@@ -137,14 +137,9 @@ def change_in_words(spec: MetricSpec, base: float, found: "Difference") -> str:
 
 def ratio(found: "Difference") -> str:
     """ "1.31x", "" where there is none."""
-    return multiple(found.ratio) if found.compared else ""
-
-
-def multiple(value: float) -> str:
-    """ "1.31x", "" where there is none."""
-    if math.isnan(value):
+    if not found.compared or math.isnan(found.ratio):
         return ""
-    return f"{value:.2f}x" if 0.01 <= value < 100 else f"{value:.3g}x"
+    return f"{found.ratio:.2f}x" if 0.01 <= found.ratio < 100 else f"{found.ratio:.3g}x"
 
 
 def probability(p: float, *, is_limit: bool = False) -> str:

@@ -7,6 +7,7 @@ from harness.plan.cells import name_stage
 from harness.plugin.catalog import Catalog
 from harness.plugin.metrics import Finding
 from harness.records.frame import latest
+from harness.records.record import Record
 from harness.report.format import LEVELS, listing
 from harness.results.estimate import Estimate
 from harness.results.run import Run
@@ -53,11 +54,13 @@ def captions(run: Run) -> list[str]:
 
 def failures(run: Run) -> list[str]:
     """How cells failed, a line each."""
-    return [
-        f"{r.detector} seed {r.seed}: {name_stage(r.stage, r.mode)} {r.status}: {r.error}"
-        for r in latest(list(run.records))
-        if r.status != "ok"
-    ]
+    return [failure(record) for record in latest(list(run.records)) if record.status != "ok"]
+
+
+def failure(end: Record) -> str:
+    """How one cell failed."""
+    stage = name_stage(end.stage, end.mode)
+    return f"{end.detector} seed {end.seed}, {stage} {end.status}: {end.error}"
 
 
 def warnings_of(run: Run, metrics: Sequence[str]) -> list[Warned]:

@@ -48,7 +48,7 @@ def render_page(run: Run, now: datetime | None = None, registry: Registry | None
         "run.html",
         run=run,
         sections=there,
-        contents=[(section.name, section.title or section.name) for section, _ in there],
+        contents=[(section.name, section.name.capitalize()) for section, _ in there],
         written=moment((now or datetime.now(UTC)).timestamp()),
         version=__version__,
         state=describe_state(run),

@@ -58,7 +58,7 @@ def test_names_the_best_and_from_whom_it_is_distinguishable(made: Run) -> None:
     assert [difference.verdict for difference in found.differences] == ["noise", "better", "better"]
     assert found.certainty == "unsure"
     assert said(made, "ap") == (
-        "Significantly better than tinydet_s and ssdlite320 (by 4.5 or more). "
+        "Significantly better than tinydet_s and ssdlite320 (by 4.5 points or more). "
         "Not significantly different from tinydet_m."
     )
 
@@ -66,10 +66,10 @@ def test_names_the_best_and_from_whom_it_is_distinguishable(made: Run) -> None:
 def test_costs_are_exact_and_latencies_are_not(made: Run) -> None:
     macs, parameters, latency = (ranking(made, m) for m in ("macs_paper", "parameters", LATENCY))
     assert (macs.best.detector, macs.best.has_interval) == ("tinydet_s", False)
-    assert said(made, "macs_paper") == "Less than all others (the next is tinydet_m with 2.00x)."
+    assert said(made, "macs_paper") == "Less than all others (by a factor of 2.00 or more)."
     assert parameters.best.value == 2.5
     assert latency.best.has_interval
-    told = "Significantly better than all others (the next is tinydet_m with 2.00x"
+    told = "Significantly better than all others (by a factor of 2.0"
     assert said(made, LATENCY).startswith(told)
 
 
@@ -204,7 +204,7 @@ def test_a_winner_has_to_hold_against_all_comparisons() -> None:
 def test_one_training_each_is_said(tmp_path: Path) -> None:
     pair = {"one": 0.2, "two": 0.4}
     single = make_run(tmp_path / "single", detectors=pair, seeds=(0,))
-    assert said(single, "ap") == "Significantly better than one (by 20.0)."
+    assert said(single, "ap") == "Significantly better than one (by 20.0 points)."
     assert ranking(single, "ap").certainty == "single"
     assert "One training each: another seed may differ." in text_of(str(answer.build(single)))
     several = make_run(tmp_path / "several", detectors=pair)

@@ -106,9 +106,9 @@ def test_a_doubtful_value_is_marked_and_its_reason_is_in_the_notes() -> None:
         "ap", (0.5, 0.6), change, best=(1,), reasons=(FEW_BOXES,), level="doubtful"
     )  # fmt: skip
     page = render_comparison(compared(doubted))
-    assert page.count('title="doubtful: it rests on only 9 objects"') == 1
+    assert page.count('title="doubtful: objects: only 9"') == 1
     assert "tinydet_s AP +10.0 points, in doubt" in page
-    assert "it rests on only 9 objects" in page[page.index('id="notes"') :]
+    assert "objects: only 9" in page[page.index('id="notes"') :]
 
 
 def test_an_invalid_value_is_neither_best_nor_different() -> None:

@@ -38,7 +38,7 @@ def test_captions_are_of_recorded_conditions_and_each_is_told_once(run: Run) -> 
 def test_a_failure_names_its_cell(run: Run) -> None:
     lines = failures(run)
     assert len(lines) == 2 * len(run.detectors)
-    assert lines[0].startswith("tinydet_s seed 0: latency broken failed: does not find")
+    assert lines[0].startswith("tinydet_s seed 0, latency broken failed: does not find")
 
 
 def test_a_warning_is_told_once_with_all_that_it_is_of(run: Run) -> None:

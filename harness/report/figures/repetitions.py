@@ -41,7 +41,7 @@ def build(run: Run) -> figure.Drawing | None:
     plot.update_xaxes(title_text=figure.plain(heading(spec)), **axis)
     plot.update_yaxes(title_text="repetitions (%)", range=[-2, 102])
     note = (
-        "How many of 100 repetitions took at most so long"
+        "Share of the repetitions that took no longer than this"
         f"{figure.if_seeds(run, ', all seeds together')}. A steep curve is a steady detector. "
         "Filled marks: the median; hollow ones: the 99th percentile. Nothing was left out."
     )

@@ -15,6 +15,7 @@ from harness.results.estimate import Estimate
 from harness.results.ranking import on_front
 from harness.results.run import Run
 
+FRONT = " The grey steps join the detectors that no other beats in both."
 PUBLISHED = (
     " Crossed hollow marks, switched on in the legend, were published by others on other data "
     "and were not measured here."
@@ -38,7 +39,8 @@ def draw(run: Run, score: MetricSpec, costs: Sequence[MetricSpec]) -> figure.Dra
     legend: set[str] = set()
     for n, (cost, found) in enumerate(pairs.items()):
         points = [trace for name, pair in found.items() for trace in _points(name, pair, style)]
-        for trace in (_front(found), *points, *_published(run, score, cost, style)):
+        front = [_front(found)] if len(found) > 1 else []
+        for trace in (*front, *points, *_published(run, score, cost, style)):
             trace.showlegend = trace.showlegend and trace.legendgroup not in legend
             legend |= {trace.legendgroup} if trace.showlegend else set()
             plot.add_trace(trace, **figure.place(plot, n))
@@ -46,7 +48,8 @@ def draw(run: Run, score: MetricSpec, costs: Sequence[MetricSpec]) -> figure.Dra
         title = figure.plain(heading(cost))
         plot.update_xaxes(title_text=title, **axis, **figure.place(plot, n))
     plot.update_yaxes(title_text=figure.plain(heading(score)), col=1)
-    note = _note(run, score, list(pairs)) + (PUBLISHED if "published" in legend else "")
+    note = _note(run, score, list(pairs)) + FRONT * ("front" in legend)
+    note += PUBLISHED * ("published" in legend)
     rows = [
         [name, *(figure.shown(run.estimate(name, spec.name)) for spec in (score, *pairs))]
         for name in run.detectors
@@ -58,16 +61,16 @@ def draw(run: Run, score: MetricSpec, costs: Sequence[MetricSpec]) -> figure.Dra
 def _note(run: Run, score: MetricSpec, costs: Sequence[MetricSpec]) -> str:
     ways = {cost.better for cost in costs}
     side = {"lower": " and further left", "higher": " and further right"}
-    better = f"Higher{side[ways.pop()] if len(ways) == 1 else ''} is better. "
+    up = "Higher" if score.higher_is_better else "Lower"
+    better = f"{up}{side[ways.pop()] if len(ways) == 1 else ''} is better. "
     seeds = figure.if_seeds(run, "Filled: mean over seeds; small and hollow: each seed. ")
     named = (score, *costs)
     invalid = [
         n for n in run.detectors if any(run.estimate(n, s.name).level == "invalid" for s in named)
     ]
-    return (
-        f"{better}{seeds}Bars are 95 % intervals where they are known. On the grey steps lie the "
-        "detectors that no other beats in both."
-    ) + (f" Not drawn where a number is invalid: {listing(invalid)}." if invalid else "")
+    return (f"{better}{seeds}Bars are 95 % intervals where they are known.") + (
+        f" Not drawn where a number is invalid: {listing(invalid)}." if invalid else ""
+    )
 
 
 def _pairs(run: Run, score: MetricSpec, cost: MetricSpec) -> dict[str, Pair]:
@@ -79,9 +82,10 @@ def _pairs(run: Run, score: MetricSpec, cost: MetricSpec) -> dict[str, Pair]:
 def _front(pairs: Mapping[str, Pair]) -> go.Scatter:
     """A step: what the cheaper one reaches holds until the next comes."""
     points = {
-        name: (-cost.value if cost.metric.higher_is_better else cost.value, score.value)
+        name: (-cost.value if cost.metric.higher_is_better else cost.value,
+               score.value if score.metric.higher_is_better else -score.value)
         for name, (cost, score) in pairs.items()
-    }
+    }  # fmt: skip
     front = [[figure.drawn(one.metric, one.value) for one in pairs[n]] for n in on_front(points)]
     corners = [corner for a, b in pairwise(front) for corner in (a, [b[0], a[1]])] + front[-1:]
     return go.Scatter(

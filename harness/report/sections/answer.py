@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from harness.plugin.metrics import MetricSpec
 from harness.report.figures.tradeoffs import draw
-from harness.report.format import WORDS, amount, listing, multiple
+from harness.report.format import WORDS, amount, listing, number
 from harness.report.page import show
 from harness.report.sections.figures import render_drawing
 from harness.results.difference import Difference
@@ -126,7 +126,8 @@ def _picture(run: Run) -> Markup | None:
     if not scores or not timed:
         return None
     drawing = draw(run, scores[0], timed[:1])
-    return None if drawing is None else render_drawing("answer", drawing, caption=False)
+    title = f"{scores[0].title} against {timed[0].title}"
+    return None if drawing is None else render_drawing("answer", drawing, title, caption=False)
 
 
 def verdicts(ranking: Ranking) -> Iterator[str]:
@@ -171,10 +172,11 @@ def _ahead(spec: MetricSpec) -> str:
 
 def _by(spec: MetricSpec, better: Sequence[Rival]) -> str:
     """By how much, against the nearest of them."""
-    other, found = better[0]
-    several = len(better) > 1
+    found = better[0][1]
     if spec.role == "score":
-        return f" (by {amount(spec, abs(found.value))}{' or more' * several})"
-    times = multiple(1 / found.ratio) if found.ratio else ""
-    who = f"the next is {other.detector} with" if several else "which has"
-    return f" ({who} {times})" if times else ""
+        much = amount(spec, abs(found.value)) + " points" * (spec.shown_unit == "%")
+    elif found.ratio > 0:
+        much = f"a factor of {number(max(found.ratio, 1 / found.ratio), 2)}"
+    else:
+        return ""
+    return f" (by {much}{' or more' * (len(better) > 1)})"

@@ -23,9 +23,9 @@ DEFAULT = 12
 KINDS = {
     "missed-small": "missed, small",
     "missed": "missed",
-    "found": "object that was found",
-    "true": "detection that found it",
-    "false": "detection of nothing",
+    "found": "found object",
+    "true": "its detection",
+    "false": "false detection",
 }
 
 

@@ -20,7 +20,7 @@ class Square:
         rows: (detector, its value minus every detector's, None against itself).
         real: how many of the pairs differ significantly.
         left_out: detectors for which there is no room.
-        invalid: detectors whose number says nothing about them.
+        invalid: detectors whose number is invalid.
     """
 
     metric: MetricSpec

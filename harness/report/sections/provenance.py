@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from markupsafe import Markup
@@ -13,46 +12,31 @@ from harness.results.run import Run
 ABOVE = ("id", "command")  # stand elsewhere on the page
 
 
-@dataclass(frozen=True)
-class Machine:
-    """A machine and its software as (what, in words)."""
-
-    id: str
-    detectors: str
-    facts: tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True)
-class Provenance:
-    """Environments in the order in which they were used; `fingerprints` of plan and data."""
-
-    environments: tuple[Machine, ...]
-    fingerprints: tuple[tuple[str, str], ...]
-    plan: str
-
-
 def build(run: Run) -> Markup:
-    return show("provenance.html", run, provenance=trace(run))
-
-
-def trace(run: Run) -> Provenance:
     """From environments/ and plan.json."""
-    return Provenance(
-        tuple(_environment(run, key, value) for key, value in run.environments.items()),
-        (
+    return show(
+        "provenance.html",
+        run,
+        environments=[(key, _users(run, key), _facts(e)) for key, e in run.environments.items()],
+        fingerprints=(
             ("plan", run.plan["fingerprint"]),
             ("data", run.plan["data_fingerprint"]),
-            ("annotations", run.truth.sha256 if run.truth else "not there any more"),
+            ("annotations", run.truth.sha256 if run.truth else "no longer there"),
         ),
-        json.dumps(run.plan, indent=2, ensure_ascii=False),
+        plan=json.dumps(run.plan, indent=2, ensure_ascii=False),
     )
 
 
-def _environment(run: Run, key: str, content: Mapping[str, Any]) -> Machine:
-    users = dict.fromkeys(r.detector for r in run.records if r.environment == key)
-    facts = [(name.replace("_", " "), in_words(value)) for name, value in content.items()]
-    shown = tuple((name, words) for name, words in facts if name not in ABOVE and words)
-    return Machine(key, ", ".join(users), shown)
+def _users(run: Run, environment: str) -> str:
+    """Detectors that were measured in it."""
+    names = dict.fromkeys(r.detector for r in run.records if r.environment == environment)
+    return ", ".join(names)
+
+
+def _facts(content: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(what, in words)."""
+    facts = [(name, in_words(value)) for name, value in content.items() if name not in ABOVE]
+    return [(name.replace("_", " "), words) for name, words in facts if words]
 
 
 def in_words(value: Any) -> str:

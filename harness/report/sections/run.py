@@ -6,9 +6,10 @@ from typing import Any
 
 from markupsafe import Markup
 
-from harness.plan.cells import STAGES, name_stage
+from harness.plan.cells import STAGES
 from harness.records.record import Record
 from harness.report.format import listing, moment
+from harness.report.notes import failure
 from harness.report.page import show
 from harness.results.run import Run
 
@@ -37,8 +38,8 @@ class State:
 
     Attributes:
         facts: (what, in words).
-        commands: command lines that the run was made with, the last last.
-        rows: detector -> one state a stage.
+        commands: command lines that the run was made with, in order.
+        rows: detector -> one state per stage.
         errors: how cells failed, one line each.
         as_of: time of the last record, "" without any.
     """
@@ -55,9 +56,7 @@ class State:
 
     @property
     def summary(self) -> str:
-        """For the top of the page."""
-        if self.done == self.planned:
-            return f"complete: {self.planned} cells"
+        """In one line."""
         failed = f", {self.failed} failed" if self.failed else ""
         return f"{self.done} of {self.planned} cells done{failed}"
 
@@ -85,7 +84,7 @@ def describe_state(run: Run) -> State:
         done=sum(end.status == "ok" for end in last),
         failed=sum(end.status != "ok" for end in last),
         planned=len(cells),
-        errors=tuple(_error(end) for end in last if end.status != "ok"),
+        errors=tuple(failure(end) for end in last if end.status != "ok"),
         as_of=moment(max(times)) if times else "",
     )
 
@@ -111,11 +110,6 @@ def _stage(
     ended = [ends[_place(cell)].status for cell in planned if _place(cell) in ends]
     done = ended.count("ok")
     return StageState(done, len(ended) - done, len(planned))
-
-
-def _error(end: Record) -> str:
-    stage = name_stage(end.stage, end.mode)
-    return f"{end.detector} seed {end.seed}, {stage} {end.status}: {end.error}"
 
 
 def _facts(run: Run) -> list[tuple[str, str]]:

@@ -71,7 +71,7 @@ window.harnessFigures = (() => {
     box.dataset.drawn = "yes";
   };
   const failed = (box, error) => {
-    box.textContent = `This browser cannot draw the figure (${error.message}); its numbers stand below.`;
+    box.textContent = `This browser cannot draw the figure (${error.message}); its numbers are below.`;
     box.classList.add("callout");
     box.removeAttribute("role");
     box.style.minHeight = "";
@@ -96,7 +96,7 @@ window.harnessFigures = (() => {
     const title = box.dataset.title || box.dataset.figure;
     box.style.minHeight = `${measure(box).height}px`; // so that nothing moves when it is drawn
     box.setAttribute("role", "img");
-    box.setAttribute("aria-label", `${title}; its numbers stand below`);
+    box.setAttribute("aria-label", `${title}; its numbers are below`);
     const button = document.createElement("button");
     Object.assign(button, { type: "button", className: "small save-svg", textContent: "Save SVG" });
     button.setAttribute("aria-label", `Save as SVG: ${title}`);

@@ -152,5 +152,5 @@ def test_a_browser_that_cannot_unpack_says_so(chromium: Any, bare_page: Path) ->
     page.add_init_script("delete window.DecompressionStream")
     page.goto(bare_page.as_uri())
     page.evaluate("() => window.harnessFigures.drawAll()")
-    assert "its numbers stand below" in page.locator(".plot").first.inner_text()
+    assert "its numbers are below" in page.locator(".plot").first.inner_text()
     page.close()
