@@ -1,9 +1,7 @@
 """The metrics that are known: what they are, and how their warnings read."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from importlib import import_module
 from typing import Any, Self
 
 from pydantic import ValidationError
@@ -11,8 +9,6 @@ from pydantic import ValidationError
 from harness.plugin.declarations import Meter
 from harness.plugin.metrics import Finding, MetricSpec
 from harness.plugin.registry import Registry
-
-Check = Callable[..., Iterable[Finding]]
 
 
 @dataclass(frozen=True)
@@ -42,10 +38,7 @@ class Catalog:
     def gravest_first(self, findings: Iterable[Finding]) -> list[Finding]:
         """By level, and within one in the order in which their meter words them."""
         places = {code: place for place, code in enumerate(self.messages)}
-        levels = ("invalid", "doubtful", "remark")
-        return sorted(
-            findings, key=lambda f: (levels.index(f.level), places.get(f.code, len(places)))
-        )
+        return sorted(findings, key=lambda f: (-f.gravity, places.get(f.code, len(places))))
 
     def joined(self, other: Self) -> "Catalog":
         """Both; where both know a name, as `self` says."""
@@ -109,15 +102,3 @@ def declared(registry: Registry) -> Catalog:
         except ValidationError:  # its metrics depend on params that have no defaults
             continue
     return Catalog.of(specs, messages)
-
-
-@lru_cache
-def load_check(target: str) -> Check:
-    """The function behind "module:function".
-
-    Raises:
-        ImportError, AttributeError: it is not to be had.
-    """
-    module, _, attribute = target.partition(":")
-    found: Check = getattr(import_module(module), attribute)
-    return found

@@ -22,6 +22,12 @@ class NoParams(Params):
     """For a part without anything to choose."""
 
 
+def load_target(target: str) -> Callable[..., Any]:
+    """What "module:attribute" names. ImportError and AttributeError keep their traceback."""
+    module, _, attribute = target.partition(":")
+    return getattr(import_module(module), attribute)  # type: ignore[no-any-return]
+
+
 @dataclass(frozen=True)
 class Declaration:
     """A thing that a manifest can choose by name.
@@ -40,9 +46,8 @@ class Declaration:
     summary: str
 
     def load(self) -> Callable[..., Any]:
-        """Import the factory. ImportError and AttributeError keep their traceback."""
-        module, _, attribute = self.target.partition(":")
-        return getattr(import_module(module), attribute)  # type: ignore[no-any-return]
+        """Import the factory."""
+        return load_target(self.target)
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,11 @@ class Finding:
     level: Level = "doubtful"
     params: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def gravity(self) -> int:
+        """0 of a remark, 1 of a doubt, 2 of what makes a number invalid."""
+        return get_args(Level).index(self.level)
+
     def __hash__(self) -> int:
         return hash((self.code, self.level, str(self.params)))
 
@@ -53,6 +58,11 @@ class Scoring:
     iou: float | None = None
     area: str = "all"
     limit: int = 100
+
+    @property
+    def threshold(self) -> int | None:
+        """Index of `iou` among 0.50, 0.55 ... 0.95."""
+        return None if self.iou is None else round(20 * self.iou) - 10
 
     def __post_init__(self) -> None:
         """Raises ValueError where COCO has no such figure."""

@@ -114,6 +114,13 @@ def cpu_model() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
+def usable_cores() -> set[int]:
+    """Numbers of the cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return set(os.sched_getaffinity(0))
+    return set(range(os.cpu_count() or 1))
+
+
 def _git(folder: Path, *arguments: str) -> str | None:
     """Output of a git command, None when it fails or there is no git."""
     command = ["git", "-C", str(folder), *arguments]
@@ -139,16 +146,10 @@ def _cpu() -> dict[str, Any]:
         "model": cpu_model(),
         "cores": psutil.cpu_count(logical=False),
         "threads": psutil.cpu_count(),
-        "usable_threads": _usable_threads(),
+        "usable_threads": len(usable_cores()),
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
     }
-
-
-def _usable_threads() -> int | None:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count()
 
 
 def _gpus() -> tuple[dict[str, Any], ...]:

@@ -265,7 +265,7 @@ def known_metrics() -> Catalog:
 @lru_cache(maxsize=4)
 def _known(registry: Registry) -> Catalog:
     known = declared(registry).joined(METRICS)
-    return validity.with_messages(Catalog(known.specs, {**difference.MESSAGES, **known.messages}))
+    return Catalog(known.specs, {**validity.MESSAGES, **difference.MESSAGES, **known.messages})
 
 
 def read_plan(path: Path) -> Json:

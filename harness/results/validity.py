@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness.plan.cells import name_stage
-from harness.plugin.catalog import Catalog, load_check
+from harness.plugin.declarations import load_target
 from harness.plugin.metrics import Finding, MetricSpec
 from harness.records.record import Record
 
@@ -40,16 +40,15 @@ class Judgement:
 
     @classmethod
     def of(cls, findings: Iterable[Finding]) -> "Judgement":
-        """Of each code the gravest, once."""
-        found: dict[str, Finding] = {}
+        """Of each code the gravest, once; each check that could not be made is told."""
+        found: dict[tuple[str, object], Finding] = {}
         for one in findings:
-            before = found.get(one.code)
-            if before is None or _rank(one) > _rank(before):
-                found[one.code] = one
-        doubts = sorted((f for f in found.values() if _rank(f)), key=lambda f: -_rank(f))
-        worst = _rank(doubts[0]) if doubts else 0
-        remarks = tuple(f for f in found.values() if not _rank(f))
-        return cls(LEVELS[worst], tuple(doubts), remarks)
+            key = one.code, one.params.get("check")
+            if key not in found or one.gravity > found[key].gravity:
+                found[key] = one
+        doubts = sorted((f for f in found.values() if f.gravity), key=lambda f: -f.gravity)
+        remarks = tuple(f for f in found.values() if not f.gravity)
+        return cls(LEVELS[doubts[0].gravity if doubts else 0], tuple(doubts), remarks)
 
 
 def judge(record: Record, spec: MetricSpec, samples: Sequence[float] = ()) -> Judgement:
@@ -80,15 +79,6 @@ def samples_behind(
     return ()
 
 
-def with_messages(catalog: Catalog) -> Catalog:
-    """And the wordings of this module."""
-    return Catalog(catalog.specs, {**MESSAGES, **catalog.messages})
-
-
-def _rank(finding: Finding) -> int:
-    return {"remark": 0, "doubtful": 1, "invalid": 2}[finding.level]
-
-
 def _ended(record: Record) -> Iterator[Finding]:
     if record.status != "ok":
         stage = name_stage(record.stage, record.mode)
@@ -103,7 +93,7 @@ def _checked(record: Record, spec: MetricSpec, samples: Sequence[float]) -> Iter
     """What the metric's checks find; one that cannot be made says so, and harms no other."""
     for target in spec.checks:
         try:
-            for found in load_check(target)(record, tuple(samples)):
+            for found in load_target(target)(record, tuple(samples)):
                 if not isinstance(found, Finding):
                     raise TypeError(f"{found!r} is not a Finding")
                 yield found

@@ -93,7 +93,7 @@ METRICS = Catalog.of(
     ],
     {
         "untrained": "the weights are random: the detector was not trained",
-        "few_steps": "over only {steps} steps",
+        "few_steps": "steps: only {steps}",
         "resumed": "the training ran in {sessions} sessions",
         "loader_bound": "the loader set the pace of training, not the network",
         "checkpoint_note": "{note}",

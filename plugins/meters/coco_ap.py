@@ -1,7 +1,7 @@
 """COCO's average precision and recall of boxes.
 
 Definition: pycocotools (https://cocodataset.org/#detection-eval): 10 IoU thresholds from 0.50
-to 0.95, 101 recall points, crowd regions ignored. Both backends hand out the same tables of
+to 0.95, 101 recall points, crowd regions ignored. Both backends give the same tables of
 precision and recall; the figures are read from them here, so that a bin without ground truth is
 NaN instead of the backends' -1.
 """
@@ -18,15 +18,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.data.boxes import COCO_AREAS
-from harness.plugin.metrics import Finding
+from harness.plugin.metrics import Finding, Scoring
 from harness.records.measurement import Measurement
 from harness.stages.inputs import EvaluationInput, GroundTruth
+from harness_plugins.meters.metrics import coco_metrics
 
 Backend = Literal["faster_coco_eval", "pycocotools"]
 Behind = Mapping[str, int]
 DISTRIBUTIONS = {"faster_coco_eval": "faster-coco-eval", "pycocotools": "pycocotools"}
 SIZES = tuple(COCO_AREAS)
-IOU_50, IOU_75 = 0, 5
+IOU_50 = 0
 
 
 @dataclass(frozen=True)
@@ -36,18 +37,25 @@ class Tables:
     Attributes:
         precision: (IoU threshold, recall point, category, size, max detections).
         recall: (IoU threshold, category, size, max detections).
+        limits: max detections.
     """
 
     precision: NDArray[np.float64]
     recall: NDArray[np.float64]
+    limits: tuple[int, ...]
 
     def ap(
         self, iou: int | slice = slice(None), size: str = "all", category: Any = slice(None)
     ) -> float:
         return mean_of_present(self.precision[iou, :, category, SIZES.index(size), -1])
 
-    def ar(self, max_detections: int = -1, size: str = "all") -> float:
-        return mean_of_present(self.recall[:, :, SIZES.index(size), max_detections])
+    def value(self, scoring: Scoring) -> float:
+        """One of COCO's figures."""
+        if scoring.of == "precision":
+            every = slice(None)
+            return self.ap(every if scoring.threshold is None else scoring.threshold, scoring.area)
+        size, limit = SIZES.index(scoring.area), self.limits.index(scoring.limit)
+        return mean_of_present(self.recall[:, :, size, limit])
 
 
 class CocoAp:
@@ -77,26 +85,14 @@ class CocoAp:
                 warnings=warnings,
             )
 
+        objects = {size: count_objects(of_size(given.ground_truth, size)) for size in SIZES}
         whole = [
-            measure(metric, value, count_objects(of_size(given.ground_truth, size)))
-            for metric, value, size in self._whole(tables)
+            measure(spec.name, tables.value(spec.scoring), objects[spec.scoring.area])
+            for spec in coco_metrics(self.max_detections)
+            if spec.scoring is not None
         ]
-        return whole + (
-            self._by_class(tables, given.ground_truth, measure) if self.per_class else []
-        )
-
-    def _whole(self, tables: Tables) -> list[tuple[str, float, str]]:
-        """(metric, value, size) of everything measured over all classes."""
-        thresholds = [
-            ("ap", tables.ap(), "all"),
-            ("ap50", tables.ap(IOU_50), "all"),
-            ("ap75", tables.ap(IOU_75), "all"),
-        ]
-        precision = [(f"ap_{size}", tables.ap(size=size), size) for size in SIZES[1:]]
-        limits = (1, 10, self.max_detections)
-        recall = [(f"ar_{limit}", tables.ar(i), "all") for i, limit in enumerate(limits)]
-        sized = [(f"ar_{size}", tables.ar(size=size), size) for size in SIZES[1:]]
-        return thresholds + precision + recall + sized
+        by_class = self._by_class(tables, given.ground_truth, measure) if self.per_class else []
+        return whole + by_class
 
     def _by_class(self, tables: Tables, truth: GroundTruth, measure: Any) -> list[Measurement]:
         objects: dict[int, list[Mapping[str, Any]]] = {c: [] for c in truth.categories}
@@ -124,19 +120,20 @@ class CocoAp:
 
 def accumulate(given: EvaluationInput, backend: Backend, max_detections: int = 100) -> Tables:
     """Match detections to ground truth and tabulate precision and recall."""
+    limits = (1, 10, max_detections)
     coco, evaluator = _backend(backend)
     truth = given.ground_truth
-    # these libraries tell their progress on stdout, which is the table's
+    # these libraries print their progress on stdout, which is the table's
     with contextlib.redirect_stdout(io.StringIO()):
         run = evaluator(
             _index(coco, truth, truth.annotations), _index(coco, truth, given.detections), "bbox"
         )
         run.params.imgIds = sorted(truth.image_ids)
         run.params.catIds = list(truth.categories)
-        run.params.maxDets = [1, 10, max_detections]
+        run.params.maxDets = [*limits]
         run.evaluate()
         run.accumulate()
-    return Tables(np.asarray(run.eval["precision"]), np.asarray(run.eval["recall"]))
+    return Tables(np.asarray(run.eval["precision"]), np.asarray(run.eval["recall"]), limits)
 
 
 def mean_of_present(cells: NDArray[np.float64]) -> float:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import psutil
 
+from harness.records.environment import usable_cores
+
 SHORTEST_LOOK_S = 0.1  # the system counts in ticks of 10 ms
 LOOKS = 5
 
@@ -30,7 +32,7 @@ class CpuTimes:
 
 def read_cpu_times() -> CpuTimes:
     """Busy and idle time summed over the cores that this process may run on."""
-    allowed = allowed_cores()
+    allowed = usable_cores()
     own, children = family_seconds()
     cores = [times for i, times in enumerate(psutil.cpu_times(percpu=True)) if i in allowed]
     idle = sum(core.idle + getattr(core, "iowait", 0.0) for core in cores)
@@ -81,13 +83,6 @@ def other_cores(before: CpuTimes, after: CpuTimes) -> float | None:
 def child_cores(before: CpuTimes, after: CpuTimes) -> float:
     """How many cores the processes that we started kept busy in between."""
     return max(0.0, (after.children - before.children) / max(after.wall - before.wall, 1e-9))
-
-
-def allowed_cores() -> set[int]:
-    """Numbers of the cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return set(os.sched_getaffinity(0))
-    return set(range(os.cpu_count() or 1))
 
 
 def load_average() -> float | None:

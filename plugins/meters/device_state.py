@@ -8,10 +8,10 @@ from typing import Any
 import torch
 
 from harness.plugin.metrics import Finding
+from harness.records.environment import usable_cores
 from harness.stages.context import synchronize
 from harness_plugins.meters.cpu_state import (
     CpuTimes,
-    allowed_cores,
     child_cores,
     cpu_clock,
     load_average,
@@ -78,7 +78,7 @@ class Watch:
         if not known:
             self._say(Finding("cpu_use_unknown", "remark"))
         elif max(known) > BUSY_CORES:
-            told = {"cores": round(max(known), 2), "of": len(allowed_cores())}
+            told = {"cores": round(max(known), 2), "of": len(usable_cores())}
             self._say(Finding("busy_cpu", params=told))
         if children > BUSY_CORES:
             self._say(Finding("busy_children", params={"cores": round(children, 2)}))

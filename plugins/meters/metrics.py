@@ -195,23 +195,23 @@ COSTS: Mapping[str, MetricSpec] = {
 SCORE_MESSAGES = {
     "untrained": "the weights are random: the detector was not trained",
     "nothing_found": "there are no detections at all",
-    "few_images": "on only {images} images",
-    "few_boxes": "it rests on only {boxes} objects",
-    "few_object_images": "its objects are in only {images} images",
+    "few_images": "images: only {images}",
+    "few_boxes": "objects: only {boxes}",
+    "few_object_images": "images with such objects: only {images}",
 }
 COST_MESSAGES = {
     "operators_passed_over": "the counter counts nothing for {operators}",
     "not_counted": "not counted: {mmacs:.3f} MMACs of {operator} outside conv and linear modules",
-    "proposals_differ": "counted with {proposals} proposals; the paper counts with {paper}",
+    "proposals_differ": "proposals counted: {proposals}; in the paper: {paper}",
     "not_traced": "fvcore could not trace the network: {reason}",
 }
 # The gravest first: other work and a wrong clock before what is merely imprecise.
 LATENCY_MESSAGES = {
-    "impossible_samples": "{bad} of {count} samples are not positive: the clock is wrong",
-    "too_few_samples": "only {count} samples: not even the median has an interval",
+    "impossible_samples": "samples that are not positive: {bad} of {count}; the clock is wrong",
+    "too_few_samples": "samples: only {count}, and not even the median has an interval",
     "busy_cpu": "other work used {cores:.1f} of {of} CPU cores",
     "busy_gpu": "other processes kept the GPU {percent:.0f} % busy ({moment})",
-    "newcomers_on_gpu": "{count} other processes came to the GPU meanwhile",
+    "newcomers_on_gpu": "other processes that came to the GPU meanwhile: {count}",
     "throttled": "the GPU was throttled: {reason}",
     "changing_clock": "the GPU's clock went from {before} to {after} MHz meanwhile",
     "busy_children": "processes that this one started used {cores:.1f} CPU cores meanwhile",
@@ -221,13 +221,13 @@ LATENCY_MESSAGES = {
     "reference_on_gpu": "on a GPU without compiled ops: the slow reference was timed",
     "untrained_time": "the weights are random, and what is found decides how long NMS takes",
     "far_tail": "p99 is {ratio:.1f} times p50: some runs took far longer than most",
-    "count_unknown": "on how many samples is unknown",
-    "few_samples": "only {count} samples",
+    "count_unknown": "it is unknown how many samples it rests on",
+    "few_samples": "samples: only {count}",
     "autocorrelated": "samples are autocorrelated: the effective sample size of {count} is "
     "about {effective:.0f}",
     "unbounded_percentile": "{count} samples do not bound it; that takes {needed} independent ones",
-    "short_warm_up": "warmed up with {runs} runs only",
-    "rough_percentiles": "only {count} samples: p90 and p99 are rough",
+    "short_warm_up": "warm-up runs: only {runs}",
+    "rough_percentiles": "samples: only {count}, so p90 and p99 are rough",
     "reference_ops": "without compiled ops: the reference was timed",
     "cpu_use_unknown": "unknown whether other work used the CPU",
     "gpu_use_unknown": "unknown whether other processes used the GPU",

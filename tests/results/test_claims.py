@@ -226,7 +226,9 @@ def test_several_seeds_are_judged_by_the_interval_of_their_mean() -> None:
 
 def test_one_seed_on_other_data_spoils_all() -> None:
     other = record(0.3, seed=1, conditions={**EVALUATED, "images": 10})
-    assert judge(CLAIM, record(0.3), other).reason.startswith("other data or split (number of images): 10 ")
+    assert judge(CLAIM, record(0.3), other).reason.startswith(
+        "other data or split (number of images): 10 "
+    )
 
 
 @pytest.mark.parametrize(

@@ -168,7 +168,7 @@ def test_a_doubt_that_no_note_tells_stands_in_the_line():
     assert result.line.endswith("], doubtful")
     sides = [side("base", a=[ap(0.4, 0.001), exact(1)]), side("new", a=[few, exact(1)])]
     (result,) = compare_sides(sides, ["macs"], gates=[parse_gate("ap >= -0.5")]).gates
-    assert result.line.endswith("], doubtful (on only 9 images and 1 more reason)")
+    assert result.line.endswith("], doubtful (images: only 9 and 1 more reason)")
 
 
 def test_a_detector_that_vanished_leaves_a_gate_unmet_and_a_new_one_does_not():

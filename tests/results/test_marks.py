@@ -104,7 +104,7 @@ def test_marks_stand_behind_values_and_their_reasons_once_below():
     assert [level_mark(one) for one in found.rows[0].estimates] == ["!", "!", "⊘"]
     assert list(reasons(found)) == [
         "d AP: ⊘ the weights are random: the detector was not trained (s2)",
-        "d AP: ! on only 9 images (s0, s1)",
+        "d AP: ! images: only 9 (s0, s1)",
     ]
     text = printed(found)
     assert "30.0!" in text
@@ -146,7 +146,8 @@ def test_a_row_has_one_line_of_its_worst_reason_and_a_count():
     assert doubts(compared(one, other)) == [f"d latency: ! {DRIFTS} (s0, s1) and 2 more reasons"]
     wrong = doubted(latency(11.0), DRIFT, WRONG)
     assert doubts(compared(one, wrong)) == [
-        "d latency: ⊘ 3 of 60 samples are not positive: the clock is wrong (s1) and 1 more reason",
+        "d latency: ⊘ samples that are not positive: 3 of 60; the clock is wrong (s1)"
+        " and 1 more reason",
         f"d latency: ! {DRIFTS} (s0) and 1 more reason",
     ]
     assert doubts(compared(one, latency(11.0))) == [f"d latency: ! {DRIFTS} (s0) and 1 more reason"]
@@ -171,7 +172,7 @@ def test_the_gravest_doubt_is_told_whatever_the_order_of_sides():
 def test_rows_with_the_same_worst_reason_share_a_line():
     few = [doubted(ap(v, 0.001, i), FEW_IMAGES) for i, v in enumerate((0.3, 0.4))]
     sides = [side(name, a=[one], b=[one]) for name, one in zip("xy", few, strict=True)]
-    assert doubts(compare_sides(sides)) == ["a AP and b AP: ! on only 9 images (x, y)"]
+    assert doubts(compare_sides(sides)) == ["a AP and b AP: ! images: only 9 (x, y)"]
 
 
 def test_times_of_a_single_process_are_said_to_be_so():

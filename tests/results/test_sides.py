@@ -161,7 +161,7 @@ def test_numbers_are_judged_by_their_records(tmp_path: Path):
         return found.level, tuple(known_metrics().word(reason) for reason in found.reasons)
 
     assert judged("good", ap, ap) == ("valid", ())
-    assert judged("few", ap, scarce) == ("doubtful", ("it rests on only 3 objects",))
+    assert judged("few", ap, scarce) == ("doubtful", ("objects: only 3",))
     level, doubts = judged("random", scarce, scarce, weights="")
     assert level == "invalid"
     assert doubts[0].startswith("the weights are random")

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from harness.plugin.metrics import Finding
+from harness.plugin.metrics import Finding, MetricSpec
 from harness.records.record import Record
 from harness.results import validity
 from harness.results.estimate import make_estimate
@@ -93,12 +93,12 @@ def test_nothing_speaks_against_a_good_measurement(good: Record) -> None:
     ("bad", "level", "reason"),
     [
         (ap(weights=""), "invalid", "the weights are random: the detector was not trained"),
-        (ap(images=99), "doubtful", "on only 99 images"),
-        (ap("ap_small", boxes=16), "doubtful", "it rests on only 16 objects"),
+        (ap(images=99), "doubtful", "images: only 99"),
+        (ap("ap_small", boxes=16), "doubtful", "objects: only 16"),
         (
             ap("ap_small", boxes=60, object_images=4),
             "doubtful",
-            "its objects are in only 4 images",
+            "images with such objects: only 4",
         ),
         (ap(value=0.0, detections=0), "doubtful", "there are no detections at all"),
         (
@@ -106,13 +106,13 @@ def test_nothing_speaks_against_a_good_measurement(good: Record) -> None:
             "invalid",
             "the ground truth has no such object",
         ),
-        (latency(QUIET[:5]), "invalid", "only 5 samples: not even the median has an interval"),
-        (latency(QUIET[:49]), "doubtful", "only 49 samples"),
-        (record("throughput", 9.0, "x"), "doubtful", "on how many samples is unknown"),
+        (latency(QUIET[:5]), "invalid", "samples: only 5, and not even the median has an interval"),
+        (latency(QUIET[:49]), "doubtful", "samples: only 49"),
+        (record("throughput", 9.0, "x"), "doubtful", "it is unknown how many samples it rests on"),
         (
             latency((*QUIET, 0.0)),
             "invalid",
-            "1 of 401 samples are not positive: the clock is wrong",
+            "samples that are not positive: 1 of 401; the clock is wrong",
         ),
         (
             latency(weights=""),
@@ -129,7 +129,7 @@ def test_nothing_speaks_against_a_good_measurement(good: Record) -> None:
             "doubtful",
             "the GPU was throttled: power cap",
         ),
-        (latency(warmup_runs=1), "doubtful", "warmed up with 1 runs only"),
+        (latency(warmup_runs=1), "doubtful", "warm-up runs: only 1"),
         (
             latency(ops="reference", device_type="cuda"),
             "doubtful",
@@ -160,7 +160,7 @@ def test_nothing_speaks_against_a_good_measurement(good: Record) -> None:
         (
             record("train_images_per_second", 7.0, "train", count=3),
             "doubtful",
-            "over only 3 steps",
+            "steps: only 3",
         ),
         (
             record("train_wall_time", 7.0, "train", conditions={"sessions": 2}),
@@ -185,7 +185,7 @@ def test_reasons(bad: Record, level: str, reason: str) -> None:
     [
         (
             record("macs_paper", 9.0, "cost", warnings=(FEWER,)),
-            "counted with 150 proposals; the paper counts with 200",
+            "proposals counted: 150; in the paper: 200",
         ),
         (latency(ops="reference"), "without compiled ops: the reference was timed"),
         (
@@ -230,7 +230,7 @@ def test_a_percentile_needs_samples_to_bound_it() -> None:
 def test_few_samples_are_told_once() -> None:
     warning = Finding("few_samples", params={"count": 20})
     found = judge(latency(QUIET[:20], warnings=(warning,)))
-    assert words(found.reasons) == ("only 20 samples",)
+    assert words(found.reasons) == ("samples: only 20",)
 
 
 def test_of_one_code_the_gravest_counts() -> None:
@@ -243,13 +243,19 @@ def test_of_one_code_the_gravest_counts() -> None:
     )
 
 
+def test_each_check_that_cannot_be_made_is_told() -> None:
+    spec = MetricSpec("focus", checks=("nowhere:one", "nowhere:another"))
+    found = validity.judge(record("focus", 1.0, "x"), spec)
+    assert [one.params["check"] for one in found.remarks] == list(spec.checks)
+
+
 def test_the_worst_reason_comes_first() -> None:
     found = judge(ap(weights="", images=10, boxes=3))
     assert found.level == "invalid"
     assert words(found.reasons) == (
         "the weights are random: the detector was not trained",
-        "on only 10 images",
-        "it rests on only 3 objects",
+        "images: only 10",
+        "objects: only 3",
     )
 
 
@@ -273,7 +279,7 @@ def test_a_mean_is_judged_by_its_worst_seed_and_told_the_lost_ones() -> None:
     found = make_estimate(spec, [ap(), replace(few, seed=1), lost])
     assert (found.value, found.count) == (pytest.approx(0.3), 2)
     assert found.level == "doubtful"
-    assert words(found.reasons) == ("on only 9 images", "seed 2 has no number")
+    assert words(found.reasons) == ("images: only 9", "seed 2 has no number")
     alone = make_estimate(spec, [lost])
     assert (alone.level, words(alone.reasons)) == (
         "invalid",
@@ -287,7 +293,7 @@ def test_a_finished_run_is_judged_whole(copied: Path) -> None:
     (name,) = run.detectors
     score = run.estimate(name, "ap")
     assert score.level == "doubtful"
-    assert "on only 4 images" in words(score.reasons)
+    assert "images: only 4" in words(score.reasons)
     # two runs after one of warm-up
     assert run.estimate(name, "latency_end_to_end_p50").level == "invalid"
     assert run.estimate(name, "throughput").level == "invalid"

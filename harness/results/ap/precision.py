@@ -22,7 +22,7 @@ from harness.results.ap.accumulate import (
 )
 from harness.results.ap.bootstrap import draw_weights
 from harness.results.ap.boxes import MAX_DETECTIONS, Bools, Floats, Scene, Weights, build_scene
-from harness.results.ap.matching import IOU_THRESHOLDS, Matches, find_pairs, match
+from harness.results.ap.matching import Matches, find_pairs, match
 from harness.results.ap.ranges import COCO_RANGES, AreaRange, bin_ranges
 from harness.results.ap.types import Frame, Precision, Sampled, SizeBin
 from harness.stages.inputs import EvaluationInput
@@ -62,7 +62,7 @@ def measure_precision(
     known = {name: scoring for name, scoring in metrics.items() if _is_known(scoring, whole)}
     areas = list(dict.fromkeys(["all", *(scoring.area for scoring in known.values())]))
     spans = [*(whole[area] for area in areas), *(area for part in bins.values() for area in part)]
-    ious = {_threshold(s.iou) for s in known.values() if s.iou is not None} | {IOU_50, IOU_75}
+    ious = {IOU_50, IOU_75, *(s.threshold for s in known.values() if s.threshold is not None)}
     scored = _score(scene, spans, weights, sorted(ious))
     named, rest = dict(zip(areas, scored, strict=False)), iter(scored[len(areas) :])
     truth = given.ground_truth
@@ -90,18 +90,6 @@ def _is_known(scoring: Scoring, ranges: Mapping[str, AreaRange]) -> bool:
         scoring.limit == MAX_DETECTIONS
     )  # fmt: skip
     return fits and scoring.area in ranges
-
-
-def _threshold(iou: float) -> int:
-    """Index of an IoU threshold.
-
-    Raises:
-        ValueError: COCO has no such threshold.
-    """
-    at = int(np.argmin(np.abs(IOU_THRESHOLDS - iou)))
-    if abs(IOU_THRESHOLDS[at] - iou) > 1e-6:
-        raise ValueError(f"an IoU threshold is 0.50, 0.55 ... 0.95, not {iou:g}")
-    return at
 
 
 def _ranges(settings: Report) -> dict[str, AreaRange]:
@@ -135,7 +123,7 @@ def _figure(scene: Scene, scored: _Scored, scoring: Scoring, weights: Weights) -
     if scoring.of == "recall":
         return mean_over_classes(measure_recall(scene, scored.matches, weights, scoring.limit))
     figures = scored.figures
-    chosen = figures.mean if scoring.iou is None else figures.at[_threshold(scoring.iou)]
+    chosen = figures.mean if scoring.threshold is None else figures.at[scoring.threshold]
     return mean_over_classes(chosen)
 
 
