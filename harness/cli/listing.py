@@ -60,11 +60,7 @@ def _metrics(registry: "Registry") -> "Iterator[tuple[str, str, str]]":
     for entry in registry.entries("meter"):
         meter = entry.declaration
         assert isinstance(meter, Meter)
-        try:
-            specs = meter.specs()
-        except ValueError:  # they depend on params that have no defaults
-            continue
-        written |= {spec.name: (f"meter {meter.name}", spec) for spec in specs}
+        written |= {spec.name: (f"meter {meter.name}", spec) for spec in meter.specs()}
     for name, (by, spec) in sorted(written.items()):
         yield name, _tell(spec), by
 

@@ -1,6 +1,6 @@
 """Manifest + registry + choices -> plan. Pure: nothing is trained, written or downloaded."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,6 +39,9 @@ from harness.plugin.declarations import Stage
 from harness.plugin.registry import Registry
 
 METERED = ("evaluate", "cost", "latency")  # stages that hand meters their input
+NO_DETECTOR = "the suite has no detector '{}'"
+NO_METRIC = "no meter of this suite writes the metric '{}'"
+NO_BASE = "'{}' is neither a detector of the suite nor a run"
 Parts = Mapping[str, Mapping[str, Part]]
 Place = Callable[[KeyPath], str]
 
@@ -101,14 +104,10 @@ def _choose(
     changes: dict[str, Any] = {}
     if only:
         for name in only:
-            if name not in suite.detectors:
-                hint = near_names(name, list(suite.detectors))
-                raise UserError(f"the suite has no detector '{name}'", where="--only", hint=hint)
+            _check_name(name, suite.detectors, NO_DETECTOR, "--only")
         changes["detectors"] = {n: d for n, d in suite.detectors.items() if n in only}
     for stage in stages:
-        if stage not in STAGES:
-            hint = near_names(stage, list(STAGES))
-            raise UserError(f"there is no stage '{stage}'", where="--stages", hint=hint)
+        _check_name(stage, STAGES, "there is no stage '{}'", "--stages")
     wanted = stages or suite.stages
     changes["stages"] = tuple(s for s in STAGES if s in wanted)
     changes["seeds"] = tuple(dict.fromkeys(seeds or suite.seeds))
@@ -200,21 +199,12 @@ def _described(meter: MeterPart) -> str:
 
 
 def _check_metrics(manifest: Manifest, suite: Suite, meters: Sequence[MeterPart]) -> None:
-    known = list(_catalog(suite, meters).specs)
+    known = _catalog(suite, meters).specs
     for i, column in enumerate(suite.columns):
-        if column not in known:
-            raise UserError(
-                f"no meter of this suite writes the metric '{column}'",
-                where=manifest.place(("columns", i)),
-                hint=near_names(column, known),
-            )
+        _check_name(column, known, NO_METRIC, manifest.place(("columns", i)))
     for i, claim in enumerate(suite.published):
-        if claim.detector not in manifest.suite.detectors:
-            raise UserError(
-                f"the suite has no detector '{claim.detector}'",
-                where=manifest.place(("published", i, "detector")),
-                hint=near_names(claim.detector, list(manifest.suite.detectors)),
-            )
+        place = manifest.place(("published", i, "detector"))
+        _check_name(claim.detector, manifest.suite.detectors, NO_DETECTOR, place)
 
 
 def _check_gates(manifest: Manifest, suite: Suite, meters: Sequence[MeterPart]) -> None:
@@ -222,25 +212,22 @@ def _check_gates(manifest: Manifest, suite: Suite, meters: Sequence[MeterPart]) 
     catalog, detectors = _catalog(suite, meters), list(manifest.suite.detectors)
     for i, gate in enumerate(suite.gates):
         if catalog.find(gate.metric) is None:
-            raise UserError(
-                f"no meter of this suite writes the metric '{gate.metric}'",
-                where=manifest.place(("gates", i, "metric")),
-                hint=near_names(gate.metric, list(catalog.specs)),
-            )
-        if gate.detector is not None and gate.detector not in detectors:
-            raise UserError(
-                f"the suite has no detector '{gate.detector}'",
-                where=manifest.place(("gates", i, "detector")),
-                hint=near_names(gate.detector, detectors),
-            )
-        place = Path(gate.against)
-        bare = place.name == gate.against  # most likely meant as a detector
-        if bare and gate.against not in detectors and not place.exists():
-            raise UserError(
-                f"'{gate.against}' is neither a detector of the suite nor a run",
-                where=manifest.place(("gates", i, "against")),
-                hint=near_names(gate.against, detectors),
-            )
+            place = manifest.place(("gates", i, "metric"))
+            _check_name(gate.metric, catalog.specs, NO_METRIC, place)
+        if gate.detector is not None:
+            place = manifest.place(("gates", i, "detector"))
+            _check_name(gate.detector, detectors, NO_DETECTOR, place)
+        path = Path(gate.against)
+        if path.name == gate.against and not path.exists():  # most likely meant as a detector
+            place = manifest.place(("gates", i, "against"))
+            _check_name(gate.against, detectors, NO_BASE, place)
+
+
+def _check_name(name: str, known: Iterable[str], message: str, where: str) -> None:
+    """Raises UserError with the message, which takes the name, and the nearest known name."""
+    known = list(known)
+    if name not in known:
+        raise UserError(message.format(name), where=where, hint=near_names(name, known))
 
 
 def _catalog(suite: Suite, meters: Sequence[MeterPart]) -> Catalog:

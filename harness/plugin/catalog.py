@@ -4,8 +4,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from pydantic import ValidationError
-
 from harness.plugin.declarations import Meter
 from harness.plugin.metrics import Finding, MetricSpec
 from harness.plugin.registry import Registry
@@ -97,8 +95,5 @@ def declared(registry: Registry) -> Catalog:
         meter = entry.declaration
         assert isinstance(meter, Meter)
         messages |= meter.messages
-        try:
-            specs += meter.specs()
-        except ValidationError:  # its metrics depend on params that have no defaults
-            continue
+        specs += meter.specs()
     return Catalog.of(specs, messages)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from harness.plugin.metrics import MetricSpec
 
@@ -116,10 +116,18 @@ class Meter(Declaration):
     messages: Mapping[str, str] = field(default_factory=dict)
 
     def specs(self, params: Params | None = None) -> tuple[MetricSpec, ...]:
-        """The metrics that it writes with these params, by default with its own defaults."""
-        if callable(self.metrics):
-            return self.metrics(self.params() if params is None else params)
-        return self.metrics
+        """The metrics that it writes with these params.
+
+        Without any, with its own defaults; none where they depend on params that have no default.
+        """
+        if not callable(self.metrics):
+            return self.metrics
+        if params is None:
+            try:
+                params = self.params()
+            except ValidationError:
+                return ()
+        return self.metrics(params)
 
 
 @dataclass(frozen=True)

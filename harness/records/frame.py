@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from harness.errors import UserError
-from harness.records.record import Record
+from harness.records.record import Place, Record
 from harness.records.store import read_records, record_files
 
 # The header of results.csv, whatever was measured.
@@ -32,8 +32,6 @@ COLUMNS = [
     "time",
 ]
 
-Place = tuple[str, str, int, str, str]  # run, detector, seed, stage, mode
-
 
 def to_frame(records: list[Record]) -> pd.DataFrame:
     """Latest measurements and failures in long form, one row each, with `COLUMNS`.
@@ -58,13 +56,12 @@ def latest(records: list[Record]) -> list[Record]:
     pending: dict[Place, list[Record]] = {}
     kept: dict[Place, list[Record]] = {}
     for record in records:
-        place = (record.run, record.detector, record.seed, record.stage, record.mode)
-        pending.setdefault(place, []).append(record)
+        pending.setdefault(record.place, []).append(record)
         if record.kind == "cell":
-            attempt = pending.pop(place)
+            attempt = pending.pop(record.place)
             if record.status != "ok":
-                attempt = [*(r for r in kept.get(place, []) if r.status == "ok"), record]
-            kept[place] = attempt
+                attempt = [*(r for r in kept.get(record.place, []) if r.status == "ok"), record]
+            kept[record.place] = attempt
     return [record for attempt in kept.values() for record in attempt]
 
 

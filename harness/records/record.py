@@ -10,6 +10,7 @@ from harness.plugin.metrics import Finding, MetricSpec
 from harness.records.measurement import Measurement
 
 SCHEMA_VERSION = 2  # 1 was written by harness 0.1 to 0.3
+Place = tuple[str, str, int, str, str]  # run, detector, seed, stage, mode
 
 
 class OldRecordError(ValueError):
@@ -69,6 +70,11 @@ class Record:
         own["samples"] = tuple(_number(measurement.metric, x) for x in measurement.samples)
         own["count"] = None if measurement.count is None else int(measurement.count)
         return cls(kind="measurement", **cell, **own)
+
+    @property
+    def place(self) -> Place:
+        """Of its cell."""
+        return self.run, self.detector, self.seed, self.stage, self.mode
 
     def to_json(self) -> str:
         """One line; of the numbers that JSON does not have, NaN is null and the others text."""

@@ -73,10 +73,8 @@ def samples_behind(
     """
     if record.samples or not spec.samples_of:
         return record.samples
-    for other in records:
-        if other.metric == spec.samples_of and _place(other) == _place(record):
-            return other.samples
-    return ()
+    behind = (r for r in records if r.metric == spec.samples_of and r.place == record.place)
+    return next((other.samples for other in behind), ())
 
 
 def _ended(record: Record) -> Iterator[Finding]:
@@ -100,7 +98,3 @@ def _checked(record: Record, spec: MetricSpec, samples: Sequence[float]) -> Iter
         except Exception as error:  # whatever a stranger's rule does
             told = {"check": target, "error": f"{type(error).__name__}: {error}"}
             yield Finding("check_failed", "remark", told)
-
-
-def _place(record: Record) -> tuple[str, str, int, str, str]:
-    return record.run, record.detector, record.seed, record.stage, record.mode

@@ -58,16 +58,13 @@ class Tables:
         return mean_of_present(self.recall[:, :, size, limit])
 
 
+@dataclass(frozen=True)
 class CocoAp:
     """Meter of the stage `evaluate`: AP and AR in [0, 1], whole, by size and by class."""
 
-    def __init__(
-        self,
-        backend: Backend = "faster_coco_eval",
-        per_class: bool = True,
-        max_detections: int = 100,
-    ) -> None:
-        self.backend, self.per_class, self.max_detections = backend, per_class, max_detections
+    backend: Backend = "faster_coco_eval"
+    per_class: bool = True
+    max_detections: int = 100
 
     def __call__(self, given: EvaluationInput) -> list[Measurement]:
         tables = accumulate(given, self.backend, self.max_detections)

@@ -34,23 +34,17 @@ def measurements(
                     warnings=doubts,
                 )
             )
-    return [*numbers, throughput(samples["end_to_end"], batch_size, conditions, warnings)]
-
-
-def throughput(
-    times: Sequence[float],
-    batch_size: int,
-    conditions: Mapping[str, Any],
-    warnings: tuple[Finding, ...],
-) -> Measurement:
-    """Images a second of one batch after another, end to end."""
-    return Measurement(
-        "throughput",
-        1e3 * batch_size * len(times) / math.fsum(times),
-        count=len(times),
-        conditions={**conditions, "of": "end_to_end, one batch after another"},
-        warnings=warnings + sample_warnings(times),
+    times = samples["end_to_end"]
+    numbers.append(
+        Measurement(
+            "throughput",
+            1e3 * batch_size * len(times) / math.fsum(times),
+            count=len(times),
+            conditions={**conditions, "of": "end_to_end, one batch after another"},
+            warnings=warnings + sample_warnings(times),
+        )
     )
+    return numbers
 
 
 def statistics(times: Sequence[float]) -> dict[str, float]:

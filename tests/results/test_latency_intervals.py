@@ -36,7 +36,6 @@ def test_bounds_of_the_median_of_ten_are_the_second_and_the_ninth() -> None:
 def test_fewest_samples() -> None:
     # both bounds exist when 0.5^n, 0.9^n, 0.99^n come down to 0.025
     assert [samples_needed(p) for p in (50, 90, 10, 99)] == [6, 36, 36, 368]
-    assert samples_needed(50, level=0.5) == 2
 
 
 @pytest.mark.parametrize(("percent", "fewest"), [(50, 6), (90, 36), (99, 368)])

@@ -8,7 +8,7 @@ import io
 import json
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -19,6 +19,7 @@ from harness.errors import UserError
 from harness.files import write_atomic, write_text
 from harness.manifest.schema import Report
 from harness.plugin.metrics import Scoring
+from harness.results.ap.boxes import Floats
 from harness.results.ap.misses import find_misses
 from harness.results.ap.precision import measure_precision
 from harness.results.ap.tide import measure_errors
@@ -49,8 +50,7 @@ def analyse_cell(
         metrics: name -> what to compute for it.
     """
     found = measure_precision(given, resize, settings, metrics)
-    own = {field.name: getattr(found, field.name) for field in fields(found)}
-    return CellAnalysis(**own, errors=measure_errors(given), misses=find_misses(given))
+    return CellAnalysis(**vars(found), errors=measure_errors(given), misses=find_misses(given))
 
 
 def load_or_make(
@@ -69,11 +69,13 @@ def load_or_make(
     if kept is not None:
         return kept, ""
     made = make()
-    draws = io.BytesIO()
-    np.savez(draws, key=np.array(key), draws=np.stack([s.draws for s in _sampled(made)]))
+    draws: list[Floats] = []
+    text = json.dumps({"key": key, "analysis": _plain(made, draws)}) + "\n"
+    packed = io.BytesIO()
+    np.savez(packed, key=np.array(key), draws=np.stack(draws))
     try:
-        write_atomic(path.with_suffix(DRAWS), draws.getbuffer())
-        write_text(path, json.dumps({"key": key, "analysis": _plain(made)}) + "\n")
+        write_atomic(path.with_suffix(DRAWS), packed.getbuffer())
+        write_text(path, text)
     except UserError as error:
         return made, f"the analysis is not kept: {error.found}"
     return made, ""
@@ -93,31 +95,16 @@ def _load(path: Path, key: str) -> CellAnalysis | None:
         return None
 
 
-def _sampled(value: Any) -> Iterator[Sampled]:
-    """Every number that has draws, in the order of `_plain` and `_restore`."""
+def _plain(value: Any, draws: list[Floats]) -> Any:
+    """As JSON takes it; the draws are taken out, in the order in which `_restore` puts them in."""
     if isinstance(value, Sampled):
-        yield value
-    elif is_dataclass(value):
-        for field in fields(value):
-            yield from _sampled(getattr(value, field.name))
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from _sampled(item)
-    elif isinstance(value, tuple):
-        for item in value:
-            yield from _sampled(item)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Sampled):
+        draws.append(value.draws)
         return {"value": value.value, "count": value.count, "images": value.images}
-    if isinstance(value, SizeBin | CellAnalysis):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
-    if isinstance(value, ErrorKind | Misses):
-        return asdict(value)
+    if is_dataclass(value):
+        return {f.name: _plain(getattr(value, f.name), draws) for f in fields(value)}
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, tuple) else value
+        return {key: _plain(item, draws) for key, item in value.items()}
+    return [_plain(item, draws) for item in value] if isinstance(value, tuple) else value
 
 
 def _restore(plain: Mapping[str, Any], draws: Iterator[Any]) -> CellAnalysis:

@@ -12,6 +12,7 @@ from harness.results.samples.autocorrelation import effective_fraction
 Floats = NDArray[np.float64]
 Interval = tuple[float, float]
 NO_INTERVAL: Interval = (math.nan, math.nan)
+TAIL = 0.025  # on either side of a 95 % interval
 
 
 def percentile(samples: Sequence[float], percent: float) -> float:
@@ -19,10 +20,8 @@ def percentile(samples: Sequence[float], percent: float) -> float:
     return float(np.percentile(samples, percent)) if len(samples) else math.nan
 
 
-def percentile_interval(
-    samples: Sequence[float], percent: float, level: float = 0.95
-) -> tuple[float, float]:
-    """Interval of a percentile between two order statistics, whatever the distribution.
+def percentile_interval(samples: Sequence[float], percent: float) -> Interval:
+    """95 % interval of a percentile between two order statistics, whatever the distribution.
 
     How many of n independent samples lie under the percentile is binomial, which gives the ranks
     (Conover, Practical Nonparametric Statistics, section 3.2). Their distance from the expected
@@ -37,23 +36,23 @@ def percentile_interval(
     """
     p, times = _share(percent), np.asarray(samples, dtype=np.float64)
     count = len(times)
-    if count < samples_needed(percent, level):
+    if count < samples_needed(percent):
         return NO_INTERVAL
     fraction = _fraction(times, percent)
-    low, high = _ranks(count, p, level, fraction)
-    if low < 1 or high > count or count * fraction < samples_needed(50, level):
+    low, high = _ranks(count, p, fraction)
+    if low < 1 or high > count or count * fraction < samples_needed(50):
         return NO_INTERVAL
     ordered = np.sort(times)
     return float(ordered[low - 1]), float(ordered[high - 1])
 
 
-def samples_needed(percent: float, level: float = 0.95) -> int:
+def samples_needed(percent: float) -> int:
     """Fewest independent samples that bound a percentile on both sides.
 
     6 for p50, 36 for p90, 368 for p99.
     """
     p = _share(percent)
-    return math.ceil(math.log((1 - level) / 2) / math.log(max(p, 1 - p)))
+    return math.ceil(math.log(TAIL) / math.log(max(p, 1 - p)))
 
 
 def _share(percent: float) -> float:
@@ -68,19 +67,18 @@ def _fraction(times: Floats, percent: float) -> float:
     return min(effective_fraction(above), effective_fraction(stats.rankdata(times)))
 
 
-def _ranks(count: int, p: float, level: float, fraction: float) -> tuple[int, int]:
+def _ranks(count: int, p: float, fraction: float) -> tuple[int, int]:
     """Ranks from 1 of the lower and the upper bound; they may lie outside the samples."""
-    tail = (1 - level) / 2
     # largest low with P(B < low) <= tail, smallest high with P(B >= high) <= tail
-    low = int(stats.binom.ppf(tail, count, p))
-    if stats.binom.cdf(low, count, p) <= tail:
+    low = int(stats.binom.ppf(TAIL, count, p))
+    if stats.binom.cdf(low, count, p) <= TAIL:
         low += 1
-    high = int(stats.binom.isf(tail, count, p)) + 1
+    high = int(stats.binom.isf(TAIL, count, p)) + 1
     middle, effective = count * p, max(2.0, count * fraction)
     stretch = 1.0
     if fraction < 1:
         # the variance is estimated from few: Student's quantile in place of the normal one
-        wider = stats.t.isf(tail, effective - 1) / stats.norm.isf(tail)
+        wider = stats.t.isf(TAIL, effective - 1) / stats.norm.isf(TAIL)
         stretch = float(wider / math.sqrt(fraction))
     return (
         math.floor(middle - (middle - low) * stretch),
