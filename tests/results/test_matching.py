@@ -62,7 +62,7 @@ def test_a_crowd_is_taken_many_times_and_counts_for_nothing():
     found = [make_detection([10 * n, 0, 10, 10], 0.9 - n / 10) for n in range(3)]
     result = matched(make_set([crowd], found))
     assert (hits(result, AT_95), ignored(result, AT_95)) == ([], [0, 1, 2])
-    assert not result.wanted.any()
+    assert not result.targets.any()
 
 
 def test_an_object_that_counts_is_preferred_to_a_crowd():
@@ -107,9 +107,9 @@ def test_only_the_best_hundred_of_an_image_are_looked_at():
 def test_32_squared_is_small_and_medium_but_in_one_bin():
     objects = [make_object([0, 0, 32, 32])]
     closed = [matched(make_set(objects, []), COCO_RANGES[name]) for name in ("small", "medium")]
-    assert [found.wanted.sum() for found in closed] == [1, 1]
+    assert [found.targets.sum() for found in closed] == [1, 1]
     halves = [AreaRange(0, 32**2), AreaRange(32**2, 96**2)]
-    assert [matched(make_set(objects, []), r).wanted.sum() for r in halves] == [0, 1]
+    assert [matched(make_set(objects, []), r).targets.sum() for r in halves] == [0, 1]
 
 
 def test_areas_at_the_networks_input():
@@ -130,4 +130,4 @@ def test_iou_of_boxes_that_touch_or_have_no_area():
 
 def test_nothing_at_all():
     result = matched(make_set([], []))
-    assert (len(result.detection), len(result.inside), len(result.wanted)) == (0, 0, 0)
+    assert (len(result.detection), len(result.inside), len(result.targets)) == (0, 0, 0)

@@ -75,7 +75,7 @@ def measure_ap(
         matches: of the ranges.
         weights: (resamples, images in the order of ascending ids), not negative.
         workers: threads.
-        thresholds: indices of IoU thresholds whose own AP is wanted beside the mean.
+        thresholds: indices of IoU thresholds whose own AP is asked for beside the mean.
     """
     shape = len(matches), 1 + len(thresholds), len(weights), scene.categories
     figures = np.full(shape, np.nan)
@@ -111,7 +111,7 @@ def measure_recall(
 
 def count_objects(scene: Scene, found: Matches, weights: Weights) -> Ints:
     """(resamples, categories) objects that count."""
-    image, category = scene.objects.image[found.wanted], scene.objects.category[found.wanted]
+    image, category = scene.objects.image[found.targets], scene.objects.category[found.targets]
     return _weigh(weights, _sum(scene, image, category, 1)).astype(np.int64)
 
 

@@ -48,23 +48,23 @@ class Matches:
         hit: (10, m) whether it matched an object that counts, at each IoU threshold.
         ignored: (10, m) whether it matched an object that does not count.
         inside: (n,) whether each detection's own area is in the range.
-        wanted: (g,) whether each object counts.
+        targets: (g,) whether each object counts.
     """
 
     detection: Ints
     hit: Bools
     ignored: Bools
     inside: Bools
-    wanted: Bools
+    targets: Bools
 
 
 def find_pairs(scene: Scene) -> Pairs:
     """Every detection with the objects of its class and image that it may match."""
     objects, detections = scene.objects, scene.detections
     groups = objects.image * scene.categories + objects.category
-    wanted = detections.image * scene.categories + detections.category
-    first = np.searchsorted(groups, wanted, side="left")
-    count = np.searchsorted(groups, wanted, side="right") - first
+    sought = detections.image * scene.categories + detections.category
+    first = np.searchsorted(groups, sought, side="left")
+    count = np.searchsorted(groups, sought, side="right") - first
     found = [_overlapping(scene, *block) for block in in_blocks(first, count)]
     detection, item, iou = (
         np.concatenate([part[n] for part in found]) if found else np.zeros(0, kind)
@@ -78,31 +78,29 @@ def find_pairs(scene: Scene) -> Pairs:
 
 def match(scene: Scene, pairs: Pairs, area: AreaRange) -> Matches:
     """Match for one range of areas."""
-    objects, detections = scene.objects, scene.detections
-    wanted = ~objects.crowd & area.holds(objects.area, objects.image, scene)
-    inside = area.holds(detections.area, detections.image, scene)
-    chosen = _choose(scene, pairs, wanted, _LIMITS)
+    targets, inside = area.divide(scene)
+    chosen = _choose(scene, pairs, targets, _LIMITS)
     candidates = np.flatnonzero(mark(pairs.detection, chosen.shape[1]))
     matched = chosen[:, candidates]
-    counts = np.append(wanted, False)[matched]  # -1 finds the last
-    return Matches(candidates, counts, (matched >= 0) & ~counts, inside, wanted)
+    counts = np.append(targets, False)[matched]  # -1 finds the last
+    return Matches(candidates, counts, (matched >= 0) & ~counts, inside, targets)
 
 
-def match_once(scene: Scene, pairs: Pairs, wanted: Bools) -> Ints:
+def match_once(scene: Scene, pairs: Pairs, targets: Bools) -> Ints:
     """(n,) object that each detection takes at IoU 0.5, -1 for none.
 
     Args:
-        wanted: (g,) objects that count; others are taken when nothing else is left.
+        targets: (g,) objects that count; others are taken when nothing else is left.
     """
-    return np.asarray(_choose(scene, pairs, wanted, _LIMITS[:1])[0])
+    return np.asarray(_choose(scene, pairs, targets, _LIMITS[:1])[0])
 
 
-def _choose(scene: Scene, pairs: Pairs, wanted: Bools, limits: Floats) -> Ints:
+def _choose(scene: Scene, pairs: Pairs, targets: Bools, limits: Floats) -> Ints:
     """(limits, n) object that each detection takes at each IoU, -1 for none."""
     objects = scene.objects
     chosen = np.full((len(limits), len(scene.detections.image)), -1, np.int64)
     taken = np.zeros((len(limits), len(objects.image)), bool)
-    for step in _steps(pairs, ~wanted):
+    for step in _steps(pairs, ~targets):
         detection, item, iou = pairs.detection[step], pairs.object[step], pairs.iou[step]
         starts = np.flatnonzero(np.diff(detection, prepend=-1))
         free = (iou >= limits[:, None]) & ~taken[:, item]

@@ -29,17 +29,17 @@ def find_misses(
     """
     kept = tuple(d for d in given.detections if d["score"] >= score_threshold)
     scene = build_scene(replace(given, detections=kept))
-    wanted = ~scene.objects.crowd
-    found = mark(match_once(scene, find_pairs(scene), wanted), len(wanted))
+    targets = ~scene.objects.crowd
+    found = mark(match_once(scene, find_pairs(scene), targets), len(targets))
     small = scene.objects.area < SMALL_AREA
 
     def count(which: Bools) -> Ints:
-        return np.bincount(scene.objects.image[which & wanted], minlength=scene.images)
+        return np.bincount(scene.objects.image[which & targets], minlength=scene.images)
 
     columns = {
         "missed": count(~found),
         "small": count(~found & small),
-        "objects": count(wanted),
+        "objects": count(targets),
         "small_objects": count(small),
     }
     ids = sorted(given.ground_truth.image_ids)

@@ -21,14 +21,14 @@ class Nearest:
     iou: Floats
 
 
-def find_nearest(scene: Scene, chosen: Ints, wanted: Bools) -> tuple[Nearest, Nearest]:
+def find_nearest(scene: Scene, chosen: Ints, targets: Bools) -> tuple[Nearest, Nearest]:
     """The nearest objects of the own class and of any other class.
 
     Args:
         chosen: (k,) indices of detections.
-        wanted: (g,) which objects are looked at.
+        targets: (g,) which objects are looked at.
     """
-    kept = np.flatnonzero(wanted)
+    kept = np.flatnonzero(targets)
     images = scene.objects.image[kept]  # ascending
     image = scene.detections.image[chosen]
     first = np.searchsorted(images, image, side="left")

@@ -1,4 +1,4 @@
-"""AP50 as pycocotools has it, of detections as they are and as mended (TIDE, section 2.3).
+"""AP50 as pycocotools has it, of detections as they are and as fixed (TIDE, section 2.3).
 
 A detection with a wrong class or box is set right; where its object then has several, all but
 the best are taken out. Other false positives are taken out. Missed objects are no longer asked for;
@@ -22,10 +22,10 @@ class Ranked:
         hit: (n,) the object that it found, -1 for none.
         counted: (n,) false where it is ignored or taken out.
         inside: (n,) whether its own area is in the range.
-        wanted: (g,) whether each object counts.
+        targets: (g,) whether each object counts.
         object_category: (g,).
         objects: (categories,) how many have to be found.
-        there: (categories,) whether the class has objects at all, mended or not.
+        there: (categories,) whether the class has objects at all, fixed or not.
     """
 
     category: Ints
@@ -34,16 +34,16 @@ class Ranked:
     hit: Ints
     counted: Bools
     inside: Bools
-    wanted: Bools
+    targets: Bools
     object_category: Ints
     objects: Ints
     there: Bools
 
 
-def select(scene: Scene, matched: Ints, wanted: Bools, inside: Bools) -> Ranked:
+def select(scene: Scene, matched: Ints, targets: Bools, inside: Bools) -> Ranked:
     """What counts in a range: ignored is what took an object that does not, or is outside it."""
-    hits = np.append(wanted, False)[matched]
-    objects = np.bincount(scene.objects.category[wanted], minlength=scene.categories)
+    hits = np.append(targets, False)[matched]
+    objects = np.bincount(scene.objects.category[targets], minlength=scene.categories)
     return Ranked(
         scene.detections.category,
         scene.detections.score,
@@ -51,21 +51,21 @@ def select(scene: Scene, matched: Ints, wanted: Bools, inside: Bools) -> Ranked:
         np.where(hits, matched, -1),
         hits | ((matched < 0) & inside),
         inside,
-        wanted,
+        targets,
         scene.objects.category,
         objects,
         objects > 0,
     )
 
 
-def mend(
+def fix(
     ranked: Ranked,
     *,
     removed: Bools | None = None,
     target: Ints | None = None,
     forgiven: Bools | None = None,
 ) -> Ranked:
-    """The same with some errors mended.
+    """The same with some errors fixed.
 
     Args:
         removed: (n,) detections to take out.
@@ -77,7 +77,7 @@ def mend(
     if target is not None:
         ranked = _set_right(ranked, target)
     if forgiven is not None:
-        gone = ranked.object_category[forgiven & ranked.wanted]
+        gone = ranked.object_category[forgiven & ranked.targets]
         objects = ranked.objects - np.bincount(gone, minlength=len(ranked.objects))
         ranked = replace(ranked, objects=objects)
     return ranked

@@ -72,7 +72,7 @@ def measure_precision(
         resamples=settings.resamples,
         metrics={
             name: _sample(scene, _figure(scene, named[scoring.area], scoring, weights),
-                          named[scoring.area].matches.wanted)
+                          named[scoring.area].matches.targets)
             for name, scoring in known.items()
         },
         classes=_classes(scene, list(truth.categories.values()), named["all"]),
@@ -127,25 +127,25 @@ def _figure(scene: Scene, scored: _Scored, scoring: Scoring, weights: Weights) -
     return mean_over_classes(chosen)
 
 
-def _sample(scene: Scene, values: Floats, wanted: Bools) -> Sampled:
+def _sample(scene: Scene, values: Floats, targets: Bools) -> Sampled:
     """Of values under all weights, those of 1 first."""
     # objects stand in the order of images
-    images = int(np.count_nonzero(np.diff(scene.objects.image[wanted], prepend=-1)))
-    return Sampled(float(values[0]), np.ascontiguousarray(values[1:]), int(wanted.sum()), images)
+    images = int(np.count_nonzero(np.diff(scene.objects.image[targets], prepend=-1)))
+    return Sampled(float(values[0]), np.ascontiguousarray(values[1:]), int(targets.sum()), images)
 
 
 def _classes(scene: Scene, names: list[str], scored: _Scored) -> dict[str, Sampled]:
-    wanted, category = scored.matches.wanted, scene.objects.category
+    targets, category = scored.matches.targets, scene.objects.category
     return {
-        name: _sample(scene, scored.figures.mean[:, index], wanted & (category == index))
+        name: _sample(scene, scored.figures.mean[:, index], targets & (category == index))
         for index, name in enumerate(names)
     }
 
 
 def _size_bin(scene: Scene, area: AreaRange, scored: _Scored) -> SizeBin:
-    wanted = scored.matches.wanted
+    targets = scored.matches.targets
     ap, ap50 = (
-        _sample(scene, mean_over_classes(values), wanted)
+        _sample(scene, mean_over_classes(values), targets)
         for values in (scored.figures.mean, scored.figures.at[IOU_50])
     )
     return SizeBin(float(np.sqrt(area.low)), float(np.sqrt(area.high)), ap, ap50)

@@ -42,6 +42,12 @@ class AreaRange:
             area = area * scene.shrink[image]
         return (area >= self.low) & ((area <= self.high) if self.closed else (area < self.high))
 
+    def divide(self, scene: Scene) -> tuple[Bools, Bools]:
+        """(g,) objects that count in this range, and (n,) detections of such an area."""
+        objects, detections = scene.objects, scene.detections
+        targets = ~objects.crowd & self.holds(objects.area, objects.image, scene)
+        return targets, self.holds(detections.area, detections.image, scene)
+
 
 COCO_RANGES: Mapping[str, AreaRange] = {
     name: AreaRange(*bounds, closed=True) for name, bounds in COCO_AREAS.items()

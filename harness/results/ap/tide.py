@@ -12,7 +12,7 @@ and that no classification or localisation error belongs to. Crowds are nobody's
 
 Sizes are COCO's by the annotation's `area`: an error is of the size of its nearest object, a missed
 object of its own, a background error of its own box. An area of exactly 32x32 is small and medium,
-as in COCO, so that such an error is counted in both. The cost within a size is that of mending its
+as in COCO, so that such an error is counted in both. The cost within a size is that of fixing its
 errors alone, in COCO's AP50 of that size, where objects of another size are ignored.
 """
 
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from harness.results.ap.boxes import Bools, Ints, Scene, build_scene, mark
 from harness.results.ap.matching import find_pairs, match_once
 from harness.results.ap.nearest import find_nearest
-from harness.results.ap.oracle import Ranked, mean_ap50, mend, select
+from harness.results.ap.oracle import Ranked, fix, mean_ap50, select
 from harness.results.ap.ranges import COCO_RANGES
 from harness.results.ap.types import ErrorKind, ErrorName
 from harness.stages.inputs import EvaluationInput
@@ -56,17 +56,15 @@ class Errors:
 def measure_errors(given: EvaluationInput) -> tuple[ErrorKind, ...]:
     """Number and cost of each kind, in the order of `ErrorName`.
 
-    The cost is pycocotools' AP50 after mending that kind alone minus AP50 as it is, 0..1; NaN
+    The cost is pycocotools' AP50 after fixing that kind alone minus AP50 as it is, 0..1; NaN
     where there is no object that counts. Costs of several kinds do not add up.
     """
     scene = build_scene(given)
     pairs = find_pairs(scene)
     evaluated = {}
     for size, area in COCO_RANGES.items():
-        objects, detections = scene.objects, scene.detections
-        wanted = ~objects.crowd & area.holds(objects.area, objects.image, scene)
-        inside = area.holds(detections.area, detections.image, scene)
-        evaluated[size] = select(scene, match_once(scene, pairs, wanted), wanted, inside)
+        targets, inside = area.divide(scene)
+        evaluated[size] = select(scene, match_once(scene, pairs, targets), targets, inside)
     errors = classify(scene, evaluated["all"])
     costs = {size: _costs(ranked, errors) for size, ranked in evaluated.items()}
     counts = {size: _counts(ranked, errors) for size, ranked in evaluated.items()}
@@ -92,7 +90,7 @@ def classify(scene: Scene, ranked: Ranked) -> Errors:
         ranked: matched with no regard to sizes.
     """
     wrong = np.flatnonzero(ranked.counted & (ranked.hit < 0))
-    own, other = find_nearest(scene, wrong, ranked.wanted)
+    own, other = find_nearest(scene, wrong, ranked.targets)
     choices = [
         own.iou >= FOREGROUND_IOU,
         own.iou >= BACKGROUND_IOU,
@@ -107,19 +105,19 @@ def classify(scene: Scene, ranked: Ranked) -> Errors:
     nearest[wrong] = np.select(choices, [own.item, own.item, other.item, other.item], -1)
     covered = mark(ranked.hit, len(scene.objects.image))
     covered[nearest[np.isin(kind, [NAMES.index(name) for name in names[1:3]])]] = True
-    return Errors(kind, nearest, ranked.wanted & ~covered)
+    return Errors(kind, nearest, ranked.targets & ~covered)
 
 
 def _counts(ranked: Ranked, errors: Errors) -> dict[ErrorName, int]:
     """Errors whose nearest object, or own box on background, is of the size of `ranked`."""
     member = _members(ranked, errors)
     counts = {name: int(np.count_nonzero(member & errors.of(name))) for name in NAMES}
-    return {**counts, "missed": int(np.count_nonzero(errors.missed & ranked.wanted))}
+    return {**counts, "missed": int(np.count_nonzero(errors.missed & ranked.targets))}
 
 
 def _members(ranked: Ranked, errors: Errors) -> Bools:
     """(n,) errors of that size."""
-    of_object = np.append(ranked.wanted, False)[errors.nearest]  # -1 finds the last
+    of_object = np.append(ranked.targets, False)[errors.nearest]  # -1 finds the last
     return np.where(errors.of("background"), ranked.inside, of_object & (errors.kind >= 0))
 
 
@@ -132,11 +130,11 @@ def _costs(ranked: Ranked, errors: Errors) -> dict[ErrorName, float]:
         chosen = member & errors.of(name)
         match name:
             case "missed":
-                found = mark(ranked.hit, len(ranked.wanted))
-                mended = mend(ranked, forgiven=errors.missed & ~found)
+                found = mark(ranked.hit, len(ranked.targets))
+                fixed = fix(ranked, forgiven=errors.missed & ~found)
             case "classification" | "localisation":
-                mended = mend(ranked, target=np.where(chosen, errors.nearest, -1))
+                fixed = fix(ranked, target=np.where(chosen, errors.nearest, -1))
             case _:
-                mended = mend(ranked, removed=chosen)
-        costs[name] = mean_ap50(mended) - before
+                fixed = fix(ranked, removed=chosen)
+        costs[name] = mean_ap50(fixed) - before
     return costs
