@@ -42,9 +42,7 @@ def report_errors(command: Callable[..., int | None]) -> Callable[..., int]:
     def reporting(*args: Any, **kwargs: Any) -> int:
         try:
             return command(*args, **kwargs) or ExitCode.OK
-        except UserError as error:
-            return _say(error, error.exit_code)
-        except Interrupted as error:
+        except (UserError, Interrupted) as error:
             return _say(error, error.exit_code)
         except KeyboardInterrupt:
             return _say("interrupted", INTERRUPTED)

@@ -20,17 +20,18 @@ def compare(
             "PATH:DETECTOR picks one detector.",
         ),
     ],
-    others: Annotated[list[str], typer.Argument(metavar="OTHER...", help="As BASE.")],
+    others: Annotated[list[str], typer.Argument(metavar="OTHER...", help="Like BASE.")],
     metrics: Annotated[
-        str, typer.Option(help="Metrics, by commas; 'all'. [default: the main table's]")
+        str,
+        typer.Option(help="Separated by commas, or 'all'. [default: the main table's]"),
     ] = "",
-    only: Annotated[str, typer.Option(metavar="DETECTORS", help="By commas.")] = "",
+    only: Annotated[str, typer.Option(metavar="DETECTOR,...", help="Only these.")] = "",
     gate: Annotated[
         list[str] | None,
         typer.Option(help='A limit on differences: "ap_small >= -0.5", "latency <= 1.05x".'),
     ] = None,
     allow_mismatch: Annotated[
-        bool, typer.Option(help="Compare what was not measured alike, too, and mark it.")
+        bool, typer.Option(help="Also compare what was measured differently, and mark it.")
     ] = False,
     smallest_effect: Annotated[
         float, typer.Option(min=0, help="Relative difference of times too small to matter.")
@@ -44,8 +45,15 @@ def compare(
     """Compare runs or detectors. Exit 3: a gate was missed; 4: something was not compared."""
     from rich.console import Console
 
-    from harness.cli.planning import load_registry
-    from harness.report.comparison import print_comparison, print_gates
+    from harness.cli.planning import load_registry, write_csv
+    from harness.files import write_text
+    from harness.report.compare_page import render_comparison
+    from harness.report.comparison import (
+        comparison_frame,
+        print_comparison,
+        print_gates,
+        render_markdown,
+    )
     from harness.results.comparison import Rules, compare_sides
     from harness.results.gates import parse_gate
     from harness.results.sides import read_sides
@@ -54,11 +62,17 @@ def compare(
     load_registry(plugins)
     sides = read_sides([base, *others], resamples)
     rules = Rules(allow_mismatch, smallest_effect)
-    comparison = compare_sides(sides, _names(metrics), _names(only), rules, gates)
+    comparison = compare_sides(
+        sides, o.split_commas([metrics]), o.split_commas([only]), rules, gates
+    )
     console = Console(highlight=False)
     print_comparison(comparison, console)
     print_gates(comparison.gates, console)
-    _write(comparison, csv, html, markdown)
+    write_csv(csv, comparison_frame(comparison))
+    for path, render in ((markdown, render_markdown), (html, render_comparison)):
+        if path is not None:
+            write_text(path, render(comparison))
+            print(f"written: {path}")
     return exit_code(comparison)
 
 
@@ -81,29 +95,8 @@ def exit_code(comparison: "Comparison") -> int:
     elif idle:
         met = {result.gate for result in comparison.gates if result.verdict == "passed"}
         for gate in idle:
-            where = "everywhere that the base has a number" if gate in met else "anywhere"
+            where = "for every number of the base" if gate in met else "for any number"
             print(f"harness: cannot be evaluated {where}: {gate}", file=sys.stderr)
     else:
         return ExitCode.OK
     return ExitCode.NOTHING_TO_COMPARE
-
-
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
-
-
-def _write(
-    comparison: "Comparison", csv: Path | None, html: Path | None, markdown: Path | None
-) -> None:
-    from harness.files import write_text
-    from harness.report.compare_page import render_comparison
-    from harness.report.comparison import comparison_frame, render_markdown
-
-    def as_csv(compared: "Comparison") -> str:
-        return str(comparison_frame(compared).to_csv(index=False))
-
-    made = ((csv, as_csv), (markdown, render_markdown), (html, render_comparison))
-    for path, render in made:
-        if path is not None:
-            write_text(path, render(comparison))
-            print(f"written: {path}")

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 def data(
     root: Annotated[str, typer.Argument(metavar="ROOT", help="A COCO-format folder.")],
-    split: Annotated[str, typer.Option(help="val or train.")] = "val",
+    split: Annotated[str, typer.Option(help="train or val.")] = "val",
     suite: Annotated[
-        Path, typer.Option(metavar="SUITE.yaml", help="The detectors are this suite's.")
+        Path, typer.Option(metavar="SUITE.yaml", help="Suite of the detectors.")
     ] = Path("suites/tinydet.yaml"),
     only: o.Only = [],  # noqa: B006
     csv: o.Csv = None,
@@ -35,9 +35,9 @@ def data(
         raise UserError("no such file", where=suite, hint=hint)
     from rich.console import Console
 
+    from harness.cli.planning import write_csv
     from harness.data.annotations import read_annotations
     from harness.data.folder import CocoFolder
-    from harness.files import write_text
     from harness.report.prospects import (
         NOTES,
         data_table,
@@ -60,8 +60,7 @@ def data(
         console.print(table)
         console.print()
     say(console, NOTES, "dim")
-    if csv is not None:
-        write_text(csv, prospects_frame(originals, prospects, edges).to_csv(index=False))
+    write_csv(csv, prospects_frame(originals, prospects, edges))
 
 
 def _split_name(name: str) -> "SplitName":
@@ -79,7 +78,6 @@ def _split_name(name: str) -> "SplitName":
 def _plan(
     suite: Path, root: str, annotations: "Annotations", only: list[str], plugins: list[str]
 ) -> "Plan":
-    from harness.cli.options import split_commas
     from harness.cli.planning import load_registry
     from harness.manifest.suite import load_manifest
     from harness.plan.planner import make_plan
@@ -87,7 +85,7 @@ def _plan(
     return make_plan(
         load_manifest(suite),
         load_registry(plugins),
-        only=split_commas(only),
+        only=o.split_commas(only),
         data_root=root,
         classes=annotations.classes,
     )

@@ -6,6 +6,8 @@ import typer
 
 from harness.cli.options import DataRoot, Plugins
 
+STYLES = {"ok": "green", "note": "yellow", "bad": "red"}
+
 
 def doctor(
     data: DataRoot = None,
@@ -16,15 +18,15 @@ def doctor(
 ) -> int:
     """Report versions, the compiled op or why there is none, GPU, plugins and data."""
     from rich.console import Console
+    from rich.text import Text
 
+    from harness.errors import ExitCode
     from harness.run.diagnosis import diagnose
 
     console = Console()
     findings = diagnose(plugins, data, thorough=thorough)
-    for finding in findings:
-        mark = {"ok": "[green]ok[/]  ", "note": "[yellow]note[/]", "bad": "[red]bad[/] "}[
-            finding.level
-        ]
-        console.print(f"{mark} [bold]{finding.what}[/] ", end="", highlight=False)
-        console.print(finding.found, highlight=False, markup=False, soft_wrap=True)
-    return 2 if any(f.level == "bad" for f in findings) else 0
+    for one in findings:
+        level = (f"{one.level:4} ", STYLES[one.level])
+        console.print(Text.assemble(level, (one.what, "bold"), " ", one.found), soft_wrap=True)
+    bad = any(one.level == "bad" for one in findings)
+    return ExitCode.BAD_INPUT if bad else ExitCode.OK

@@ -15,7 +15,7 @@ def export(
     to: Annotated[Path, typer.Option(help="FILE.parquet, FILE.csv or FILE.sqlite.")],
     samples: Annotated[
         Path | None,
-        typer.Option(help="Raw samples, too: another file, or the same one for SQLite."),
+        typer.Option(help="Also write raw samples: to another file, or for SQLite the same."),
     ] = None,
     plugins: Plugins = [],  # noqa: B006
 ) -> None:

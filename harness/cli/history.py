@@ -16,7 +16,8 @@ def history(
         Path, typer.Argument(metavar="FOLDER", help="A suite's folder of runs, or one of suites.")
     ],
     metric: Annotated[
-        str, typer.Option(help="Its name, or a short one as 'latency'. [default: the main score]")
+        str,
+        typer.Option(help="Name or short name, as 'latency'. [default: the main score]"),
     ] = "",
     detector: Annotated[
         list[str] | None, typer.Option(help="Only this one; may be repeated. [default: all]")
@@ -30,8 +31,7 @@ def history(
 
     from rich.console import Console
 
-    from harness.cli.planning import load_registry
-    from harness.files import write_text
+    from harness.cli.planning import load_registry, write_csv
     from harness.report.history import history_frame, print_history
     from harness.results.comparison import join_catalogs
     from harness.results.history import read_history, trace_metric
@@ -43,9 +43,7 @@ def history(
     for note in dict.fromkeys(note for side in sides for note in side.notes):
         print(f"harness: note: {note}", file=sys.stderr)
     print_history(lines, catalog, Console(highlight=False))
-    if csv is not None:
-        write_text(csv, history_frame(lines, catalog).to_csv(index=False))
-        print(f"written: {csv}")
+    write_csv(csv, history_frame(lines, catalog))
 
 
 def _main_score(catalog: "Catalog") -> str:

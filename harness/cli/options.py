@@ -31,21 +31,19 @@ Stages = Annotated[
 Seeds = Annotated[list[str], typer.Option(metavar="N,...", help="Seeds in place of the suite's.")]
 Modes = Annotated[
     list[str],
-    typer.Option(
-        metavar="MODE,...", help="Latency in these modes, or in all that the device has: all."
-    ),
+    typer.Option(metavar="MODE,...", help="Time these modes, or 'all' that the device has."),
 ]
 Precisions = Annotated[
     list[str],
     typer.Option(
         metavar="NAME,...",
-        help="Latency in these precisions: float32, tf32, bfloat16, float16, or all.",
+        help="Time these precisions: float32, tf32, bfloat16, float16, or 'all'.",
     ),
 ]
 Resamples = Annotated[
     int | None, typer.Option(min=100, help="Bootstrap resamples. [default: the runs']")
 ]
-Csv = Annotated[Path | None, typer.Option(help="Write the numbers to this file, too.")]
+Csv = Annotated[Path | None, typer.Option(help="Also write the numbers to this file.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 
 

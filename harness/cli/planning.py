@@ -1,15 +1,20 @@
-"""From command-line choices to a plan; shared by `run` and `plan`."""
+"""What several commands do: load plugins, make a plan, write the numbers."""
 
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.cli.options import parse_seeds, split_commas
+from harness.files import write_text
 from harness.manifest.suite import load_manifest
 from harness.plan.cells import Plan
 from harness.plan.planner import make_plan
 from harness.plugin.manager import load_plugins
 from harness.plugin.registry import Registry
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 def load_registry(plugins: Sequence[str]) -> Registry:
@@ -18,6 +23,13 @@ def load_registry(plugins: Sequence[str]) -> Registry:
     for failed in registry.failed:
         print(f"harness: plugin '{failed.name}' failed to load: {failed.error}", file=sys.stderr)
     return registry
+
+
+def write_csv(path: Path | None, frame: "DataFrame") -> None:
+    """What --csv asks for: the numbers in a file, and a line that says so."""
+    if path is not None:
+        write_text(path, frame.to_csv(index=False))
+        print(f"written: {path}")
 
 
 def plan_from(

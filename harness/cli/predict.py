@@ -13,13 +13,13 @@ def predict(
     checkpoint: Annotated[Path, typer.Option(help="Weights: a run's, or published ones.")],
     out: Annotated[Path, typer.Option(help="Folder for drawn images and detections.json.")],
     manifest: Annotated[
-        Path | None, typer.Option("--suite", help="Manifest, for a file that is not of a run.")
+        Path | None, typer.Option("--suite", help="Manifest, for weights that are not of a run.")
     ] = None,
     detector: Annotated[str | None, typer.Option(help="Name of the detector in the suite.")] = None,
     classes: Annotated[
         Path | None, typer.Option(help="COCO-format annotation file to take class names from.")
     ] = None,
-    threshold: Annotated[float, typer.Option(help="Draw detections from this score on.")] = 0.3,
+    threshold: Annotated[float, typer.Option(help="Lowest score that is drawn.")] = 0.3,
     device: o.Device = "auto",
     plugins: o.Plugins = [],  # noqa: B006
 ) -> None:

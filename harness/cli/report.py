@@ -1,4 +1,4 @@
-"""`harness report`: a run's page once more, from what lies on disk."""
+"""`harness report`: the page of a run, rewritten from what is on disk."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,12 +14,12 @@ def report(
         Path | None, typer.Option(help="The page. [default: report.html in the run's folder]")
     ] = None,
     data: Annotated[
-        str | None, typer.Option(metavar="ROOT", help="Where the data lies now, if it was moved.")
+        str | None, typer.Option(metavar="ROOT", help="Where the data is now, if it was moved.")
     ] = None,
     resamples: o.Resamples = None,
     plugins: o.Plugins = [],  # noqa: B006
 ) -> None:
-    """Write report.html of a run anew. Needs no model and no GPU."""
+    """Rewrite report.html of a run; needs no model and no GPU."""
     import sys
 
     from harness.cli.planning import load_registry

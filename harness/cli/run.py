@@ -23,7 +23,7 @@ def run(
         str | None, typer.Option(help="Name of the run's folder. [default: date and time]")
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Continue the run --run-id, or the suite's latest.")
+        bool, typer.Option("--resume", help="Continue the run --run-id, else the suite's latest.")
     ] = False,
     results: Annotated[Path, typer.Option(help="Folder of all results.")] = Path("results"),
     plugins: o.Plugins = [],  # noqa: B006

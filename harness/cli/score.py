@@ -17,17 +17,16 @@ def score(
     detections: Annotated[Path, typer.Argument(help="Detections in COCO's result format.")],
     annotations: Annotated[Path, typer.Option(help="COCO-format annotation file.")],
     backend: Annotated[
-        str | None, typer.Option(help="Of COCO's AP: faster_coco_eval or pycocotools.")
+        str | None, typer.Option(help="Evaluator of COCO's AP: faster_coco_eval or pycocotools.")
     ] = None,
-    per_class: Annotated[bool, typer.Option("--per-class", help="Also AP of each class.")] = False,
+    per_class: Annotated[bool, typer.Option("--per-class", help="Also score each class.")] = False,
     csv: o.Csv = None,
     plugins: o.Plugins = [],  # noqa: B006
 ) -> None:
     """Score detections against annotations, with every meter that needs nothing else."""
     from rich.console import Console
 
-    from harness.cli.planning import load_registry
-    from harness.files import write_text
+    from harness.cli.planning import load_registry, write_csv
     from harness.plugin.catalog import declared
     from harness.report.scores import scores_frame, scores_table
     from harness.stages.scoring import evaluate
@@ -37,8 +36,7 @@ def score(
     measured = evaluate(annotations, detections, meters)
     title = f"{detections} on {annotations}"
     Console().print(scores_table(measured, declared(registry), title))
-    if csv is not None:
-        write_text(csv, scores_frame(measured).to_csv(index=False))
+    write_csv(csv, scores_frame(measured))
 
 
 def _meters(registry: "Registry", options: dict[str, object]) -> "Iterator[EvaluationMeter]":

@@ -189,11 +189,11 @@ def drawn(spec: MetricSpec, value: float) -> float:
     return rounded(spec.scale * value)
 
 
-def rounded(value: float, digits: int = 4) -> float:
-    """A number of so many significant digits; the file stays small."""
+def rounded(value: float) -> float:
+    """A number of four significant digits; the file stays small."""
     if not math.isfinite(value) or value == 0:
         return value
-    return round(value, digits - math.ceil(math.log10(abs(value))))
+    return round(value, 4 - math.ceil(math.log10(abs(value))))
 
 
 def percents(values: Sequence[float]) -> list[float]:

@@ -52,11 +52,11 @@ def number(value: float, digits: int = 1) -> str:
     return DASH if math.isnan(value) else f"{value:,.{digits}f}"
 
 
-def signed(value: float, digits: int = 1) -> str:
-    """With its sign and a true minus; what rounds to zero has none."""
+def signed(value: float) -> str:
+    """To one digit, with its sign and a true minus; what rounds to zero has none."""
     if math.isnan(value):
         return DASH
-    text = f"{value:+,.{digits}f}".replace("-", "−")
+    text = f"{value:+,.1f}".replace("-", "−")
     return text if text.strip("+−0.,") else text[1:]
 
 

@@ -90,11 +90,11 @@ def sizes_table(one: Prospect, edges: Sequence[float]) -> Grid:
     return grid
 
 
-def bar(share: float, most: float, width: int = BAR) -> str:
+def bar(share: float, most: float) -> str:
     """A bar in eighths of a character; something is seen of everything that is not 0."""
     if not share > 0:
         return ""
-    eighths = max(1, round(8 * width * share / most))
+    eighths = max(1, round(8 * BAR * share / most))
     return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
 
 
@@ -129,12 +129,7 @@ def _heads(own: str) -> list[Head]:
 
 
 def _cells(row: SizeRow) -> list[str]:
-    return [
-        _percent(row.covered),
-        _percent(row.positive),
-        number(row.best_iou, 2),
-        _cells_of(row),
-    ]
+    return [_percent(row.covered), _percent(row.positive), number(row.best_iou, 2), _cells_of(row)]
 
 
 def _shares(sizes: Floats) -> str:

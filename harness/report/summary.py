@@ -49,7 +49,7 @@ def print_summary(run: Run, console: Console) -> None:
     notes = list(dict.fromkeys([*failures(run), *run.notes, *map(str, grave)]))
     say(console, notes[:NOTES], "yellow")
     if len(notes) > NOTES:
-        say(console, [f"and {len(notes) - NOTES} more notes in the report"], "yellow")
+        say(console, [f"and {len(notes) - NOTES} more in the report"], "yellow")
     console.print(f"report: {run.folder / layout.PAGE}", highlight=False, soft_wrap=True)
 
 

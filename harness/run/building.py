@@ -1,14 +1,15 @@
 """`harness.build`: one detector of a suite, ready to predict."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from harness.manifest.suite import load_manifest
 from harness.plan.planner import make_plan
 from harness.plugin.manager import load_plugins
 
 if TYPE_CHECKING:
+    from harness.model.checkpoint import Checkpoint
     from harness.model.detector import Detector
 
 
@@ -42,7 +43,9 @@ def build(
     from harness.run.detectors import build_detector
 
     loaded = None if checkpoint is None else read_checkpoint(checkpoint)
-    names = _class_names(classes, {} if loaded is None else loaded.meta)
+    names = _as_names(classes)
+    if names is None and loaded is not None:
+        names = class_names(loaded)
     plan = make_plan(
         load_manifest(manifest, profile, overrides),
         load_plugins(plugins),
@@ -55,11 +58,14 @@ def build(
     return built.eval()
 
 
-def _class_names(classes: Sequence[str] | int | None, meta: Mapping[str, Any]) -> list[str] | None:
+def class_names(checkpoint: "Checkpoint") -> list[str] | None:
+    """Of the classes that the weights are for, None where the file does not say."""
+    # "CLASSES" is what mmdetection, and so the published files, call it
+    found = checkpoint.meta.get("classes", checkpoint.meta.get("CLASSES"))
+    return None if found is None else [str(name) for name in found]
+
+
+def _as_names(classes: Sequence[str] | int | None) -> list[str] | None:
     if isinstance(classes, int):
         return [f"class {i}" for i in range(classes)]
-    if classes is not None:
-        return list(classes)
-    # "CLASSES" is what mmdetection, and so the published files, call it
-    found = meta.get("classes", meta.get("CLASSES"))
-    return None if found is None else [str(name) for name in found]
+    return None if classes is None else list(classes)

@@ -11,7 +11,7 @@ from harness.stages.cost import measure_cost
 
 
 def cost_table(plan: Plan) -> Grid:
-    """`harness plan --cost`: what the cost meters measure of each detector, on a grey image.
+    """What the cost meters measure of each detector, on a grey image.
 
     Raises:
         UserError: the suite has no cost meter.

@@ -24,12 +24,9 @@ class Diagnosis:
 
 def diagnose(plugins: Sequence[str], data: str | None, *, thorough: bool) -> list[Diagnosis]:
     """Every finding, good and bad; nothing raises for what it is there to find."""
+    python = f"{platform.python_version()} on {platform.platform()} ({sys.executable})"
     return [
-        Diagnosis(
-            "ok",
-            "python",
-            f"{platform.python_version()} on {platform.platform()} ({sys.executable})",
-        ),
+        Diagnosis("ok", "python", python),
         *_packages(),
         *_ops(),
         *_gpus(),
@@ -112,6 +109,6 @@ def _data(root: str, thorough: bool) -> Iterator[Diagnosis]:
         except UserError as error:
             yield Diagnosis("bad", f"data {split.name}", str(error))
             continue
-        yield Diagnosis("ok", f"data {split.name}", f"{split.annotations}")
+        yield Diagnosis("ok", f"data {split.name}", str(split.annotations))
         for note in notes:
             yield Diagnosis("note", f"data {split.name}", note)

@@ -22,7 +22,7 @@ def create_folder(results: Path, suite: str, run_id: str) -> Path:
         path.mkdir(parents=True, exist_ok=False)
     except FileExistsError as error:
         hint = "continue it with --resume, or choose --run-id"
-        raise UserError("this run exists already", where=path, hint=hint) from error
+        raise UserError("this run already exists", where=path, hint=hint) from error
     except OSError as error:
         found = f"cannot be made: {error.strerror}"
         raise UserError(found, where=path, hint="choose a folder with --results") from error

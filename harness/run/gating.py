@@ -44,7 +44,7 @@ def missing_bases(suite: schema.Suite) -> Iterator[str]:
     for gate in suite.gates:
         path, _ = split_detector(gate.against)
         if gate.against not in suite.detectors and not path.exists():
-            yield f"gate {to_gate(gate).text}: nothing is there yet"
+            yield f"gate {to_gate(gate).text}: its base does not exist yet"
 
 
 def exit_code(judged: Sequence[SuiteGate]) -> ExitCode:

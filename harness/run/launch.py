@@ -51,16 +51,13 @@ def find_launch(device: str) -> Launch:
     if device == "auto":
         note = unused_gpu()
         device = "cpu" if note or not torch.cuda.is_available() else "cuda"
+    hint = "auto, cpu, cuda, cuda:N"
     try:
         found = torch.device(device)
     except RuntimeError as error:
-        raise UserError(
-            f"'{device}' is not a device", where="--device", hint="auto, cpu, cuda, cuda:N"
-        ) from error
+        raise UserError(f"'{device}' is not a device", where="--device", hint=hint) from error
     if found.type not in ("cpu", "cuda"):
-        raise UserError(
-            f"'{device}' is not supported", where="--device", hint="auto, cpu, cuda, cuda:N"
-        )
+        raise UserError(f"'{device}' is not supported", where="--device", hint=hint)
     if found.type == "cuda":
         index = int(os.environ.get("LOCAL_RANK", "0")) if found.index is None else found.index
         found = torch.device("cuda", index)

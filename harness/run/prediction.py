@@ -24,7 +24,7 @@ from harness.model.detector import Detector
 from harness.plan.planner import detector_parts
 from harness.plugin.manager import load_plugins
 from harness.records.layout import DETECTIONS
-from harness.run.building import build
+from harness.run.building import build, class_names
 from harness.run.launch import find_launch
 
 # Okabe and Ito's palette, which the colour-blind can tell apart (jfly.uni-koeln.de/color)
@@ -102,13 +102,13 @@ def _categories(
     if annotations is not None:
         read = read_annotations(annotations)
         return list(read.classes), list(read.category_ids)
-    names = weights.meta.get("classes", weights.meta.get("CLASSES"))
+    names = class_names(weights)
     if names is None:
         return None, None
     ids = weights.meta.get("category_ids", range(1, len(names) + 1))
     if len(ids) != len(names):
         raise UserError(f"has {len(names)} classes but {len(ids)} category ids", where=weights.path)
-    return [str(n) for n in names], [int(i) for i in ids]
+    return names, [int(i) for i in ids]
 
 
 def _build(

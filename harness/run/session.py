@@ -312,7 +312,7 @@ class Session:
             if self.launch.is_main:
                 self.write_reports(read_run(self.folder))
         except Exception as error:
-            note(f"the report is not written: {type(error).__name__}: {error}")
+            note(f"the report was not written: {type(error).__name__}: {error}")
 
     def write_reports(self, run: Run) -> None:
         """results.csv and report.html, anew from all records."""

@@ -46,9 +46,11 @@ class StageRunner:
         weighted.detector.to(self.launch.device).eval()
         if cell.stage == "latency":
             measured = self._latency(cell.mode, weighted, advance)
+        elif cell.stage == "evaluate":
+            measured = self._evaluate(weighted, folder, advance)
         else:
-            measure = {"evaluate": self._evaluate, "cost": self._cost}
-            measured = measure[cell.stage](weighted, folder, advance)
+            image = self._images(1)[0]
+            measured = measure_cost(weighted.detector, self._meters("cost"), image)
         if not weighted.weights and cell.stage != "cost":
             measured = [replace(m, warnings=(*m.warnings, UNTRAINED)) for m in measured]
         return measured, weighted
@@ -61,17 +63,11 @@ class StageRunner:
         split = self.plan.source.split("train")
 
         def make_loader(rank: int, world: int) -> TrainLoader:
-            resize, mean = weighted.detector.resize, spec.input.mean
+            on_gpu = self.launch.device.type == "cuda"
             return train_loader(
-                split,
-                resize,
-                spec.train,
-                cell.seed,
-                rank=rank,
-                world=world,
-                mean=mean,
-                colours_on_device=self.launch.device.type == "cuda",
-            )
+                split, weighted.detector.resize, spec.train, cell.seed, rank=rank, world=world,
+                mean=spec.input.mean, colours_on_device=on_gpu,
+            )  # fmt: skip
 
         result = train(
             weighted.detector,
@@ -116,9 +112,6 @@ class StageRunner:
             folder / DETECTIONS,
             lambda done, total: advance(done, total, "images"),
         )
-
-    def _cost(self, weighted: Weighted, folder: Path, advance: Advance) -> list[Measurement]:
-        return measure_cost(weighted.detector, self._meters("cost"), self._images(1)[0])
 
     def _latency(self, mode: str, weighted: Weighted, advance: Advance) -> list[Measurement]:
         settings = self.plan.suite.latency

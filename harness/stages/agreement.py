@@ -21,7 +21,7 @@ class Tolerance:
 
     Attributes:
         score: within which scores of the same object lie.
-        agreement: the least that is asked for.
+        agreement: the least that is required.
         ap_drop: by which AP may be lower, 0..1.
     """
 

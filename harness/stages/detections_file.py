@@ -16,6 +16,7 @@ from harness.stages.inputs import GroundTruth
 
 Detection = Mapping[str, Any]
 KEYS = ("image_id", "category_id", "bbox", "score")
+SHOWN = 12  # ids in an error
 FORM = "a list of {image_id, category_id, bbox: [x, y, w, h], score}, COCO's result format"
 
 
@@ -127,9 +128,9 @@ def _kind(value: Any) -> str:
     return names.get(type(value), repr(value))
 
 
-def _some(values: list[int], limit: int = 12) -> str:
-    shown = ", ".join(map(str, values[:limit])) or "no categories"
-    return shown + (f", ... ({len(values)} in all)" if len(values) > limit else "")
+def _some(values: list[int]) -> str:
+    shown = ", ".join(map(str, values[:SHOWN])) or "no categories"
+    return shown + (f", ... ({len(values)} in all)" if len(values) > SHOWN else "")
 
 
 def _parse(path: Path) -> Any:

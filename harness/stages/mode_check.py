@@ -122,7 +122,7 @@ def _find_problem(tolerance: Tolerance, agreement: float, ap: float, ap_eager: f
     """Which limits are passed, with both figures; "" where none is."""
     problems = []
     if agreement < tolerance.agreement:
-        problems.append(f"agreement {agreement:.4f} where {tolerance.agreement:g} is asked for")
+        problems.append(f"agreement {agreement:.4f} where {tolerance.agreement:g} is required")
     # an eager AP of 0 says nothing, NaN neither
     if ap_eager > 0 and not ap_eager - ap <= tolerance.ap_drop:
         allowed = f"{100 * tolerance.ap_drop:g} lower at most"
@@ -135,12 +135,7 @@ def _measurements(
 ) -> Iterator[Measurement]:
     images = len(data.images)
     asked = {"images": images, "same_box": SAME_BOX, **vars(tolerance)}
-    yield Measurement(
-        MODE_AGREEMENT,
-        agreement,
-        count=images,
-        conditions=asked,
-    )
+    yield Measurement(MODE_AGREEMENT, agreement, count=images, conditions=asked)
     if data.meters:
         conditions = {"images": images, "ap_eager": ap_eager, "ap_drop": tolerance.ap_drop}
         yield Measurement(MODE_SCORE, ap, count=images, conditions=conditions)

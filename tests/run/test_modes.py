@@ -79,7 +79,7 @@ def test_all_modes_are_measured_and_one_that_is_wrong_fails_alone(cli, tmp_path:
     ]
     for name in ("one", "two"):
         assert ends[name, "eager"].status == ends[name, "fused"].status == "ok"
-        assert "agreement 0.0000 where 0.99 is asked for" in ends[name, "compiled"].error
+        assert "agreement 0.0000 where 0.99 is required" in ends[name, "compiled"].error
         assert "ZeroDivisionError: no bfloat16" in ends[name, "eager-bfloat16"].error
         assert "latency_eager-bfloat16_error.txt" in ends[name, "eager-bfloat16"].error
         assert f"{name} seed 0 latency compiled: failed" in done.err

@@ -174,7 +174,7 @@ def test_numbers_of_untrained_weights_say_so(cli, tmp_path: Path, data: Path):
 
 
 def test_an_existing_run_is_not_overwritten(cli, copied: Path):
-    assert "this run exists already (continue it with --resume" in (
+    assert "this run already exists (continue it with --resume" in (
         cli("run", "m.yaml", "--run-id", "done").mistake
     )
 

@@ -98,7 +98,7 @@ def test_a_moved_box_fails_with_both_figures(data, precision):
     with pytest.raises(CellError) as caught:
         check(data, moved(6), precision)
     least = {"float32": "0.99", "tf32": "0.97"}.get(precision, "0.9")
-    assert f"agreement 0.0000 where {least} is asked for" in str(caught.value)
+    assert f"agreement 0.0000 where {least} is required" in str(caught.value)
     assert "where eager has 100.00" in str(caught.value)
     assert "on 4 images" in str(caught.value)
 
@@ -156,7 +156,7 @@ def test_of_random_weights_what_differs_is_a_doubt_and_no_failure(data):
     for number in (agreement, ap):
         [warning] = number.warnings
         assert (warning.code, warning.params["images"]) == ("mode_differs", 4)
-        assert "agreement 0.0000 where 0.99 is asked for" in warning.params["problem"]
+        assert "agreement 0.0000 where 0.99 is required" in warning.params["problem"]
         assert "with random weights" in METRICS.word(warning)
     same, _ = check_mode(runner(), runner(), untrained, batch_size=2)
     assert same.warnings == ()
