@@ -1,7 +1,7 @@
 """All sides against the base, row by row."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 
@@ -94,23 +94,15 @@ class Rules:
     allow_mismatch: bool = False
     smallest_effect: float = SMALLEST_EFFECT
 
-    def difference(
-        self, base: Estimate | None, other: Estimate | None, same_detector: bool
-    ) -> Difference:
-        return find_difference(
-            base,
-            other,
-            same_detector=same_detector,
-            allow_mismatch=self.allow_mismatch,
-            smallest_effect=self.smallest_effect,
-        )
+
+USUAL = Rules()
 
 
 def compare_sides(
     sides: Sequence[Side],
     metrics: Sequence[str] = (),
     only: Sequence[str] = (),
-    rules: Rules | None = None,
+    rules: Rules = USUAL,
     gates: Sequence[Gate] = (),
 ) -> Comparison:
     """Compare sides with the first of them.
@@ -123,7 +115,6 @@ def compare_sides(
     Raises:
         UserError: a metric or detector that no side has.
     """
-    rules = rules or Rules()
     catalog = join_catalogs(sides)
     shown = choose_metrics(sides, list(metrics))
     rows = tuple(_rows(sides, shown, only, rules))
@@ -145,7 +136,7 @@ def judge_gates(
     sides: Sequence[Side],
     gates: Sequence[Gate],
     only: Sequence[str] = (),
-    rules: Rules | None = None,
+    rules: Rules = USUAL,
     shown: Sequence[str] = (),
 ) -> tuple[GateResult, ...]:
     """Gates at every row of their metrics, whatever else is compared.
@@ -157,8 +148,8 @@ def judge_gates(
     Raises:
         UserError: a metric or detector that no side has.
     """
-    rules, catalog = rules or Rules(), join_catalogs(sides)
-    gates = [gate.of(_gated(gate.metric, sides, catalog)) for gate in gates]
+    catalog = join_catalogs(sides)
+    gates = [gate.of(full_name(gate.metric, sides, measured=False)) for gate in gates]
     rows = tuple(_rows(sides, list(dict.fromkeys(g.metric for g in gates)), only, rules))
     names = tuple(side.name for side in sides)
     return tuple(
@@ -173,16 +164,15 @@ def join_catalogs(sides: Sequence[Side]) -> Catalog:
     return reduce(Catalog.joined, (side.catalog for side in sides))
 
 
-def make_row(
-    detector: str,
-    estimates: Sequence[Estimate | None],
-    compare: Callable[[int, int], Difference],
+def _row(
+    title: str, estimates: Sequence[Estimate | None], names: Sequence[str], rules: Rules
 ) -> Row:
-    """One metric over all sides.
+    """One metric over all sides; `names` are their detectors."""
 
-    Args:
-        compare: (one side, another) -> their difference.
-    """
+    def compare(one: int, other: int) -> Difference:
+        same = names[one] == names[other]
+        return find_difference(estimates[one], estimates[other], same_detector=same, **vars(rules))
+
     spec = next(one for one in estimates if one is not None).metric
     differences = tuple(compare(0, other) for other in range(1, len(estimates)))
     values = [math.nan if one is None else one.value for one in estimates]
@@ -191,7 +181,7 @@ def make_row(
         in_play = [0, *in_play]
     best = _best(values, in_play, spec.higher_is_better)
     rivals = [i for i in in_play if best and i != best[0] and not compare(best[0], i).real]
-    return Row(detector, spec, tuple(estimates), differences, best, tuple(rivals))
+    return Row(title, spec, tuple(estimates), differences, best, tuple(rivals))
 
 
 def choose_metrics(sides: Sequence[Side], wanted: Sequence[str]) -> list[str]:
@@ -223,17 +213,21 @@ def choose_detectors(sides: Sequence[Side], only: Sequence[str]) -> list[str]:
     return [name for name in known if not only or name in only]
 
 
-def full_name(metric: str, sides: Sequence[Side]) -> str:
+def full_name(metric: str, sides: Sequence[Side], measured: bool = True) -> str:
     """The metric that a name or short name means.
+
+    Args:
+        measured: some side must have it; else it is enough that somebody declares it.
 
     Raises:
         UserError: no side has it.
     """
     known = known_names(sides)
+    if metric in known:
+        return metric
     spec = join_catalogs(sides).find(metric)
-    for name in (metric, spec.name if spec else None):
-        if name in known:
-            return str(name)
+    if spec is not None and (spec.name in known or not measured):
+        return spec.name
     raise UserError(f"no side has the metric '{metric}'", hint=near_names(metric, known))
 
 
@@ -241,14 +235,6 @@ def known_names(sides: Sequence[Side]) -> list[str]:
     """Metrics of all sides, in the order in which they were recorded."""
     found = [m for side in sides for estimates in side.estimates.values() for m in estimates]
     return list(dict.fromkeys(found))
-
-
-def _gated(metric: str, sides: Sequence[Side], catalog: Catalog) -> str:
-    """As `full_name`, but it may also be one that is known and that no side has."""
-    spec = catalog.find(metric)
-    if spec is not None and metric not in known_names(sides):
-        return spec.name
-    return full_name(metric, sides)
 
 
 def _rows(
@@ -265,14 +251,8 @@ def _rows(
                 side.estimates.get(name, {}).get(metric)
                 for side, name in zip(sides, chosen, strict=True)
             ]
-
-            def compare(
-                one: int, other: int, found: list[Estimate | None] = found, who: list[str] = chosen
-            ) -> Difference:
-                return rules.difference(found[one], found[other], who[one] == who[other])
-
             if any(one is not None for one in found):
-                yield make_row(title, found, compare)
+                yield _row(title, found, chosen, rules)
 
 
 def _lone(sides: Sequence[Side], only: Sequence[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
