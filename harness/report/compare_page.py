@@ -1,7 +1,6 @@
 """The page of `harness compare --html`: each side against the first, on one self-contained page."""
 
 from collections import Counter
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from harness import __version__
@@ -19,18 +18,8 @@ SHOWN_MISMATCHES = 2
 GATE_LOOKS = {"passed": "better", "missed": "worse", "not evaluable": "noise"}
 
 
-@dataclass(frozen=True)
-class Tally:
-    """One side against the base.
-
-    Attributes:
-        counts: verdict -> how many rows.
-        real: (verdict, what is significantly better or worse, by how much).
-    """
-
-    side: str
-    counts: dict[Verdict, int]
-    real: tuple[tuple[Verdict, str], ...]
+# a side against the base: verdict -> how many rows; (verdict, what is really better or worse)
+Tally = tuple[str, dict[Verdict, int], list[tuple[Verdict, str]]]
 
 
 def render_comparison(comparison: Comparison, now: datetime | None = None) -> str:
@@ -65,7 +54,7 @@ def shorten(found: Difference, catalog: Catalog) -> list[str]:
     if len(found.mismatches) > SHOWN_MISMATCHES:
         names = [mismatch.name for mismatch in found.mismatches]
         more = len(names) - SHOWN_MISMATCHES
-        return [f"measured with other {', '.join(names[:SHOWN_MISMATCHES])} and {more} more"]
+        return [f"measured with different {', '.join(names[:SHOWN_MISMATCHES])} and {more} more"]
     told = [str(m) if not found.compared else f"allowed: {m}" for m in found.mismatches]
     return [*told, *dict.fromkeys(catalog.word(reason) for reason in found.reasons)]
 
@@ -73,13 +62,13 @@ def shorten(found: Difference, catalog: Catalog) -> list[str]:
 def _tally(comparison: Comparison, place: int) -> Tally:
     changes = [(row, row.differences[place]) for row in comparison.common_rows]
     counts = Counter(found.verdict for _, found in changes)
-    real = [
+    real: list[tuple[Verdict, str]] = [
         (found.verdict, _spoken(row, found, place + 1))
         for row, found in changes
         if found.verdict in ("better", "worse")
     ]
     ordered = {verdict: counts[verdict] for verdict in MARKS if counts[verdict]}
-    return Tally(comparison.sides[place + 1], ordered, tuple(real))
+    return comparison.sides[place + 1], ordered, real
 
 
 def _spoken(row: Row, found: Difference, side: int) -> str:

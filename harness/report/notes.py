@@ -21,22 +21,13 @@ class Warned:
     Attributes:
         text: the warning as a clause.
         level: "doubtful", "invalid", or "valid" for what casts no doubt.
-        metrics: titles.
-        detectors: names.
-        everywhere: whether it is of every detector that has such numbers.
+        of: "AP and AP-small of a and b", without the detectors where it is of all that have such
+            numbers.
     """
 
     text: str
     level: Validity
-    metrics: tuple[str, ...]
-    detectors: tuple[str, ...]
-    everywhere: bool
-
-    @property
-    def of(self) -> str:
-        """ "AP, AP-small of a and b"; without the detectors where it is of all of them."""
-        metrics = listing(self.metrics, most=4)
-        return metrics if self.everywhere else f"{metrics} of {listing(self.detectors, most=4)}"
+    of: str
 
     def __str__(self) -> str:
         return f"{LEVELS[self.level]} {self.of}: {self.text}".lstrip()
@@ -92,10 +83,10 @@ def gather(catalog: Catalog, of: Iterable[tuple[str, Estimate]]) -> list[Warned]
 def _warned(
     level: Validity, text: str, places: Sequence[tuple[str, str]], having: dict[str, set[str]]
 ) -> Warned:
-    metrics = tuple(dict.fromkeys(title for title, _ in places))
-    names = tuple(dict.fromkeys(who for _, who in places))
+    metrics, names = (dict.fromkeys(column) for column in zip(*places, strict=True))
     everyone = set().union(*(having.get(title, ()) for title in metrics))
-    return Warned(text, level, metrics, names, everyone <= set(names))
+    which = "" if everyone <= names.keys() else f" of {listing(names, most=4)}"
+    return Warned(text, level, f"{listing(metrics, most=4)}{which}")
 
 
 def _level(finding: Finding) -> Validity:

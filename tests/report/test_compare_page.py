@@ -134,7 +134,7 @@ def test_many_differing_conditions_are_told_in_the_notes() -> None:
     names = ("images", "evaluator", "area")
     refused = Difference("refused", mismatches=tuple(Mismatch(n, "1", "2") for n in names))
     page = render_comparison(compared(row("ap", (0.5, 0.6), refused)))
-    assert page.count("measured with other images, evaluator and 1 more") == 1
+    assert page.count("measured with different images, evaluator and 1 more") == 1
     assert page.count("images: 1 against 2; evaluator: 1 against 2; area: 1 against 2") == 1
 
 

@@ -143,9 +143,10 @@ def test_warnings_are_told_once_with_all_they_are_of(run: Run) -> None:
     warned = changed(run, warn)
     [found] = [w for w in mode_warnings(warned, mode_rows(warned)) if "CPU" in w.text]
     assert found.text == "other work used 1.2 of 2 CPU cores"
-    assert found.detectors == (
-        "tinydet_s fused", "tinydet_s compiled", "ssdlite320 fused", "ssdlite320 compiled",
-    )  # fmt: skip
+    assert found.of == (
+        f"{main.title} of tinydet_s fused, tinydet_s compiled, ssdlite320 fused and "
+        "ssdlite320 compiled"
+    )
 
 
 def test_the_terminal_says_nothing_of_modes_where_there_is_one(made: Run) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from harness.data.annotations import read_annotations
 from harness.report.page import show
-from harness.report.thumbnails import shrink_images
+from harness.report.thumbnails import Thumbnail, shrink_images
 from harness.results.ap.boxes import build_scene
 from harness.results.ap.matching import find_pairs, match_once
 from harness.results.ap.misses import SCORE_THRESHOLD, SMALL_AREA
@@ -47,16 +47,13 @@ class Picture:
     """One image.
 
     Attributes:
-        source: a data URI, "" where the image cannot be shown.
-        problem: why it cannot.
+        size: (height, width) of the original.
         overlays: one per detector, in the order of `Gallery.detectors`.
     """
 
     file_name: str
-    width: int
-    height: int
-    source: str
-    problem: str
+    size: tuple[int, int]
+    thumbnail: Thumbnail
     alt: str
     overlays: tuple[Overlay, ...]
 
@@ -67,21 +64,19 @@ class Gallery:
 
     Attributes:
         detectors: those with detections, each under its first seed.
-        kinds: kind of box -> what it is, for the key.
-        score_threshold: detections of a lower score are not drawn.
     """
 
     detectors: tuple[str, ...]
     seeds: tuple[int, ...]
     pictures: tuple[Picture, ...]
-    kinds: Mapping[str, str]
-    score_threshold: float
 
 
 def build(run: Run) -> Markup | None:
     """None where data or detections are gone."""
     found = gallery(run)
-    return None if found is None else show("gallery.html", run, gallery=found)
+    if found is None:
+        return None
+    return show("gallery.html", run, gallery=found, kinds=KINDS, threshold=SCORE_THRESHOLD)
 
 
 def gallery(run: Run) -> Gallery | None:
@@ -97,14 +92,10 @@ def gallery(run: Run) -> Gallery | None:
     shown = shrink_images(paths, [sizes[image] for image in chosen])
     pictures = []
     for n, (image, thumbnail) in enumerate(zip(chosen, shown, strict=True)):
-        height, width = sizes[image]
-        overlays = tuple(overlay[n] for overlay in found)
-        alt = _describe(run.truth, image, names[image])
-        problem = thumbnail.problem
-        picture = Picture(names[image], width, height, thumbnail.source, problem, alt, overlays)
-        pictures.append(picture)
+        alt, overlays = _describe(run.truth, image, names[image]), tuple(o[n] for o in found)
+        pictures.append(Picture(names[image], sizes[image], thumbnail, alt, overlays))
     detectors, seeds = zip(*places, strict=True)
-    return Gallery(detectors, seeds, tuple(pictures), KINDS, SCORE_THRESHOLD)
+    return Gallery(detectors, seeds, tuple(pictures))
 
 
 def choose_images(run: Run) -> list[int]:

@@ -8,8 +8,7 @@ import numpy as np
 from making_runs import make_run
 from PIL import Image
 
-from harness.report.sections.gallery import box_path, choose_images, gallery
-from harness.report.templating import render
+from harness.report.sections.gallery import box_path, build, choose_images, gallery
 from harness.report.thumbnails import shrink_images
 from harness.results.ap.types import Misses
 from harness.results.run import Run
@@ -32,7 +31,7 @@ def test_boxes_lie_where_they_are_annotated(made: Run) -> None:
     shown = gallery(made)
     assert shown is not None
     first = shown.pictures[0]
-    assert (first.file_name, first.width, first.height) == ("001.jpg", 160, 120)
+    assert (first.file_name, first.size) == ("001.jpg", (120, 160))
     assert dict(first.overlays[0].paths) == {
         "found": "M60.0 40.0h70.0v60.0h-70.0z",
         "true": "M60.0 40.0h70.0v60.0h-70.0z",
@@ -63,11 +62,11 @@ def test_an_image_that_is_gone_or_broken_is_noted(tmp_path: Path) -> None:
     (run.images / "002.jpg").write_bytes(b"no image")
     shown = gallery(run)
     assert shown is not None
-    problems = [picture.problem for picture in shown.pictures]
+    problems = [picture.thumbnail.problem for picture in shown.pictures]
     assert problems[0] == "the image is not there"
     assert problems[1].startswith("the image cannot be read")
     assert problems[2:] == ["", ""]
-    assert "001.jpg: the image is not there." in render("gallery.html", gallery=shown)
+    assert "001.jpg: the image is not there." in str(build(run))
 
 
 def test_nothing_without_analyses_or_truth(tmp_path: Path, made: Run) -> None:
@@ -83,9 +82,7 @@ def test_hostile_file_names_are_escaped(tmp_path: Path) -> None:
     document = json.loads(path.read_text())
     document["images"][0]["file_name"] = '"><script>alert(1)</script>.jpg'
     path.write_text(json.dumps(document))
-    shown = gallery(replace(run, truth=read_ground_truth(path)))
-    assert shown is not None
-    page = render("gallery.html", gallery=shown)
+    page = str(build(replace(run, truth=read_ground_truth(path))))
     assert "<script" not in page
     assert "&lt;script&gt;" in page
 
