@@ -72,8 +72,14 @@ def make_plan(
         UserError: anything that can be wrong without a GPU.
     """
     suite = _choose(manifest.suite, only, stages, seeds, data_root)
-    latency = {"modes": (modes, MODES), "precisions": (precisions, PRECISIONS)}
-    suite = suite.model_copy(update={"latency": _choose_latency(suite.latency, latency)})
+    chosen = {
+        "modes": _choose_names(modes, MODES, "modes"),
+        "precisions": _choose_names(precisions, PRECISIONS, "precisions"),
+    }
+    latency = suite.latency.model_copy(
+        update={key: names for key, names in chosen.items() if names}
+    )
+    suite = suite.model_copy(update={"latency": latency})
     parts = {
         name: detector_parts(registry, detector, _inside(manifest, ("detectors", name)))
         for name, detector in suite.detectors.items()
@@ -114,16 +120,6 @@ def _choose(
     if data_root is not None:
         changes["data"] = Use(use="coco", params={"root": data_root})
     return suite.model_copy(update=changes)
-
-
-def _choose_latency(
-    settings: Latency, choices: Mapping[str, tuple[Sequence[str], Sequence[str]]]
-) -> Latency:
-    """The settings with what was chosen on the command line: key -> (chosen, known)."""
-    changes = {
-        key: _choose_names(chosen, known, key) for key, (chosen, known) in choices.items() if chosen
-    }
-    return settings.model_copy(update=changes)
 
 
 def _choose_names(

@@ -116,9 +116,9 @@ class Run:
                 found[record.detector].append(record)
         return found
 
-    def metrics(self, scope: str = "") -> list[MetricSpec]:
-        """What was measured of whole detectors, or of a scope, in the order of the catalog."""
-        there = dict.fromkeys(metric for _, metric, of in self._index if of == scope)
+    def metrics(self) -> list[MetricSpec]:
+        """What was measured of whole detectors, in the order of the catalog."""
+        there = dict.fromkeys(metric for _, metric, scope in self._index if not scope)
         known = [name for name in self.catalog.specs if name in there]
         return [self.spec(name) for name in [*known, *(n for n in there if n not in known)]]
 
@@ -213,13 +213,11 @@ def read_run(folder: Path, *, data_root: str | None = None, resamples: int | Non
     settings = _settings(plan, folder / layout.PLAN, resamples)
     catalog = _catalog(plan, folder / layout.PLAN).with_ranges(settings.area_ranges)
     truth, images, annotations, notes = find_validation(plan, data_root)
-    analyses = {}
+    analyses: dict[Place, CellAnalysis] = {}
     for place, record in _evaluated(records, catalog).items():
-        made = _analyse(folder, place, record, truth, settings, plan, catalog)
-        if isinstance(made, str):
-            notes.append(f"{place[0]} seed {place[1]}: {made}")
-            continue
-        analyses[place], problem = made
+        made, problem = _analyse(folder, place, record, truth, settings, plan, catalog)
+        if made is not None:
+            analyses[place] = made
         notes += [f"{place[0]} seed {place[1]}: {problem}"] if problem else []
     training = {}
     for detector, seed, log in layout.cells_with(folder, layout.TRAIN_LOG):
@@ -384,22 +382,20 @@ def _analyse(
     settings: Report,
     plan: Json,
     catalog: Catalog,
-) -> tuple[CellAnalysis, str] | str:
-    """The analysis and a note on keeping it, or why there is none."""
+) -> tuple[CellAnalysis | None, str]:
+    """The analysis, and why there is none or why it could not be kept, "" without a problem."""
     cell = layout.cell_folder(folder, *place)
     path = cell / layout.DETECTIONS
     if truth is None:
-        return "no intervals: the ground truth is not there"
+        return None, "no intervals: the ground truth is not there"
     if record.conditions.get("annotations_sha256") != truth.sha256:
-        return "no intervals: the annotation file has changed since"
+        return None, "no intervals: the annotation file has changed since"
     if not path.is_file():
-        return "no intervals: its detections are not there"
+        return None, "no intervals: its detections are not there"
     limit = record.conditions.get("max_detections", MAX_DETECTIONS)
     if limit != MAX_DETECTIONS:
-        return (
-            f"no intervals: they are of {MAX_DETECTIONS} detections per image, these scores of "
-            f"{limit}"
-        )
+        found = f"they are of {MAX_DETECTIONS} detections per image, these scores of {limit}"
+        return None, f"no intervals: {found}"
     chosen = truth.image_ids[: plan["evaluate"]["max_images"]]
     resize = record.conditions.get("input")
     metrics = {s.name: s.scoring for s in catalog.specs.values() if s.scoring is not None}
@@ -414,7 +410,7 @@ def _analyse(
     try:
         return load_or_make(cell / layout.ANALYSIS, key, make)
     except UserError as error:
-        return f"no intervals: {error}"
+        return None, f"no intervals: {error}"
 
 
 def _settings(plan: Json, where: Path, resamples: int | None) -> Report:

@@ -68,19 +68,11 @@ def measure_errors(given: EvaluationInput) -> tuple[ErrorKind, ...]:
     errors = classify(scene, evaluated["all"])
     costs = {size: _costs(ranked, errors) for size, ranked in evaluated.items()}
     counts = {size: _counts(ranked, errors) for size, ranked in evaluated.items()}
-    return tuple(
-        ErrorKind(
-            name,
-            counts["all"][name],
-            costs["all"][name],
-            {
-                size: (counts[size][name], costs[size][name])
-                for size in COCO_RANGES
-                if size != "all"
-            },
-        )
-        for name in NAMES
-    )
+    kinds = []
+    for name in NAMES:
+        by_size = {size: (counts[size][name], costs[size][name]) for size in evaluated}
+        kinds.append(ErrorKind(name, *by_size.pop("all"), by_size))
+    return tuple(kinds)
 
 
 def classify(scene: Scene, ranked: Ranked) -> Errors:
