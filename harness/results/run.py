@@ -161,12 +161,6 @@ class Run:
         """Metrics by which detectors are ranked, as "score" or "cost", of those measured."""
         return [spec for spec in self.catalog.ranked(role) if self.has(spec.name)]
 
-    def modes(self, detector: str) -> list[str]:
-        """Modes of its latency, that of the main table first."""
-        of = [r for r in self.measured if r.detector == detector and r.mode]
-        shown = [r.mode for r in of if not r.scope.startswith(MODE)]
-        return list(dict.fromkeys([*shown, *(r.mode for r in of)]))
-
     def analyses_of(self, detector: str) -> list[CellAnalysis]:
         """One per seed, in the order of seeds."""
         places = sorted(place for place in self.analyses if place[0] == detector)

@@ -66,8 +66,6 @@ def make_analysis(
     recall = np.linspace(0, 1, 101)
     return CellAnalysis(
         pairing="made",
-        images=images,
-        resamples=resamples,
         metrics={
             name: sampled(min(0.99, ap * ratio), ratio, OBJECTS) for name, ratio in RATIOS.items()
         },
@@ -85,7 +83,7 @@ def make_analysis(
             ErrorKind(name, 40 - 5 * i, 0.08 - 0.01 * i, _by_size(i))
             for i, name in enumerate(ERRORS)
         ),
-        misses=tuple(Misses(n, 2, 1, 4, 2) for n in sorted(image_ids)),
+        misses=tuple(Misses(n, 2, 1) for n in sorted(image_ids)),
     )
 
 

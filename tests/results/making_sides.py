@@ -40,7 +40,7 @@ def sampled(value: float, spread: float, seed: int = 0) -> Sampled:
 def analysis(metrics: Mapping[str, Sampled], pairing: str = "same") -> CellAnalysis:
     """Scores on resampled images, and nothing else."""
     return CellAnalysis(
-        pairing=pairing, images=50, resamples=400, metrics=metrics, classes={}, curves={},
+        pairing=pairing, metrics=metrics, classes={}, curves={},
         recall=(), precision={}, errors=(), misses=(),
     )  # fmt: skip
 

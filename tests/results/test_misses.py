@@ -1,4 +1,4 @@
-"""Which objects are missed, and which image stands first."""
+"""Which objects are missed, image by image."""
 
 from one_image import cat, dog, found, scored
 
@@ -6,7 +6,7 @@ from harness.results.ap.misses import find_misses
 from harness.results.ap.types import Misses
 
 
-def test_images_with_the_most_missed_small_objects_stand_first():
+def test_missed_objects_are_counted_by_image_and_size():
     objects = [
         cat(0, side=50, image=1), cat(100, side=50, image=1),
         cat(0, image=2), dog(100, image=2),
@@ -14,16 +14,16 @@ def test_images_with_the_most_missed_small_objects_stand_first():
     ]  # fmt: skip
     detections = [found(dog(100, image=2), 0.9)]
     assert find_misses(scored(objects, detections)) == (
-        Misses(2, missed=1, small=1, objects=2, small_objects=2),
-        Misses(3, missed=1, small=1, objects=1, small_objects=1),
-        Misses(1, missed=2, small=0, objects=2, small_objects=0),
+        Misses(1, missed=2, small=0),
+        Misses(2, missed=1, small=1),
+        Misses(3, missed=1, small=1),
     )
 
 
 def test_only_images_with_objects_count_and_crowds_are_none():
     crowd = {**cat(0, image=2), "iscrowd": 1}
     (only,) = find_misses(scored([cat(0), crowd], [found(cat(0), 0.9)]))
-    assert only == Misses(1, missed=0, small=0, objects=1, small_objects=1)
+    assert only == Misses(1, missed=0, small=0)
 
 
 def test_each_detection_finds_one_object():
@@ -47,4 +47,4 @@ def test_a_found_object_needs_class_overlap_and_score():
 
 def test_small_is_below_32_squared():
     (only,) = find_misses(scored([cat(0, side=31.9), cat(100, side=32)], []))
-    assert (only.small, only.small_objects, only.missed) == (1, 1, 2)
+    assert (only.small, only.missed) == (1, 2)

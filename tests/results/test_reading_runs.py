@@ -44,7 +44,7 @@ def test_everything_of_a_run_is_there(copied: Path):
     assert run.images is not None
     assert len(run.truth.annotations) == 8
     [analysis] = run.analyses_of("tiny")
-    assert analysis.images == 4
+    assert analysis.metrics["ap"].images == 4
     recorded = [r for r in run.measured if run.spec(r.metric).scoring and not r.scope]
     assert len(recorded) >= 12
     for record in recorded:
@@ -72,7 +72,7 @@ def test_an_analysis_is_made_once(copied: Path, calls: list[object]):
 def test_other_inputs_make_another_analysis(copied: Path, calls: list[object]):
     forget(copied)
     read_run(copied)
-    assert read_run(copied, resamples=150).analyses["tiny", 0].resamples == 150
+    assert read_run(copied, resamples=150).analyses["tiny", 0].metrics["ap"].draws.shape == (150,)
     detections = copied / "cells" / "tiny" / "seed0" / "detections.json"
     detections.write_text(json.dumps(json.loads(detections.read_text())[1:]))
     read_run(copied)
@@ -96,7 +96,7 @@ def test_a_spoilt_kept_analysis_is_made_again(copied: Path, calls: list[object],
     kept = copied / "cells" / "tiny" / "seed0" / "analysis.json"
     key = json.loads(kept.read_text())["key"]
     kept.write_text(text.replace("KEY", key))
-    assert read_run(copied).analyses["tiny", 0].images == 4
+    assert read_run(copied).analyses["tiny", 0].metrics["ap"].images == 4
     assert len(calls) == 1
 
 
@@ -111,7 +111,7 @@ def test_so_is_one_whose_draws_are_broken(copied: Path, calls: list[object], spo
     else:
         draws.write_bytes(b"" if spoil == "empty" else whole[: len(whole) // 2])
     run = read_run(copied)
-    assert run.analyses["tiny", 0].images == 4
+    assert run.analyses["tiny", 0].metrics["ap"].images == 4
     assert len(calls) == 1
     assert run.notes == ()
     assert draws.stat().st_size == len(whole)
@@ -193,7 +193,7 @@ def test_images_left_out_of_the_evaluation_are_left_out_of_the_analysis(cli, cop
     done = cli("run", "m.yaml", "--resume", "--stages", "evaluate", *two)
     assert done.code == 0
     run = read_run(copied)
-    assert run.analyses["tiny", 0].images == 2
+    assert run.analyses["tiny", 0].metrics["ap"].images == 2
 
 
 def test_another_limit_on_detections_gives_no_intervals(cli, copied: Path):

@@ -119,8 +119,6 @@ def _restore(plain: Mapping[str, Any], draws: Iterator[Any]) -> CellAnalysis:
 
     return CellAnalysis(
         pairing=plain["pairing"],
-        images=plain["images"],
-        resamples=plain["resamples"],
         metrics={name: sampled(entry) for name, entry in plain["metrics"].items()},
         classes={name: sampled(entry) for name, entry in plain["classes"].items()},
         curves={frame: tuple(map(size_bin, bins)) for frame, bins in plain["curves"].items()},

@@ -1,12 +1,11 @@
-"""Images by the objects that a detector misses in them: where to look first."""
+"""The objects that a detector misses, by image: where to look first."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 
 from harness.data.boxes import COCO_AREAS
-from harness.results.ap.boxes import Bools, Ints, build_scene, mark
+from harness.results.ap.boxes import Bools, build_scene, mark
 from harness.results.ap.matching import find_pairs, match_once
 from harness.results.ap.types import Misses
 from harness.stages.inputs import EvaluationInput
@@ -18,7 +17,7 @@ SCORE_THRESHOLD = 0.3  # what `harness predict` draws from
 def find_misses(
     given: EvaluationInput, score_threshold: float = SCORE_THRESHOLD
 ) -> tuple[Misses, ...]:
-    """Every image that has objects; most missed small ones first, then most missed, then by id.
+    """Of every image that has objects, by ascending id.
 
     An object is found when a detection of its class reaches the score threshold and overlaps it
     with IoU 0.5 or more. Detections are matched as pycocotools does it, best score first, each
@@ -33,19 +32,14 @@ def find_misses(
     found = mark(match_once(scene, find_pairs(scene), targets), len(targets))
     small = scene.objects.area < SMALL_AREA
 
-    def count(which: Bools) -> Ints:
-        return np.bincount(scene.objects.image[which & targets], minlength=scene.images)
+    def count(which: Bools) -> list[int]:
+        per_image = np.bincount(scene.objects.image[which & targets], minlength=scene.images)
+        return [int(number) for number in per_image]
 
-    columns = {
-        "missed": count(~found),
-        "small": count(~found & small),
-        "objects": count(targets),
-        "small_objects": count(small),
-    }
+    counts = zip(count(targets), count(~found), count(~found & small), strict=True)
     ids = sorted(given.ground_truth.image_ids)
-    rows = [_row(ids[n], columns, n) for n in np.flatnonzero(columns["objects"]).tolist()]
-    return tuple(sorted(rows, key=lambda row: (-row.small, -row.missed, row.image_id)))
-
-
-def _row(image_id: int, columns: Mapping[str, Ints], index: int) -> Misses:
-    return Misses(image_id, **{name: int(column[index]) for name, column in columns.items()})
+    return tuple(
+        Misses(image, missed, of_small)
+        for image, (objects, missed, of_small) in zip(ids, counts, strict=True)
+        if objects
+    )

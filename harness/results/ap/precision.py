@@ -68,8 +68,6 @@ def measure_precision(
     truth = given.ground_truth
     return Precision(
         pairing=digest([sorted(truth.image_ids), truth.sha256, seed, settings.resamples]),
-        images=scene.images,
-        resamples=settings.resamples,
         metrics={
             name: _sample(scene, _figure(scene, named[scoring.area], scoring, weights),
                           named[scoring.area].matches.targets)

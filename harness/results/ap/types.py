@@ -84,15 +84,12 @@ class Misses:
     Covering means an IoU of 0.5 or more; a detection covers one object.
 
     Attributes:
-        small: of them, those of an area under 32 squared.
-        objects, small_objects: all there are; crowds not counted.
+        small: of them, those of an area under 32 squared; crowds not counted.
     """
 
     image_id: int
     missed: int
     small: int
-    objects: int
-    small_objects: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,8 +107,6 @@ class Precision:
     """
 
     pairing: str
-    images: int
-    resamples: int
     metrics: Mapping[str, Sampled]
     classes: Mapping[str, Sampled]
     curves: Mapping[Frame, tuple[SizeBin, ...]]

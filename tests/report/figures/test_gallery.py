@@ -17,7 +17,7 @@ from harness.stages.scoring import read_ground_truth
 
 def with_misses(run: Run, misses: dict[int, tuple[int, int]]) -> Run:
     """The same run whose every detector missed (all, small) objects of these images."""
-    rows = tuple(Misses(image, missed, small, 9, 9) for image, (missed, small) in misses.items())
+    rows = tuple(Misses(image, missed, small) for image, (missed, small) in misses.items())
     analyses = {place: replace(found, misses=rows) for place, found in run.analyses.items()}
     return replace(run, analyses=analyses)
 
