@@ -27,12 +27,11 @@ def history(
     plugins: o.Plugins = [],  # noqa: B006
 ) -> None:
     """Follow a metric over runs, each compared with the one before."""
-    import sys
-
     from rich.console import Console
 
     from harness.cli.planning import load_registry, write_csv
     from harness.report.history import history_frame, print_history
+    from harness.report.terminal import note
     from harness.results.comparison import join_catalogs
     from harness.results.history import read_history, trace_metric
 
@@ -40,8 +39,8 @@ def history(
     sides = read_history(folder, resamples)
     catalog = join_catalogs(sides)
     lines = list(trace_metric(sides, metric or _main_score(catalog), detector or ()))
-    for note in dict.fromkeys(note for side in sides for note in side.notes):
-        print(f"harness: note: {note}", file=sys.stderr)
+    for line in dict.fromkeys(line for side in sides for line in side.notes):
+        note(line)
     print_history(lines, catalog, Console(highlight=False))
     write_csv(csv, history_frame(lines, catalog))
 

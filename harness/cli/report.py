@@ -20,20 +20,19 @@ def report(
     plugins: o.Plugins = [],  # noqa: B006
 ) -> None:
     """Rewrite report.html of a run; needs no model and no GPU."""
-    import sys
-
     from harness.cli.planning import load_registry
     from harness.errors import UserError
     from harness.records import layout
     from harness.report.page import write_page
+    from harness.report.terminal import note
     from harness.results.run import read_run
 
     if out is not None and out.is_dir():
         raise UserError(f"'{out}' is a folder", where="--out", hint="the name of a file")
     load_registry(plugins)
     read = read_run(run, data_root=data, resamples=resamples)
-    for note in read.notes:
-        print(f"harness: note: {note}", file=sys.stderr)
+    for line in read.notes:
+        note(line)
     path = out or run / layout.PAGE
     write_page(path, read)
     print(f"report: {path}")

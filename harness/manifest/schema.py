@@ -1,10 +1,11 @@
 """The manifest's grammar: strict, immutable models. `docs/manifest.md` explains each key."""
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 Positive = Annotated[int, Field(gt=0)]
@@ -28,6 +29,34 @@ def renamed(name: str) -> str:
     if dash and precision in PRECISIONS:
         return f"'{name}' is mode {mode} with precision {precision}"
     return f"'{name}' is called {OTHER_NAMES[name]}" if name in OTHER_NAMES else ""
+
+
+def _check_names(value: Any, known: Sequence[str], kind: str) -> Any:
+    """A bare name is a list of one. What pydantic itself says of a union is long."""
+    if value == "all":
+        return value
+    names = [value] if isinstance(value, str) else value
+    if not isinstance(names, list | tuple) or not names:
+        raise ValueError(f"should be 'all' or a list of {kind}")
+    return tuple(_check_name(name, known, "'all' or ") for name in names)
+
+
+def _check_name(name: Any, known: Sequence[str], others: str = "") -> Any:
+    if name not in known:
+        told = renamed(name) if isinstance(name, str) else ""
+        raise ValueError(f"{told and f'{told}: '}should be {others}one of {', '.join(known)}")
+    return name
+
+
+Precision = Annotated[PrecisionName, BeforeValidator(partial(_check_name, known=PRECISIONS))]
+Modes = Annotated[
+    tuple[ModeName, ...] | Literal["all"],
+    BeforeValidator(partial(_check_names, known=MODES, kind="modes")),
+]
+Precisions = Annotated[
+    tuple[PrecisionName, ...] | Literal["all"],
+    BeforeValidator(partial(_check_names, known=PRECISIONS, kind="precisions")),
+]
 
 
 class Section(BaseModel):
@@ -93,18 +122,13 @@ class Train(Section):
     clip_norm: Annotated[float, Field(gt=0)] | None = 35.0
     augment: Literal["none", "flip", "paper"] = "paper"
     ema_decay: Fraction | None = None
-    precision: PrecisionName = "float32"
+    precision: Precision = "float32"
     accumulate: Positive = 1
     sync_bn: bool = True
     step: Literal["auto", "eager", "captured", "compiled"] = "auto"
     workers: Annotated[int, Field(ge=0)] = 2
     cache_gib: NotNegative = 4.0
     log_every: Positive = 10
-
-    @field_validator("precision", mode="before")
-    @classmethod
-    def _precision(cls, value: Any) -> Any:
-        return _check_name(value, PRECISIONS)
 
     @model_validator(mode="before")
     @classmethod
@@ -137,10 +161,8 @@ class Latency(Section):
             `eager` finds.
     """
 
-    modes: Annotated[tuple[ModeName, ...], Field(min_length=1)] | Literal["all"] = ("eager",)
-    precisions: Annotated[tuple[PrecisionName, ...], Field(min_length=1)] | Literal["all"] = (
-        "float32",
-    )
+    modes: Modes = ("eager",)
+    precisions: Precisions = ("float32",)
     check_images: Positive = 50
     batch_size: Positive = 1
     images: Positive = 16
@@ -148,33 +170,6 @@ class Latency(Section):
     warmup_runs: Positive = 10
     warmup_seconds: Annotated[float, Field(ge=0)] = 1.0
     threads: Positive | None = None
-
-    @field_validator("modes", mode="before")
-    @classmethod
-    def _modes(cls, value: Any) -> Any:
-        return _check_names(value, MODES, "modes")
-
-    @field_validator("precisions", mode="before")
-    @classmethod
-    def _precisions(cls, value: Any) -> Any:
-        return _check_names(value, PRECISIONS, "precisions")
-
-
-def _check_names(value: Any, known: Sequence[str], kind: str) -> Any:
-    """A bare name is a list of one. What pydantic itself says of a union is long."""
-    if value == "all":
-        return value
-    names = [value] if isinstance(value, str) else value
-    if not isinstance(names, list | tuple) or not names:
-        raise ValueError(f"should be 'all' or a list of {kind}")
-    return tuple(_check_name(name, known, "'all' or ") for name in names)
-
-
-def _check_name(name: Any, known: Sequence[str], others: str = "") -> Any:
-    if name not in known:
-        told = renamed(name) if isinstance(name, str) else ""
-        raise ValueError(f"{told and f'{told}: '}should be {others}one of {', '.join(known)}")
-    return name
 
 
 class Report(Section):

@@ -68,10 +68,14 @@ def build(section: Section, run: Run) -> Markup | None:
     try:
         return _as_markup(section.load()(run))
     except Exception as error:  # whatever a stranger's section does, the others are shown
-        why = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-        return Markup('<p class="callout">“{}” could not be made: {}</p>').format(
-            section.title or section.name, why
-        )
+        return broken(section, error)
+
+
+def broken(section: Section, error: Exception) -> Markup:
+    """The line in the place of what raised."""
+    why = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    line = Markup('<p class="callout">“{}” could not be made: {}</p>')
+    return line.format(section.title or section.name, why)
 
 
 def swatches(run: Run) -> Mapping[str, Markup]:

@@ -5,6 +5,7 @@ layout serves narrow and wide terminals. Where even that does not fit, columns m
 the longest words are broken; nothing is ever cut off.
 """
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -140,6 +141,11 @@ def say(console: Console, lines: Iterable[object], style: str = "") -> None:
     """Lines of text: wrapped for people, whole for programs; empty ones are left out."""
     for line in filter(None, map(str, lines)):
         console.print(Text(line, style=style), soft_wrap=not console.is_terminal)
+
+
+def note(line: str) -> None:
+    """A line for people beside what a command prints."""
+    print(f"harness: note: {line}", file=sys.stderr)
 
 
 def _above(heads: Sequence[Head]) -> list[Text]:

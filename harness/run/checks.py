@@ -1,12 +1,11 @@
 """What is checked before anything is trained."""
 
-import sys
-
 from harness.data.annotations import read_annotations
 from harness.data.folder import check_same_classes, check_split
 from harness.data.source import Split, SplitName
 from harness.errors import UserError
 from harness.plan.cells import Plan
+from harness.report.terminal import note
 from harness.run.detectors import build_detector
 from harness.run.launch import Launch
 from harness.stages.train.launch import check_device
@@ -27,7 +26,7 @@ def check_data(plan: Plan, launch: Launch) -> None:
         few = len(annotations.images) <= DECODED_FIRST
         for warning in check_split(split, thorough=few and launch.is_main):
             if launch.is_main:
-                print(f"harness: note: {split.name} data: {warning}", file=sys.stderr)
+                note(f"{split.name} data: {warning}")
 
 
 def used_splits(plan: Plan) -> list[Split]:

@@ -2,7 +2,6 @@
 
 import json
 import signal
-import sys
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
@@ -32,6 +31,7 @@ from harness.records.store import RecordStore
 from harness.report.comparison import print_gates
 from harness.report.page import write_page
 from harness.report.summary import print_summary
+from harness.report.terminal import note
 from harness.results.run import Run, read_plan, read_run
 from harness.run.checks import check_data, check_detectors, check_training, used_splits
 from harness.run.detectors import Weighted, build_detector, load_trained
@@ -67,7 +67,7 @@ def run_plan(plan: Plan, *, device: str, run_id: str | None, resume: bool, resul
     plan, missing = settle_modes(plan, launch.device)
     for line in filter(None, (launch.note, missing)):
         if launch.is_main:
-            _note(line)
+            note(line)
     with _sigterm_interrupts():
         check_training(plan, launch)
         plan.source.prepare()
@@ -75,13 +75,13 @@ def run_plan(plan: Plan, *, device: str, run_id: str | None, resume: bool, resul
         check_detectors(plan)
         session = _start(plan, launch, run_id, resume, results)
         for line in missing_bases(plan.suite) if launch.is_main else ():
-            _note(line)
+            note(line)
         try:
             with reporter(len(plan.cells), quiet=not launch.is_main) as report:
                 for (name, seed), cells in groupby(plan.cells, lambda c: (c.detector, c.seed)):
                     session.run_detector(name, seed, list(cells), report)
         except KeyboardInterrupt as stop:
-            session.refresh_reports(_note)
+            session.refresh_reports(note)
             continued = f"--resume --run-id {session.run_id} continues"
             raise Interrupted(_signal_of(stop), f"interrupted; {continued}") from stop
     if not launch.is_main:
@@ -95,10 +95,6 @@ def run_plan(plan: Plan, *, device: str, run_id: str | None, resume: bool, resul
     print_summary(run, console)
     print_gates([result for gate in gates for result in gate.results], console)
     return int(session.exit_code or exit_code(gates))
-
-
-def _note(line: str) -> None:
-    print(f"harness: note: {line}", file=sys.stderr)
 
 
 def _start(
@@ -303,7 +299,7 @@ class Session:
             "weights": weights,
         }
 
-    def refresh_reports(self, note: Callable[[str], None]) -> None:
+    def refresh_reports(self, tell: Callable[[str], None]) -> None:
         """What was measured stands in the records: a page that cannot be made harms no cell.
 
         At the end of a whole run the same mistake is raised.
@@ -312,7 +308,7 @@ class Session:
             if self.launch.is_main:
                 self.write_reports(read_run(self.folder))
         except Exception as error:
-            note(f"the report was not written: {type(error).__name__}: {error}")
+            tell(f"the report was not written: {type(error).__name__}: {error}")
 
     def write_reports(self, run: Run) -> None:
         """results.csv and report.html, anew from all records."""

@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from harness.plugin.declarations import Section
 from harness.report.figure import Drawing, to_json
-from harness.report.page import declared
+from harness.report.page import broken, declared
 from harness.report.templating import render
 from harness.results.run import Run
 
@@ -29,10 +29,7 @@ def _draw(figure: Section, run: Run) -> Iterator[Markup]:
             name = figure.name if not number else f"{figure.name}-{number + 1}"
             yield render_drawing(name, drawing, drawing.title or figure.title)
     except Exception as error:  # whatever a stranger's figure does, the others are drawn
-        why = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-        yield Markup('<p class="callout">The figure “{}” could not be made: {}</p>').format(
-            figure.title or figure.name, why
-        )
+        yield broken(figure, error)
 
 
 def render_drawing(name: str, drawing: Drawing, title: str = "", *, caption: bool = True) -> Markup:

@@ -13,23 +13,7 @@ from harness.report.notes import failure
 from harness.report.page import show
 from harness.results.run import Run
 
-
-@dataclass(frozen=True)
-class StageState:
-    """The cells of a detector's stage; `seeds` are those planned, one per seed and mode."""
-
-    done: int
-    failed: int
-    seeds: int
-
-    @property
-    def word(self) -> str:
-        """ "done", "failed", "partly", "to do", or "" where the stage is not planned."""
-        if not self.seeds:
-            return ""
-        if self.failed:
-            return "failed"
-        return "done" if self.done == self.seeds else "partly" if self.done else "to do"
+Place = tuple[str, int, str, str]
 
 
 @dataclass(frozen=True)
@@ -39,7 +23,7 @@ class State:
     Attributes:
         facts: (what, in words).
         commands: command lines that the run was made with, in order.
-        rows: detector -> one state per stage.
+        rows: detector -> per stage a word, and how many of its cells are done where that says more.
         errors: how cells failed, one line each.
         as_of: time of the last record, "" without any.
     """
@@ -47,7 +31,7 @@ class State:
     facts: tuple[tuple[str, str], ...]
     commands: tuple[str, ...]
     stages: tuple[str, ...]
-    rows: tuple[tuple[str, tuple[StageState, ...]], ...]
+    rows: tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
     done: int
     failed: int
     planned: int
@@ -89,27 +73,28 @@ def describe_state(run: Run) -> State:
     )
 
 
-def _place(cell: Mapping[str, Any] | Record) -> tuple[str, int, str, str]:
+def _place(cell: Mapping[str, Any] | Record) -> Place:
     """A cell of another plan has another fingerprint, and does not count for this one."""
     given = vars(cell) if isinstance(cell, Record) else cell
     return given["detector"], given["seed"], given["stage"], given["fingerprint"]
 
 
-def _ends(run: Run) -> dict[tuple[str, int, str, str], Record]:
+def _ends(run: Run) -> dict[Place, Record]:
     """How each cell ended last."""
     return {_place(record): record for record in run.records if record.kind == "cell"}
 
 
 def _stage(
-    cells: list[Mapping[str, Any]],
-    ends: Mapping[tuple[str, int, str, str], Record],
-    name: str,
-    stage: str,
-) -> StageState:
+    cells: list[Mapping[str, Any]], ends: Mapping[Place, Record], name: str, stage: str
+) -> tuple[str, str]:
+    """ "done", "failed", "partly", "to do", or "" where the stage is not planned; "1/3"."""
     planned = [c for c in cells if (c["detector"], c["stage"]) == (name, stage)]
     ended = [ends[_place(cell)].status for cell in planned if _place(cell) in ends]
     done = ended.count("ok")
-    return StageState(done, len(ended) - done, len(planned))
+    if done == len(planned):
+        return "done" if planned else "", ""
+    word = "failed" if len(ended) > done else "partly" if done else "to do"
+    return word, f"{done}/{len(planned)}" if len(planned) > 1 else ""
 
 
 def _facts(run: Run) -> list[tuple[str, str]]:
