@@ -113,6 +113,18 @@ def test_an_export_can_be_exported_and_compared_again(run: Path, tmp_path: Path,
     assert [row.differences[0].verdict for row in found.rows] == ["unknown", "equal"]
 
 
+@pytest.mark.parametrize(
+    ("column", "seeds"), [([7, 3], [7, 3]), ([7, 7], [0, 1]), ([7, None], [0, 1]), (None, [0, 1])]
+)
+def test_a_table_keeps_its_seeds(column: list[int | None] | None, seeds: list[int], tmp_path: Path):
+    rows = pd.DataFrame({"detector": "a", "metric": "ap", "value": [0.3, 0.4]})
+    if column is not None:
+        rows["seed"] = pd.array(column, "Int64")
+    rows.to_csv(tmp_path / "other.csv", index=False)
+    found = read_side(tmp_path / "other.csv").estimates["a"]["ap"]
+    assert dict(found.seeds) == dict(zip(seeds, [0.3, 0.4], strict=True))
+
+
 @pytest.mark.parametrize("ending", FORMATS)
 def test_an_export_of_two_runs_is_no_side(run: Path, tmp_path: Path, ending: str):
     write_records(tmp_path / "two", {"b": [counted(6)]})
