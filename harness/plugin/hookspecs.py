@@ -28,7 +28,7 @@ def harness_rpns() -> Sequence[d.Rpn]:  # type: ignore[empty-body]
 
 @hookspec
 def harness_roi_ops() -> Sequence[d.RoiOp]:  # type: ignore[empty-body]
-    """RoI ops: feature maps and proposals -> one small map a proposal."""
+    """RoI ops: feature maps and proposals -> one small map per proposal."""
 
 
 @hookspec

@@ -2,7 +2,7 @@
 
 results/<suite>/<run>/
   plan.json              what was asked for, in all calls of the run
-  records.jsonl          measured numbers and how cells ended, one a line
+  records.jsonl          measured numbers and how cells ended, one per line
   results.csv            the same as a table
   report.html            the page
   environments/<id>.json machine, versions, settings

@@ -2,8 +2,8 @@
 
 Anchors of a feature map are a few shapes, each at every point of a grid. Of one shape the anchor
 whose centre is nearest to the object's in x and in y overlaps it most, since the overlap along an
-axis only falls with the distance and IoU rises with the shared area. So a few anchors an object are
-looked at instead of tens of thousands.
+axis only falls with the distance and IoU rises with the shared area. So a few anchors per object
+are looked at instead of tens of thousands.
 """
 
 from collections.abc import Iterator, Sequence

@@ -49,7 +49,7 @@ class JudgedClaim:
     Attributes:
         claim: as published.
         measured: what was measured here; without a value if nothing was.
-        expected: the published value in the unit of the measurement, NaN where that cannot be told.
+        expected: the published value in the unit of the measurement, NaN where that is unknown.
         reason: of the verdict, in words.
     """
 

@@ -48,7 +48,7 @@ class Run:
     """One run folder.
 
     Attributes:
-        plan: its plan.json; of records by themselves what can be told from them.
+        plan: its plan.json; of records by themselves, what they say of it.
         environments: environment id -> content of its file.
         records: every line of records.jsonl, with raw samples; after each score that was analysed,
             that of the manifest's own area ranges.

@@ -76,7 +76,7 @@ def read_side(path: Path, resamples: int | None = None) -> Side:
     """Read one run or file.
 
     Raises:
-        UserError: it is nothing that can be compared.
+        UserError: it cannot be compared.
     """
     from harness.results.benchmarks import read_benchmarks
     from harness.results.tables import read_table_side
@@ -92,7 +92,7 @@ def read_side(path: Path, resamples: int | None = None) -> Side:
     if path.suffix == ".json":
         return read_benchmarks(path)
     if path.suffix != ".jsonl":
-        raise UserError("is nothing that can be compared", where=path, hint=f"give {KINDS}")
+        raise UserError("cannot be compared", where=path, hint=f"give {KINDS}")
     return side_of(bare_run(path), path)
 
 

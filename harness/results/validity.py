@@ -40,7 +40,7 @@ class Judgement:
 
     @classmethod
     def of(cls, findings: Iterable[Finding]) -> "Judgement":
-        """Of each code the gravest, once; each check that could not be made is told."""
+        """Of each code the gravest, once; each check that could not be made counts."""
         found: dict[tuple[str, object], Finding] = {}
         for one in findings:
             key = one.code, one.params.get("check")

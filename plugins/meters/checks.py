@@ -1,7 +1,7 @@
 """What speaks against a measurement, one rule at a time.
 
 A rule looks at a record and at the raw samples behind it; `harness.results.validity` asks those
-that a metric names. Warnings of the same code on the record are told once.
+that a metric names. A warning of the same code on the record is not repeated.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""What NVML tells of a GPU: clocks, throttling, and what other processes do on it."""
+"""What NVML reports of a GPU: clocks, throttling, and what other processes do on it."""
 
 import os
 import time
@@ -74,7 +74,7 @@ def others_percent(
 ) -> float | None:
     """How busy other processes keep a GPU, in percent; None where that is not to be known.
 
-    Where NVML tells each process's use and which process is ours, it is the others' use, since
+    Where NVML reports each process's use and which process is ours, it is the others' use, since
     `since` or over NVML's window. Elsewhere all of the use is known only: without `since`, our own
     work being done, we wait until that has left the window; what remains is others'.
     """

@@ -44,7 +44,7 @@ class Batch:
 
 
 class LatencyMeter:
-    """Meter of the stage `latency`: ms a batch in three kinds, images/s end to end, and memory.
+    """Meter of the stage `latency`: ms per batch in three kinds, images/s end to end, and memory.
 
     `latency_<kind>_p50`, `_p90`, `_p99` and `_spread` (interquartile range) for the kinds
     network, postprocessed and end_to_end; the raw samples stand on the p50 record.

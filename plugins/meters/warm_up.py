@@ -70,7 +70,7 @@ def warm_up(
     time took.
 
     Args:
-        repeat: told which batch, less than `batches`.
+        repeat: given the batch's number, less than `batches`.
         batches: how many there are; the first six are enough here, each has been met before.
     """
     cycle = min(batches, FEWEST)

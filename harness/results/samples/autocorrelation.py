@@ -5,7 +5,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-FEWEST = 8  # below, neighbours tell nothing
+FEWEST = 8  # with fewer, neighbours say nothing
 
 
 def effective_fraction(series: NDArray[np.float64]) -> float:
