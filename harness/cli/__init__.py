@@ -1,4 +1,4 @@
-"""`harness` on the command line. One file a command; heavy imports wait until one runs."""
+"""`harness` on the command line. One file per command; heavy imports wait until one runs."""
 
 import sys
 

@@ -26,7 +26,7 @@ UsageError: Any = typer.BadParameter.__base__
 
 app = typer.Typer(
     name="harness",
-    help="Benchmark small-object detectors part by part: AP, multiply-adds and milliseconds.",
+    help="Benchmark small-object detectors part by part: AP, MACs and milliseconds.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

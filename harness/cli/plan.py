@@ -19,7 +19,7 @@ def plan(
     modes: o.Modes = [],  # noqa: B006
     precisions: o.Precisions = [],  # noqa: B006
     cost: Annotated[
-        bool, typer.Option("--cost", help="Build each detector: parameters and multiply-adds.")
+        bool, typer.Option("--cost", help="Build each detector: parameters and MACs.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The resolved plan as JSON.")] = False,
     plugins: o.Plugins = [],  # noqa: B006

@@ -53,7 +53,7 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
 
 
 def print_gates(results: Iterable[GateResult], console: Console) -> None:
-    """One line a gate and row."""
+    """One line per gate and row."""
     for result in results:
         say(console, [result.line], GATE_STYLES[result.verdict])
 
@@ -130,7 +130,7 @@ def best_side(row: Row) -> int | None:
     if len(row.best) != 1:
         return None
     values = {side: row.values[side] for side in {*row.best, *row.rivals}}
-    # sides that are really worse are not rivals, but there is something to be better than
+    # sides that are significantly worse are not rivals, but there is something to be better than
     return row.best[0] if len(values) == 1 else best_of(values, row.metric, row.rivals)
 
 

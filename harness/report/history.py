@@ -40,7 +40,7 @@ def print_history(lines: Sequence[Line], catalog: Catalog, console: Console) -> 
 
 
 def history_table(lines: Sequence[Line]) -> Grid:
-    """One row a run, grouped by detector."""
+    """One row per run, grouped by detector."""
     spec = lines[0].metric
     value = Head(spec.title, spec.shown_unit, right=False)
     grid = Grid(["run", "measured", value, "to the run before"])

@@ -1,4 +1,4 @@
-"""What a run prints when it ends: table, notes, where everything lies."""
+"""What a run prints when it ends: tables, notes, where the page is."""
 
 from itertools import groupby
 

@@ -31,7 +31,7 @@ def evaluating(module: nn.Module, precision: str = USUAL_PRECISION) -> Iterator[
 
 @contextmanager
 def threads(number: int | None) -> Iterator[None]:
-    """The wanted number of threads within one operator, afterwards as before."""
+    """The requested number of threads within one operator, afterwards as before."""
     before = torch.get_num_threads()
     if number is not None:
         torch.set_num_threads(number)

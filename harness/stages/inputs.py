@@ -62,7 +62,7 @@ class LatencyInput:
         images: each (3, h, w) uint8 RGB, in the host's memory.
         runner: the detector in the mode that is to be timed; it has run before. Its mode,
             precision and conditions are added to whatever a meter measures.
-        on_progress: told (repetitions done, repetitions wanted), never while the clock runs.
+        on_progress: told (repetitions done, repetitions requested), never while the clock runs.
     """
 
     images: "tuple[Tensor, ...]"

@@ -39,7 +39,7 @@ def measure_latency(
         images: (3, h, w) uint8 RGB in the host's memory, real ones; the first
             `settings.images` are used.
         settings: how often, how warm, how many at once.
-        on_progress: told (repetitions done, repetitions wanted).
+        on_progress: told (repetitions done, repetitions requested).
         told: what goes on before the first repetition, in words.
         mode: with its precision, see `harness.plan.cells.name_mode`.
         check: what the mode must find as eager does before it is timed; nothing when None.

@@ -7,7 +7,7 @@ from harness.report.page import show
 from harness.results.claims import JudgedClaim, judge_claims
 from harness.results.run import Run
 
-LOOKS = {"reproduced": "same", "not reproduced": "other", "not comparable": "open"}
+LOOKS = {"reproduced": "same", "not reproduced": "other"}
 
 
 def build(run: Run) -> Markup | None:

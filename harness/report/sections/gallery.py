@@ -130,8 +130,8 @@ def _draw(
     """Overlays of one detector; boxes are matched as `find_misses` matches them."""
     # the analysis has checked every entry of this file
     found_here = json.loads(run.detections_file(detector, seed).read_bytes())
-    wanted = frozenset(chosen)
-    kept = tuple(d for d in found_here if d["image_id"] in wanted and d["score"] >= SCORE_THRESHOLD)
+    ids = frozenset(chosen)
+    kept = tuple(d for d in found_here if d["image_id"] in ids and d["score"] >= SCORE_THRESHOLD)
     scene = build_scene(restrict(EvaluationInput(truth, kept), chosen))
     objects, drawn = scene.objects, scene.detections
     matched = match_once(scene, find_pairs(scene), ~objects.crowd)
