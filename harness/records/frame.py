@@ -1,6 +1,7 @@
 """Records as pandas frames: the one way to CSV, tables and pages."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -33,7 +34,7 @@ COLUMNS = [
 ]
 
 
-def to_frame(records: list[Record]) -> pd.DataFrame:
+def to_frame(records: Iterable[Record]) -> pd.DataFrame:
     """Latest measurements and failures in long form, one row each, with `COLUMNS`.
 
     A cell measured again (another fingerprint, new weights) replaces its older records.
@@ -41,13 +42,17 @@ def to_frame(records: list[Record]) -> pd.DataFrame:
     rows = [
         {**vars(r), "conditions": json.dumps(dict(r.conditions), sort_keys=True, default=str),
          "warnings": "; ".join(map(str, r.warnings))}
-        for r in latest(records)
-        if r.kind == "measurement" or r.status != "ok"
+        for r in outcomes(records)
     ]  # fmt: skip
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def latest(records: list[Record]) -> list[Record]:
+def outcomes(records: Iterable[Record]) -> list[Record]:
+    """The latest measurements and failures."""
+    return [r for r in latest(records) if r.kind == "measurement" or r.status != "ok"]
+
+
+def latest(records: Iterable[Record]) -> list[Record]:
     """The records of each cell's last good attempt, then how a later one failed, if one did.
 
     A cell record closes an attempt. Measurements that none closes were cut off by a kill and do

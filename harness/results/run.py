@@ -86,7 +86,7 @@ class Run:
     @cached_property
     def frame(self) -> pd.DataFrame:
         """`harness.records.frame.to_frame` of the records."""
-        return to_frame(list(self.records))
+        return to_frame(self.records)
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
@@ -97,7 +97,7 @@ class Run:
     @cached_property
     def measured(self) -> tuple[Record, ...]:
         """The measurements that count: of each cell's last good attempt."""
-        return tuple(r for r in latest(list(self.records)) if r.kind == "measurement")
+        return tuple(r for r in latest(self.records) if r.kind == "measurement")
 
     @cached_property
     def _index(self) -> Mapping[tuple[str, str, str], Sequence[Record]]:
@@ -346,7 +346,7 @@ def _with_ranges(
     catalog: Catalog,
 ) -> list[Record]:
     """The records and, behind each ranged score, that of every area range of the manifest."""
-    current = {id(record) for record in latest(list(records))}
+    current = {id(record) for record in latest(records)}
     result = []
     for record in records:
         result.append(record)

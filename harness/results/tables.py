@@ -19,7 +19,7 @@ from harness.errors import UserError
 from harness.files import write_atomic
 from harness.plugin.metrics import MetricSpec
 from harness.records import layout
-from harness.records.frame import COLUMNS, latest, to_frame
+from harness.records.frame import COLUMNS, outcomes
 from harness.records.record import Record
 from harness.records.store import record_files
 from harness.results.ap.bootstrap import CONFIDENCE
@@ -223,10 +223,10 @@ def _read(file: Path) -> Run:
 
 
 def _collect_run(run: Run) -> tuple[Table, Table]:
-    kept = [r for r in latest(list(run.records)) if r.kind == "measurement" or r.status != "ok"]
-    table = to_frame(list(run.records))  # rows in the order of `kept`
+    kept = outcomes(run.records)
+    table = run.frame  # rows in the order of `kept`
     bounds = [_bounds(record, run) for record in kept]
-    table[["low", "high", "level"]] = pd.DataFrame(bounds, table.index)
+    table = table.join(pd.DataFrame(bounds, table.index, ["low", "high", "level"]))
     return table, _samples(kept)
 
 
