@@ -6,9 +6,8 @@ from datetime import UTC, datetime
 from harness import __version__
 from harness.plugin.catalog import Catalog
 from harness.report.comparison import best_side, lone_lines, reasons
-from harness.report.figure import styles
 from harness.report.format import MARKS, change, moment
-from harness.report.templating import render, swatch
+from harness.report.templating import render, swatches
 from harness.results.comparison import Comparison, Row
 from harness.results.difference import Difference, Verdict
 from harness.results.gates import GateResult
@@ -43,7 +42,7 @@ def render_comparison(comparison: Comparison, now: datetime | None = None) -> st
         why=lambda found: shorten(found, comparison.catalog),
         word=comparison.catalog.word,
         notes=notes,
-        swatches={name: swatch(style) for name, style in styles(detectors).items()},
+        swatches=swatches(detectors),
         written=moment((now or datetime.now(UTC)).timestamp()),
         version=__version__,
     )

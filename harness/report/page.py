@@ -4,7 +4,7 @@ The page is its sections in their order, each a declaration with a builder (`doc
 that raises leaves a line in its place.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,8 @@ from harness.files import write_text
 from harness.plugin.declarations import Section
 from harness.plugin.manager import loaded_plugins
 from harness.plugin.registry import Registry
-from harness.report.figure import styles
 from harness.report.format import moment
-from harness.report.templating import render, swatch
+from harness.report.templating import render, swatches
 from harness.results.run import Run
 
 
@@ -78,14 +77,10 @@ def broken(section: Section, error: Exception) -> Markup:
     return line.format(section.title or section.name, why)
 
 
-def swatches(run: Run) -> Mapping[str, Markup]:
-    """Detector -> how figures draw it."""
-    return {name: swatch(style) for name, style in styles(run.detectors).items()}
-
-
 def show(template: str, run: Run, **shown: Any) -> Markup:
     """A section's template, with what all of them use."""
-    return render(template, run=run, swatches=swatches(run), word=run.catalog.word, **shown)
+    looks = swatches(run.detectors)
+    return render(template, run=run, swatches=looks, word=run.catalog.word, **shown)
 
 
 def _as_markup(shown: object) -> Markup | None:

@@ -1,6 +1,7 @@
 """Templates and static files as one page that needs nothing but itself."""
 
 import json
+from collections.abc import Sequence
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any
@@ -9,7 +10,7 @@ import jinja2
 from markupsafe import Markup
 
 from harness.report import format
-from harness.report.figure import Style
+from harness.report.figure import styles
 
 # inside a square of 12, centred on 6, 6
 SHAPES = {
@@ -65,11 +66,13 @@ def render(template: str, /, **shown: Any) -> Markup:
     return Markup(environment().get_template(template).render(shown))
 
 
-def swatch(style: Style) -> Markup:
-    """How figures draw a detector, small; hidden from screen readers, since its name follows."""
-    return Markup(
-        '<svg class="swatch" viewBox="0 0 12 12" aria-hidden="true" fill="{}">{}</svg>'
-    ).format(style.color, Markup(SHAPES[style.symbol]))
+def swatches(detectors: Sequence[str]) -> dict[str, Markup]:
+    """Detector -> how figures draw it; hidden from screen readers, since its name follows."""
+    svg = Markup('<svg class="swatch" viewBox="0 0 12 12" aria-hidden="true" fill="{}">{}</svg>')
+    return {
+        name: svg.format(style.color, Markup(SHAPES[style.symbol]))
+        for name, style in styles(detectors).items()
+    }
 
 
 def embed_json(value: Any) -> Markup:

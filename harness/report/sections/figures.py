@@ -27,12 +27,12 @@ def _draw(figure: Section, run: Run) -> Iterator[Markup]:
                 continue
             drawing = Drawing(one) if isinstance(one, go.Figure) else one
             name = figure.name if not number else f"{figure.name}-{number + 1}"
-            yield render_drawing(name, drawing, drawing.title or figure.title)
+            yield render_drawing(name, drawing, drawing.title or figure.title or name)
     except Exception as error:  # whatever a stranger's figure does, the others are drawn
         yield broken(figure, error)
 
 
-def render_drawing(name: str, drawing: Drawing, title: str = "", *, caption: bool = True) -> Markup:
+def render_drawing(name: str, drawing: Drawing, title: str, *, caption: bool = True) -> Markup:
     """One figure.
 
     Args:
@@ -42,7 +42,7 @@ def render_drawing(name: str, drawing: Drawing, title: str = "", *, caption: boo
     return render(
         "figure.html",
         name=name,
-        title=title or drawing.title or name,
+        title=title,
         drawing=drawing,
         plot=to_json(drawing.plot),
         caption=caption,
