@@ -94,9 +94,7 @@ def measure_ap(
     return [ClassFigures(part[0], dict(zip(thresholds, part[1:], strict=True))) for part in figures]
 
 
-def measure_recall(
-    scene: Scene, found: Matches, weights: Weights, max_detections: int = 100
-) -> Floats:
+def measure_recall(scene: Scene, found: Matches, weights: Weights, max_detections: int) -> Floats:
     """(resamples, categories) highest recall, mean over IoU thresholds; NaN without objects."""
     kept = scene.detections.rank[found.detection] < max_detections
     hits = (found.hit & kept).sum(axis=0)

@@ -29,6 +29,8 @@ def draw_weights(images: int, resamples: int, seed: int) -> Weights:
 
     The same for every detector of as many images, so that their replicates pair.
     """
+    if not images:
+        return np.zeros((resamples, 0), np.int32)
     draws = np.random.default_rng(seed).multinomial(images, np.full(images, 1 / images), resamples)
     return draws.astype(np.int32)
 

@@ -114,8 +114,10 @@ def _detections(
     rank[within] = _count_within(image[within] * max(len(categories), 1) + category[within])
     order = np.lexsort((image, -score, category))
     order = order[rank[order] < MAX_DETECTIONS]
-    image, category, box, score, rank = (a[order] for a in (image, category, box, score, rank))
-    return Detections(image, category, box, box[:, 2] * box[:, 3], score, rank)
+    area = box[:, 2] * box[:, 3]
+    return Detections(
+        image[order], category[order], box[order], area[order], score[order], rank[order]
+    )
 
 
 def _columns(

@@ -58,7 +58,7 @@ def measure_precision(
     scene = build_scene(given, resize)
     whole, bins = _ranges(settings), _bins(settings, scene)
     ones = np.ones((1, scene.images), np.int32)
-    weights = np.concatenate([ones, _draw(scene, settings.resamples, seed)])
+    weights = np.concatenate([ones, draw_weights(scene.images, settings.resamples, seed)])
     known = {name: scoring for name, scoring in metrics.items() if _is_known(scoring, whole)}
     areas = list(dict.fromkeys(["all", *(scoring.area for scoring in known.values())]))
     spans = [*(whole[area] for area in areas), *(area for part in bins.values() for area in part)]
@@ -98,12 +98,6 @@ def _ranges(settings: Report) -> dict[str, AreaRange]:
 def _bins(settings: Report, scene: Scene) -> dict[Frame, list[AreaRange]]:
     frames: tuple[Frame, ...] = ("original",) if scene.shrink is None else ("original", "network")
     return {frame: bin_ranges(settings.size_bins, frame) for frame in frames}
-
-
-def _draw(scene: Scene, resamples: int, seed: int) -> Weights:
-    if scene.images == 0:
-        return np.zeros((resamples, 0), np.int32)
-    return draw_weights(scene.images, resamples, seed)
 
 
 def _score(
