@@ -120,7 +120,11 @@ window.harnessFigures = (() => {
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
   new MutationObserver(redraw).observe(root, { attributes: true, attributeFilter: ["data-theme"] });
-  addEventListener("beforeprint", () => { printing = true; redraw(); });
+  // where plotly is there, what was not yet drawn is drawn within the event, as the paper does not wait
+  addEventListener("beforeprint", () => {
+    printing = true;
+    if (window.Plotly) boxes.forEach((box) => (drawn.has(box) ? tryDraw(box) : first(box)));
+  });
   addEventListener("afterprint", () => { printing = false; redraw(); });
   return { drawAll: () => Promise.all(boxes.map(first)) };
 })();
