@@ -156,14 +156,14 @@ def test_a_browser_that_cannot_unpack_says_so(chromium: Any, bare_page: Path) ->
     page.close()
 
 
-def test_what_was_not_yet_drawn_is_drawn_for_the_paper(
-    browser: "sync_api.Browser", made_page: Path
-) -> None:
-    with opened(browser, made_page) as (page, _):
-        # nothing is ever idle, so that only what is near is drawn before
-        page.evaluate("window.requestIdleCallback = () => 0")
-        page.wait_for_function("window.Plotly")
-        page.evaluate("dispatchEvent(new Event('beforeprint'))")
-        page.wait_for_timeout(0)
-        left = "document.querySelectorAll('.plot:not([data-drawn=yes])').length"
-        assert page.evaluate(left) == 0
+def test_what_was_not_yet_drawn_is_drawn_for_the_paper(chromium: Any, made_page: Path) -> None:
+    page = chromium.new_page()
+    # never idle, so that only what is near is drawn before
+    page.add_init_script("window.requestIdleCallback = () => 0")
+    page.goto(made_page.as_uri())
+    page.wait_for_function("document.querySelector('.plot[data-drawn=yes]')")
+    left = "document.querySelectorAll('.plot:not([data-drawn=yes])').length"
+    assert page.evaluate(left) > 2
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.evaluate(left) == 0
+    page.close()
