@@ -48,7 +48,7 @@ def compare(
     from harness.cli.planning import load_registry, write_csv
     from harness.files import write_text
     from harness.report.compare_page import render_comparison
-    from harness.report.comparison import (
+    from harness.report.comparison_table import (
         comparison_frame,
         print_comparison,
         print_gates,

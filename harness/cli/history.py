@@ -30,7 +30,7 @@ def history(
     from rich.console import Console
 
     from harness.cli.planning import load_registry, write_csv
-    from harness.report.history import history_frame, print_history
+    from harness.report.history_table import history_frame, print_history
     from harness.report.terminal import note
     from harness.results.comparison import join_catalogs
     from harness.results.history import read_history, trace_metric

@@ -59,11 +59,11 @@ Precisions = Annotated[
 ]
 
 
-class Section(BaseModel):
+class Keys(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Use(Section):
+class Use(Keys):
     """A plugin part chosen by name, with its parameters."""
 
     use: Name
@@ -75,7 +75,7 @@ class Use(Section):
         return {"use": value} if isinstance(value, str) else value
 
 
-class Input(Section):
+class Input(Keys):
     """How images come to the network: squashed to `size`, then (x - mean) / std in 0..255."""
 
     size: tuple[Positive, Positive] = (320, 320)
@@ -90,14 +90,14 @@ class Input(Section):
         return value
 
 
-class Optimizer(Section):
+class Optimizer(Keys):
     name: Literal["sgd", "adamw"] = "sgd"
     lr: Annotated[float, Field(gt=0)] = 0.02
     momentum: Fraction = 0.9
     weight_decay: Annotated[float, Field(ge=0)] = 1e-5
 
 
-class Schedule(Section):
+class Schedule(Keys):
     """Linear warm-up over `warmup_steps` from `warmup_factor` x lr, then cosine to `final_lr`."""
 
     warmup_steps: Annotated[int, Field(ge=0)] = 500
@@ -105,7 +105,7 @@ class Schedule(Section):
     final_lr: Annotated[float, Field(ge=0)] = 0.0
 
 
-class Train(Section):
+class Train(Keys):
     """One of `steps` and `epochs` says how long. `batch_size` is per process.
 
     Attributes:
@@ -144,14 +144,14 @@ class Train(Section):
         return self
 
 
-class Evaluate(Section):
+class Evaluate(Keys):
     batch_size: Positive = 8
     workers: Annotated[int, Field(ge=0)] = 2
     cache_gib: NotNegative = 4.0
     max_images: Positive | None = None
 
 
-class Latency(Section):
+class Latency(Keys):
     """Warm-up ends when `warmup_runs` and `warmup_seconds` are reached and times are stationary.
 
     Attributes:
@@ -172,7 +172,7 @@ class Latency(Section):
     threads: Positive | None = None
 
 
-class Report(Section):
+class Report(Keys):
     """How a run is looked at; no measurement depends on it.
 
     Attributes:
@@ -201,7 +201,7 @@ class Report(Section):
         return self
 
 
-class Detector(Section):
+class DetectorSpec(Keys):
     """A whole detector (`detector`), or parts: backbone, neck, rpn, roi_op, box_head."""
 
     detector: Use | None = None
@@ -216,7 +216,7 @@ class Detector(Section):
     train: Train = Train()
 
     @model_validator(mode="after")
-    def _whole_or_parts(self) -> "Detector":
+    def _whole_or_parts(self) -> "DetectorSpec":
         parts = [p for p in PART_KINDS if getattr(self, p) is not None]
         missing = [p for p in PART_KINDS if getattr(self, p) is None]
         if self.detector is not None and parts:
@@ -234,7 +234,7 @@ class Detector(Section):
 PART_KINDS = ("backbone", "neck", "rpn", "roi_op", "box_head")
 
 
-class PublishedConditions(Section):
+class PublishedConditions(Keys):
     """What a published figure holds for; what is left out is not known.
 
     A verdict rests on these alone. Data count as the same when `annotations_sha256` agrees, or
@@ -265,7 +265,7 @@ class PublishedConditions(Section):
     threads: Positive | None = None
 
 
-class Published(Section):
+class Published(Keys):
     """A figure that somebody published; never shown in a measured column.
 
     Attributes:
@@ -296,7 +296,7 @@ class Published(Section):
     tolerance: NotNegative = 0.0
 
 
-class Gate(Section):
+class GateSpec(Keys):
     """A limit on how a metric differs from another detector's, or from an earlier run's.
 
     Attributes:
@@ -318,7 +318,7 @@ class Gate(Section):
     optional: bool = False
 
     @model_validator(mode="after")
-    def _one_limit(self) -> "Gate":
+    def _one_limit(self) -> "GateSpec":
         if (self.at_least is None) == (self.at_most is None):
             raise ValueError("give either 'at_least' or 'at_most'")
         if self.of == "ratio" and self.limit <= 0:
@@ -334,7 +334,7 @@ class Gate(Section):
         return found
 
 
-class Suite(Section):
+class Suite(Keys):
     """A manifest with its profile and overrides applied: what a plan is made from."""
 
     suite: Name
@@ -349,6 +349,6 @@ class Suite(Section):
     evaluate: Evaluate = Evaluate()
     latency: Latency = Latency()
     report: Report = Report()
-    gates: tuple[Gate, ...] = ()
-    detectors: dict[Name, Detector]
+    gates: tuple[GateSpec, ...] = ()
+    detectors: dict[Name, DetectorSpec]
     published: tuple[Published, ...] = ()

@@ -7,7 +7,7 @@ import torch
 
 from harness.data.resize import SquashResize
 from harness.errors import UserError
-from harness.manifest.schema import Detector as DetectorSpec
+from harness.manifest.schema import DetectorSpec
 from harness.model.detector import Detector
 from harness.model.features import FeatureSpec
 from harness.model.two_stage import TwoStageDetector

@@ -15,7 +15,7 @@ from harness.manifest.schema import (
     MODES,
     PART_KINDS,
     PRECISIONS,
-    Detector,
+    DetectorSpec,
     Latency,
     Suite,
     Use,
@@ -144,7 +144,7 @@ def modes_of(settings: Latency) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name_mode(m, p) for m in modes for p in precisions))
 
 
-def detector_parts(registry: Registry, detector: Detector, place: Place) -> dict[str, Part]:
+def detector_parts(registry: Registry, detector: DetectorSpec, place: Place) -> dict[str, Part]:
     """Role -> part of one detector; `place(path)` says where a value stands, for errors.
 
     Raises:
@@ -236,7 +236,7 @@ def _source(manifest: Manifest, registry: Registry, suite: Suite) -> DataSource:
     return source
 
 
-def _weights(detector: Detector, place: Place) -> list[str | None]:
+def _weights(detector: DetectorSpec, place: Place) -> list[str | None]:
     """Hashes of the files that the weights come from.
 
     Raises:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from harness import __version__
 from harness.plugin.catalog import Catalog
-from harness.report.comparison import best_side, lone_lines, reasons
+from harness.report.comparison_table import best_side, lone_lines, reasons
 from harness.report.format import MARKS, change, moment
 from harness.report.templating import render, swatches
 from harness.results.comparison import Comparison, Row

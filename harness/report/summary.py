@@ -15,7 +15,7 @@ from harness.report.format import (
     half_width,
     ratio,
 )
-from harness.report.modes import ModeRow, main_time, mode_rows, mode_warnings
+from harness.report.mode_rows import ModeRow, main_time, mode_rows, mode_warnings
 from harness.report.notes import captions, failures, warnings_of
 from harness.report.sections.results import find_best
 from harness.report.terminal import STYLES, Grid, Head, say, value_cell

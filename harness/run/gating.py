@@ -18,7 +18,7 @@ KINDS: dict[str, Kind] = {"difference": "", "ratio": "x", "percent": "%"}
 class SuiteGate:
     """A gate of the suite and what came of it, one result per detector."""
 
-    asked: schema.Gate
+    asked: schema.GateSpec
     results: tuple[GateResult, ...]
 
     @property
@@ -33,7 +33,7 @@ class SuiteGate:
         return {**self.asked.model_dump(), "verdict": self.verdict, "results": told}
 
 
-def judge_suite(gates: Sequence[schema.Gate], run: Run) -> tuple[SuiteGate, ...]:
+def judge_suite(gates: Sequence[schema.GateSpec], run: Run) -> tuple[SuiteGate, ...]:
     """Evaluate each gate; one that cannot be is a result, too, and says why."""
     side = side_of(run)
     return tuple(SuiteGate(gate, tuple(_judge(gate, run, side))) for gate in gates)
@@ -56,7 +56,7 @@ def exit_code(judged: Sequence[SuiteGate]) -> ExitCode:
     return ExitCode.OK
 
 
-def to_gate(asked: schema.Gate) -> Gate:
+def to_gate(asked: schema.GateSpec) -> Gate:
     """The gate as `harness compare --gate` knows it, with a text for people."""
     sign, kind = (">=" if asked.at_most is None else "<="), KINDS[asked.of]
     start = f"{asked.detector}:" if asked.detector else ""
@@ -65,7 +65,7 @@ def to_gate(asked: schema.Gate) -> Gate:
     return Gate(text, asked.detector or "", asked.metric, upper, asked.limit, kind)
 
 
-def _judge(asked: schema.Gate, run: Run, side: Side) -> Iterator[GateResult]:
+def _judge(asked: schema.GateSpec, run: Run, side: Side) -> Iterator[GateResult]:
     gate = to_gate(asked)
     try:
         sides = list(_sides(asked, run, side))
@@ -75,7 +75,7 @@ def _judge(asked: schema.Gate, run: Run, side: Side) -> Iterator[GateResult]:
         yield GateResult(gate.text, "not evaluable", line, unjudged=True)
 
 
-def _sides(asked: schema.Gate, run: Run, side: Side) -> Iterator[Side]:
+def _sides(asked: schema.GateSpec, run: Run, side: Side) -> Iterator[Side]:
     """The base, then the run: whole against a whole run, or as one side per detector."""
     if asked.against in run.detectors:
         base, picked = side, asked.against

@@ -16,7 +16,7 @@ from harness.data.annotations import read_annotations
 from harness.data.images import read_image
 from harness.errors import UserError
 from harness.files import write_atomic, write_text
-from harness.manifest.schema import Detector as DetectorSpec
+from harness.manifest.schema import DetectorSpec
 from harness.manifest.validation import invalid
 from harness.model.assemble import assemble
 from harness.model.checkpoint import Checkpoint, load_detector, read_checkpoint

@@ -28,7 +28,7 @@ from harness.records.frame import latest
 from harness.records.measurement import Measurement
 from harness.records.record import Record
 from harness.records.store import RecordStore
-from harness.report.comparison import print_gates
+from harness.report.comparison_table import print_gates
 from harness.report.page import write_page
 from harness.report.summary import print_summary
 from harness.report.terminal import note
@@ -40,7 +40,7 @@ from harness.run.folder import create_folder, open_folder
 from harness.run.gating import exit_code, judge_suite, missing_bases
 from harness.run.launch import Launch, find_launch
 from harness.run.memory import clear_away, keep_freed_memory
-from harness.run.modes import scope_of, settle_modes, with_scope
+from harness.run.mode_choice import scope_of, settle_modes, with_scope
 from harness.run.progress import Reporter, reporter
 from harness.run.stages import StageRunner
 from harness.stages.metrics import CELL_SECONDS, METRICS

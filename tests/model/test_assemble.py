@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from harness.errors import UserError
 from harness.manifest.schema import PART_KINDS
-from harness.manifest.schema import Detector as Spec
+from harness.manifest.schema import DetectorSpec as Spec
 from harness.model.assemble import assemble
 from harness.model.features import FeatureSpec
 from harness.plan.planner import detector_parts

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from harness.plugin.metrics import Finding
 from harness.records.record import Record
-from harness.report.modes import ModeRow, main_time, mode_rows, mode_warnings
+from harness.report.mode_rows import ModeRow, main_time, mode_rows, mode_warnings
 from harness.report.page import render_page
 from harness.report.sections import modes as section
 from harness.report.summary import print_summary

@@ -8,7 +8,7 @@ import pytest
 from making_sides import LATENCY, ap, exact, latency, side
 from rich.console import Console
 
-from harness.report.comparison import (
+from harness.report.comparison_table import (
     HEADER,
     comparison_frame,
     print_comparison,

@@ -10,7 +10,7 @@ from making_sides import DRIFT, FEW_IMAGES, UNTRAINED, ap, exact, latency, side
 from rich.console import Console
 
 from harness.plugin.metrics import Finding
-from harness.report.comparison import (
+from harness.report.comparison_table import (
     best_side,
     comparison_frame,
     doubts,

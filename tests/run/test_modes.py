@@ -13,7 +13,7 @@ from harness.model.detector import Detector
 from harness.model.types import Detections
 from harness.modes import Runner, build_runner
 from harness.records.store import read_records
-from harness.run import modes as run_modes
+from harness.run import mode_choice as run_modes
 from harness.stages import latency as stage
 
 NO_GPU = "needs a GPU"

@@ -8,7 +8,7 @@ import pytest
 from tiny_suite import tiny, write_manifest
 
 from harness.errors import ExitCode
-from harness.manifest.schema import Gate
+from harness.manifest.schema import GateSpec
 from harness.plugin.catalog import Catalog
 from harness.plugin.metrics import MetricSpec
 from harness.records import layout
@@ -40,8 +40,8 @@ def run_of(folder: Path, **sizes: float) -> Run:
     return Run(folder, {"detectors": names}, tuple(records(folder.name, sizes)), CATALOG)
 
 
-def gate(**fields: object) -> Gate:
-    return Gate.model_validate({"metric": "size", "against": "s", **fields})
+def gate(**fields: object) -> GateSpec:
+    return GateSpec.model_validate({"metric": "size", "against": "s", **fields})
 
 
 @pytest.fixture

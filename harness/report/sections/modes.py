@@ -4,7 +4,7 @@ from itertools import groupby
 
 from markupsafe import Markup
 
-from harness.report.modes import main_time, mode_metrics, mode_rows, mode_warnings
+from harness.report.mode_rows import main_time, mode_metrics, mode_rows, mode_warnings
 from harness.report.page import show
 from harness.results.run import Run
 from harness.stages.metrics import MODE_SCORE

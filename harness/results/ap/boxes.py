@@ -20,7 +20,7 @@ Weights = NDArray[np.int32]  # (resamples, images): how often each image counts
 
 
 @dataclass(frozen=True, eq=False)
-class Objects:
+class FlatObjects:
     """Ground truth, sorted by image and class; within those in the order of the file.
 
     Attributes:
@@ -39,11 +39,11 @@ class Objects:
 
 
 @dataclass(frozen=True, eq=False)
-class Detections:
+class FlatDetections:
     """The best 100 of each class in each image, sorted by class, score (highest first), image.
 
     Attributes:
-        image, category, box, area: (n,), as of `Objects`; the area is that of the box.
+        image, category, box, area: (n,), as of `FlatObjects`; the area is that of the box.
         score: (n,).
         rank: (n,) place by score within its image and class, from 0.
     """
@@ -68,8 +68,8 @@ class Scene:
 
     images: int
     categories: int
-    objects: Objects
-    detections: Detections
+    objects: FlatObjects
+    detections: FlatDetections
     shrink: Floats | None
 
 
@@ -94,17 +94,17 @@ def build_scene(given: EvaluationInput, resize: Mapping[str, Any] | None = None)
 
 def _objects(
     truth: GroundTruth, images: Mapping[int, int], categories: Mapping[int, int]
-) -> Objects:
+) -> FlatObjects:
     image, category, box = _columns(truth.annotations, images, categories)
     area = np.array([a["area"] for a in truth.annotations], float)
     crowd = np.array([a["iscrowd"] for a in truth.annotations], bool)
     order = np.lexsort((category, image))
-    return Objects(image[order], category[order], box[order], area[order], crowd[order])
+    return FlatObjects(image[order], category[order], box[order], area[order], crowd[order])
 
 
 def _detections(
     found: Iterable[Mapping[str, Any]], images: Mapping[int, int], categories: Mapping[int, int]
-) -> Detections:
+) -> FlatDetections:
     found = tuple(found)
     image, category, box = _columns(found, images, categories)
     score = np.array([d["score"] for d in found], float)
@@ -115,7 +115,7 @@ def _detections(
     order = np.lexsort((image, -score, category))
     order = order[rank[order] < MAX_DETECTIONS]
     area = box[:, 2] * box[:, 3]
-    return Detections(
+    return FlatDetections(
         image[order], category[order], box[order], area[order], score[order], rank[order]
     )
 

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.text import Text
 
 from harness.plugin.catalog import Catalog
-from harness.report.comparison import change_reasons, doubts, legend, words
+from harness.report.comparison_table import change_reasons, doubts, legend, words
 from harness.report.format import change_in_words, interval, moment
 from harness.report.terminal import STYLES, Grid, Head, say, value_cell
 from harness.results.comparison import Comparison, Row
