@@ -16,7 +16,7 @@ FIGURES: tuple[Figure, ...] = (
     _figure(50, "repetitions:build", "Time of each repetition", "how the times are distributed"),
     _figure(60, "classes:build", "Score by class", "the main score of each class"),
     _figure(70, "precision:build", "Precision and recall", "at three overlaps"),
-    _figure(80, "errors:build", "Kinds of errors", "what each kind costs in AP50"),
+    _figure(80, "error_kinds:build", "Kinds of errors", "what each kind costs in AP50"),
     _figure(90, "training:build", "Training", "losses and learning rate over steps"),
     _figure(100, "training:build_terms", "Loss terms", "each term of the loss of each detector"),
 )
