@@ -297,12 +297,19 @@ def find_validation(
         return None, None, None, ["plan.json does not say where the validation data is"]
     images, annotations = Path(places["images"]), Path(places["annotations"])
     try:
-        truth = read_ground_truth(annotations)
+        changed = annotations.stat().st_mtime_ns if annotations.is_file() else 0
+        truth = _truth(annotations, changed)
     except UserError as error:
         return None, None, None, [f"the validation data cannot be read: {error}"]
     if not images.is_dir():
         return truth, None, annotations, [f"the validation images are not at {images}"]
     return truth, images, annotations, []
+
+
+@lru_cache(maxsize=2)
+def _truth(annotations: Path, changed: int) -> GroundTruth:
+    """Read once for all runs that are compared on it, unless the file has changed since."""
+    return read_ground_truth(annotations)
 
 
 def _catalog(plan: Json, path: Path) -> Catalog:
