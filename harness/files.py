@@ -10,7 +10,7 @@ from harness.errors import UserError
 
 
 def write_atomic(path: Path, data: bytes | memoryview) -> None:
-    """Replace `path` by `data`; after a failure what stood there still stands.
+    """Replace `path` by `data`; after a failure the old content is still there.
 
     Raises:
         UserError: the disk is full, the folder read-only and the like.

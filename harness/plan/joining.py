@@ -13,7 +13,7 @@ def join_plans(before: Json, now: Json) -> dict[str, Any]:
     """Two plans of one run as `resolved` gives them.
 
     Detectors, cells and meters are those of both; what both have, and all the rest, is as `now`
-    says. Detectors stand in the order of the suite as far as two parts of it tell.
+    says. Detectors keep the order of the suite as far as two parts of it tell.
     """
     names = join_orders(list(before["detectors"]), list(now["detectors"]))
     detectors = {**before["detectors"], **now["detectors"]}

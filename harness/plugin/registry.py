@@ -11,7 +11,7 @@ class Provider:
     """A plugin that loaded.
 
     Attributes:
-        name: entry-point name, or what stood behind `-p`.
+        name: entry-point name, or what `-p` named.
         version: version of its distribution, or a hash of the file given by `-p`.
         origin: the distribution or file it came from.
     """

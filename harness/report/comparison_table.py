@@ -36,7 +36,7 @@ HEADER = (
 GATE_STYLES: Mapping[str, str] = {
     "passed": "green", "missed": "bold red", "not evaluable": "magenta",
 }  # fmt: skip
-BESIDE = 2  # sides that stand beside each other; more stand below each other
+BESIDE = 2  # at most so many sides are side by side; more are below one another
 
 
 def print_comparison(comparison: Comparison, console: Console) -> None:

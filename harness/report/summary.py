@@ -70,7 +70,7 @@ def main_table(run: Run) -> Grid:
 
 
 def mode_table(run: Run, rows: list[ModeRow]) -> Grid:
-    """A row per mode, by detector; how a mode failed stands in the notes."""
+    """A row per mode, by detector; how a mode failed is in the notes."""
     main = main_time(run)
     times = [main] if main is not None else []
     others = [run.spec(metric) for metric in (MODE_AGREEMENT, MODE_SETUP)]

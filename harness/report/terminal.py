@@ -125,7 +125,7 @@ def value_cell(
     Args:
         best: of its kind, and so green.
         star: mark the best with a star as well, for those who see no colour.
-        behind: what stands behind it, as its interval.
+        behind: what follows it, such as its interval.
     """
     if estimate is None or not estimate.is_there:
         return Value(Text(DASH, style="dim"), Text(), Text())

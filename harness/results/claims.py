@@ -6,7 +6,7 @@ is concluded from names: not from that of a split, nor from that of a detector's
 
 A score is reproduced when the published figure lies within the measured interval over images. On
 the very images of the claim that is lenient by what image noise both share, and the spread over
-seeds, which the interval does not hold, stands beside it.
+seeds, which the interval does not hold, is shown with it.
 """
 
 import math

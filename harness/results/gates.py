@@ -102,7 +102,7 @@ def evaluate(
     Rows without a number share one result for each reason.
 
     Args:
-        shown: whether the rows stand in the table, whose notes say what is doubtful about them.
+        shown: whether the rows are in the table, whose notes say what is doubtful about them.
     """
     absent: dict[str, list[str]] = {}
     places = list(_places(gate, rows, sides))

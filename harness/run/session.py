@@ -300,7 +300,7 @@ class Session:
         }
 
     def refresh_reports(self, tell: Callable[[str], None]) -> None:
-        """What was measured stands in the records: a page that cannot be made harms no cell.
+        """What was measured is in the records: a page that cannot be made harms no cell.
 
         At the end of a whole run the same mistake is raised.
         """

@@ -37,7 +37,7 @@ def render_drawing(name: str, drawing: Drawing, title: str, *, caption: bool = T
 
     Args:
         name: id within the page.
-        caption: whether title, note and numbers stand beside it.
+        caption: whether title, note and numbers are shown with it.
     """
     return render(
         "figure.html",

@@ -1,7 +1,7 @@
 """Precision and recall with weighted images: the figures of many resamples from one matching.
 
 Definition: COCOeval.accumulate of pycocotools. A weight of 2 counts an image twice, as if its
-copy stood next to it. Along the detections of a class in order of score, three things are needed,
+copy followed it. Along the detections of a class in order of score, three things are needed,
 and only at the true positives: recall, precision, and how many of the 101 recall points lie between
 one true positive and the next. Which detections count is the same at all IoU thresholds but for the
 few that may match something; the others are summed once.

@@ -25,7 +25,7 @@ FEWEST_IMAGES = 6
 
 
 def draw_weights(images: int, resamples: int, seed: int) -> Weights:
-    """How often each image stands in each resample: (resamples, images), rows sum to `images`.
+    """How often each image occurs in each resample: (resamples, images), rows sum to `images`.
 
     The same for every detector of as many images, so that their replicates pair.
     """

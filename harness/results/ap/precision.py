@@ -121,7 +121,7 @@ def _figure(scene: Scene, scored: _Scored, scoring: Scoring, weights: Weights) -
 
 def _sample(scene: Scene, values: Floats, targets: Bools) -> Sampled:
     """Of values under all weights, those of 1 first."""
-    # objects stand in the order of images
+    # objects are in the order of images
     images = int(np.count_nonzero(np.diff(scene.objects.image[targets], prepend=-1)))
     return Sampled(float(values[0]), np.ascontiguousarray(values[1:]), int(targets.sum()), images)
 

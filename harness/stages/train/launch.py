@@ -113,7 +113,7 @@ def check_device(settings: Train, device: torch.device) -> None:
 class StopRequest:
     """While entered, the first SIGTERM or SIGINT is only noted in `signum`, as a wish to stop.
 
-    A later one goes to the handlers that stood before, so an impatient Ctrl-C still works;
+    A later one goes to the handlers from before, so an impatient Ctrl-C still works;
     one within `ECHO_SECONDS` is the same request again, forwarded by torchrun or a shell.
     Outside the main thread Python allows no handlers, and none are set.
     """
