@@ -58,6 +58,14 @@ def test_main_table_shows_value_interval_and_spread(made: Run) -> None:
     assert re.search(r"34\.7 .*\[3\d\.\d, 3\d\.\d\] ± 0\.3", text_of(cell[0]))
 
 
+def test_arrows_say_which_way_is_better(made: Run) -> None:
+    heads = re.findall(
+        r'data-better="(higher|lower)">.*?aria-hidden="true">(.)<', render_page(made)
+    )
+    assert set(heads) == {("higher", "↑"), ("lower", "↓")}
+    assert len(heads) >= len(made.columns)
+
+
 def test_hostile_names_stay_text(tmp_path: Path) -> None:
     claim = {
         "detector": "tinydet_s",
@@ -151,6 +159,10 @@ def test_a_claim_that_compares_has_a_row(tmp_path: Path) -> None:
     cells = [text_of(cell) for cell in re.findall(r"<td\b.*?</td>", row[1], re.S)]
     assert (cells[1], cells[3]) == ("0.48 GFLOPs", "480.0 MMACs")
     assert cells[4].startswith("reproduced")
+    assert 'class="words same"' in row[1], "in the colour of what agrees"
+    far = {**claim, "value": 0.6}
+    other = render_page(make_run(tmp_path / "far", published=[far]))
+    assert re.search(r'class="words other"><strong>not reproduced<', other)
 
 
 def test_a_section_that_raises_leaves_a_line_in_its_place(made: Run) -> None:
