@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from making_runs import make_run
 from page_text import text_of
 
-from harness.plugin.metrics import Finding
+from harness.plugin.metrics import Finding, MetricSpec
 from harness.records.record import Record
 from harness.report import format
 from harness.report.sections import answer
@@ -71,6 +72,21 @@ def test_costs_are_exact_and_latencies_are_not(made: Run) -> None:
     assert latency.best.has_interval
     told = "Significantly better than all others (by a factor of 2.0"
     assert said(made, LATENCY).startswith(told)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"better": "lower", "role": "cost"}, "Least energy"),
+        ({"better": "higher", "role": "cost"}, "Most energy"),
+        ({"better": "higher", "role": "score"}, "Best energy"),
+        ({"better": "lower", "role": "cost", "question": "Frugal"}, "Frugal"),
+    ],
+)
+def test_a_metric_without_a_question_asks_for_its_better_end(
+    given: dict[str, Any], words: str
+) -> None:
+    assert answer.question(MetricSpec("energy", **given)) == words
 
 
 def test_the_page_says_it_in_one_sentence_per_question(made: Run) -> None:
