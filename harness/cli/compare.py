@@ -46,8 +46,6 @@ def compare(
     from rich.console import Console
 
     from harness.cli.planning import load_registry, write_csv
-    from harness.files import write_text
-    from harness.report.compare_page import render_comparison
     from harness.report.comparison_table import (
         comparison_frame,
         print_comparison,
@@ -68,12 +66,22 @@ def compare(
     console = Console(highlight=False)
     print_comparison(comparison, console)
     print_gates(comparison.gates, console)
-    write_csv(csv, comparison_frame(comparison))
-    for path, render in ((markdown, render_markdown), (html, render_comparison)):
-        if path is not None:
-            write_text(path, render(comparison))
-            print(f"written: {path}")
+    if csv is not None:
+        write_csv(csv, comparison_frame(comparison))
+    if markdown is not None:
+        _write(markdown, render_markdown(comparison))
+    if html is not None:
+        from harness.report.compare_page import render_comparison  # plotly: half a second
+
+        _write(html, render_comparison(comparison))
     return exit_code(comparison)
+
+
+def _write(path: Path, text: str) -> None:
+    from harness.files import write_text
+
+    write_text(path, text)
+    print(f"written: {path}")
 
 
 def exit_code(comparison: "Comparison") -> int:

@@ -6,6 +6,7 @@ from harness.ops.library import Status, implementation, status
 from harness.ops.nms import nms_padded
 from harness.ops.psroi import psroi_align
 from harness.ops.psroi_multilevel import psroi_align_multilevel
+from harness.ops.resampled_ap import pack_weights, resampled_ap
 from harness.ops.resize import resize_bilinear
 from harness.ops.select_anchors import select_anchors
 from harness.ops.select_boxes import select_boxes
@@ -25,9 +26,11 @@ __all__ = [
     "map_of_rows",
     "nms_padded",
     "pack_separable",
+    "pack_weights",
     "pairwise_ious",
     "psroi_align",
     "psroi_align_multilevel",
+    "resampled_ap",
     "resize_bilinear",
     "select_anchors",
     "select_boxes",

@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from harness.errors import UserError
-from harness.records.record import Place, Record
-from harness.records.store import read_records, record_files
+from harness.records.record import Record
+from harness.records.store import outcomes, read_records, record_files
 
 # The header of results.csv, whatever was measured.
 COLUMNS = [
@@ -45,29 +45,6 @@ def to_frame(records: Iterable[Record]) -> pd.DataFrame:
         for r in outcomes(records)
     ]  # fmt: skip
     return pd.DataFrame(rows, columns=COLUMNS)
-
-
-def outcomes(records: Iterable[Record]) -> list[Record]:
-    """The latest measurements and failures."""
-    return [r for r in latest(records) if r.kind == "measurement" or r.status != "ok"]
-
-
-def latest(records: Iterable[Record]) -> list[Record]:
-    """The records of each cell's last good attempt, then how a later one failed, if one did.
-
-    A cell record closes an attempt. Measurements that none closes were cut off by a kill and do
-    not count: their stage is measured again on `--resume`.
-    """
-    pending: dict[Place, list[Record]] = {}
-    kept: dict[Place, list[Record]] = {}
-    for record in records:
-        pending.setdefault(record.place, []).append(record)
-        if record.kind == "cell":
-            attempt = pending.pop(record.place)
-            if record.status != "ok":
-                attempt = [*(r for r in kept.get(record.place, []) if r.status == "ok"), record]
-            kept[record.place] = attempt
-    return [record for attempt in kept.values() for record in attempt]
 
 
 def load_results(path: str | Path) -> pd.DataFrame:

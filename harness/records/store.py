@@ -6,7 +6,7 @@ from pathlib import Path
 
 from harness.errors import UserError
 from harness.records.layout import RECORDS, runs_in
-from harness.records.record import OldRecordError, Record
+from harness.records.record import OldRecordError, Place, Record
 
 
 class RecordStore:
@@ -67,6 +67,29 @@ def read_records(path: Path) -> list[Record]:
         raise UserError(f"cannot be read ({error})", where=path) from error
     lines = text[: text.rfind("\n") + 1].splitlines()
     return [_parse(line, path, number) for number, line in enumerate(lines, 1)]
+
+
+def outcomes(records: Iterable[Record]) -> list[Record]:
+    """The latest measurements and failures."""
+    return [r for r in latest(records) if r.kind == "measurement" or r.status != "ok"]
+
+
+def latest(records: Iterable[Record]) -> list[Record]:
+    """The records of each cell's last good attempt, then how a later one failed, if one did.
+
+    A cell record closes an attempt. Measurements that none closes were cut off by a kill and do
+    not count: their stage is measured again on `--resume`.
+    """
+    pending: dict[Place, list[Record]] = {}
+    kept: dict[Place, list[Record]] = {}
+    for record in records:
+        pending.setdefault(record.place, []).append(record)
+        if record.kind == "cell":
+            attempt = pending.pop(record.place)
+            if record.status != "ok":
+                attempt = [*(r for r in kept.get(record.place, []) if r.status == "ok"), record]
+            kept[record.place] = attempt
+    return [record for attempt in kept.values() for record in attempt]
 
 
 def _parse(line: str, path: Path, number: int) -> Record:

@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
-import pandas as pd
 from rich.console import Console
 from rich.text import Text
 
@@ -26,6 +26,9 @@ from harness.report.terminal import STYLES, Grid, Head, Value, say, value_cell
 from harness.results.comparison import Comparison, Row
 from harness.results.difference import Difference
 from harness.results.gates import GateResult, first_of
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 # The header of the CSV. Values are as recorded: scores 0 to 1; low and high bound the difference.
 HEADER = (
@@ -83,6 +86,8 @@ def comparison_table(comparison: Comparison) -> Grid:
 
 def render_markdown(comparison: Comparison) -> str:
     """A table for a pull request; the best of a row in bold."""
+    import pandas as pd
+
     rows = comparison.common_rows
     several = any(row.detector for row in rows)
     heads = ["detector"] * several + ["metric", "unit", *_escaped(comparison.sides[:1])]
@@ -102,8 +107,10 @@ def render_markdown(comparison: Comparison) -> str:
     return "\n".join([shown, "", *(f"* {line}" for line in _escaped(filter(None, lines))), ""])
 
 
-def comparison_frame(comparison: Comparison) -> pd.DataFrame:
+def comparison_frame(comparison: Comparison) -> "DataFrame":
     """One line per row and side but the base, with `HEADER`; NaN or "" where unknown."""
+    import pandas as pd
+
     sides, catalog = comparison.sides, comparison.catalog
     lines = [
         (

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from harness.plan.cells import USUAL_MODE
 from harness.plugin.metrics import MetricSpec
-from harness.records.frame import latest
 from harness.records.record import Record
+from harness.records.store import latest
 from harness.report.notes import Warned, gather
 from harness.results.difference import Difference, find_difference
 from harness.results.estimate import Estimate

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from harness.plan.cells import name_stage
 from harness.plugin.catalog import Catalog
 from harness.plugin.metrics import Finding
-from harness.records.frame import latest
 from harness.records.record import Record
+from harness.records.store import latest
 from harness.report.format import LEVELS, listing
 from harness.results.estimate import Estimate
 from harness.results.run import Run

@@ -3,12 +3,13 @@
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from threading import Lock
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 from pydantic import ValidationError
 
 from harness.data.folder import CocoFolder
@@ -21,21 +22,26 @@ from harness.plugin.manager import loaded_plugins
 from harness.plugin.metrics import NAME, NAMING, MetricSpec
 from harness.plugin.registry import Registry
 from harness.records import layout
-from harness.records.frame import latest, to_frame
 from harness.records.record import Record
-from harness.records.store import read_records
+from harness.records.store import latest, read_records
 from harness.results import difference, validity
 from harness.results.ap.analysis import analyse_cell, load_or_make
 from harness.results.ap.boxes import MAX_DETECTIONS
 from harness.results.ap.types import CellAnalysis, Sampled
 from harness.results.difference import Difference, find_difference
 from harness.results.estimate import Estimate, make_estimate
+from harness.stages.collecting import collector_paused
 from harness.stages.detections_file import read_detections
 from harness.stages.inputs import EvaluationInput, GroundTruth
 from harness.stages.metrics import METRICS
 from harness.stages.scoring import read_ground_truth, restrict
 
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
 VERSION = 3  # of the analyses: those that another one kept are made again
+AT_ONCE = 2  # cells or runs that are read: each takes some hundred MB
+_READING = Lock()
 PLANNED = {"suite", "profile", "detectors", "data", "data_fingerprint", "evaluate", "cells"}
 CLASS, MODE = "class/", "mode/"
 
@@ -84,8 +90,10 @@ class Run:
         return tuple(self.plan["detectors"])
 
     @cached_property
-    def frame(self) -> pd.DataFrame:
+    def frame(self) -> "DataFrame":
         """`harness.records.frame.to_frame` of the records."""
+        from harness.records.frame import to_frame
+
         return to_frame(self.records)
 
     @cached_property
@@ -207,12 +215,15 @@ def read_run(folder: Path, *, data_root: str | None = None, resamples: int | Non
     settings = _settings(plan, folder / layout.PLAN, resamples)
     catalog = _catalog(plan, folder / layout.PLAN).with_ranges(settings.area_ranges)
     truth, images, annotations, notes = find_validation(plan, data_root)
-    analyses: dict[Place, CellAnalysis] = {}
-    for place, record in _evaluated(records, catalog).items():
-        made, problem = _analyse(folder, place, record, truth, settings, plan, catalog)
-        if made is not None:
-            analyses[place] = made
-        notes += [f"{place[0]} seed {place[1]}: {problem}"] if problem else []
+    evaluated = _evaluated(records, catalog)
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        found = pool.map(
+            lambda place: _analyse(folder, place, evaluated[place], truth, settings, plan, catalog),
+            evaluated,
+        )
+        by_place = dict(zip(evaluated, found, strict=True))
+    analyses = {place: made for place, (made, _) in by_place.items() if made is not None}
+    notes += [f"{d} seed {seed}: {why}" for (d, seed), (_, why) in by_place.items() if why]
     training = {}
     for detector, seed, log in layout.cells_with(folder, layout.TRAIN_LOG):
         try:
@@ -298,7 +309,8 @@ def find_validation(
     images, annotations = Path(places["images"]), Path(places["annotations"])
     try:
         changed = annotations.stat().st_mtime_ns if annotations.is_file() else 0
-        truth = _truth(annotations, changed)
+        with _READING:  # of two threads that want it, one reads it
+            truth = _truth(annotations, changed)
     except UserError as error:
         return None, None, None, [f"the validation data cannot be read: {error}"]
     if not images.is_dir():
@@ -309,7 +321,8 @@ def find_validation(
 @lru_cache(maxsize=2)
 def _truth(annotations: Path, changed: int) -> GroundTruth:
     """Read once for all runs that are compared on it, unless the file has changed since."""
-    return read_ground_truth(annotations)
+    with collector_paused():
+        return read_ground_truth(annotations)
 
 
 def _catalog(plan: Json, path: Path) -> Catalog:
@@ -405,8 +418,13 @@ def _analyse(
     key = digest([*inputs, settings.model_dump(exclude={"gallery"})])
 
     def make() -> CellAnalysis:
-        given = restrict(EvaluationInput(truth, read_detections(path, truth)), chosen)
-        return analyse_cell(given, resize, settings, metrics)
+        with collector_paused():
+            return analyse_cell(
+                restrict(EvaluationInput(truth, read_detections(path, truth)), chosen),
+                resize,
+                settings,
+                metrics,
+            )
 
     try:
         return load_or_make(cell / layout.ANALYSIS, key, make)

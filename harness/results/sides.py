@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from harness.errors import UserError, near_names
 from harness.plugin.catalog import Catalog
 from harness.records import layout
 from harness.results.estimate import Estimate
-from harness.results.run import MODE, Run, bare_run, known_metrics, read_run
+from harness.results.run import AT_ONCE, MODE, Run, bare_run, known_metrics, read_run
 
 TABLES = (".parquet", ".csv", ".sqlite")
 KINDS = (
@@ -55,7 +56,9 @@ def read_sides(given: Sequence[str], resamples: int | None = None) -> tuple[Side
         UserError: nothing is there, it cannot be read, or the detector is not in it.
     """
     split = [split_detector(text) for text in given]
-    read = {path: read_side(path, resamples) for path, _ in split}
+    paths = list(dict.fromkeys(path for path, _ in split))
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        read = dict(zip(paths, pool.map(lambda p: read_side(p, resamples), paths), strict=True))
     sides = [_pick(read[path], detector) for path, detector in split]
     if any(detector for _, detector in split):
         sides = [_only(side) for side in sides]
@@ -78,9 +81,6 @@ def read_side(path: Path, resamples: int | None = None) -> Side:
     Raises:
         UserError: it cannot be compared.
     """
-    from harness.results.benchmarks import read_benchmarks
-    from harness.results.tables import read_table_side
-
     if path.name == layout.RECORDS and path.is_file():
         path = path.parent
     if path.is_dir():
@@ -88,8 +88,12 @@ def read_side(path: Path, resamples: int | None = None) -> Side:
     if not path.exists():
         raise UserError("does not exist", where=path, hint=f"give {KINDS}")
     if path.suffix in TABLES:
+        from harness.results.tables import read_table_side  # pandas: a second
+
         return read_table_side(path)
     if path.suffix == ".json":
+        from harness.results.benchmarks import read_benchmarks
+
         return read_benchmarks(path)
     if path.suffix != ".jsonl":
         raise UserError("cannot be compared", where=path, hint=f"give {KINDS}")

@@ -19,9 +19,9 @@ from harness.errors import UserError
 from harness.files import write_atomic
 from harness.plugin.metrics import MetricSpec
 from harness.records import layout
-from harness.records.frame import COLUMNS, outcomes
+from harness.records.frame import COLUMNS
 from harness.records.record import Record
-from harness.records.store import record_files
+from harness.records.store import outcomes, record_files
 from harness.results.ap.bootstrap import CONFIDENCE
 from harness.results.estimate import Estimate
 from harness.results.protocol import find_mixed

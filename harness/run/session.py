@@ -24,10 +24,9 @@ from harness.plugin.declarations import Stage
 from harness.plugin.metrics import MetricSpec
 from harness.records import layout
 from harness.records.environment import Environment, describe_environment
-from harness.records.frame import latest
 from harness.records.measurement import Measurement
 from harness.records.record import Record
-from harness.records.store import RecordStore
+from harness.records.store import RecordStore, latest
 from harness.report.comparison_table import print_gates
 from harness.report.page import write_page
 from harness.report.summary import print_summary

@@ -2,6 +2,7 @@
 
 import json
 import math
+from codecs import BOM_UTF8
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from operator import itemgetter
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic_core import from_json
 
 from harness.errors import UserError
 from harness.files import write_text
@@ -57,7 +59,7 @@ def is_plain(content: Sequence[Any], images: frozenset[int], categories: Mapping
 
     So it is in a file of the harness's own, and looking at columns takes a tenth of the time.
     """
-    if not all(type(entry) is dict and len(entry) == len(KEYS) for entry in content):
+    if _types(content) - {dict} or set(map(len, content)) - {len(KEYS)}:
         return False
     try:
         image, category, boxes, scores = (list(map(itemgetter(key), content)) for key in KEYS)
@@ -69,7 +71,7 @@ def is_plain(content: Sequence[Any], images: frozenset[int], categories: Mapping
         return False
     if set(map(len, boxes)) - {4} or _types(chain.from_iterable(boxes), scores) - {float}:
         return False
-    sides = np.array(boxes, np.float64).reshape(-1, 4)
+    sides = np.fromiter(chain.from_iterable(boxes), np.float64, 4 * len(boxes)).reshape(-1, 4)
     finite = np.isfinite(sides).all() and np.isfinite(np.array(scores, np.float64)).all()
     return bool(finite and (sides[:, 2:] >= 0).all())
 
@@ -135,8 +137,9 @@ def _some(values: list[int]) -> str:
 
 def _parse(path: Path) -> Any:
     try:
-        return json.loads(path.read_bytes())
+        # pydantic's parser takes half of the time of json's
+        return from_json(path.read_bytes().removeprefix(BOM_UTF8))
     except OSError as error:
         raise UserError(f"cannot be read: {error.strerror or error}", where=path) from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise UserError(f"is not JSON ({error})", where=path, hint=FORM) from error

@@ -60,7 +60,7 @@ def read_ground_truth(path: Path) -> GroundTruth:
 
 def restrict(given: EvaluationInput, image_ids: Sequence[int] | None) -> EvaluationInput:
     """The same input on some of its images."""
-    if image_ids is None:
+    if image_ids is None or tuple(image_ids) == given.ground_truth.image_ids:
         return given
     kept, truth = frozenset(image_ids), given.ground_truth
     chosen = [n for n, i in enumerate(truth.image_ids) if i in kept]

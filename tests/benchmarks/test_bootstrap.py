@@ -77,6 +77,7 @@ def draw_strays(rng: np.random.Generator, number: int, classes: np.ndarray) -> d
 
 def main() -> None:
     from harness.manifest.schema import Report
+    from harness.results.ap.boxes import build_scene
     from harness.results.ap.paired import paired_difference
     from harness.results.ap.precision import measure_precision
     from harness.results.run import known_metrics
@@ -102,7 +103,10 @@ def main() -> None:
     settings = Report(resamples=RESAMPLES)
     resize = {"kind": "squash", "height": 320, "width": 320}
     start, cpu = time.perf_counter(), time.process_time()
-    found = [measure_precision(given, resize, settings, metrics) for given in inputs]
+    found = [
+        measure_precision(given.ground_truth, build_scene(given, resize), settings, metrics)
+        for given in inputs
+    ]
     base, other = (one.metrics["ap"] for one in found)
     difference = paired_difference([base], [other])
     told = {

@@ -15,7 +15,7 @@ import torch
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from harness.ops import library, pack_separable
+from harness.ops import library, pack_separable, pack_weights
 from harness.ops.psroi_reference import accumulate_dtype
 
 DATA = Path(__file__).parents[1] / "data"
@@ -52,6 +52,26 @@ def with_threads(run: Callable[[], Any]) -> list[Any]:
     finally:
         torch.set_num_threads(threads)
     return results
+
+
+def resampling_case(
+    seed: int, images: int = 9, detections: int = 60, resamples: int = 21
+) -> tuple[Tensor, ...]:
+    """Arguments of `resampled_ap`: half of the detections may match, most are of a fitting area."""
+    rng = np.random.default_rng(seed)
+    weights = rng.integers(0, 4, (resamples, images)).astype(np.int32)
+    packed = pack_weights(torch.from_numpy(weights))
+    image = rng.integers(0, images, detections)
+    inside, some = rng.random(detections) < 0.8, rng.random(detections) < 0.5
+    hit = rng.random((3, some.sum())) < 0.5
+    ignored = ~hit & (rng.random(hit.shape) < 0.3)
+    change = (hit & ~inside[some]).astype(np.int8) - (ignored & inside[some])
+    width = int(weights.max(initial=0)) * detections + 1
+    points = rng.integers(0, 3, (2, width)).cumsum(1).clip(0, 101).astype(np.int8)
+    row = rng.integers(0, 2, len(packed) * 16) * width
+    below = np.cumsum(inside)[some]
+    arrays = points.ravel(), row, image[inside], image[some], below, hit, change
+    return packed, *map(torch.from_numpy, arrays)
 
 
 def copy_ops(package: Path) -> None:

@@ -63,6 +63,12 @@ with Called():
     image = torch.randint(0, 256, (3, 31, 47), dtype=torch.uint8)
     found.append(ops.resize_bilinear(image, (20, 30)))
     layers = torch.nn.Conv2d(18, 18, 3, padding=1, groups=18), torch.nn.Conv2d(18, 18, 1, groups=2)
+    weights = torch.randint(0, 3, (20, 5), dtype=torch.int32)
+    points = torch.arange(99, dtype=torch.int8)
+    some, hits = torch.randint(0, 5, (9,)), torch.rand(2, 9) > 0.5
+    packed, rows = ops.pack_weights(weights), torch.zeros(32, dtype=torch.int64)
+    places = some, some, torch.arange(1, 10), hits, torch.zeros(2, 9, dtype=torch.int8)
+    found.append(ops.resampled_ap(packed, points, rows, *places))
     found.append(ops.separable_conv(maps, [ops.pack_separable(*layers)] * 2, 24, relu=True))
 
 declared = {n for n in torch._C._dispatch_get_all_op_names() if n.startswith("harness::")}

@@ -12,6 +12,7 @@ from op_cases import (
     random_features,
     random_image,
     random_rois,
+    resampling_case,
     separable_case,
 )
 from torch import Tensor
@@ -107,6 +108,9 @@ def arguments_of(name: str, dtype: torch.dtype, lay: Layout) -> Iterator[Argumen
     elif name == "resize_bilinear":
         for interleaved in (False, True):
             yield lay(random_image(0, 9, 14)[None])[0], 7, 11, interleaved
+    elif name == "resampled_ap":
+        for seed in range(2):
+            yield resampling_case(seed)
     else:
         raise AssertionError(f"{name} has no arguments here")
 

@@ -9,8 +9,8 @@ from making import ended, measured
 
 from harness.errors import UserError
 from harness.plugin.metrics import Finding
-from harness.records.frame import COLUMNS, latest, load_results, to_frame
-from harness.records.store import RecordStore
+from harness.records.frame import COLUMNS, load_results, to_frame
+from harness.records.store import RecordStore, latest
 
 WARNINGS = (Finding("few_boxes", params={"boxes": 4}), Finding("resumed", "remark"))
 

@@ -9,7 +9,10 @@ import numpy as np
 
 from harness.plugin.metrics import Scoring
 from harness.results.ap.boxes import Scene, build_scene
+from harness.results.ap.misses import find_misses
+from harness.results.ap.precision import measure_precision
 from harness.results.ap.ranges import AreaRange
+from harness.results.ap.types import Misses, Precision
 from harness.results.run import known_metrics
 from harness.stages.inputs import EvaluationInput, GroundTruth
 
@@ -20,6 +23,17 @@ def scorings(*ranges: str) -> dict[str, Scoring]:
     """COCO's figures by their metrics, and those of a manifest's area ranges."""
     specs = known_metrics().with_ranges(ranges).specs.values()
     return {spec.name: spec.scoring for spec in specs if spec.scoring is not None}
+
+
+def precision_of(
+    given: EvaluationInput, resize: dict | None, *others: Any, **named: Any
+) -> Precision:
+    """`measure_precision` of an input."""
+    return measure_precision(given.ground_truth, build_scene(given, resize), *others, **named)
+
+
+def misses_of(given: EvaluationInput, *threshold: float) -> tuple[Misses, ...]:
+    return find_misses(build_scene(given), sorted(given.ground_truth.image_ids), *threshold)
 
 
 def make_object(bbox: Sequence[float], image: int = 1, category: int = 1, **rest: Any) -> dict:

@@ -6,11 +6,10 @@ goes through `measure_precision` and `paired_difference`, as in a report.
 
 import numpy as np
 import pytest
-from box_sets import make_detection, make_object, make_set, scorings
+from box_sets import make_detection, make_object, make_set, precision_of, scorings
 
 from harness.manifest.schema import Report
 from harness.results.ap.paired import Paired, paired_difference
-from harness.results.ap.precision import measure_precision
 from harness.results.ap.types import Sampled
 
 IMAGES, SETS = 40, 60
@@ -37,7 +36,7 @@ def compare_equals(holding: int, together: int, seed: int, seeds: int = 1) -> Pa
         ]
         given = make_set(objects, found, IMAGES)
         settings = Report(resamples=200, size_bins=(0, 32))
-        return measure_precision(given, None, settings, SMALL).metrics["ap_small"]
+        return precision_of(given, None, settings, SMALL).metrics["ap_small"]
 
     sides = [[analyse() for _ in range(seeds)] for _ in range(2)]
     return paired_difference(*sides)

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from box_sets import misses_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from one_image import cat, dog, found, scored, truth
 
 from harness.results.ap.boxes import build_scene
 from harness.results.ap.matching import find_pairs, match_once
-from harness.results.ap.misses import find_misses
 from harness.results.ap.oracle import class_ap50, mean_ap50, select
 from harness.results.ap.ranges import COCO_RANGES
 from harness.results.ap.tide import measure_errors
@@ -23,7 +23,7 @@ FALSE = ("classification", "localisation", "both", "duplicate", "background")
 
 
 def kinds(given: EvaluationInput) -> dict[str, ErrorKind]:
-    return {kind.name: kind for kind in measure_errors(given)}
+    return {kind.name: kind for kind in measure_errors(build_scene(given))}
 
 
 def counts(given: EvaluationInput) -> dict[str, int]:
@@ -32,7 +32,7 @@ def counts(given: EvaluationInput) -> dict[str, int]:
 
 def test_perfect_detections_have_no_error():
     scene = scored([cat(0), dog(100)], [found(cat(0), 0.9), found(dog(100), 0.8)])
-    for kind in measure_errors(scene):
+    for kind in kinds(scene).values():
         assert (kind.count, kind.cost) == (0, 0.0)
 
 
@@ -208,11 +208,11 @@ def test_every_false_positive_has_one_kind_and_no_mending_harms(scene: Evaluatio
 def test_order_does_not_matter(scene: EvaluationInput, random):
     distinct = [{**d, "score": n / 100} for n, d in enumerate(scene.detections, start=1)]
     objects = list(scene.ground_truth.annotations)
-    before = measure_errors(scored(objects, distinct))
+    before = measure_errors(build_scene(scored(objects, distinct)))
     random.shuffle(distinct)
     # only order among images is free: of equal IoUs pycocotools takes the later object
     objects.sort(key=lambda a: -a["image_id"])
-    after = measure_errors(scored(objects, distinct))
+    after = measure_errors(build_scene(scored(objects, distinct)))
     for one, other in zip(before, after, strict=True):
         assert one.count == other.count
         assert one.cost == pytest.approx(other.cost, abs=1e-12, nan_ok=True)
@@ -256,15 +256,17 @@ def test_ap50_is_that_of_pycocotools_on_real_data(shared_data: Path, name: str):
         ranked = select(scene, match_once(scene, pairs, wanted), wanted, inside)
         expected = tables.ap(IOU_50, size)
         assert mean_ap50(ranked) == pytest.approx(expected, abs=1e-12, nan_ok=True)
-    assert all(kind.count > 0 for kind in measure_errors(given))
+    assert all(kind.count > 0 for kind in measure_errors(build_scene(given)))
 
 
 @pytest.mark.shared
 def test_ground_truth_as_detections_is_free_of_errors(shared_data: Path):
     truth = read_ground_truth(shared_data / "bccd" / "annotations" / "instances_val.json")
     given = EvaluationInput(truth, tuple({**a, "score": 1.0} for a in truth.annotations))
-    assert [(kind.count, kind.cost) for kind in measure_errors(given)] == [(0, 0.0)] * 6
-    assert all(image.missed == 0 for image in find_misses(given))
+    assert [(kind.count, kind.cost) for kind in measure_errors(build_scene(given))] == [
+        (0, 0.0)
+    ] * 6
+    assert all(image.missed == 0 for image in misses_of(given))
 
 
 def test_ap50_of_one_class():

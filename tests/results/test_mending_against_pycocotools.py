@@ -103,7 +103,7 @@ def test_the_gain_is_that_of_pycocotools_on_mended_files(seed: int):
     errors = classify(scene, ranked)
     objects, detections = unpack(scene)
     before = ap50(objects, detections)
-    for kind in measure_errors(given):
+    for kind in measure_errors(build_scene(given)):
         chosen = errors.of(kind.name)
         mended, left = detections, objects
         if kind.name == "missed":

@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
-from box_sets import make_detection, make_object, make_set, scorings
+from box_sets import make_detection, make_object, make_set, precision_of, scorings
 
 from harness.manifest.schema import Report
 from harness.results.ap.paired import over_seeds, paired_difference
-from harness.results.ap.precision import measure_precision
 from harness.results.ap.types import Sampled
 
 RNG = np.random.default_rng(0)
@@ -131,7 +130,7 @@ def test_measured_objects_of_one_image_give_no_interval():
     for share in (5, 10):
         found = [make_detection(o["bbox"], 0.9) for o in objects[:share]]
         given = make_set(objects, found, images=50)
-        sides.append([measure_precision(given, None, Report(), scorings()).metrics["ap_small"]])
+        sides.append([precision_of(given, None, Report(), scorings()).metrics["ap_small"]])
     difference = paired_difference(*sides)
     assert difference.value > 0.4
     assert np.isnan([difference.low, difference.p, sides[0][0].low]).all()
@@ -145,7 +144,7 @@ def test_measured_detectors_pair_image_by_image():
     sides = []
     for detections in (found[:10], found[:11]):
         given = make_set(objects, detections, images=20)
-        measured = measure_precision(given, None, Report(resamples=1000), scorings())
+        measured = precision_of(given, None, Report(resamples=1000), scorings())
         sides.append(measured.metrics["ar_100"])
     difference = paired_difference([sides[0]], [sides[1]])
     assert difference.value == pytest.approx(1 / 20)

@@ -5,11 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from box_sets import make_detection, make_noisy, make_object, make_set, scorings
+from box_sets import make_detection, make_noisy, make_object, make_set, precision_of, scorings
 
 from harness.manifest.schema import Report
 from harness.plugin.metrics import Scoring
-from harness.results.ap.precision import measure_precision
 from harness.results.ap.types import Precision, Sampled
 from harness.stages.inputs import EvaluationInput
 from harness.stages.scoring import read_ground_truth
@@ -29,7 +28,7 @@ def noisy(shared_data: Path) -> EvaluationInput:
 @pytest.fixture(scope="module")
 def measured(noisy: EvaluationInput) -> Precision:
     settings = Report(resamples=200, area_ranges={"tiny": (0, 1600)}, size_bins=(0, 32, 96))
-    return measure_precision(noisy, HALF, settings, scorings("tiny"))
+    return precision_of(noisy, HALF, settings, scorings("tiny"))
 
 
 def told(found: Sampled) -> tuple[tuple[float, float, float], int, int]:
@@ -87,10 +86,10 @@ def test_curves_of_precision_average_to_ap(measured: Precision):
 @pytest.mark.shared
 def test_the_same_again(noisy: EvaluationInput, measured: Precision):
     settings = Report(resamples=200, area_ranges={"tiny": (0, 1600)}, size_bins=(0, 32, 96))
-    again = measure_precision(noisy, HALF, settings, scorings("tiny"))
+    again = precision_of(noisy, HALF, settings, scorings("tiny"))
     assert repr(again) == repr(measured)
     assert np.array_equal(again.metrics["ap"].draws, measured.metrics["ap"].draws)
-    other = measure_precision(noisy, HALF, settings, scorings("tiny"), seed=1)
+    other = precision_of(noisy, HALF, settings, scorings("tiny"), seed=1)
     assert other.metrics["ap"].value == measured.metrics["ap"].value
     assert not np.array_equal(other.metrics["ap"].draws, measured.metrics["ap"].draws)
 
@@ -98,21 +97,21 @@ def test_the_same_again(noisy: EvaluationInput, measured: Precision):
 def test_ground_truth_as_detections_is_perfect():
     objects = [make_object([0, 0, 20 * n, 20 * n], image=n) for n in range(1, 9)]
     found = [make_detection(o["bbox"], 0.5, o["image_id"]) for o in objects]
-    metrics = measure_precision(make_set(objects, found, images=8), None, FEW, COCO).metrics
+    metrics = precision_of(make_set(objects, found, images=8), None, FEW, COCO).metrics
     assert told(metrics["ap"]) == (pytest.approx((1, 1, 1)), 8, 8)
     assert metrics["ar_100"].value == 1
 
 
 def test_no_detections_score_nothing_for_sure():
     objects = [make_object([0, 0, 20, 20], image=n) for n in range(1, 9)]
-    found = measure_precision(make_set(objects, [], images=8), None, FEW, COCO)
+    found = precision_of(make_set(objects, [], images=8), None, FEW, COCO)
     assert told(found.metrics["ap"]) == ((0, 0, 0), 8, 8)
     assert set(found.precision["0.50:0.95"]) == {0}
 
 
 def test_without_ground_truth_there_is_no_figure():
     empty = make_set([], [make_detection([0, 0, 9, 9], 0.5)], images=3)
-    found = measure_precision(empty, None, FEW, COCO)
+    found = precision_of(empty, None, FEW, COCO)
     for estimate in [*found.metrics.values(), *found.classes.values()]:
         assert np.isnan([estimate.value, estimate.low, estimate.high]).all()
         assert estimate.count == 0
@@ -121,13 +120,13 @@ def test_without_ground_truth_there_is_no_figure():
 
 
 def test_without_images_there_is_no_figure():
-    found = measure_precision(make_set([], [], images=0), None, FEW, COCO)
+    found = precision_of(make_set([], [], images=0), None, FEW, COCO)
     assert found.metrics["ap"].draws.shape == (FEW.resamples,)
     assert np.isnan(found.metrics["ap"].value)
 
 
 def test_one_image_gives_a_figure_but_no_interval():
-    ap = measure_precision(one_object(), None, FEW, COCO).metrics["ap"]
+    ap = precision_of(one_object(), None, FEW, COCO).metrics["ap"]
     assert ap.value == pytest.approx(1)
     assert np.isnan([ap.low, ap.high]).all()
 
@@ -136,7 +135,7 @@ def test_images_are_those_that_hold_such_objects():
     """Three small objects in two of nine images, one large one in a third, a crowd in a fourth."""
     small = [make_object([x, 0, 10, 10], image=n) for x, n in ((0, 1), (50, 1), (0, 2))]
     others = [make_object([0, 0, 200, 200], image=3), make_object([0, 0, 9, 9], 4, iscrowd=1)]
-    found = measure_precision(make_set([*small, *others], [], images=9), None, FEW, COCO)
+    found = precision_of(make_set([*small, *others], [], images=9), None, FEW, COCO)
     numbers = {name: (e.count, e.images) for name, e in found.metrics.items()}
     assert numbers["ap_small"] == numbers["ar_small"] == (3, 2)
     assert numbers["ap_large"] == (1, 1)
@@ -146,13 +145,13 @@ def test_images_are_those_that_hold_such_objects():
 
 
 def test_a_crowd_is_not_counted():
-    assert measure_precision(one_object(iscrowd=1), None, FEW, COCO).metrics["ap"].count == 0
+    assert precision_of(one_object(iscrowd=1), None, FEW, COCO).metrics["ap"].count == 0
 
 
 def test_bins_are_half_open_in_both_frames():
     """32 wide in a photo of 640 is 16 wide for a network of 320."""
     settings = Report(resamples=100, size_bins=(0, 16, 32, 64))
-    curves = measure_precision(one_object(), HALF, settings, COCO).curves
+    curves = precision_of(one_object(), HALF, settings, COCO).curves
     counts = {frame: [b.ap.count for b in bins] for frame, bins in curves.items()}
     assert counts == {"original": [0, 0, 1, 0], "network": [0, 1, 0, 0]}
     assert np.isnan(curves["original"][0].ap.value)
@@ -161,14 +160,14 @@ def test_bins_are_half_open_in_both_frames():
 
 def test_ranges_of_the_manifest_are_half_open():
     settings = Report(resamples=100, area_ranges={"tiny": (0, 1024), "rest": (1024, 1e9)})
-    metrics = measure_precision(one_object(), None, settings, scorings("tiny", "rest")).metrics
+    metrics = precision_of(one_object(), None, settings, scorings("tiny", "rest")).metrics
     assert [metrics[f"ap_{name}"].count for name in ("tiny", "rest", "small", "medium")] == [
         0, 1, 1, 1,
     ]  # fmt: skip
 
 
 def test_no_resize_no_curve_at_the_networks_input():
-    assert measure_precision(one_object(), None, FEW, COCO).curves.keys() == {"original"}
+    assert precision_of(one_object(), None, FEW, COCO).curves.keys() == {"original"}
 
 
 def test_pairing_tells_images_annotations_seed_and_resamples_apart():
@@ -178,12 +177,12 @@ def test_pairing_tells_images_annotations_seed_and_resamples_apart():
         replace(given, ground_truth=replace(truth, sha256="other")),
         replace(given, ground_truth=replace(truth, image_ids=(1, 2), image_sizes=((9, 9),) * 2)),
     ]
-    pairings = [measure_precision(g, None, FEW, COCO).pairing for g in (given, *others)]
-    pairings += [measure_precision(given, None, FEW, COCO, seed=1).pairing]
-    pairings += [measure_precision(given, None, Report(resamples=101), COCO).pairing]
+    pairings = [precision_of(g, None, FEW, COCO).pairing for g in (given, *others)]
+    pairings += [precision_of(given, None, FEW, COCO, seed=1).pairing]
+    pairings += [precision_of(given, None, Report(resamples=101), COCO).pairing]
     assert len(set(pairings)) == 5
     blind = replace(given, detections=())
-    assert measure_precision(blind, HALF, FEW, COCO).pairing == pairings[0]
+    assert precision_of(blind, HALF, FEW, COCO).pairing == pairings[0]
 
 
 def test_a_figure_that_a_plugin_declares_is_scored_like_cocos_own():
@@ -199,7 +198,7 @@ def test_a_figure_that_a_plugin_declares_is_scored_like_cocos_own():
         "first": Scoring("recall", limit=1),
         "of_large": Scoring(area="large"),
     }
-    metrics = measure_precision(make_set(objects, found, images=8), None, FEW, asked).metrics
+    metrics = precision_of(make_set(objects, found, images=8), None, FEW, asked).metrics
     assert metrics["loose"].value > metrics["strict"].value > 0.4
     # 4 at every threshold, 2 up to 0.80 (7 of 10), 2 at 0.50 alone
     assert metrics["first"].value == pytest.approx((4 * 10 + 2 * 7 + 2 * 1) / 80)
@@ -214,4 +213,4 @@ def test_what_is_not_known_here_is_left_out():
         "recall_of_more": Scoring("recall", limit=300),
         "recall_of_fewer": Scoring("recall", limit=10),
     }
-    assert measure_precision(one_object(), None, FEW, asked).metrics.keys() == {"recall_of_fewer"}
+    assert precision_of(one_object(), None, FEW, asked).metrics.keys() == {"recall_of_fewer"}

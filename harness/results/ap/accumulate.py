@@ -10,10 +10,9 @@ Equal scores within an image and class stay in their order, all copies of one be
 set with real copies interleaves them, and its figures may differ in the fourth digit.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +20,12 @@ from numpy.typing import NDArray
 from harness.results.ap.boxes import Bools, Floats, Ints, Scene, Weights
 from harness.results.ap.matching import IOU_THRESHOLDS, Matches
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 RECALL_POINTS = np.linspace(0.0, 1.0, 101)
 IOU_50, IOU_75 = 0, 5
 EPS = np.spacing(1.0)  # pycocotools adds it to the denominator
-_CELLS = 100_000  # of a (resamples, detections) array in work at a time: fits the cache
-
-Reach = Callable[[NDArray[np.int32]], NDArray[np.int8]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,14 +58,13 @@ class _Class:
     image: Ints
     below: Ints
     hit: Bools
-    change: NDArray[np.int32]
+    change: NDArray[np.int8]
 
 
 def measure_ap(
     scene: Scene,
     matches: Sequence[Matches],
     weights: Weights,
-    workers: int = 1,
     thresholds: Sequence[int] = (IOU_50, IOU_75),
 ) -> list[ClassFigures]:
     """AP of each class under each row of weights, one result for each range of areas.
@@ -74,24 +72,39 @@ def measure_ap(
     Args:
         matches: of the ranges.
         weights: (resamples, images in the order of ascending ids), not negative.
-        workers: threads.
         thresholds: indices of IoU thresholds whose own AP is asked for beside the mean.
     """
-    shape = len(matches), 1 + len(thresholds), len(weights), scene.categories
-    figures = np.full(shape, np.nan)
-    objects = [count_objects(scene, m, weights) for m in matches]
+    import torch
 
-    def measure(category: int) -> None:
-        for number, found in enumerate(matches):
-            counts = objects[number][:, category]
-            if counts.any():
-                part = _select(scene, found, category)
-                figures[number, :, :, category] = _class_ap(part, counts, weights, thresholds)
+    from harness.ops.resampled_ap import pack_weights
 
-    # the largest first, so that no thread is left alone with it at the end
-    sizes = np.bincount(scene.detections.category, minlength=scene.categories)
-    _call_each(measure, np.argsort(-sizes).tolist(), workers)
-    return [ClassFigures(part[0], dict(zip(thresholds, part[1:], strict=True))) for part in figures]
+    packed = pack_weights(torch.from_numpy(np.ascontiguousarray(weights, np.int32)))
+    result = []
+    for found in matches:
+        figures = np.full((1 + len(thresholds), len(weights), scene.categories), np.nan)
+        objects = count_objects(scene, found, weights)
+        for category in np.flatnonzero(objects.any(axis=0)).tolist():
+            counts = objects[:, category]
+            aps = _class_ap(_select(scene, found, category), counts, packed)
+            aps[:, counts == 0] = np.nan
+            figures[0, :, category] = aps.mean(axis=0)
+            figures[1:, :, category] = aps[list(thresholds)]
+        result.append(ClassFigures(figures[0], dict(zip(thresholds, figures[1:], strict=True))))
+    return result
+
+
+def _class_ap(part: _Class, objects: Ints, packed: "Tensor") -> Floats:
+    """(10, resamples) AP of one class in one range at each IoU threshold."""
+    import torch
+
+    from harness.ops.resampled_ap import resampled_ap
+
+    points, row = _tabulate(objects)
+    row = np.pad(row, (0, len(packed) * packed.shape[2] - len(row)))
+    arrays = (points, row, part.base, part.image, part.below, part.hit, part.change)
+    tensors = (torch.from_numpy(np.ascontiguousarray(array)) for array in arrays)
+    result: Floats = resampled_ap(packed, *tensors)[:, : len(objects)].numpy()
+    return result
 
 
 def measure_recall(scene: Scene, found: Matches, weights: Weights, max_detections: int) -> Floats:
@@ -119,17 +132,17 @@ def precision_table(scene: Scene, found: Matches) -> Floats:
     Returns:
         (10, 101, categories).
     """
-    ones = np.ones((1, scene.images), np.int32)
-    counts = count_objects(scene, found, ones)
+    counts = count_objects(scene, found, np.ones((1, scene.images), np.int32))[0]
     table = np.full((len(IOU_THRESHOLDS), len(RECALL_POINTS), scene.categories), np.nan)
-    for category in np.flatnonzero(counts[0]):
+    for category in np.flatnonzero(counts):
         part = _select(scene, found, int(category))
-        reached, base = _tabulate(counts[:, category]), _count_base(part, ones)
-        for threshold in range(len(IOU_THRESHOLDS)):
-            true, envelope = _envelope(part, threshold, base, ones)
-            steps = np.diff(reached.at(true, slice(None))[0], prepend=0)
-            row = np.repeat(envelope[0], steps)
-            table[threshold, :, category] = np.pad(row, (0, len(RECALL_POINTS) - len(row)))
+        counted = part.below + np.cumsum(part.change, axis=1)
+        for threshold, hits in enumerate(map(np.flatnonzero, part.hit)):
+            true = np.arange(1, len(hits) + 1)
+            precision = true / (counted[threshold, hits] + EPS)
+            envelope = np.maximum.accumulate(precision[::-1])[::-1]
+            at = np.searchsorted(true / counts[category], RECALL_POINTS, side="left")
+            table[threshold, :, category] = np.append(envelope, 0.0)[np.minimum(at, len(hits))]
     return table
 
 
@@ -142,89 +155,20 @@ def mean_over_classes(values: Floats) -> Floats:
     return mean
 
 
-def _call_each(function: Callable[[int], None], arguments: list[int], workers: int) -> None:
-    if workers == 1:
-        for argument in arguments:
-            function(argument)
-        return
-    with ThreadPoolExecutor(workers) as pool:
-        list(pool.map(function, arguments))  # a list, so that errors come through
-
-
-def _class_ap(part: _Class, objects: Ints, weights: Weights, thresholds: Sequence[int]) -> Floats:
-    """(mean, then each of the thresholds) x resamples of one class in one range."""
-    result = np.empty((1 + len(thresholds), len(weights)))
-    reached = _tabulate(objects)
-    rows = max(1, _CELLS // max(len(part.base), len(part.image), 1))
-    for start in range(0, len(weights), rows):
-        chosen = slice(start, start + rows)
-        aps = _thresholds_ap(part, weights[chosen], partial(reached.at, rows=chosen))
-        result[0, chosen], result[1:, chosen] = aps.mean(axis=0), aps[list(thresholds)]
-    result[:, objects == 0] = np.nan
-    return result
-
-
-def _thresholds_ap(part: _Class, weights: Weights, reach: Reach) -> Floats:
-    """(10, resamples) AP at each IoU threshold."""
-    base = _count_base(part, weights)
-    result = np.zeros((len(part.hit), len(weights)))
-    for threshold, hit in enumerate(part.hit):
-        if hit.any():
-            true, envelope = _envelope(part, threshold, base, weights)
-            steps = np.diff(reach(true), axis=1, prepend=np.int8(0)).astype(float)
-            result[threshold] = np.einsum("rk,rk->r", envelope, steps) / len(RECALL_POINTS)
-    return result
-
-
-def _count_base(part: _Class, weights: Weights) -> NDArray[np.int32]:
-    """(resamples, m) weight of the base up to each detection that may match."""
-    counted = np.zeros((len(weights), len(part.base) + 1), np.int32)
-    np.cumsum(weights.take(part.base, axis=1), axis=1, dtype=np.int32, out=counted[:, 1:])
-    return counted.take(part.below, axis=1)
-
-
-def _envelope(
-    part: _Class, threshold: int, base: NDArray[np.int32], weights: Weights
-) -> tuple[NDArray[np.int32], Floats]:
-    """(resamples, k) each: true positives so far and the highest precision from there on."""
-    hits = np.flatnonzero(part.hit[threshold])
-    true = np.cumsum(weights.take(part.image[hits], axis=1), axis=1, dtype=np.int32)
-    counted = base.take(hits, axis=1)
-    changed = np.flatnonzero(part.change[threshold])
-    if len(changed):
-        change = np.zeros((len(weights), len(changed) + 1), np.int32)
-        weighed = weights.take(part.image[changed], axis=1) * part.change[threshold, changed]
-        np.cumsum(weighed, axis=1, dtype=np.int32, out=change[:, 1:])
-        counted += change.take(np.searchsorted(changed, hits, side="right"), axis=1)
-    precision = true / (counted + EPS)
-    backwards = precision[:, ::-1]
-    np.maximum.accumulate(backwards, axis=1, out=backwards)
-    return true, precision
-
-
-@dataclass(frozen=True, eq=False)
-class _PointsReached:
+def _tabulate(objects: Ints) -> tuple[NDArray[np.int8], Ints]:
     """How many recall points r fulfil r <= true positives / objects, by numpy's own comparison.
 
-    Attributes:
-        table: (numbers of objects that occur, true positives), flat.
-        row: (resamples,) where the row of each resample starts in it.
+    Returns:
+        tables of 0, 1, 2 ... true positives, one for each number of objects that occurs, and where
+        that of each resample starts in them.
     """
-
-    table: NDArray[np.int8]
-    row: Ints
-
-    def at(self, true: NDArray[np.int32], rows: slice) -> NDArray[np.int8]:
-        """(resamples, k) for as many true positives of some of the resamples."""
-        return self.table.take(true + self.row[rows, None])
-
-
-def _tabulate(objects: Ints) -> _PointsReached:
     numbers, row = np.unique(np.maximum(objects, 1), return_inverse=True)
     width = int(numbers[-1]) + 1
     recall = np.arange(width) / numbers[:, None]
-    table = np.searchsorted(RECALL_POINTS, recall, side="right").astype(np.int8)
-    return _PointsReached(table.ravel(), row * width)
+    guess = np.minimum(recall * 100, 100).astype(np.int8)  # of the last one; may be one too many
+    points = np.append(RECALL_POINTS, np.inf)
+    table = guess + (points[guess] <= recall) + (points[guess + 1] <= recall)
+    return table.ravel(), row * width
 
 
 def _select(scene: Scene, found: Matches, category: int) -> _Class:
@@ -243,7 +187,7 @@ def _select(scene: Scene, found: Matches, category: int) -> _Class:
         image=detections.image[at],
         below=np.cumsum(inside)[at - start],
         hit=hit,
-        change=(hit & ~fits).astype(np.int32) - (ignored & fits),
+        change=(hit & ~fits).astype(np.int8) - (ignored & fits),
     )
 
 
@@ -255,5 +199,5 @@ def _sum(scene: Scene, image: Ints, category: Ints, values: Ints | int) -> Float
 
 
 def _weigh(weights: Weights, table: Floats) -> Floats:
-    """(resamples, categories): sums over images; whole numbers, so exact."""
-    return np.rint(weights.astype(np.float64) @ table)
+    """(resamples, categories): sums over images; whole numbers below 2^24, so exact."""
+    return (weights.astype(np.float32) @ table.astype(np.float32)).astype(np.float64)

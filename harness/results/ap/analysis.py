@@ -19,7 +19,7 @@ from harness.errors import UserError
 from harness.files import write_atomic, write_text
 from harness.manifest.schema import Report
 from harness.plugin.metrics import Scoring
-from harness.results.ap.boxes import Floats
+from harness.results.ap.boxes import Floats, build_scene
 from harness.results.ap.misses import find_misses
 from harness.results.ap.precision import measure_precision
 from harness.results.ap.tide import measure_errors
@@ -49,8 +49,11 @@ def analyse_cell(
         settings: resamples, size ranges and bins.
         metrics: name -> what to compute for it.
     """
-    found = measure_precision(given, resize, settings, metrics)
-    return CellAnalysis(**vars(found), errors=measure_errors(given), misses=find_misses(given))
+    truth, scene = given.ground_truth, build_scene(given, resize)
+    del given  # hundreds of MB, if it is not the caller's as well
+    found = measure_precision(truth, scene, settings, metrics)
+    errors, misses = measure_errors(scene), find_misses(scene, sorted(truth.image_ids))
+    return CellAnalysis(**vars(found), errors=errors, misses=misses)
 
 
 def load_or_make(

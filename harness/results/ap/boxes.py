@@ -1,7 +1,10 @@
 """Objects and detections of one data set as flat arrays, in the orders of COCO's evaluation."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+from itertools import chain
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -55,6 +58,19 @@ class FlatDetections:
     score: Floats
     rank: Ints
 
+    def above(self, score: float) -> "FlatDetections":
+        """Those of at least this score; their ranks stay, as what is left out stood behind them."""
+        kept = self.score >= score
+        return FlatDetections(*(getattr(self, field.name)[kept] for field in fields(self)))
+
+    @cached_property
+    def place(self) -> Ints:
+        """(n,) of each among those of all classes, by score (highest first), image."""
+        order = np.lexsort((self.image, -self.score))
+        place = np.empty(len(order), np.int64)
+        place[order] = np.arange(len(order))
+        return place
+
 
 @dataclass(frozen=True, eq=False)
 class Scene:
@@ -103,11 +119,10 @@ def _objects(
 
 
 def _detections(
-    found: Iterable[Mapping[str, Any]], images: Mapping[int, int], categories: Mapping[int, int]
+    found: Sequence[Mapping[str, Any]], images: Mapping[int, int], categories: Mapping[int, int]
 ) -> FlatDetections:
-    found = tuple(found)
     image, category, box = _columns(found, images, categories)
-    score = np.array([d["score"] for d in found], float)
+    score = np.fromiter(map(itemgetter("score"), found), np.float64, len(found))
     # stable sorts throughout: equal scores keep the order of the file, as in pycocotools
     within = np.lexsort((-score, category, image))
     rank = np.empty(len(found), np.int64)
@@ -121,14 +136,18 @@ def _detections(
 
 
 def _columns(
-    entries: Iterable[Mapping[str, Any]],
+    entries: Sequence[Mapping[str, Any]],
     images: Mapping[int, int],
     categories: Mapping[int, int],
 ) -> tuple[Ints, Ints, Floats]:
-    entries = tuple(entries)
-    image = np.array([images[e["image_id"]] for e in entries], np.int64)
-    category = np.array([categories[e["category_id"]] for e in entries], np.int64)
-    return image, category, np.array([e["bbox"] for e in entries], float).reshape(-1, 4)
+    image = map(images.__getitem__, map(itemgetter("image_id"), entries))
+    category = map(categories.__getitem__, map(itemgetter("category_id"), entries))
+    sides = chain.from_iterable(map(itemgetter("bbox"), entries))
+    return (
+        np.fromiter(image, np.int64, len(entries)),
+        np.fromiter(category, np.int64, len(entries)),
+        np.fromiter(sides, np.float64, 4 * len(entries)).reshape(-1, 4),
+    )
 
 
 def in_blocks(first: Ints, count: Ints) -> Iterator[tuple[Ints, Ints]]:

@@ -1,21 +1,21 @@
 """The objects that a detector misses, by image: where to look first."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from harness.data.boxes import COCO_AREAS
-from harness.results.ap.boxes import Bools, build_scene, mark
+from harness.results.ap.boxes import Bools, Scene, mark
 from harness.results.ap.matching import find_pairs, match_once
 from harness.results.ap.types import Misses
-from harness.stages.inputs import EvaluationInput
 
 SMALL_AREA = COCO_AREAS["small"][1]
 SCORE_THRESHOLD = 0.3  # what `harness predict` draws from
 
 
 def find_misses(
-    given: EvaluationInput, score_threshold: float = SCORE_THRESHOLD
+    scene: Scene, image_ids: Sequence[int], score_threshold: float = SCORE_THRESHOLD
 ) -> tuple[Misses, ...]:
     """Of every image that has objects, by ascending id.
 
@@ -24,10 +24,10 @@ def find_misses(
     to one object; one that lies in a crowd finds nothing.
 
     Args:
+        image_ids: those of the scene, ascending.
         score_threshold: detections with a lower score find nothing.
     """
-    kept = tuple(d for d in given.detections if d["score"] >= score_threshold)
-    scene = build_scene(replace(given, detections=kept))
+    scene = replace(scene, detections=scene.detections.above(score_threshold))
     targets = ~scene.objects.crowd
     found = mark(match_once(scene, find_pairs(scene), targets), len(targets))
     small = scene.objects.area < SMALL_AREA
@@ -37,9 +37,8 @@ def find_misses(
         return [int(number) for number in per_image]
 
     counts = zip(count(targets), count(~found), count(~found & small), strict=True)
-    ids = sorted(given.ground_truth.image_ids)
     return tuple(
         Misses(image, missed, of_small)
-        for image, (objects, missed, of_small) in zip(ids, counts, strict=True)
+        for image, (objects, missed, of_small) in zip(image_ids, counts, strict=True)
         if objects
     )

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from harness.results.ap.accumulate import EPS, RECALL_POINTS
-from harness.results.ap.boxes import Bools, Floats, Ints, Scene
+from harness.results.ap.boxes import Bools, Ints, Scene
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,7 +18,8 @@ class Ranked:
     """Detections matched at IoU 0.5 within one range of areas, by class, score (best first), image.
 
     Attributes:
-        category, score, image: (n,) of each detection.
+        category: (n,) of each detection.
+        place: (n,) of each among those of all classes, by score (best first), image.
         hit: (n,) the object that it found, -1 for none.
         counted: (n,) false where it is ignored or taken out.
         inside: (n,) whether its own area is in the range.
@@ -29,8 +30,7 @@ class Ranked:
     """
 
     category: Ints
-    score: Floats
-    image: Ints
+    place: Ints
     hit: Ints
     counted: Bools
     inside: Bools
@@ -46,8 +46,7 @@ def select(scene: Scene, matched: Ints, targets: Bools, inside: Bools) -> Ranked
     objects = np.bincount(scene.objects.category[targets], minlength=scene.categories)
     return Ranked(
         scene.detections.category,
-        scene.detections.score,
-        scene.detections.image,
+        scene.detections.place,
         np.where(hits, matched, -1),
         hits | ((matched < 0) & inside),
         inside,
@@ -87,18 +86,18 @@ def _set_right(ranked: Ranked, target: Ints) -> Ranked:
     """Each object keeps the best of what found it and of what is set right for it."""
     hit = np.where(target >= 0, target, ranked.hit)
     claims = np.flatnonzero(hit >= 0)
-    order = claims[np.lexsort((ranked.image[claims], -ranked.score[claims], hit[claims]))]
+    order = claims[np.lexsort((ranked.place[claims], hit[claims]))]
     second = order[1:][hit[order[1:]] == hit[order[:-1]]]
     counted = ranked.counted | (target >= 0)
     counted[second] = False
     category = ranked.category.copy()
     category[claims] = ranked.object_category[hit[claims]]
-    order = np.lexsort((ranked.image, -ranked.score, category))
+    # one key, in order but for what changed its class: a stable sort is quick with that
+    order = np.argsort(category * len(category) + ranked.place, kind="stable")
     return replace(
         ranked,
         category=category[order],
-        score=ranked.score[order],
-        image=ranked.image[order],
+        place=ranked.place[order],
         hit=hit[order],
         counted=counted[order],
         inside=ranked.inside[order],

@@ -1,9 +1,7 @@
 """AP and AR of one detector on resampled images: whole, by class, by size of object."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -21,11 +19,11 @@ from harness.results.ap.accumulate import (
     precision_table,
 )
 from harness.results.ap.bootstrap import draw_weights
-from harness.results.ap.boxes import MAX_DETECTIONS, Bools, Floats, Scene, Weights, build_scene
+from harness.results.ap.boxes import MAX_DETECTIONS, Bools, Floats, Scene, Weights
 from harness.results.ap.matching import Matches, find_pairs, match
 from harness.results.ap.ranges import COCO_RANGES, AreaRange, bin_ranges
 from harness.results.ap.types import Frame, Precision, Sampled, SizeBin
-from harness.stages.inputs import EvaluationInput
+from harness.stages.inputs import GroundTruth
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,8 +35,8 @@ class _Scored:
 
 
 def measure_precision(
-    given: EvaluationInput,
-    resize: Mapping[str, Any] | None,
+    truth: GroundTruth,
+    scene: Scene,
     settings: Report,
     metrics: Mapping[str, Scoring],
     seed: int = 0,
@@ -46,16 +44,14 @@ def measure_precision(
     """Every figure of AP and AR on all images and in each resample of them.
 
     Args:
-        given: detections and the ground truth of the images they were looked for in.
-        resize: how images come into the network (`Resize.describe`); None where unknown: then
-            there is no curve over sizes at the network's input.
+        truth: of the images that were looked at.
+        scene: the same with the detections (`build_scene`).
         settings: resamples, further ranges of areas (half-open, while COCO's own are closed)
             and bins of the curves.
         metrics: name -> what to compute for it; those that ask for what is not known here (an
             area range that there is not, more detections than `MAX_DETECTIONS`) are left out.
         seed: of the resamples.
     """
-    scene = build_scene(given, resize)
     whole, bins = _ranges(settings), _bins(settings, scene)
     ones = np.ones((1, scene.images), np.int32)
     weights = np.concatenate([ones, draw_weights(scene.images, settings.resamples, seed)])
@@ -65,7 +61,6 @@ def measure_precision(
     ious = {IOU_50, IOU_75, *(s.threshold for s in known.values() if s.threshold is not None)}
     scored = _score(scene, spans, weights, sorted(ious))
     named, rest = dict(zip(areas, scored, strict=False)), iter(scored[len(areas) :])
-    truth = given.ground_truth
     return Precision(
         pairing=digest([sorted(truth.image_ids), truth.sha256, seed, settings.resamples]),
         metrics={
@@ -105,8 +100,7 @@ def _score(
 ) -> list[_Scored]:
     pairs = find_pairs(scene)
     matches = [match(scene, pairs, area) for area in spans]
-    workers = min(8, os.cpu_count() or 1)
-    figures = measure_ap(scene, matches, weights, workers, thresholds)
+    figures = measure_ap(scene, matches, weights, thresholds)
     return [_Scored(*both) for both in zip(matches, figures, strict=True)]
 
 

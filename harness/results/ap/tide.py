@@ -22,13 +22,12 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.results.ap.boxes import Bools, Ints, Scene, build_scene, mark
+from harness.results.ap.boxes import Bools, Ints, Scene, mark
 from harness.results.ap.matching import find_pairs, match_once
 from harness.results.ap.nearest import find_nearest
 from harness.results.ap.oracle import Ranked, fix, mean_ap50, select
 from harness.results.ap.ranges import COCO_RANGES
 from harness.results.ap.types import ErrorKind, ErrorName
-from harness.stages.inputs import EvaluationInput
 
 FOREGROUND_IOU, BACKGROUND_IOU = 0.5, 0.1
 NAMES: tuple[ErrorName, ...] = get_args(ErrorName)
@@ -53,13 +52,12 @@ class Errors:
         return np.asarray(self.kind == NAMES.index(name))
 
 
-def measure_errors(given: EvaluationInput) -> tuple[ErrorKind, ...]:
+def measure_errors(scene: Scene) -> tuple[ErrorKind, ...]:
     """Number and cost of each kind, in the order of `ErrorName`.
 
     The cost is pycocotools' AP50 after fixing that kind alone minus AP50 as it is, 0..1; NaN
     where there is no object that counts. Costs of several kinds do not add up.
     """
-    scene = build_scene(given)
     pairs = find_pairs(scene)
     evaluated = {}
     for size, area in COCO_RANGES.items():

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+import scipy  # loads scipy.stats where it is first used: a second that few commands need
 
 from harness.results.samples.autocorrelation import effective_fraction
 from harness.results.samples.percentiles import (
@@ -70,7 +70,10 @@ def compare_latency(
         ValueError: an empty series, or a time that is not positive.
     """
     one, two = _checked(base), _checked(other)
-    shares = effective_fraction(stats.rankdata(one)), effective_fraction(stats.rankdata(two))
+    shares = (
+        effective_fraction(scipy.stats.rankdata(one)),
+        effective_fraction(scipy.stats.rankdata(two)),
+    )
     effective = len(one) * shares[0], len(two) * shares[1]
     ratio, low, high = compare_percentiles(base, other, 50)
     p = _rank_test(one, two, effective)
@@ -119,7 +122,7 @@ def _rank_test(base: Floats, other: Floats, effective: tuple[float, float]) -> f
     n, m = len(base), len(other)
     if min(effective) < samples_needed(50):
         return math.nan
-    ranks = stats.rankdata(np.concatenate([base, other]))
+    ranks = scipy.stats.rankdata(np.concatenate([base, other]))
     if np.ptp(ranks) == 0:
         return 1.0
     shift = ranks[:n].sum() - n * ranks.mean()
@@ -127,7 +130,7 @@ def _rank_test(base: Floats, other: Floats, effective: tuple[float, float]) -> f
     deviation = math.sqrt(n * m / (n + m) * ranks.var(ddof=1))
     inflation = (1 / effective[0] + 1 / effective[1]) / (1 / n + 1 / m)
     score = abs(shift) / deviation / math.sqrt(inflation)
-    return float(2 * stats.t.sf(score, max(1.0, sum(effective) - 2)))
+    return float(2 * scipy.stats.t.sf(score, max(1.0, sum(effective) - 2)))
 
 
 def _checked(samples: Sequence[float]) -> Floats:

@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+import scipy  # loads scipy.stats where it is first used: a second that few commands need
 from numpy.typing import NDArray
-from scipy import stats
 
 from harness.results.samples.autocorrelation import effective_fraction
 
@@ -64,21 +64,21 @@ def _share(percent: float) -> float:
 def _fraction(times: Floats, percent: float) -> float:
     """Bursts show in which samples exceed the percentile, slow drifts in the ranks of all."""
     above = (times > np.percentile(times, percent)).astype(np.float64)
-    return min(effective_fraction(above), effective_fraction(stats.rankdata(times)))
+    return min(effective_fraction(above), effective_fraction(scipy.stats.rankdata(times)))
 
 
 def _ranks(count: int, p: float, fraction: float) -> tuple[int, int]:
     """Ranks from 1 of the lower and the upper bound; they may lie outside the samples."""
     # largest low with P(B < low) <= tail, smallest high with P(B >= high) <= tail
-    low = int(stats.binom.ppf(TAIL, count, p))
-    if stats.binom.cdf(low, count, p) <= TAIL:
+    low = int(scipy.stats.binom.ppf(TAIL, count, p))
+    if scipy.stats.binom.cdf(low, count, p) <= TAIL:
         low += 1
-    high = int(stats.binom.isf(TAIL, count, p)) + 1
+    high = int(scipy.stats.binom.isf(TAIL, count, p)) + 1
     middle, effective = count * p, max(2.0, count * fraction)
     stretch = 1.0
     if fraction < 1:
         # the variance is estimated from few: Student's quantile in place of the normal one
-        wider = stats.t.isf(TAIL, effective - 1) / stats.norm.isf(TAIL)
+        wider = scipy.stats.t.isf(TAIL, effective - 1) / scipy.stats.norm.isf(TAIL)
         stretch = float(wider / math.sqrt(fraction))
     return (
         math.floor(middle - (middle - low) * stretch),
