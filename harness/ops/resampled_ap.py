@@ -22,7 +22,8 @@ def pack_weights(weights: Tensor) -> Tensor:
         weights: (resamples, images) int32, not negative.
     """
     padded = F.pad(weights, (0, 0, 0, -len(weights) % LANES))
-    return padded.unflatten(0, (len(padded) // LANES, LANES)).transpose(1, 2).contiguous()
+    blocks = padded.view(len(padded) // LANES, LANES, weights.shape[1])
+    return blocks.transpose(1, 2).contiguous()
 
 
 def resampled_ap(
