@@ -51,6 +51,17 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
 
 
+def read_tail(path: Path) -> str:
+    """The last line of a text file that is not empty, "" without one."""
+    try:
+        with path.open("rb") as stream:
+            stream.seek(max(0, path.stat().st_size - 4096))
+            lines = stream.read().decode(errors="replace").split("\n")
+    except OSError:
+        return ""
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+
 def hash_file(path: Path) -> str:
     """First 16 digits of the SHA-256 of a file's bytes."""
     with path.open("rb") as stream:

@@ -7,6 +7,7 @@ from typing import Any
 
 import typer
 
+from harness.cli.cell import cell
 from harness.cli.compare import compare
 from harness.cli.data import data
 from harness.cli.doctor import doctor
@@ -18,6 +19,7 @@ from harness.cli.predict import predict
 from harness.cli.report import report
 from harness.cli.run import run as run_command
 from harness.cli.score import score
+from harness.cli.watch import watch
 from harness.errors import ExitCode, Interrupted, UserError
 
 INTERRUPTED = 130
@@ -57,6 +59,8 @@ def _say(message: object, code: int) -> int:
 
 _COMMANDS: dict[str, Callable[..., int | None]] = {
     "run": run_command,
+    "cell": cell,
+    "watch": watch,
     "plan": plan,
     "list": list_,
     "describe": describe,

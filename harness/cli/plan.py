@@ -25,11 +25,11 @@ def plan(
     plugins: o.Plugins = [],  # noqa: B006
 ) -> None:
     """Show the cells of a run and every resolved parameter; nothing is trained or written."""
-    from harness.cli.planning import plan_from
+    from harness.cli.planning import load_registry, plan_from
     from harness.plan.planner import resolved
 
     made = plan_from(
-        manifest, plugins=plugins, profile=profile, data=data, sets=sets, only=only,
+        manifest, load_registry(plugins), profile=profile, data=data, sets=sets, only=only,
         stages=stages, seeds=seeds, modes=modes, precisions=precisions,
     )  # fmt: skip
     if as_json:

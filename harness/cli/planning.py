@@ -34,8 +34,8 @@ def write_csv(path: Path | None, frame: "DataFrame") -> None:
 
 def plan_from(
     manifest: Path,
+    registry: Registry,
     *,
-    plugins: list[str],
     profile: str | None,
     data: str | None,
     sets: list[str],
@@ -46,7 +46,6 @@ def plan_from(
     precisions: list[str],
 ) -> Plan:
     """Raises UserError for whatever is wrong with the manifest or the choices."""
-    registry = load_registry(plugins)
     return make_plan(
         load_manifest(manifest, profile, sets),
         registry,

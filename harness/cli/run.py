@@ -25,16 +25,31 @@ def run(
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the run --run-id, else the suite's latest.")
     ] = False,
+    executor: Annotated[
+        str | None, typer.Option(help="Where cells run: inline, subprocess, ... [default: inline]")
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Cells at once, each in a process of its own.")
+    ] = None,
     results: Annotated[Path, typer.Option(help="Folder of all results.")] = Path("results"),
     plugins: o.Plugins = [],  # noqa: B006
 ) -> int:
     """Train, evaluate and measure every detector of a suite, and print one table."""
-    from harness.cli.planning import plan_from
+    from harness.cli.planning import load_registry, plan_from
 
+    if executor is not None:
+        sets = [*sets, f"executor.use={executor}"]
+    if jobs is not None:
+        own = [] if executor is not None else ["executor.use=subprocess"]
+        sets = [*sets, *own, f"executor.jobs={jobs}"]
+    registry = load_registry(plugins)
     plan = plan_from(
-        manifest, plugins=plugins, profile=profile, data=data, sets=sets, only=only,
+        manifest, registry, profile=profile, data=data, sets=sets, only=only,
         stages=stages, seeds=seeds, modes=modes, precisions=precisions,
     )  # fmt: skip
     from harness.run.session import run_plan
 
-    return run_plan(plan, device=device, run_id=run_id, resume=resume, results=results)
+    return run_plan(
+        plan, registry, plugins=plugins, device=device, run_id=run_id, resume=resume,
+        results=results,
+    )  # fmt: skip

@@ -334,6 +334,30 @@ class GateSpec(Keys):
         return found
 
 
+class ExecutorSpec(BaseModel):
+    """Where cells run. Keys that are not here are parameters of the executor.
+
+    Attributes:
+        use: name of the executor.
+        retries: how often a cell is started again whose process was lost.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    use: Name = "inline"
+    retries: Annotated[int, Field(ge=0)] = 1
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare_name(cls, value: Any) -> Any:
+        return {"use": value} if isinstance(value, str) else value
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """Of the executor."""
+        return dict(self.model_extra or {})
+
+
 class Suite(Keys):
     """A manifest with its profile and overrides applied: what a plan is made from."""
 
@@ -348,6 +372,7 @@ class Suite(Keys):
     columns: tuple[Name, ...]
     evaluate: Evaluate = Evaluate()
     latency: Latency = Latency()
+    executor: ExecutorSpec = ExecutorSpec()
     report: Report = Report()
     gates: tuple[GateSpec, ...] = ()
     detectors: dict[Name, DetectorSpec]

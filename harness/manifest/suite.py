@@ -17,7 +17,7 @@ Tree = dict[str, Any]
 TOP_KEYS = {"suite", "defaults", "profiles", "detectors", "published"}
 LAYER_KEYS = {
     "data", "seeds", "stages", "meters", "columns", "evaluate", "latency", "report", "gates",
-    "detector",
+    "detector", "executor",
 }  # fmt: skip
 PARTS_ONLY = {*PART_KINDS, "input", "backbone_checkpoint"}
 DEFAULT_PROFILE = "quick"
@@ -208,7 +208,7 @@ def _apply(tree: Any, path: Sequence[str], override: Override) -> None:
         if not rest:
             tree[name] = override.value
             continue
-        if isinstance(tree.get(name), str) and rest[0] in ("use", "params"):
+        if isinstance(tree.get(name), str) and (rest[0] in ("use", "params") or name == "executor"):
             tree[name] = {"use": tree[name]}
         _apply(tree.setdefault(name, {}), rest, override)
 

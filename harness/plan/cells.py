@@ -78,6 +78,16 @@ class Cell:
     def __str__(self) -> str:
         return f"{self.detector} seed {self.seed} {name_stage(self.stage, self.mode)}"
 
+    @property
+    def name(self) -> str:
+        """ "tinydet_s/seed0/latency/compiled": how a command line and a plan name it."""
+        return "/".join(filter(None, (self.detector, f"seed{self.seed}", self.stage, self.mode)))
+
+    @property
+    def place(self) -> tuple[str, int, str, str]:
+        """Detector, seed, stage and mode."""
+        return self.detector, self.seed, self.stage, self.mode
+
 
 def name_mode(mode: str, precision: str) -> str:
     """The pair as one word: "fused" in float32, else "fused-float16" and so on.

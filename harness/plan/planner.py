@@ -80,22 +80,54 @@ def make_plan(
         update={key: names for key, names in chosen.items() if names}
     )
     suite = suite.model_copy(update={"latency": latency})
+    parts, meters = _parts(suite, registry, manifest.place)
+    _check_metrics(manifest, suite, meters)
+    _check_gates(manifest, suite, meters)
+    _part(
+        registry,
+        "executor",
+        Use(use=suite.executor.use, params=suite.executor.params),
+        ("executor",),
+        manifest.place,
+    )
+    return _complete(suite, registry, manifest.place, parts, meters, classes)
+
+
+def plan_suite(suite: Suite, registry: Registry, place: Place) -> Plan:
+    """The plan of a suite that was chosen from before; `place` says where a value stands.
+
+    Raises:
+        UserError: anything that can be wrong without a GPU.
+    """
+    return _complete(suite, registry, place, *_parts(suite, registry, place))
+
+
+def _parts(suite: Suite, registry: Registry, place: Place) -> tuple[Parts, tuple[MeterPart, ...]]:
     parts = {
-        name: detector_parts(registry, detector, _inside(manifest, ("detectors", name)))
+        name: detector_parts(registry, detector, _inside(place, ("detectors", name)))
         for name, detector in suite.detectors.items()
     }
     meters = tuple(
-        MeterPart(_part(registry, "meter", use, ("meters", i), manifest.place))
+        MeterPart(_part(registry, "meter", use, ("meters", i), place))
         for i, use in enumerate(suite.meters)
     )
-    _check_meters(manifest, meters)
-    _check_metrics(manifest, suite, meters)
-    _check_gates(manifest, suite, meters)
-    source = _source(manifest, registry, suite)
+    _check_meters(place, meters)
+    return parts, meters
+
+
+def _complete(
+    suite: Suite,
+    registry: Registry,
+    place: Place,
+    parts: Parts,
+    meters: tuple[MeterPart, ...],
+    classes: Sequence[str] | None = None,
+) -> Plan:
+    source = _source(place, registry, suite)
     if classes is not None:
         return Plan(suite, source, tuple(classes), parts, meters, (), "", "")
     data = source.fingerprint()
-    cells = _cells(manifest, suite, parts, meters, data)
+    cells = _cells(place, suite, parts, meters, data)
     fingerprint = digest([c.fingerprint for c in cells])
     return Plan(suite, source, source.classes(), parts, meters, cells, data, fingerprint)
 
@@ -164,15 +196,15 @@ def _part(registry: Registry, kind: str, use: Use, path: KeyPath, place: Place) 
     return Part(kind, entry, params.model_dump())
 
 
-def _inside(manifest: Manifest, outer: KeyPath) -> Place:
-    return lambda path: manifest.place((*outer, *path))
+def _inside(place: Place, outer: KeyPath) -> Place:
+    return lambda path: place((*outer, *path))
 
 
-def _check_meters(manifest: Manifest, meters: Sequence[MeterPart]) -> None:
+def _check_meters(place: Place, meters: Sequence[MeterPart]) -> None:
     """Each is of a stage that asks meters, and each metric has one that writes it."""
     writers: dict[str, MeterPart] = {}
     for i, meter in enumerate(meters):
-        where = manifest.place(("meters", i))
+        where = place(("meters", i))
         if meter.stage not in METERED:
             raise UserError(
                 f"{_described(meter)} is of the stage '{meter.stage}', which asks no meters",
@@ -230,8 +262,8 @@ def _catalog(suite: Suite, meters: Sequence[MeterPart]) -> Catalog:
     return catalog_of(meters).with_ranges(suite.report.area_ranges)
 
 
-def _source(manifest: Manifest, registry: Registry, suite: Suite) -> DataSource:
-    part = _part(registry, "dataset", suite.data, ("data",), manifest.place)
+def _source(place: Place, registry: Registry, suite: Suite) -> DataSource:
+    part = _part(registry, "dataset", suite.data, ("data",), place)
     source: DataSource = part.declaration.load()(**part.params)
     return source
 
@@ -256,14 +288,14 @@ def _weights(detector: DetectorSpec, place: Place) -> list[str | None]:
 
 
 def _cells(
-    manifest: Manifest, suite: Suite, parts: Parts, meters: Sequence[MeterPart], data: str
+    place: Place, suite: Suite, parts: Parts, meters: Sequence[MeterPart], data: str
 ) -> tuple[Cell, ...]:
     cells = []
     for name, detector in suite.detectors.items():
         own = {
             "parts": {role: part.identity() for role, part in parts[name].items()},
             "input": detector.input.model_dump(),
-            "weights": _weights(detector, _inside(manifest, ("detectors", name))),
+            "weights": _weights(detector, _inside(place, ("detectors", name))),
             "train": detector.train.model_dump(exclude={"workers", "cache_gib", "log_every"}),
         }
         for seed in suite.seeds:

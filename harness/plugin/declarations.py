@@ -131,6 +131,13 @@ class Meter(Declaration):
 
 
 @dataclass(frozen=True)
+class Executor(Declaration):
+    """`factory(**params)` -> a `harness.run.jobs.Executor`: where the cells of a run run."""
+
+    kind: ClassVar[str] = "executor"
+
+
+@dataclass(frozen=True)
 class Section(Declaration):
     """A section of the page: `build(run)` -> what it shows, or None where it has nothing.
 

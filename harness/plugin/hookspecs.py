@@ -52,6 +52,11 @@ def harness_meters() -> Sequence[d.Meter]:  # type: ignore[empty-body]
 
 
 @hookspec
+def harness_executors() -> Sequence[d.Executor]:  # type: ignore[empty-body]
+    """Executors: where the cells of a run run."""
+
+
+@hookspec
 def harness_sections() -> Sequence[d.Section]:  # type: ignore[empty-body]
     """Sections of the page."""
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from harness.errors import UserError
 from harness.records.record import Record
-from harness.records.store import outcomes, read_records, record_files
+from harness.records.store import find_results, outcomes, read_run_records
 
 # The header of results.csv, whatever was measured.
 COLUMNS = [
@@ -51,7 +51,7 @@ def load_results(path: str | Path) -> pd.DataFrame:
     """Read measured numbers.
 
     Args:
-        path: a run folder, a suite's folder of runs, a records.jsonl or a results.csv.
+        path: a run folder, a suite's folder of runs, a .jsonl of records or a results.csv.
 
     Returns:
         One row per number with the columns of `COLUMNS`; `value` is NaN where nothing could
@@ -63,7 +63,7 @@ def load_results(path: str | Path) -> pd.DataFrame:
     path = Path(path)
     if path.suffix == ".csv":
         return _read_csv(path)
-    return to_frame([record for file in record_files(path) for record in read_records(file)])
+    return to_frame([r for found in find_results(path) for r in read_run_records(found)])
 
 
 def _read_csv(path: Path) -> pd.DataFrame:

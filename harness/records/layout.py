@@ -2,13 +2,19 @@
 
 results/<suite>/<run>/
   plan.json              what was asked for, in all calls of the run
-  records.jsonl          measured numbers and how cells ended, one per line
-  results.csv            the same as a table
+  calls/<id>.json        one call of `harness run`: what it takes to run its cells again
+  results.csv            all measured numbers as a table
   report.html            the page
   environments/<id>.json machine, versions, settings
   cells/<detector>/seed<n>/
+    records/<cell>.jsonl   measured numbers of one cell and how it ended, one per line
+    progress/<cell>.json   how far it is, while it runs
+    logs/<cell>.log        what its process printed, where it had one of its own
     checkpoint.pt, state.pt, train_log.jsonl, detections.json,
-    analysis.json, analysis.npz, <stage>_error.txt
+    analysis.json, analysis.npz, <cell>_error.txt
+
+A <cell> is a stage, or `latency_<mode>`. Every file has one writer at a time (`locks.py`), and all
+but logs are replaced as a whole.
 """
 
 from collections.abc import Iterator
@@ -17,7 +23,11 @@ from pathlib import Path
 FORMAT = 2  # of the folder; 1, which has no such entry in plan.json, is that of harness 0.1 to 0.3
 
 PLAN = "plan.json"
-RECORDS = "records.jsonl"
+PLAN_LOCK = "plan.lock"
+CALLS = "calls"
+RECORDS = "records"
+PROGRESS = "progress"
+LOGS = "logs"
 TABLE = "results.csv"
 PAGE = "report.html"
 ENVIRONMENTS = "environments"
@@ -39,24 +49,55 @@ def environment_file(run: Path, id: str) -> Path:
     return run / ENVIRONMENTS / f"{id}.json"
 
 
-def error_file(cell: Path, stage: str) -> Path:
+def cell_name(stage: str, mode: str) -> str:
+    """What its files are called in the folder of its detector and seed."""
+    return f"{stage}_{mode}" if mode else stage
+
+
+def records_file(run: Path, detector: str, seed: int, stage: str, mode: str) -> Path:
+    return cell_folder(run, detector, seed) / RECORDS / f"{cell_name(stage, mode)}.jsonl"
+
+
+def progress_file(run: Path, detector: str, seed: int, stage: str, mode: str) -> Path:
+    return cell_folder(run, detector, seed) / PROGRESS / f"{cell_name(stage, mode)}.json"
+
+
+def log_file(run: Path, detector: str, seed: int, stage: str, mode: str) -> Path:
+    return cell_folder(run, detector, seed) / LOGS / f"{cell_name(stage, mode)}.log"
+
+
+def error_file(cell: Path, stage: str, mode: str) -> Path:
     """The traceback of a stage that failed, for nobody foresaw why."""
-    return cell / f"{'_'.join(stage.split())}_error.txt"
+    return cell / f"{cell_name(stage, mode)}_error.txt"
+
+
+def call_file(run: Path, id: str) -> Path:
+    return run / CALLS / f"{id}.json"
+
+
+def records_files(run: Path) -> list[Path]:
+    """Of all cells, by detector, seed and stage."""
+    return [path for _, _, path in cells_with(run, f"{RECORDS}/*.jsonl")]
 
 
 def cells_with(run: Path, name: str) -> Iterator[tuple[str, int, Path]]:
-    """(detector, seed, file) of each cell that has this file, by detector and seed."""
-    found = [
-        (path.parent.parent.name, int(seed), path)
-        for path in (run / CELLS).glob(f"*/{SEED}*/{name}")
-        if (seed := path.parent.name.removeprefix(SEED)).isdecimal()
-    ]
+    """(detector, seed, file) of each file of this name or pattern, by detector and seed."""
+    found = []
+    for path in (run / CELLS).glob(f"*/{SEED}*/{name}"):
+        detector, folder = path.relative_to(run / CELLS).parts[:2]
+        if (seed := folder.removeprefix(SEED)).isdecimal():
+            found.append((detector, int(seed), path))
     yield from sorted(found)
 
 
 def runs_in(folder: Path, depth: int = 1) -> list[Path]:
     """The folder itself if it is a run, else the runs in it, with `depth` 2 those of its suites."""
-    if (folder / RECORDS).is_file():
+    if is_run(folder):
         return [folder]
-    patterns = ["/".join([*"*" * k, RECORDS]) for k in range(1, depth + 1)]
-    return [path.parent for pattern in patterns for path in sorted(folder.glob(pattern))]
+    patterns = ["/".join("*" * k) for k in range(1, depth + 1)]
+    return [path for pattern in patterns for path in sorted(folder.glob(pattern)) if is_run(path)]
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a plan or records lie in it."""
+    return (folder / PLAN).is_file() or bool(records_files(folder))

@@ -1,66 +1,69 @@
-"""The append-only file of a run's records."""
+"""The records of a run: a file for each cell, written whole or not at all."""
 
-import os
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from harness.errors import UserError
-from harness.records.layout import RECORDS, runs_in
+from harness.files import write_text
+from harness.plan.cells import STAGES
+from harness.records.layout import PLAN, records_file, records_files, runs_in
 from harness.records.record import OldRecordError, Place, Record
 
 
-class RecordStore:
-    """`records.jsonl` of a run folder; each `append` is whole or not there."""
+def write_records(run: Path, records: Iterable[Record]) -> None:
+    """Add an attempt of each of some cells to what the run keeps of them.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    Of an earlier attempt stays what `latest` finds in it.
 
-    def append(self, records: Iterable[Record]) -> None:
-        """Add lines and sync them to disk.
-
-        Raises:
-            UserError: the folder is read-only or the disk full; the file is as it was before.
-        """
-        data = "".join(record.to_json() + "\n" for record in records).encode()
-        try:
-            with self.path.open("ab", buffering=0) as stream:
-                start = self.path.read_bytes().rfind(b"\n") + 1
-                stream.truncate(start)  # drops a line that a crash left unfinished
-                try:
-                    _write_all(stream.fileno(), data)
-                except OSError:
-                    stream.truncate(start)
-                    raise
-        except OSError as error:
-            raise UserError(
-                f"cannot be written: {error.strerror}",
-                where=self.path,
-                hint="nothing already measured is lost; make room and run again with --resume",
-            ) from error
-
-    def read(self) -> list[Record]:
-        """All records; an unfinished last line is left out.
-
-        Raises:
-            UserError: a line is not a record.
-        """
-        return read_records(self.path) if self.path.exists() else []
+    Raises:
+        UserError: the folder is read-only or the disk full; what was there is as it was before.
+    """
+    cells: dict[Place, list[Record]] = {}
+    for record in records:
+        cells.setdefault(record.place, []).append(record)
+    for (_, detector, seed, stage, mode), made in cells.items():
+        path = records_file(run, detector, seed, stage, mode)
+        before = read_records(path) if path.is_file() else []
+        kept = latest([*before, *made])
+        write_text(path, "".join(record.to_json() + "\n" for record in kept))
 
 
-def record_files(path: Path) -> list[Path]:
-    """The file itself, or the records of the run or the runs that a folder holds.
+def find_results(path: Path) -> list[Path]:
+    """A file of records itself, or the run or the runs that a folder holds.
 
     Raises:
         UserError: there are none.
     """
-    files = [path] if path.is_file() else [run / RECORDS for run in runs_in(path)]
-    if not files:
-        raise UserError("holds no results", where=path, hint="a run folder, or a records.jsonl")
-    return files
+    found = [path] if path.is_file() else runs_in(path)
+    if not found:
+        raise UserError("holds no results", where=path, hint="a run folder, or a file of records")
+    return found
+
+
+def read_run_records(path: Path) -> list[Record]:
+    """Of all cells of a run folder in the order of its plan, else by detector, seed and stage.
+
+    Or of a file.
+
+    Raises:
+        UserError: a line is not a record.
+    """
+    if path.is_file():
+        return read_records(path)
+    cells = [records for file in records_files(path) if (records := read_records(file))]
+    place = {cell: number for number, cell in enumerate(_planned(path))}
+    cells.sort(key=lambda c: (place.get(c[0].place[1:], len(place)), _rank(c[0])))
+    return [record for records in cells for record in records]
 
 
 def read_records(path: Path) -> list[Record]:
-    """Records of a `records.jsonl`; see `RecordStore.read`."""
+    """Records of a file; an unfinished last line is left out.
+
+    Raises:
+        UserError: a line is not a record.
+    """
     try:
         text = path.read_bytes().decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -77,8 +80,7 @@ def outcomes(records: Iterable[Record]) -> list[Record]:
 def latest(records: Iterable[Record]) -> list[Record]:
     """The records of each cell's last good attempt, then how a later one failed, if one did.
 
-    A cell record closes an attempt. Measurements that none closes were cut off by a kill and do
-    not count: their stage is measured again on `--resume`.
+    A cell record closes an attempt; measurements that none closes do not count.
     """
     pending: dict[Place, list[Record]] = {}
     kept: dict[Place, list[Record]] = {}
@@ -92,6 +94,22 @@ def latest(records: Iterable[Record]) -> list[Record]:
     return [record for attempt in kept.values() for record in attempt]
 
 
+def _planned(run: Path) -> list[Sequence[Any]]:
+    """Detector, seed, stage and mode of each cell of the plan; none where it cannot be read."""
+    try:
+        plan = json.loads((run / PLAN).read_bytes())
+        return [(c["detector"], c["seed"], c["stage"], c["mode"]) for c in plan["cells"]]
+    except (OSError, ValueError, LookupError, TypeError):
+        return []
+
+
+def _rank(record: Record) -> tuple[str, int, int, str, str]:
+    """By detector, seed and stage; behind all stages one that only the records know."""
+    known = [place for place, stage in enumerate(STAGES) if stage == record.stage]
+    place = known[0] if known else len(STAGES)
+    return record.detector, record.seed, place, record.stage, record.mode
+
+
 def _parse(line: str, path: Path, number: int) -> Record:
     try:
         return Record.from_json(line)
@@ -101,10 +119,3 @@ def _parse(line: str, path: Path, number: int) -> Record:
         ) from error
     except (ValueError, TypeError, AttributeError) as error:
         raise UserError(f"is not a record ({error})", where=f"{path}:{number}") from error
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
-    os.fsync(descriptor)

@@ -23,7 +23,7 @@ from harness.plugin.metrics import NAME, NAMING, MetricSpec
 from harness.plugin.registry import Registry
 from harness.records import layout
 from harness.records.record import Record
-from harness.records.store import latest, read_records
+from harness.records.store import latest, read_run_records
 from harness.results import difference, validity
 from harness.results.ap.analysis import analyse_cell, load_or_make
 from harness.results.ap.boxes import MAX_DETECTIONS
@@ -56,7 +56,7 @@ class Run:
     Attributes:
         plan: its plan.json; of records by themselves, what they say of it.
         environments: environment id -> content of its file.
-        records: every line of records.jsonl, with raw samples; after each score that was analysed,
+        records: of every cell, with raw samples; after each score that was analysed,
             that of the manifest's own area ranges.
         analyses: of every cell whose detections could be read and scored again.
         training: lines of each train_log.jsonl.
@@ -210,8 +210,7 @@ def read_run(folder: Path, *, data_root: str | None = None, resamples: int | Non
         UserError: the folder holds no run, one of an older version, or its files cannot be read.
     """
     plan = read_plan(folder / layout.PLAN)
-    path = folder / layout.RECORDS
-    records = read_records(path) if path.is_file() else []
+    records = read_run_records(folder)
     settings = _settings(plan, folder / layout.PLAN, resamples)
     catalog = _catalog(plan, folder / layout.PLAN).with_ranges(settings.area_ranges)
     truth, images, annotations, notes = find_validation(plan, data_root)
@@ -242,22 +241,25 @@ def read_run(folder: Path, *, data_root: str | None = None, resamples: int | Non
         truth=truth,
         images=images,
         annotations=annotations,
-        notes=tuple(dict.fromkeys([*notes, *_undeclared(records, catalog, path)])),
+        notes=tuple(dict.fromkeys([*notes, *_undeclared(records, catalog, folder)])),
     )
 
 
-def bare_run(path: Path) -> Run:
-    """Records without the plan and detections of their run.
+def open_run(path: Path, resamples: int | None = None) -> Run:
+    """A run folder, or a file or folder of records without the plan of their run.
 
     Raises:
-        UserError: they cannot be read.
+        UserError: it cannot be read.
     """
-    records = read_records(path)
+    if (path / layout.PLAN).is_file():
+        return read_run(path, resamples=resamples)
+    records = read_run_records(path)
     catalog = known_metrics()
     plan = {"detectors": dict.fromkeys(record.detector for record in records)}
-    notes = [f"{path}: detections are not beside it: no intervals of scores"]
+    notes = [f"{path}: there is no plan, which says what was scored: no intervals of scores"]
     notes += _undeclared(records, catalog, path)
-    return Run(path.parent, plan, tuple(records), catalog, notes=tuple(notes))
+    folder = path if path.is_dir() else path.parent
+    return Run(folder, plan, tuple(records), catalog, notes=tuple(notes))
 
 
 def known_metrics() -> Catalog:

@@ -10,11 +10,12 @@ from harness.errors import UserError, near_names
 from harness.plugin.catalog import Catalog
 from harness.records import layout
 from harness.results.estimate import Estimate
-from harness.results.run import AT_ONCE, MODE, Run, bare_run, known_metrics, read_run
+from harness.results.run import AT_ONCE, MODE, Run, known_metrics, open_run
 
 TABLES = (".parquet", ".csv", ".sqlite")
 KINDS = (
-    "a run folder, a records.jsonl, a table (.csv, .parquet, .sqlite) or a pytest-benchmark JSON"
+    "a run folder, a .jsonl of records, a table (.csv, .parquet, .sqlite) "
+    "or a pytest-benchmark JSON"
 )
 
 
@@ -81,8 +82,6 @@ def read_side(path: Path, resamples: int | None = None) -> Side:
     Raises:
         UserError: it cannot be compared.
     """
-    if path.name == layout.RECORDS and path.is_file():
-        path = path.parent
     if path.is_dir():
         return _read_folder(path, resamples)
     if not path.exists():
@@ -97,7 +96,7 @@ def read_side(path: Path, resamples: int | None = None) -> Side:
         return read_benchmarks(path)
     if path.suffix != ".jsonl":
         raise UserError("cannot be compared", where=path, hint=f"give {KINDS}")
-    return side_of(bare_run(path), path)
+    return side_of(open_run(path), path)
 
 
 def side_of(run: Run, path: Path | None = None) -> Side:
@@ -136,14 +135,11 @@ def _subject(detector: str, scope: str) -> str | None:
 
 
 def _read_folder(path: Path, resamples: int | None) -> Side:
-    if (path / layout.PLAN).is_file():
-        return side_of(read_run(path, resamples=resamples), path)
-    records = path / layout.RECORDS
-    if records.is_file():
-        return side_of(bare_run(records), path)
+    if layout.is_run(path):
+        return side_of(open_run(path, resamples), path)
     inside = sorted(run.name for run in layout.runs_in(path))
     hint = f"in it are the runs {', '.join(inside)}" if inside else f"give {KINDS}"
-    raise UserError(f"holds no {layout.RECORDS}", where=path, hint=hint)
+    raise UserError("is not a run", where=path, hint=hint)
 
 
 def _pick(side: Side, detector: str | None) -> Side:

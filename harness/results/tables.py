@@ -18,14 +18,13 @@ import pandas as pd
 from harness.errors import UserError
 from harness.files import write_atomic
 from harness.plugin.metrics import MetricSpec
-from harness.records import layout
 from harness.records.frame import COLUMNS
 from harness.records.record import Record
-from harness.records.store import outcomes, record_files
+from harness.records.store import find_results, outcomes
 from harness.results.ap.bootstrap import CONFIDENCE
 from harness.results.estimate import Estimate
 from harness.results.protocol import find_mixed
-from harness.results.run import MODE, Run, bare_run, known_metrics, read_run
+from harness.results.run import MODE, Run, known_metrics, open_run
 from harness.results.sides import TABLES, Side
 
 # Column -> type in pandas; on disk: text, 64-bit integers and floats, and truth values.
@@ -56,7 +55,7 @@ Table = pd.DataFrame
 
 
 def collect(path: Path) -> tuple[Table, Table]:
-    """Measurements and samples of a run folder, a folder of runs, a records.jsonl or a table.
+    """Measurements and samples of a run folder, a folder of runs, a .jsonl of records or a table.
 
     A table is a results.csv, what `write_table` wrote, or any other that has `NEEDED`.
 
@@ -65,7 +64,7 @@ def collect(path: Path) -> tuple[Table, Table]:
     """
     if path.suffix in TABLES:
         return read_table(path), typed(pd.DataFrame(), SAMPLE_TYPES)
-    tables = [_collect_run(_read(file)) for file in record_files(path)]
+    tables = [_collect_run(open_run(found)) for found in find_results(path)]
     return (
         typed(pd.concat([t for t, _ in tables], ignore_index=True), TYPES),
         typed(pd.concat([s for _, s in tables], ignore_index=True), SAMPLE_TYPES),
@@ -215,11 +214,6 @@ def _conditions(text: str, where: str) -> Mapping[str, Any]:
     if not isinstance(found, dict):
         raise UserError("has conditions that are not a mapping", where=where)
     return found
-
-
-def _read(file: Path) -> Run:
-    """The run whose records these are; the records alone where no plan lies beside them."""
-    return read_run(file.parent) if (file.parent / layout.PLAN).is_file() else bare_run(file)
 
 
 def _collect_run(run: Run) -> tuple[Table, Table]:

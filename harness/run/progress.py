@@ -1,9 +1,15 @@
 """What a person sees while a run goes on."""
 
+import json
+import math
+import os
+import socket
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
@@ -19,6 +25,24 @@ from rich.progress import (
 
 LINE_EVERY_S = 15.0
 DRAW_EVERY_S = 0.1
+WRITTEN_EVERY_S = 1.0
+
+
+@dataclass(frozen=True)
+class Step:
+    """How far a cell is; `total` is 0 while something without steps goes on, which `note` names.
+
+    Attributes:
+        process: "process N on HOST".
+        started, time: of the cell and of this step, in seconds since 1970.
+    """
+
+    done: int
+    total: int
+    note: str
+    process: str
+    started: float
+    time: float
 
 
 class Reporter:
@@ -26,8 +50,12 @@ class Reporter:
 
     def start(self, cell: str) -> None: ...
 
-    def advance(self, done: int, total: int, note: str = "") -> None:
-        """`total` is 0 while something without steps goes on, which `note` names."""
+    def advance(self, done: int, total: int, note: str = "", *, cell: str = "") -> None:
+        """`total` is 0 while something without steps goes on, which `note` names.
+
+        Args:
+            cell: "" for the one that was started last.
+        """
 
     def finish(self, cell: str, status: str) -> None: ...
 
@@ -50,22 +78,23 @@ class Bars(Reporter):
         )
         self.drawn = 0.0
         self.run: TaskID = self.progress.add_task("[bold]cells", total=cells, note="")
-        self.cell: TaskID | None = None
+        self.cells: dict[str, TaskID] = {}  # those at work
 
     def start(self, cell: str) -> None:
-        self.cell = self.progress.add_task(cell, total=None, note="")
+        self.cells[cell] = self.progress.add_task(cell, total=None, note="")
         self.progress.refresh()
 
-    def advance(self, done: int, total: int, note: str = "") -> None:
-        if self.cell is not None:
-            self.progress.update(self.cell, completed=done, total=total or None, note=note)
+    def advance(self, done: int, total: int, note: str = "", *, cell: str = "") -> None:
+        if self.cells:
+            task = self.cells[cell or next(reversed(self.cells))]
+            self.progress.update(task, completed=done, total=total or None, note=note)
         if not total or time.monotonic() - self.drawn >= DRAW_EVERY_S:
             self.drawn = time.monotonic()
             self.progress.refresh()
 
     def finish(self, cell: str, status: str) -> None:
-        if self.cell is not None:
-            self.progress.remove_task(self.cell)
+        if cell in self.cells:
+            self.progress.remove_task(self.cells.pop(cell))
         self.progress.console.print(f"{_mark(status)} {cell}", highlight=False)
         self.progress.advance(self.run)
         self.progress.refresh()
@@ -79,28 +108,82 @@ class Lines(Reporter):
 
     def __init__(self, console: Console, cells: int) -> None:
         self.console, self.cells, self.done = console, cells, 0
-        self.cell, self.printed = "", 0.0
+        self.printed: dict[
+            str, tuple[float, str]
+        ] = {}  # cell at work -> when, and what without steps
 
     def start(self, cell: str) -> None:
-        self.cell, self.printed = cell, time.monotonic()
-        self._print(f"[{self.done + 1}/{self.cells}] {cell}")
+        self.printed[cell] = time.monotonic(), ""
+        self._print(f"[{self._number}/{self.cells}] {cell}")
 
-    def advance(self, done: int, total: int, note: str = "") -> None:
+    def advance(self, done: int, total: int, note: str = "", *, cell: str = "") -> None:
+        cell = cell or next(reversed(self.printed), "")
+        printed, said = self.printed.get(cell, (0.0, ""))
         if not total:
-            self._print(f"[{self.done + 1}/{self.cells}] {self.cell}: {note}")
-        elif time.monotonic() - self.printed >= LINE_EVERY_S:
-            self.printed = time.monotonic()
-            self._print(f"[{self.done + 1}/{self.cells}] {self.cell}: {done}/{total}  {note}")
+            if note != said:
+                self._print(f"[{self._number}/{self.cells}] {cell}: {note}")
+                self.printed[cell] = printed, note
+        elif time.monotonic() - printed >= LINE_EVERY_S:
+            self.printed[cell] = time.monotonic(), ""
+            self._print(f"[{self._number}/{self.cells}] {cell}: {done}/{total}  {note}")
 
     def finish(self, cell: str, status: str) -> None:
+        self.printed.pop(cell, None)
         self.done += 1
         self._print(f"[{self.done}/{self.cells}] {cell}: {status}")
 
     def note(self, line: str) -> None:
         self._print(f"note: {line}")
 
+    @property
+    def _number(self) -> int:
+        return min(self.done + 1, self.cells)
+
     def _print(self, line: str) -> None:
         self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+class Written(Reporter):
+    """Writes the steps of one cell to its progress file, and tells another reporter as well."""
+
+    def __init__(self, path: Path, other: Reporter) -> None:
+        self.path, self.other = path, other
+        self.started, self.written = time.time(), -math.inf
+        self.process = f"process {os.getpid()} on {socket.gethostname()}"
+
+    def start(self, cell: str) -> None:
+        self._write(0, 0, "")
+        self.other.start(cell)
+
+    def advance(self, done: int, total: int, note: str = "", *, cell: str = "") -> None:
+        if not total or time.monotonic() - self.written >= WRITTEN_EVERY_S:
+            self._write(done, total, note)
+        self.other.advance(done, total, note, cell=cell)
+
+    def finish(self, cell: str, status: str) -> None:
+        self.path.unlink(missing_ok=True)
+        self.other.finish(cell, status)
+
+    def note(self, line: str) -> None:
+        self.other.note(line)
+
+    def _write(self, done: int, total: int, note: str) -> None:
+        """Not brought to the disk: it is of no use after a crash."""
+        self.written = time.monotonic()
+        step = Step(done, total, note, self.process, self.started, time.time())
+        temporary = self.path.with_suffix(".tmp")
+        with suppress(OSError):  # a full disk is the records' to report
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.write_text(json.dumps(asdict(step)))
+            temporary.replace(self.path)
+
+
+def read_progress(path: Path) -> Step | None:
+    """How far a cell is, None where no process works on it or none has said so."""
+    try:
+        return Step(**json.loads(path.read_bytes()))
+    except (OSError, ValueError, TypeError):
+        return None
 
 
 @contextmanager

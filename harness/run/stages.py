@@ -35,7 +35,6 @@ class StageRunner:
 
     plan: Plan
     launch: Launch
-    resume: bool
 
     def run(
         self, cell: Cell, weighted: Weighted, folder: Path, advance: Advance
@@ -77,7 +76,7 @@ class StageRunner:
             folder=folder,
             device=self.launch.device,
             fingerprint=cell.fingerprint,
-            resume=self.resume,
+            resume=True,  # where an earlier attempt left something
             on_progress=lambda p: advance(p.step, p.total, describe_progress(p)),
             meta=self._meta(cell),
         )

@@ -21,7 +21,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from harness.plugin.metrics import Finding
 from harness.records import layout
 from harness.records.record import Record
-from harness.records.store import RecordStore
+from harness.records.store import write_records
 from harness.report.page import render_page
 from harness.results.ap.types import CellAnalysis
 from harness.results.run import Run, known_metrics, read_run
@@ -88,7 +88,7 @@ def write_run(folder: Path, annotations: Path, noise: float, rng: np.random.Gene
     score = Record(
         kind="measurement", metric="ap", value=0.4, unit="AP", conditions=conditions, **common
     )
-    RecordStore(folder / layout.RECORDS).append([score, Record(kind="cell", **common)])
+    write_records(folder, [score, Record(kind="cell", **common)])
     plan = {
         "format": layout.FORMAT, "suite": "made", "profile": "quick", "fingerprint": "f",
         "data": {"use": "coco"}, "data_name": "made", "data_fingerprint": "d",

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from harness.records import layout
 from harness.records.measurement import Measurement
 from harness.records.record import Record
-from harness.records.store import RecordStore
+from harness.records.store import read_run_records, write_records
 from harness.results.run import known_metrics
 from harness.results.tables import read_table
 
@@ -35,7 +36,7 @@ def make_run(
     measured = [Measurement(name, value) for name, value in values.items()]
     lines = [Record.of(m, known.spec(m.metric), **cell) for m in measured]
     lines.append(Record(kind="cell", **cell))
-    RecordStore(folder / "records.jsonl").append(lines)
+    write_records(folder, lines)
     return folder
 
 
@@ -137,18 +138,18 @@ def test_a_metric_is_followed_over_runs(cli: Cli, pair: tuple[Path, Path], tmp_p
 
 
 def test_a_broken_run_is_no_end_of_a_history(cli: Cli, pair: tuple[Path, Path], tmp_path: Path):
-    (pair[0] / "records.jsonl").write_text("{}\n")
+    path = layout.records_file(pair[0], "tiny", 0, "cost", "")
+    path.write_text("{}\n")
     done = cli("history", tmp_path, "--metric", "macs")
     assert done.code == 0, done.err
     assert "new" in done.out
     assert "harness: note: skipped: " in done.err
-    assert "records.jsonl:1" in done.err
+    assert f"{path}:1" in done.err
 
 
 def test_a_crashed_detector_passes_no_gate(cli: Cli, pair: tuple[Path, Path], tmp_path: Path):
-    records = (make_run(tmp_path / "more", "second", macs_paper=50.0) / "records.jsonl").read_text()
-    with (pair[0] / "records.jsonl").open("a") as file:
-        file.write(records)
+    more = make_run(tmp_path / "more", "second", macs_paper=50.0)
+    write_records(pair[0], read_run_records(more))
     done = cli("compare", *pair, "--gate", "macs <= 1.2x")
     assert done.code == 4
     assert "passed: 1.100x" in done.out

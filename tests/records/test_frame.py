@@ -9,8 +9,9 @@ from making import ended, measured
 
 from harness.errors import UserError
 from harness.plugin.metrics import Finding
+from harness.records import layout
 from harness.records.frame import COLUMNS, load_results, to_frame
-from harness.records.store import RecordStore, latest
+from harness.records.store import latest, read_run_records, write_records
 
 WARNINGS = (Finding("few_boxes", params={"boxes": 4}), Finding("resumed", "remark"))
 
@@ -73,12 +74,12 @@ def run(tmp_path: Path) -> Path:
     same = {"run": "007", "fingerprint": "0012e456", "environment": "123456"}
     records = [
         measured("ap", 0.25, conditions={"backend": "x", "n": 3}, detector="NA", **same),
-        measured("ap_small", math.nan, scope="class/null", warnings=WARNINGS, count=4, **same),
         ended(detector="NA", **same),
-        ended(**same),
         ended("failed", detector="NA", stage="cost", error="None", **same),
+        measured("ap_small", math.nan, scope="class/null", warnings=WARNINGS, count=4, **same),
+        ended(**same),
     ]
-    RecordStore(folder / "records.jsonl").append(records)
+    write_records(folder, records)
     (folder / "results.csv").write_text(to_frame(records).to_csv(index=False))
     return folder
 
@@ -87,21 +88,31 @@ def test_folder_suite_file_and_table_give_the_same_frame(run: Path):
     frame = load_results(run)
     assert list(frame.columns) == COLUMNS
     assert len(frame) == 3
-    assert list(frame["warnings"]) == ["", "few_boxes (boxes=4); resumed", ""]
+    assert list(frame["warnings"]) == ["", "", "few_boxes (boxes=4); resumed"]
     assert list(frame["value"].isna()) == [False, True, True]
-    for path in (run.parent, run / "records.jsonl", str(run / "results.csv")):
+    together = run.parent / "together.jsonl"
+    together.write_text("".join(r.to_json() + "\n" for r in read_run_records(run)))
+    for path in (run.parent, together, str(run / "results.csv")):
         pd.testing.assert_frame_equal(load_results(path), frame, check_dtype=False)
+
+
+def test_the_file_of_a_cell_can_be_read_by_itself(run: Path):
+    for stage, status, value in (("evaluate", "ok", 0.25), ("cost", "failed", None)):
+        frame = load_results(layout.records_file(run, "NA", 0, stage, ""))
+        found = frame[["detector", "stage", "status"]].values.tolist()
+        assert found == [["NA", stage, status]]
+        assert frame["value"].dropna().tolist() == [value] * (value is not None)
 
 
 def test_all_runs_of_a_suite_are_read(run: Path):
     other = run.with_name("b")
     other.mkdir()
-    RecordStore(other / "records.jsonl").append([measured(run="b", value=0.75), ended(run="b")])
+    write_records(other, [measured(run="b", value=0.75), ended(run="b")])
     frame = load_results(run.parent)
     assert set(frame["run"]) == {"007", "b"}
 
 
-@pytest.mark.parametrize("name", ["nothing", "nothing/records.jsonl", "nothing.csv", "."])
+@pytest.mark.parametrize("name", ["nothing", "nothing/cost.jsonl", "nothing.csv", "."])
 def test_where_there_are_no_results(tmp_path: Path, name: str):
     with pytest.raises(UserError) as caught:
         load_results(tmp_path / name)

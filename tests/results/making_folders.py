@@ -12,7 +12,7 @@ from harness.plugin.catalog import Catalog
 from harness.records import layout
 from harness.records.measurement import Measurement
 from harness.records.record import Record
-from harness.records.store import RecordStore
+from harness.records.store import write_records
 from harness.results.run import known_metrics
 from harness.stages.detections_file import write_detections
 from harness.stages.scoring import evaluate
@@ -30,7 +30,7 @@ def write_run(
     lines: list[Record] = []
     for (detector, seed), measurements in measured.items():
         lines += lines_of(measurements, catalog, **cell_of(folder.name, detector, seed))
-    RecordStore(folder / layout.RECORDS).append(lines)
+    write_records(folder, lines)
     detectors = list(dict.fromkeys(detector for detector, _ in measured))
     write_plan(folder, detectors, catalog or known_metrics(), **plan)
     return folder
@@ -48,7 +48,7 @@ def write_scored_run(folder: Path, skills: Mapping[tuple[str, int], float], **pl
         scores = evaluate(annotations, file, [CocoAp()])
         cell = cell_of(folder.name, detector, seed, "evaluate")
         lines += lines_of(scores, **cell)
-    RecordStore(folder / layout.RECORDS).append(lines)
+    write_records(folder, lines)
     images = folder / "images"
     images.mkdir()
     splits = {"val": {"images": str(images), "annotations": str(annotations)}}

@@ -12,7 +12,7 @@ from harness.plugin.metrics import Finding, MetricSpec
 from harness.records import layout
 from harness.records.measurement import Measurement
 from harness.records.record import Record
-from harness.records.store import RecordStore
+from harness.records.store import write_records
 from harness.results.ap.paired import over_seeds
 from harness.results.ap.types import CellAnalysis, Sampled
 from harness.results.estimate import Estimate
@@ -115,7 +115,7 @@ def lines_of(
     return [*lines, Record(kind="cell", **cell)]
 
 
-def write_records(
+def write_measured(
     folder: Path, measured: Mapping[str, Sequence[Measurement]], time: float = 1e9
 ) -> Path:
     """A run folder with records only: detector -> what was measured of it."""
@@ -123,7 +123,7 @@ def write_records(
     lines = []
     for detector, measurements in measured.items():
         lines += lines_of(measurements, **{**cell_of(folder.name, detector), "time": time})
-    RecordStore(folder / layout.RECORDS).append(lines)
+    write_records(folder, lines)
     return folder
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from making_folders import write_scored_run
-from making_sides import counted, write_records
+from making_sides import counted, write_measured
 
 from harness.errors import UserError
 from harness.records import layout
@@ -15,6 +15,13 @@ from harness.results.run import Run, read_run
 from harness.results.sides import read_side, read_sides
 
 CELL = ("a", 0)
+
+
+def change_records(folder: Path, old: str, new: str) -> None:
+    """In the files of all cells."""
+    for path in layout.records_files(folder):
+        assert old in path.read_text()
+        path.write_text(path.read_text().replace(old, new))
 
 
 @pytest.fixture
@@ -54,7 +61,8 @@ def test_records_without_a_plan_are_compared_by_themselves(folder: Path) -> None
     assert "plan.json: cannot be read: No such file or directory" in refused(folder)
     side = read_side(folder)
     (note,) = side.notes
-    assert note.endswith("records.jsonl: detections are not beside it: no intervals of scores")
+    said = "there is no plan, which says what was scored: no intervals of scores"
+    assert note == f"{folder}: {said}"
     assert side.estimates["a"]["ap"].is_there
     assert not side.estimates["a"]["ap"].has_interval
     (row,) = compare_sides(read_sides([f"{folder}:a", f"{folder}:b"]), ["ap"]).rows
@@ -62,7 +70,8 @@ def test_records_without_a_plan_are_compared_by_themselves(folder: Path) -> None
 
 
 def test_a_plan_without_records_is_a_run_that_has_measured_nothing(folder: Path) -> None:
-    (folder / layout.RECORDS).unlink()
+    for path in layout.records_files(folder):
+        path.unlink()
     run = read_run(folder)
     assert (run.records, run.analyses, run.notes) == ((), {}, ())
     assert run.detectors == ("a", "b")
@@ -90,7 +99,7 @@ def test_so_is_one_of_a_newer_harness(folder: Path, format: object) -> None:
 
 @pytest.mark.parametrize("planned", [True, False])
 def test_so_are_records_of_harness_0_3(folder: Path, planned: bool) -> None:
-    path = folder / layout.RECORDS
+    path = layout.records_file(folder, *CELL, "evaluate", "")
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     old = [{**line, "schema": 1, "warnings": ["only 4 images"]} for line in lines]
     path.write_text("".join(json.dumps(line) + "\n" for line in old))
@@ -139,8 +148,7 @@ def test_lost_annotations_are_a_note_each(folder: Path) -> None:
 
 
 def test_scores_of_another_limit_of_detections_are_a_note(folder: Path) -> None:
-    path = folder / layout.RECORDS
-    path.write_text(path.read_text().replace('"max_detections":100', '"max_detections":300'))
+    change_records(folder, '"max_detections":100', '"max_detections":300')
     notes = read_run(folder).notes
     assert notes[0] == (
         "a seed 0: no intervals: they are of 100 detections per image, these scores of 300"
@@ -169,25 +177,23 @@ def test_an_environment_that_is_not_json_is_refused_by_name(folder: Path) -> Non
 
 @pytest.mark.parametrize("planned", [True, False])
 def test_a_metric_of_an_impossible_name_is_refused(folder: Path, planned: bool) -> None:
-    path = folder / layout.RECORDS
-    path.write_text(path.read_text().replace('"metric":"ap50"', '"metric":"AP@50"'))
+    change_records(folder, '"metric":"ap50"', '"metric":"AP@50"')
     if not planned:
         (folder / layout.PLAN).unlink()
-    with pytest.raises(
-        UserError, match=r"records\.jsonl: holds a metric 'AP@50' \(a name is lower"
-    ):
+    with pytest.raises(UserError) as caught:
         read_side(folder)
+    assert f"{folder}: holds a metric 'AP@50' (a name is lower" in str(caught.value)
 
 
 def test_a_half_written_last_line_is_left_out(folder: Path) -> None:
-    path = folder / layout.RECORDS
+    path = layout.records_file(folder, *CELL, "evaluate", "")
     whole = read_run(folder)
     path.write_bytes(path.read_bytes() + b'{"run": "ru')
     assert read_run(folder).records == whole.records
 
 
 def test_two_runs_of_which_one_lacks_its_plan_are_compared(folder: Path, tmp_path: Path) -> None:
-    bare = write_records(tmp_path / "bare", {"a": [counted(3)]})
+    bare = write_measured(tmp_path / "bare", {"a": [counted(3)]})
     sides = read_sides([str(folder), str(bare)])
     assert [len(side.notes) for side in sides] == [0, 1]
     assert not compare_sides(sides, ["all"]).comparable

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import pytest
-from making_sides import LATENCY, counted, timed, write_records
+from making_sides import LATENCY, counted, timed, write_measured
 
 from harness.errors import UserError
+from harness.records import layout
 from harness.results.comparison import compare_sides
 from harness.results.history import Line, read_history, trace_metric
 from harness.results.sides import read_sides
@@ -14,12 +15,20 @@ from harness.results.sides import read_sides
 @pytest.fixture
 def suite(tmp_path: Path) -> Path:
     """Three runs; the folders' names do not tell their order."""
-    write_records(tmp_path / "c", {"a": [timed(10), counted(5)]}, time=1e9)
-    write_records(tmp_path / "b", {"a": [timed(20), counted(5)]}, time=1e9 + 60)
-    write_records(
+    write_measured(tmp_path / "c", {"a": [timed(10), counted(5)]}, time=1e9)
+    write_measured(tmp_path / "b", {"a": [timed(20), counted(5)]}, time=1e9 + 60)
+    write_measured(
         tmp_path / "a", {"a": [timed(20, device="cuda")], "new": [timed(7)]}, time=1e9 + 120
     )
     return tmp_path
+
+
+def break_run(folder: Path, content: bytes) -> Path:
+    """A run of one cell, whose records are these bytes."""
+    path = layout.records_file(folder, "a", 0, "cost", "")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    return path
 
 
 def trace(folder: Path, metric: str = "latency") -> list[Line]:
@@ -47,7 +56,7 @@ def test_runs_without_the_metric_are_left_out(suite: Path):
 
 def test_a_folder_of_suites_is_followed_too(suite: Path, tmp_path: Path):
     inner = tmp_path / "other"
-    write_records(inner / "d", {"a": [timed(30)]}, time=2e9)
+    write_measured(inner / "d", {"a": [timed(30)]}, time=2e9)
     line, _ = trace(tmp_path)
     assert [p.run for p in line.points] == ["c", "b", "a", "d"]
 
@@ -67,18 +76,16 @@ def test_a_folder_without_runs_is_the_users_mistake(tmp_path: Path):
 
 
 def test_a_broken_run_is_skipped_and_named(suite: Path):
-    (suite / "broken").mkdir()
-    (suite / "broken" / "records.jsonl").write_text("{}\n")
+    path = break_run(suite / "broken", b"{}\n")
     sides = read_history(suite)
     line, _ = trace_metric(sides, "latency")
     assert [p.run for p in line.points] == ["c", "b", "a"]
     (note,) = [note for side in sides for note in side.notes if note.startswith("skipped")]
-    assert "broken/records.jsonl:1" in note
+    assert f"{path}:1" in note
 
 
 def test_only_broken_runs_are_the_users_mistake(tmp_path: Path):
-    (tmp_path / "broken").mkdir()
-    (tmp_path / "broken" / "records.jsonl").write_bytes(b"\xff\n")
+    break_run(tmp_path / "broken", b"\xff\n")
     with pytest.raises(UserError, match="no run can be read"):
         read_history(tmp_path)
 

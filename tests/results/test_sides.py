@@ -6,12 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from making_sides import LATENCY, cell_of, counted, lines_of, timed, write_records
+from making_sides import LATENCY, cell_of, counted, lines_of, timed, write_measured
 
 from harness.errors import UserError
+from harness.records import layout
 from harness.records.frame import load_results
 from harness.records.measurement import Measurement
-from harness.records.store import RecordStore
+from harness.records.store import write_records
 from harness.results.comparison import compare_sides
 from harness.results.run import known_metrics
 from harness.results.sides import read_side, read_sides
@@ -19,11 +20,13 @@ from harness.results.sides import read_side, read_sides
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    return write_records(tmp_path / "one", {"a": [timed(10), counted(5)], "b": [timed(12)]})
+    return write_measured(tmp_path / "one", {"a": [timed(10), counted(5)], "b": [timed(12)]})
 
 
-def test_a_folder_and_its_records_are_the_same(run: Path):
-    for path in (run, run / "records.jsonl"):
+def test_a_folder_and_a_file_of_its_records_are_the_same(run: Path, tmp_path: Path):
+    together = tmp_path / "one.jsonl"
+    together.write_text("".join(path.read_text() for path in layout.records_files(run)))
+    for path in (run, together):
         read = read_side(path)
         assert read.name == "one"
         assert list(read.estimates) == ["a", "b"]
@@ -31,9 +34,18 @@ def test_a_folder_and_its_records_are_the_same(run: Path):
         assert len(read.estimates["a"][LATENCY].samples) == 60
 
 
+def test_the_file_of_a_cell_is_a_side_of_its_own(run: Path):
+    read = read_side(layout.records_file(run, "b", 0, "measure", ""))
+    assert read.name == "measure"
+    assert list(read.estimates) == ["b"]
+    assert read.estimates["b"][LATENCY].value == 12
+    (note,) = read.notes
+    assert "there is no plan" in note
+
+
 def test_other_percentiles_get_the_samples_of_the_median(tmp_path: Path):
     p90 = Measurement("latency_end_to_end_p90", 11.0)
-    read = read_side(write_records(tmp_path / "one", {"a": [timed(10), p90]}))
+    read = read_side(write_measured(tmp_path / "one", {"a": [timed(10), p90]}))
     assert len(read.estimates["a"]["latency_end_to_end_p90"].samples) == 60
 
 
@@ -89,7 +101,7 @@ def modes_of(median: float, fused: float) -> list[Measurement]:
 
 def test_a_further_mode_is_compared_under_its_own_name(tmp_path: Path):
     runs = [
-        write_records(tmp_path / name, {"a": modes_of(10, fused)})
+        write_measured(tmp_path / name, {"a": modes_of(10, fused)})
         for name, fused in (("before", 8), ("after", 4))
     ]
     rows = compare_sides(read_sides([*map(str, runs)]), ["all"]).rows
@@ -103,7 +115,7 @@ def test_a_further_mode_is_compared_under_its_own_name(tmp_path: Path):
 
 
 def test_a_run_of_one_detector_in_several_modes_is_one_side(tmp_path: Path):
-    run = write_records(tmp_path / "one", {"a": modes_of(10, 8)})
+    run = write_measured(tmp_path / "one", {"a": modes_of(10, 8)})
     sides = read_sides([str(run), f"{run}:a@fused"])
     assert [side.picked for side in sides] == ["a", "a@fused"]
     (row,) = compare_sides(sides, ["latency"]).rows
@@ -119,7 +131,7 @@ def test_a_file_with_a_colon_is_a_file(tmp_path: Path):
 
 
 def test_runs_of_one_name_get_different_ones(tmp_path: Path):
-    paths = [write_records(tmp_path / s / "run", {"a": [counted(1)]}) for s in ("x", "y")]
+    paths = [write_measured(tmp_path / s / "run", {"a": [counted(1)]}) for s in ("x", "y")]
     assert [s.name for s in read_sides([*map(str, paths)])] == ["x/run", "y/run"]
     assert [s.name for s in read_sides([str(paths[0])] * 2)] == ["run", "run (2)"]
 
@@ -147,7 +159,7 @@ def write_seeds(folder: Path, measured: dict[int, Measurement], weights: str = "
         cell = {**cell_of(folder.name, "a", seed, "evaluate"), "weights": weights}
         lines += lines_of([measurement], **cell)
     folder.mkdir()
-    RecordStore(folder / "records.jsonl").append(lines)
+    write_records(folder, lines)
     return folder
 
 
@@ -189,7 +201,7 @@ def test_a_run_against_itself_shows_no_difference(finished: Path):
 def test_a_spread_has_no_interval_and_no_test(tmp_path: Path):
     spread = "latency_end_to_end_spread"
     paths = [
-        str(write_records(tmp_path / name, {"a": [timed(10), Measurement(spread, value)]}))
+        str(write_measured(tmp_path / name, {"a": [timed(10), Measurement(spread, value)]}))
         for name, value in (("one", 0.1), ("two", 0.9))
     ]
     sides = read_sides(paths)
@@ -214,7 +226,7 @@ def test_an_ap_without_a_unit_is_one_and_no_percent(tmp_path: Path, metric: str)
 
 def test_the_seconds_of_stages_are_not_compared(tmp_path: Path):
     seconds = Measurement("cell_seconds", 3.0)
-    folder = write_records(tmp_path / "one", {"a": [counted(5), seconds]})
+    folder = write_measured(tmp_path / "one", {"a": [counted(5), seconds]})
     load_results(folder).to_csv(folder / "results.csv", index=False)
     for path in (folder, folder / "results.csv"):
         assert list(read_side(path).estimates["a"]) == ["macs_paper"]

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from making_folders import Measured, write_run
-from making_sides import cell_of, lines_of, write_records
+from making_sides import cell_of, lines_of, write_measured
 from scipy import stats
 
 from harness.plugin.catalog import Catalog
@@ -14,7 +14,7 @@ from harness.plugin.metrics import Finding, MetricSpec
 from harness.records import layout
 from harness.records.measurement import Measurement
 from harness.records.record import Record
-from harness.records.store import RecordStore
+from harness.records.store import write_records
 from harness.results.comparison import compare_sides
 from harness.results.estimate import make_estimate
 from harness.results.run import Run, known_metrics, read_run
@@ -243,7 +243,7 @@ def test_so_is_it_of_records_by_themselves(tmp_path: Path) -> None:
         Catalog.of([MetricSpec("odour", unit="OU", better="lower")]),
         **cell_of("run", "a"),
     )
-    RecordStore(folder / layout.RECORDS).append(lines)
-    (side, _) = read_sides([str(folder), str(write_records(tmp_path / "other", {"a": []}))])
+    write_records(folder, lines)
+    (side, _) = read_sides([str(folder), str(write_measured(tmp_path / "other", {"a": []}))])
     assert side.estimates["a"]["odour"].metric.unit == "OU"
     assert sum("nobody declares what odour is" in note for note in side.notes) == 1

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from making_sides import LATENCY, counted, timed, write_records
+from making_sides import LATENCY, counted, timed, write_measured
 from pandas.testing import assert_frame_equal
 
 from harness.errors import UserError
@@ -29,7 +29,7 @@ ODD = Measurement(
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    return write_records(tmp_path / "one", {"NA": [timed(0.1 + 0.2), counted(5), ODD]})
+    return write_measured(tmp_path / "one", {"NA": [timed(0.1 + 0.2), counted(5), ODD]})
 
 
 @pytest.mark.parametrize("ending", FORMATS)
@@ -86,7 +86,7 @@ def test_parquet_has_the_types_even_where_a_column_is_empty(run: Path, tmp_path:
 
 
 def test_a_folder_of_runs_is_one_table(run: Path, tmp_path: Path):
-    write_records(tmp_path / "two", {"b": [counted(6)]})
+    write_measured(tmp_path / "two", {"b": [counted(6)]})
     measurements, _ = collect(tmp_path)
     assert measurements["run"].unique().tolist() == ["one", "two"]
 
@@ -127,7 +127,7 @@ def test_a_table_keeps_its_seeds(column: list[int | None] | None, seeds: list[in
 
 @pytest.mark.parametrize("ending", FORMATS)
 def test_an_export_of_two_runs_is_no_side(run: Path, tmp_path: Path, ending: str):
-    write_records(tmp_path / "two", {"b": [counted(6)]})
+    write_measured(tmp_path / "two", {"b": [counted(6)]})
     file = tmp_path / f"out{ending}"
     write_table(file, {"measurements": collect(tmp_path)[0]})
     with pytest.raises(UserError, match="holds 2 runs: one, two"):

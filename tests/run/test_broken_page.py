@@ -6,7 +6,7 @@ import pytest
 from tiny_suite import write_manifest
 
 from harness import load_results
-from harness.records.store import read_records
+from harness.records.store import read_run_records
 
 
 def test_a_page_that_cannot_be_made_harms_no_cell(
@@ -21,7 +21,7 @@ def test_a_page_that_cannot_be_made_harms_no_cell(
     with pytest.raises(ZeroDivisionError):
         cli("run", "m.yaml", "--stages", "evaluate,cost", "--run-id", "r")
     run = tmp_path / "results" / "tiny" / "r"
-    ends = [r for r in read_records(run / "records.jsonl") if r.kind == "cell"]
+    ends = [r for r in read_run_records(run) if r.kind == "cell"]
     assert [(r.stage, r.status) for r in ends] == [("evaluate", "ok"), ("cost", "ok")]
     assert len(load_results(run / "results.csv"))
 
@@ -42,9 +42,5 @@ def test_an_interruption_of_the_page_is_not_the_cells(
     done = cli("run", "m.yaml", "--stages", "evaluate,cost", "--run-id", "r")
     assert done.code == 130
     assert len(written) == 2
-    [end] = [
-        r
-        for r in read_records(tmp_path / "results" / "tiny" / "r" / "records.jsonl")
-        if r.kind == "cell"
-    ]
+    [end] = [r for r in read_run_records(tmp_path / "results" / "tiny" / "r") if r.kind == "cell"]
     assert (end.stage, end.status) == ("evaluate", "ok")

@@ -12,7 +12,7 @@ from tiny_suite import tiny, write_manifest
 
 from harness.errors import UserError
 from harness.plan.cells import Cell
-from harness.records.store import read_records
+from harness.records.store import read_run_records
 from harness.run import launch as launch_module
 from harness.run.device_errors import check_cuda, explain_device_error
 from harness.run.diagnosis import _gpus
@@ -128,9 +128,7 @@ def test_the_others_go_on_and_the_memory_is_given_back(
         gc.enable()
     assert done.code == 1
     folder = tmp_path / "results" / "tiny" / "memory"
-    ends = {
-        (r.detector, r.stage): r for r in read_records(folder / "records.jsonl") if r.kind == "cell"
-    }
+    ends = {(r.detector, r.stage): r for r in read_run_records(folder) if r.kind == "cell"}
     failed = [place for place, record in ends.items() if record.status != "ok"]
     assert failed == [("full", "evaluate")]
     line = ends["full", "evaluate"].error

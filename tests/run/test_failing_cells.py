@@ -8,7 +8,7 @@ from tiny_suite import tiny, write_manifest
 from harness import load_results
 from harness.plugin.manager import load_plugins
 from harness.plugin.metrics import Finding
-from harness.records.store import read_records
+from harness.records.store import read_run_records
 from harness.results.run import known_metrics, read_run
 
 # name -> (parameters, the stage that fails, what its record says)
@@ -40,9 +40,7 @@ def test_failures_stay_in_their_cells(troubled, cli, tmp_path: Path, data: Path)
     folder = tmp_path / "results" / "tiny" / "sick"
     assert troubled.code == 1
     assert "Traceback" not in troubled.err + troubled.out
-    ends = {
-        (r.detector, r.stage): r for r in read_records(folder / "records.jsonl") if r.kind == "cell"
-    }
+    ends = {(r.detector, r.stage): r for r in read_run_records(folder) if r.kind == "cell"}
     for name in ("first", "last"):
         assert {ends[name, s].status for s in ("train", "evaluate", "cost", "latency")} == {"ok"}
     for name, (_, stage, message) in TROUBLES.items():
@@ -131,7 +129,7 @@ def test_a_metric_that_no_meter_declares_fails_its_cell_alone(cli, tmp_path: Pat
     assert done.code == 1
     assert "Traceback" not in done.err + done.out
     folder = tmp_path / "results" / "tiny" / "r"
-    records = read_records(folder / "records.jsonl")
+    records = read_run_records(folder)
     ends = {r.stage: r for r in records if r.kind == "cell"}
     assert {stage: end.status for stage, end in ends.items()} == {
         "evaluate": "ok", "cost": "failed", "latency": "ok",

@@ -12,7 +12,7 @@ from harness import load_results
 from harness.model.detector import Detector
 from harness.model.types import Detections
 from harness.modes import Runner, build_runner
-from harness.records.store import read_records
+from harness.records.store import read_run_records
 from harness.run import mode_choice as run_modes
 from harness.stages import latency as stage
 
@@ -61,7 +61,7 @@ def test_all_modes_are_measured_and_one_that_is_wrong_fails_alone(cli, tmp_path:
     assert done.code == 1
     assert done.err.count("harness: note: modes that cpu does not have are left out: ") == 1
     assert f"cuda_graph, cuda_graph-bfloat16 ({NO_GPU})" in done.err
-    records = read_records(folder(tmp_path, "all") / "records.jsonl")
+    records = read_run_records(folder(tmp_path, "all"))
     ends = {(r.detector, r.mode): r for r in records if r.kind == "cell" and r.stage == "latency"}
     assert list(ends) == [
         (name, mode)

@@ -21,7 +21,8 @@ def test_a_phase_without_steps_is_told_at_once(kind: type[Bars] | type[Lines]) -
         shown.advance(0, 0, phase)
         assert phase in out.getvalue()
     shown.advance(1, 5, "runs")
-    if isinstance(shown, Bars) and shown.cell is not None:
-        assert shown.progress.tasks[shown.cell].total == 5
+    if isinstance(shown, Bars):
+        [task] = shown.cells.values()
+        assert shown.progress.tasks[task].total == 5
     if live is not None:
         live.stop()

@@ -8,7 +8,7 @@ import pytest
 from tiny_suite import PLUGIN, environment, write_manifest
 
 from harness import load_results
-from harness.records.store import read_records
+from harness.records.store import read_run_records
 
 
 def torchrun(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
@@ -32,7 +32,7 @@ def together(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Path:
 
 def test_two_processes_leave_one_run(together: Path):
     [run] = (together / "results" / "tiny").iterdir()
-    ends = [r for r in read_records(run / "records.jsonl") if r.kind == "cell"]
+    ends = [r for r in read_run_records(run) if r.kind == "cell"]
     assert [(r.stage, r.status) for r in ends] == [
         (stage, "ok") for stage in ("train", "evaluate", "cost", "latency")
     ]

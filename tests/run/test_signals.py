@@ -11,7 +11,7 @@ import pytest
 from tiny_suite import PLUGIN, environment, tiny, write_manifest
 
 from harness import load_results
-from harness.records.store import read_records
+from harness.records.store import read_run_records
 
 LONG = 600.0  # seconds that a stage dawdles, unless it is interrupted
 RUN = ["run", "m.yaml", "-p", str(PLUGIN), "--run-id", "s"]
@@ -51,7 +51,7 @@ def interrupt(
 
 def ends(folder: Path) -> dict[str, str]:
     """Stage -> how its last attempt ended."""
-    records = read_records(folder / "results" / "tiny" / "s" / "records.jsonl")
+    records = read_run_records(folder / "results" / "tiny" / "s")
     return {r.stage: r.status for r in records if r.kind == "cell"}
 
 

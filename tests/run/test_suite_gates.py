@@ -14,7 +14,7 @@ from harness.plugin.metrics import MetricSpec
 from harness.records import layout
 from harness.records.measurement import Measurement
 from harness.records.record import Record
-from harness.records.store import RecordStore
+from harness.records.store import write_records
 from harness.results.run import Run
 from harness.run.gating import exit_code, judge_suite, to_gate
 
@@ -104,9 +104,13 @@ def test_against_an_earlier_run_each_detector_meets_itself(run: Run, tmp_path: P
     earlier = tmp_path / "earlier" / "now"
     earlier.mkdir(parents=True)
     sizes = {"s": 10.0, "m": 12.0, "l": 10.0}
-    RecordStore(earlier / layout.RECORDS).append(records("now", sizes))
+    write_records(earlier, records("now", sizes))
     [judged] = judge_suite([gate(against=str(earlier), at_most=1.5, of="ratio")], run)
-    assert [result.verdict for result in judged.results] == ["passed", "passed", "missed"]
+    assert [result.verdict for result in judged.results] == [
+        "missed",
+        "passed",
+        "passed",
+    ]  # l, m, s
     [judged] = judge_suite([gate(against=str(earlier), detector="m", at_most=0)], run)
     assert judged.verdict == "passed"
     [judged] = judge_suite([gate(against=f"{earlier}:s", detector="m", at_most=0.5)], run)

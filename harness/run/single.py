@@ -1,0 +1,65 @@
+"""One cell of a run from the run's folder alone: what executors start, on any machine."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.errors import ExitCode, UserError, near_names
+from harness.plan.calls import find_cell, plan_call, read_call
+from harness.records import layout
+from harness.results.run import read_plan
+from harness.run.cell_runner import CellRunner
+from harness.run.launch import find_launch
+from harness.run.memory import keep_freed_memory
+from harness.run.mode_choice import settle_modes
+from harness.run.progress import reporter
+from harness.run.session import sigterm_interrupts
+
+
+def run_cell(folder: Path, name: str, *, device: str, plugins: Sequence[str]) -> int:
+    """Run a cell as its last call planned it, and write its records.
+
+    Relative paths of the plan start where the run was called.
+
+    Args:
+        name: as `harness.plan.cells.Cell.name`.
+        plugins: modules or files, as `-p`; those of the call.
+
+    Returns:
+        the exit code: 1 when the cell failed.
+
+    Raises:
+        UserError: there is no such cell, it cannot be made again on this machine, or another
+            process works on it.
+    """
+    folder, plugins = folder.absolute(), [_absolute(plugin) for plugin in plugins]
+    plan_file = folder / layout.PLAN
+    calls = {_name_of(cell): cell for cell in read_plan(plan_file)["cells"]}
+    if name not in calls:
+        raise UserError(
+            f"has no cell '{name}'", where=plan_file, hint=near_names(name, list(calls))
+        )
+    where = layout.call_file(folder, calls[name]["call"])
+    call = read_call(where)
+    os.chdir(call.directory)
+    plan = plan_call(call, plugins, where)
+    cell = find_cell(plan, name, calls[name]["fingerprint"], where)
+    with sigterm_interrupts():
+        plan.source.prepare()
+        launch = find_launch(device)
+        keep_freed_memory()
+        plan, missing = settle_modes(plan, launch.device)
+        if cell not in plan.cells:
+            raise UserError(missing, where=name)
+        with reporter(1, quiet=not launch.is_main) as report:
+            failed = CellRunner(plan, launch, folder).run(cell, report)
+    return ExitCode.CELL_FAILED if failed else ExitCode.OK
+
+
+def _absolute(plugin: str) -> str:
+    return str(Path(plugin).absolute()) if plugin.endswith(".py") else plugin
+
+
+def _name_of(cell: dict[str, object]) -> str:
+    words = (cell["detector"], f"seed{cell['seed']}", cell["stage"], cell["mode"])
+    return "/".join(str(word) for word in words if word)

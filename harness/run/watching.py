@@ -1,0 +1,190 @@
+"""How far a run is, from its folder alone: on any machine that sees it, without torch."""
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean
+from typing import Any, Literal
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+
+from harness.files import read_json_lines
+from harness.plan.cells import name_stage
+from harness.records import layout
+from harness.records.locks import is_held
+from harness.records.record import Record
+from harness.records.store import latest, read_records
+from harness.report.terminal import Grid, Head
+from harness.results.run import read_plan
+from harness.run.progress import Step, read_progress
+from harness.stages.metrics import CELL_SECONDS
+
+State = Literal["running", "failed", "interrupted", "lost", "waiting", "done"]
+LOOKS: dict[State, str] = {
+    "running": "bold", "failed": "red", "interrupted": "yellow", "lost": "red", "waiting": "dim",
+    "done": "green",
+}  # fmt: skip
+SILENT_SECONDS = 120.0  # without a word, of a process whose lock is not seen here
+LOOK_EVERY_S = 1.0
+SHOWN = 12  # cells in a table
+
+
+@dataclass(frozen=True)
+class CellStatus:
+    """How far one cell is.
+
+    Attributes:
+        state: "lost" is a cell whose process is gone without having said how it ended.
+        step: while it runs.
+        seconds: that it took when it was done.
+        error: of one that failed.
+        loss: newest of its training.
+    """
+
+    cell: str
+    stage: str
+    state: State
+    step: Step | None = None
+    seconds: float | None = None
+    error: str = ""
+    loss: str = ""
+
+
+def read_status(folder: Path) -> list[CellStatus]:
+    """Every cell of the plan.
+
+    Raises:
+        UserError: it is not a run's folder, or a file in it is broken.
+    """
+    return [_status(folder, cell) for cell in read_plan(folder / layout.PLAN)["cells"]]
+
+
+def is_live(folder: Path, cells: Sequence[CellStatus]) -> bool:
+    """Whether a call of `harness run` goes on in it, or a cell by itself."""
+    calls = (folder / layout.CALLS).glob("*.lock")
+    return any(map(is_held, calls)) or any(cell.state == "running" for cell in cells)
+
+
+def time_left(cells: Sequence[CellStatus]) -> float | None:
+    """Seconds, if all goes on as it went; None before anything like it was done."""
+    took: dict[str, list[float]] = defaultdict(list)
+    for cell in cells:
+        if cell.seconds is not None:
+            took[cell.stage].append(cell.seconds)
+    left, at_once = 0.0, 0
+    for cell in cells:
+        if cell.state in ("done", "failed"):
+            continue
+        step = cell.step
+        gone = step.time - step.started if step is not None else 0.0
+        at_once += cell.state == "running"
+        if step is not None and step.done and step.total:
+            left += gone * (step.total - step.done) / step.done
+        elif took[cell.stage]:
+            left += max(0.0, mean(took[cell.stage]) - gone)
+        else:
+            return None
+    return left / max(1, at_once)
+
+
+def watch_run(folder: Path, console: Console, *, once: bool) -> None:
+    """Show a run until nothing of it goes on any more.
+
+    Raises:
+        UserError: as `read_status`.
+    """
+    cells = read_status(folder)
+    if once or not console.is_terminal:
+        console.print(render_status(folder, cells))
+        return
+    with Live(render_status(folder, cells), console=console, auto_refresh=False) as live:
+        while is_live(folder, cells):
+            time.sleep(LOOK_EVERY_S)
+            cells = read_status(folder)
+            live.update(render_status(folder, cells), refresh=True)
+
+
+def render_status(folder: Path, cells: Sequence[CellStatus]) -> Group:
+    """Counts, the cells at work, and those that came to no good end."""
+    counts = Counter(cell.state for cell in cells)
+    words = [f"{counts[state]} {state}" for state in reversed(LOOKS) if counts[state]]
+    left = time_left(cells) if counts["done"] + counts["failed"] < len(cells) else None
+    told = f", about {_duration(left)} left" if left is not None else ""
+    live = "" if is_live(folder, cells) else " (nothing runs now)"
+    lines: list[Any] = [f"{folder.name}: {len(cells)} cells, {', '.join(words)}{told}{live}"]
+    chosen = [cell for cell in cells if cell.state not in ("waiting", "done")]
+    if chosen:
+        lines += [_table(chosen[:SHOWN])]
+    if len(chosen) > SHOWN:
+        lines += [f"and {len(chosen) - SHOWN} more"]
+    return Group(*lines)
+
+
+def _table(cells: Sequence[CellStatus]) -> Grid:
+    grid = Grid(["", "state", Head("steps"), Head("since"), ""])
+    for cell in cells:
+        step = cell.step
+        steps = f"{step.done}/{step.total}" if step is not None and step.total else ""
+        since = _duration(time.time() - step.started) if step is not None else ""
+        grid.add(cell.cell, Text(cell.state, LOOKS[cell.state]), steps, since, _remark(cell))
+    return grid
+
+
+def _remark(cell: CellStatus) -> str:
+    step = cell.step
+    words = [cell.error, cell.loss, step.note if step is not None and not cell.loss else ""]
+    if step is not None:
+        words.append(step.process)
+    return ", ".join(filter(None, words))
+
+
+def _status(folder: Path, cell: dict[str, Any]) -> CellStatus:
+    place = cell["detector"], cell["seed"], cell["stage"], cell["mode"]
+    name = f"{place[0]} seed {place[1]} {name_stage(place[2], place[3])}"
+    records = layout.records_file(folder, *place)
+    step = read_progress(layout.progress_file(folder, *place))
+    held = is_held(records.with_suffix(".lock"))
+    if step is not None and (held or time.time() - step.time < SILENT_SECONDS):
+        return CellStatus(name, place[2], "running", step, loss=_loss(folder, cell))
+    kept = read_records(records) if records.is_file() else []
+    end = next((record for record in reversed(kept) if record.kind == "cell"), None)
+    if step is not None:
+        return CellStatus(name, place[2], "lost", step)
+    if end is None or end.fingerprint != cell["fingerprint"]:
+        return CellStatus(name, place[2], "running" if held else "waiting")
+    if end.status != "ok":
+        state: State = "interrupted" if end.status == "interrupted" else "failed"
+        return CellStatus(name, place[2], state, error=end.error if state == "failed" else "")
+    return CellStatus(name, place[2], "done", seconds=next(_seconds(kept), None))
+
+
+def _seconds(records: Sequence[Record]) -> Iterator[float]:
+    yield from (r.value for r in latest(records) if r.metric == CELL_SECONDS)
+
+
+def _loss(folder: Path, cell: dict[str, Any]) -> str:
+    """The newest losses of a training that is at work."""
+    path = layout.cell_folder(folder, cell["detector"], cell["seed"]) / layout.TRAIN_LOG
+    if cell["stage"] != "train":
+        return ""
+    try:
+        lines = read_json_lines(path)
+    except ValueError:
+        return ""
+    if not lines:
+        return ""
+    losses = [(k, v) for k, v in lines[-1].items() if "loss" in k and isinstance(v, float)]
+    return "  ".join(f"{key} {value:.3f}" for key, value in losses[:4])
+
+
+def _duration(seconds: float) -> str:
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02} min"

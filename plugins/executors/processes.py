@@ -1,0 +1,91 @@
+"""Each cell in a fresh process of this machine."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+
+from harness.run.jobs import Task
+
+PR_SET_PDEATHSIG = 1  # prctl(2)
+
+
+class Processes:
+    """An executor of processes that share this machine.
+
+    Processors are divided among the jobs by `OMP_NUM_THREADS`, GPUs by `CUDA_VISIBLE_DEVICES`,
+    unless the user has set the first.
+    """
+
+    one_machine = True
+
+    def __init__(self, jobs: int = 1) -> None:
+        self.slots = jobs
+        self.gpus = visible_gpus(os.environ)
+        self.taken: list[Process | None] = [None] * jobs
+
+    def start(self, task: Task) -> "Process":
+        """Start it at once."""
+        place = next(n for n, job in enumerate(self.taken) if job is None or job.poll() is not None)
+        own = {} if task.alone else self.share(place)
+        job = self.taken[place] = Process(task, {**own, **task.environment})
+        return job
+
+    def share(self, place: int) -> dict[str, str]:
+        """Variables that give a job its part of the machine."""
+        if self.slots == 1:
+            return {}
+        own = {}
+        if "OMP_NUM_THREADS" not in os.environ:
+            own["OMP_NUM_THREADS"] = str(max(1, len(os.sched_getaffinity(0)) // self.slots))
+        if self.gpus:
+            own["CUDA_VISIBLE_DEVICES"] = self.gpus[place % len(self.gpus)]
+        return own
+
+
+class Process:
+    """A job: one process, in a session of its own, so that a Ctrl-C reaches it by us alone."""
+
+    def __init__(self, task: Task, variables: Mapping[str, str]) -> None:
+        with task.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                task.command,
+                cwd=task.directory,
+                env={**os.environ, **variables},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=_end_with_parent if sys.platform == "linux" else None,
+            )
+
+    def poll(self) -> str | None:
+        code = self.process.poll()
+        if code is None:
+            return None
+        if code < 0:
+            return f"was ended by {signal.Signals(-code).name}"
+        return f"ended with exit code {code}" if code else ""
+
+    def stop(self) -> None:
+        self.process.terminate()
+
+    def kill(self) -> None:
+        self.process.kill()
+
+
+def visible_gpus(environment: Mapping[str, str]) -> list[str]:
+    """Names of the GPUs that torch may use, for `CUDA_VISIBLE_DEVICES`."""
+    import torch
+
+    chosen = environment.get("CUDA_VISIBLE_DEVICES")
+    if chosen is not None:
+        return [name for name in chosen.split(",") if name.strip()]
+    return [str(n) for n in range(torch.cuda.device_count())]
+
+
+def _end_with_parent() -> None:
+    """Whatever ends the harness, SIGKILL included: no cell goes on that nobody watches."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
