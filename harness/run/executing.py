@@ -1,5 +1,6 @@
 """Cells in the order that their needs allow: in this process, or as jobs of an executor."""
 
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -84,13 +85,11 @@ class _Running:
     attempt: int
 
 
-def run_jobs(
-    work: Work, executor: Executor, command: Sequence[str], options: Sequence[str]
-) -> bool:
+def run_jobs(work: Work, executor: Executor, options: Sequence[str]) -> bool:
     """Run the cells as jobs of an executor.
 
     Args:
-        command, options: of `harness cell` before and behind the name of the cell.
+        options: of `harness cell`, behind the names of the run and the cell.
 
     Returns:
         whether one failed.
@@ -98,14 +97,13 @@ def run_jobs(
     Raises:
         KeyboardInterrupt: the jobs were asked to stop, and have stopped.
     """
-    return _Jobs(work, executor, command, options).run()
+    return _Jobs(work, executor, options).run()
 
 
 @dataclass
 class _Jobs:
     work: Work
     executor: Executor
-    command: Sequence[str]
     options: Sequence[str]
     running: dict[Cell, _Running] = field(default_factory=dict)
 
@@ -155,7 +153,8 @@ class _Jobs:
         log = layout.log_file(folder, *cell.place)
         log.parent.mkdir(parents=True, exist_ok=True)
         layout.progress_file(folder, *cell.place).unlink(missing_ok=True)
-        words = [*self.command, cell.name, *self.options]
+        run = str(folder.absolute())
+        words = [sys.executable, "-m", "harness", "cell", run, cell.name, *self.options]
         task = Task(cell.name, words, Path.cwd(), {}, log.absolute(), is_timed(cell))
         if attempt == 1:
             self.work.report.start(str(cell))

@@ -33,6 +33,7 @@ from harness.run.checks import check_data, check_detectors, check_training, used
 from harness.run.executing import Work, run_here, run_jobs
 from harness.run.folder import create_folder, open_folder
 from harness.run.gating import exit_code, judge_suite, missing_bases
+from harness.run.jobs import Executor
 from harness.run.launch import Launch, find_launch
 from harness.run.memory import keep_freed_memory
 from harness.run.mode_choice import settle_modes
@@ -42,6 +43,7 @@ from harness.stages.metrics import METRICS
 # At least so long between two reports of a run that goes on: making one takes seconds, of the very
 # machine that is being timed. `harness report RUN` makes one at any time.
 REPORT_SECONDS = 300.0
+INLINE = "inline"
 
 
 def run_plan(
@@ -67,14 +69,25 @@ def run_plan(
             not have a mode, or another process runs some of the cells.
         Interrupted: by a signal; what was measured is on disk and reported.
     """
-    launch = find_launch(device)
+    executor = _executor(plan, registry)
+    elsewhere = executor is not None and not executor.one_machine
+    # of machines on which cells will run, the calling one knows nothing
+    launch = find_launch("cpu" if elsewhere else device)
+    if executor is not None and launch.world > 1:
+        raise UserError(
+            f"'{plan.suite.executor.use}' starts processes of its own",
+            where="executor",
+            hint="without torchrun, or with executor inline",
+        )
     keep_freed_memory()
-    plan, missing = settle_modes(plan, launch.device)
-    for line in filter(None, (launch.note, missing)):
-        if launch.is_main:
-            note(line)
+    if not elsewhere:
+        plan, missing = settle_modes(plan, launch.device)
+        for line in filter(None, (launch.note, missing)):
+            if launch.is_main:
+                note(line)
     with sigterm_interrupts(), ExitStack() as held:
-        check_training(plan, launch)
+        if not elsewhere:
+            check_training(plan, launch)
         plan.source.prepare()
         check_data(plan, launch)
         check_detectors(plan)
@@ -86,7 +99,14 @@ def run_plan(
                 note(line)
         reports = Reports(folder, launch.is_main)
         try:
-            failed = _run_cells(plan, registry, plugins, device, launch, folder, reports)
+            with reporter(len(plan.cells), quiet=not launch.is_main) as report:
+                done = find_done(plan, folder, None if elsewhere else launch.device.type)
+                work = Work(plan, folder, done, report, lambda: reports.refresh_if_due(report.note))
+                if executor is None:
+                    failed = run_here(work, CellRunner(plan, launch, folder))
+                else:
+                    options = [word for plugin in plugins for word in ("-p", plugin)]
+                    failed = run_jobs(work, executor, [*options, "--device", device])
         except KeyboardInterrupt as stop:
             reports.refresh(note)
             continued = f"--resume --run-id {folder.name} continues"
@@ -95,34 +115,15 @@ def run_plan(
     return int(_finish(plan, folder, code) if launch.is_main else code)
 
 
-def _run_cells(
-    plan: Plan,
-    registry: Registry,
-    plugins: Sequence[str],
-    device: str,
-    launch: Launch,
-    folder: Path,
-    reports: "Reports",
-) -> bool:
-    """Whether one failed."""
-    with reporter(len(plan.cells), quiet=not launch.is_main) as report:
-        done = find_done(plan, folder, launch.device.type)
-        work = Work(plan, folder, done, report, lambda: reports.refresh_now_and_then(report.note))
-        chosen = plan.suite.executor
-        if chosen.use == "inline":
-            return run_here(work, CellRunner(plan, launch, folder))
-        if launch.world > 1:
-            raise UserError(
-                f"the executor '{chosen.use}' starts processes of its own",
-                where="executor",
-                hint="without torchrun, or with executor inline",
-            )
-        part = registry.get("executor", chosen.use, where="executor")
-        params = part.declaration.params.model_validate(chosen.params)
-        executor = part.declaration.load()(**params.model_dump())
-        command = [sys.executable, "-m", "harness", "cell", str(folder.absolute())]
-        options = [word for plugin in plugins for word in ("-p", plugin)]
-        return run_jobs(work, executor, command, [*options, "--device", device])
+def _executor(plan: Plan, registry: Registry) -> Executor | None:
+    """None is this process."""
+    chosen = plan.suite.executor
+    if chosen.use == INLINE:
+        return None
+    declared = registry.get("executor", chosen.use, where="executor").declaration
+    params = declared.params.model_validate(chosen.params)
+    made: Executor = declared.load()(**params.model_dump())
+    return made
 
 
 def _finish(plan: Plan, folder: Path, code: ExitCode) -> ExitCode:
@@ -200,7 +201,7 @@ class Reports:
     is_main: bool
     made: float = field(default_factory=time.monotonic)
 
-    def refresh_now_and_then(self, tell: Callable[[str], None]) -> None:
+    def refresh_if_due(self, tell: Callable[[str], None]) -> None:
         if time.monotonic() - self.made >= REPORT_SECONDS:
             self.refresh(tell)
             self.made = time.monotonic()

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from harness.errors import ExitCode, UserError, near_names
 from harness.plan.calls import find_cell, plan_call, read_call
+from harness.plan.cells import Cell
 from harness.records import layout
 from harness.results.run import read_plan
-from harness.run.cell_runner import CellRunner
+from harness.run.cell_runner import CellRunner, write_end
 from harness.run.launch import find_launch
 from harness.run.memory import keep_freed_memory
 from harness.run.mode_choice import settle_modes
@@ -42,15 +43,20 @@ def run_cell(folder: Path, name: str, *, device: str, plugins: Sequence[str]) ->
     where = layout.call_file(folder, calls[name]["call"])
     call = read_call(where)
     os.chdir(call.directory)
-    plan = plan_call(call, plugins, where)
-    cell = find_cell(plan, name, calls[name]["fingerprint"], where)
     with sigterm_interrupts():
-        plan.source.prepare()
-        launch = find_launch(device)
+        try:
+            plan = plan_call(call, plugins, where)
+            cell = find_cell(plan, name, calls[name]["fingerprint"], where)
+            plan.source.prepare()
+            launch = find_launch(device)
+            plan, missing = settle_modes(plan, launch.device)
+            if cell not in plan.cells:
+                raise UserError(missing, where=name)
+        except UserError as error:  # whoever waits for the cell need not try again
+            planned = {k: v for k, v in calls[name].items() if k != "call"}
+            write_end(folder, Cell(**planned), "failed", str(error))
+            raise
         keep_freed_memory()
-        plan, missing = settle_modes(plan, launch.device)
-        if cell not in plan.cells:
-            raise UserError(missing, where=name)
         with reporter(1, quiet=not launch.is_main) as report:
             failed = CellRunner(plan, launch, folder).run(cell, report)
     return ExitCode.CELL_FAILED if failed else ExitCode.OK
