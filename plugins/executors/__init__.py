@@ -1,7 +1,7 @@
 """Where the cells of a run run: in the harness's own process, or each in a process of its own."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -19,6 +19,37 @@ class SubprocessParams(Params):
     jobs: Annotated[int, Field(gt=0)] = 1
 
 
+class SlurmParams(Params):
+    """What a job of Slurm asks for; each cell is one.
+
+    Attributes:
+        jobs: cells that are submitted at the same time.
+        time: minutes of one job. A training that takes longer saves and continues in the next.
+        gpus, cpus, memory_gb: of one job.
+        extra: further options of sbatch, such as `constraint: a100`; `true` for those without a
+            value.
+        setup: lines of shell before anything else, on the node.
+        save_seconds: before its time is up a job is told to save.
+        requeues: how often a job continues that ran out of time.
+        cluster: `local` runs submitit's jobs on this machine, without Slurm; null is Slurm where
+            there is one, else `local`.
+    """
+
+    jobs: Annotated[int, Field(gt=0)] = 100
+    partition: str | None = None
+    time: Annotated[int, Field(gt=0)] = 60
+    gpus: Annotated[int, Field(ge=0)] = 0
+    cpus: Annotated[int, Field(gt=0)] = 1
+    memory_gb: Annotated[float, Field(gt=0)] | None = None
+    account: str | None = None
+    qos: str | None = None
+    extra: Annotated[dict[str, Any], Field(default_factory=dict)]
+    setup: tuple[str, ...] = ()
+    save_seconds: Annotated[int, Field(gt=0)] = 90
+    requeues: Annotated[int, Field(ge=0)] = 10
+    cluster: Literal["slurm", "local"] | None = "slurm"
+
+
 @hookimpl
 def harness_executors() -> Sequence[Executor]:
     return [
@@ -33,5 +64,11 @@ def harness_executors() -> Sequence[Executor]:
             target="harness_plugins.executors.processes:Processes",
             params=SubprocessParams,
             summary="a fresh process for each cell, --jobs of them at once",
+        ),
+        Executor(
+            name="slurm",
+            target="harness_plugins.executors.slurm:Slurm",
+            params=SlurmParams,
+            summary="a job of Slurm for each cell; needs harness[slurm]",
         ),
     ]

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from functools import partial
 
 from harness.run.jobs import Task
 
@@ -46,9 +47,19 @@ class Processes:
 
 
 class Process:
-    """A job: one process, in a session of its own, so that a Ctrl-C reaches it by us alone."""
+    """A job: one process, in a session of its own, so that a Ctrl-C reaches it by us alone.
 
-    def __init__(self, task: Task, variables: Mapping[str, str]) -> None:
+    Args:
+        with_parent: the signal that it gets when this process is gone, in whatever way.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        variables: Mapping[str, str],
+        with_parent: signal.Signals = signal.SIGTERM,
+    ) -> None:
+        bound = partial(_end_with_parent, with_parent) if sys.platform == "linux" else None
         with task.log.open("ab") as log:
             self.process = subprocess.Popen(
                 task.command,
@@ -58,7 +69,7 @@ class Process:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_end_with_parent if sys.platform == "linux" else None,
+                preexec_fn=bound,
             )
 
     def poll(self) -> str | None:
@@ -86,6 +97,6 @@ def visible_gpus(environment: Mapping[str, str]) -> list[str]:
     return [str(n) for n in range(torch.cuda.device_count())]
 
 
-def _end_with_parent() -> None:
+def _end_with_parent(signum: int) -> None:
     """Whatever ends the harness, SIGKILL included: no cell goes on that nobody watches."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signum)
