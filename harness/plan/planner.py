@@ -83,13 +83,8 @@ def make_plan(
     parts, meters = _parts(suite, registry, manifest.place)
     _check_metrics(manifest, suite, meters)
     _check_gates(manifest, suite, meters)
-    _part(
-        registry,
-        "executor",
-        Use(use=suite.executor.use, params=suite.executor.params),
-        ("executor",),
-        manifest.place,
-    )
+    use = Use(use=suite.executor.use, params=suite.executor.params)
+    _part(registry, "executor", use, ("executor",), _without_params(manifest.place))
     return _complete(suite, registry, manifest.place, parts, meters, classes)
 
 
@@ -194,6 +189,11 @@ def _part(registry: Registry, kind: str, use: Use, path: KeyPath, place: Place) 
     except ValidationError as error:
         raise invalid(error, model, lambda inner: place((*path, "params", *inner))) from error
     return Part(kind, entry, params.model_dump())
+
+
+def _without_params(place: Place) -> Place:
+    """Of an executor, whose params stand beside its name."""
+    return lambda path: place(tuple(key for key in path if key != "params"))
 
 
 def _inside(place: Place, outer: KeyPath) -> Place:

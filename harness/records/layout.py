@@ -20,7 +20,9 @@ but logs are replaced as a whole.
 from collections.abc import Iterator
 from pathlib import Path
 
-FORMAT = 2  # of the folder; 1, which has no such entry in plan.json, is that of harness 0.1 to 0.3
+# Of the folder. 1, which has no such entry in plan.json, is that of harness 0.1 to 0.3; 2, with one
+# file of records, was never released.
+FORMAT = 3
 
 PLAN = "plan.json"
 PLAN_LOCK = "plan.lock"

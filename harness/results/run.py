@@ -284,9 +284,13 @@ def read_plan(path: Path) -> Json:
     if missing:
         raise UserError(f"is not a run's plan: it lacks {', '.join(sorted(missing))}", where=path)
     if plan.get("format") != layout.FORMAT:
-        newer = "format" in plan  # 0.3 and older wrote none
-        found = "was made by a newer harness" if newer else "was made by harness 0.3 or older"
-        hint = "update this one" if newer else "harness 0.3 reads it"
+        made = plan.get("format", 1)  # 0.3 and older wrote none
+        if made == 1:
+            found, hint = "was made by harness 0.3 or older", "harness 0.3 reads it"
+        elif made == 2:
+            found, hint = "was made by a harness between 0.3 and 0.4", "run it again"
+        else:
+            found, hint = "was made by a newer harness", "update this one"
         raise UserError(found, where=path, hint=hint)
     return plan
 

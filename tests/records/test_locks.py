@@ -73,7 +73,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def others(path: Path) -> Iterator[list[Other]]:
-    """Two processes, ended with the test."""
+    """Two processes; they and those that a test adds end with it."""
     made = [Other(path), Other(path)]
     yield made
     for other in made:
@@ -135,6 +135,7 @@ def test_who_waits_gets_it_when_it_is_free(path: Path, others: list[Other], end:
     first, _ = others
     assert first.ask() == "held"
     waiting = Other(path, how="wait")
+    others.append(waiting)
     said: list[str] = []
     listener = threading.Thread(target=lambda: said.append(waiting.ask()))
     listener.start()
@@ -149,7 +150,6 @@ def test_who_waits_gets_it_when_it_is_free(path: Path, others: list[Other], end:
     assert is_held(path)
     assert waiting.ask() == "released"
     assert not path.exists()
-    waiting.kill()
 
 
 def test_of_two_that_race_for_it_one_gets_it(path: Path, others: list[Other]):
@@ -173,8 +173,9 @@ print("done", flush=True)
 """
 
 
-def test_two_that_wait_for_it_again_and_again_never_both_hold_it(path: Path):
+def test_two_that_wait_for_it_again_and_again_never_both_hold_it(path: Path, others: list[Other]):
     both = [Other(path, IN_TURN), Other(path, IN_TURN)]
+    others += both
     for one in both:
         one.tell()
     assert [one.hear() for one in both] == ["done"] * 2
@@ -185,7 +186,8 @@ def test_two_that_wait_for_it_again_and_again_never_both_hold_it(path: Path):
 
 
 LOOKS = """
-while True:
+parent = os.getppid()
+while os.getppid() == parent:
     is_held(path)
 """
 
@@ -194,11 +196,13 @@ def test_looking_at_a_lock_keeps_nobody_from_it(path: Path):
     """As `harness watch` does, also at what a killed process left."""
     path.parent.mkdir()
     looking = Other(path, LOOKS)
-    for turn in range(300):
-        path.touch()
-        with locked(path, f"turn {turn}"):
-            assert is_held(path)
-    looking.kill()
+    try:
+        for turn in range(300):
+            path.touch()
+            with locked(path, f"turn {turn}"):
+                assert is_held(path)
+    finally:
+        looking.kill()
 
 
 def test_where_nothing_can_be_written_nothing_is_locked(tmp_path: Path):

@@ -91,7 +91,12 @@ def test_a_run_of_harness_0_3_is_refused_in_one_line(folder: Path) -> None:
         read_sides([str(folder)])
 
 
-@pytest.mark.parametrize("format", [3, "2"])
+def test_so_is_one_that_was_never_released(folder: Path) -> None:
+    edit_plan(folder, format=2)
+    assert "was made by a harness between 0.3 and 0.4 (run it again)" in refused(folder)
+
+
+@pytest.mark.parametrize("format", [4, "3"])
 def test_so_is_one_of_a_newer_harness(folder: Path, format: object) -> None:
     edit_plan(folder, format=format)
     assert "was made by a newer harness (update this one)" in refused(folder)

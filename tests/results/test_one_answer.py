@@ -122,7 +122,7 @@ def reading(monkeypatch: pytest.MonkeyPatch) -> Callable[[Run], None]:
     """Lets sides be read from the folder with analyses that no detections lie behind."""
 
     def install(run: Run) -> None:
-        monkeypatch.setattr("harness.results.sides.read_run", lambda *_, **__: run)
+        monkeypatch.setattr("harness.results.sides.open_run", lambda *_, **__: run)
 
     return install
 

@@ -2,7 +2,6 @@
 
 import getpass
 import json
-import json
 import os
 import shutil
 import signal
