@@ -215,6 +215,7 @@ class Submitted:
         self._cancel("--signal=TERM")
 
     def kill(self) -> None:
+        self._cancel("--signal=KILL")  # what runs, which Slurm itself would give time to end
         self._cancel()
 
     def _cancel(self, *options: str) -> None:
