@@ -13,6 +13,8 @@ if not shared.is_dir():
     allowed.append("shared")
 if shutil.which(os.environ.get("CXX", "g++")) is None:
     allowed.append("compiler")
+if shutil.which("slurmctld") is None:
+    allowed.append("no Slurm here")
 if shutil.which("nvcc") is None:
     allowed.append("nvcc")
 
