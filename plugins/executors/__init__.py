@@ -50,6 +50,22 @@ class SlurmParams(Params):
     cluster: Literal["slurm", "local"] | None = "slurm"
 
 
+class RayParams(Params):
+    """What a task of Ray asks for; each cell is one.
+
+    Attributes:
+        jobs: cells that are handed to Ray at the same time; it runs those that there is room for.
+        address: of the cluster, `auto` for the one that this machine belongs to; null starts one
+            on this machine where `RAY_ADDRESS` names none.
+        cpus, gpus: of one cell. A cell of the stage `latency` takes all processors of a node.
+    """
+
+    jobs: Annotated[int, Field(gt=0)] = 100
+    address: str | None = None
+    cpus: Annotated[float, Field(gt=0)] = 1
+    gpus: Annotated[float, Field(ge=0)] = 0
+
+
 @hookimpl
 def harness_executors() -> Sequence[Executor]:
     return [
@@ -70,5 +86,11 @@ def harness_executors() -> Sequence[Executor]:
             target="harness_plugins.executors.slurm:Slurm",
             params=SlurmParams,
             summary="a job of Slurm for each cell; needs harness[slurm]",
+        ),
+        Executor(
+            name="ray",
+            target="harness_plugins.executors.ray_tasks:RayTasks",
+            params=RayParams,
+            summary="a task of Ray for each cell; needs harness[ray]",
         ),
     ]
