@@ -117,6 +117,7 @@ class Plan:
     Attributes:
         parts: detector name -> role -> part; a whole detector has the one role "detector".
         data_fingerprint: of the data, "" when a plan was made without.
+        executor: where its cells run; None in a plan that was made for a single cell.
     """
 
     suite: Suite
@@ -127,6 +128,7 @@ class Plan:
     cells: tuple[Cell, ...]
     data_fingerprint: str
     fingerprint: str
+    executor: Part | None = None
 
     def meters_of(self, stage: Stage) -> list[MeterPart]:
         return [m for m in self.meters if m.stage == stage]

@@ -1,6 +1,7 @@
 """Manifest + registry + choices -> plan. Pure: nothing is trained, written or downloaded."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -84,8 +85,9 @@ def make_plan(
     _check_metrics(manifest, suite, meters)
     _check_gates(manifest, suite, meters)
     use = Use(use=suite.executor.use, params=suite.executor.params)
-    _part(registry, "executor", use, ("executor",), _without_params(manifest.place))
-    return _complete(suite, registry, manifest.place, parts, meters, classes)
+    executor = _part(registry, "executor", use, ("executor",), _without_params(manifest.place))
+    plan = _complete(suite, registry, manifest.place, parts, meters, classes)
+    return replace(plan, executor=executor)
 
 
 def plan_suite(suite: Suite, registry: Registry, place: Place) -> Plan:
@@ -192,7 +194,7 @@ def _part(registry: Registry, kind: str, use: Use, path: KeyPath, place: Place) 
 
 
 def _without_params(place: Place) -> Place:
-    """Of an executor, whose params stand beside its name."""
+    """Of an executor, whose params are keys next to its name."""
     return lambda path: place(tuple(key for key in path if key != "params"))
 
 

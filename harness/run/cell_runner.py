@@ -3,8 +3,8 @@
 import json
 import time
 import traceback
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -69,7 +69,7 @@ class CellRunner:
             return ""
         if self.launch.is_main:
             report = Written(layout.progress_file(self.folder, *cell.place), report)
-        with self._locked(cell):
+        with lock_cell(self.folder, cell) if self.launch.is_main else nullcontext():
             report.start(str(cell))
             try:
                 clear_away(self.launch.device)
@@ -90,15 +90,6 @@ class CellRunner:
     def _end(self, cell: Cell, status: str, error: str) -> None:
         if self.launch.is_main:
             write_end(self.folder, cell, status, error, self.environment.id)
-
-    @contextmanager
-    def _locked(self, cell: Cell) -> Iterator[None]:
-        if not self.launch.is_main:
-            yield
-            return
-        path = layout.records_file(self.folder, *cell.place).with_suffix(".lock")
-        with locked(path, f"the cell {cell.name}"):
-            yield
 
     def _run(self, cell: Cell, report: Reporter) -> None:
         weighted = self._detector(cell)
@@ -182,8 +173,24 @@ def is_timed(cell: Cell) -> bool:
     return cell.stage == "latency"
 
 
+def lock_cell(folder: Path, cell: Cell) -> AbstractContextManager[None]:
+    """Held by whoever writes the files of a cell; UserError where another process does."""
+    path = layout.records_file(folder, *cell.place).with_suffix(".lock")
+    return locked(path, f"the cell {cell.name}")
+
+
+def fail_cell(folder: Path, cell: Cell, error: str) -> None:
+    """Write for a cell that no process works on why it failed.
+
+    Raises:
+        UserError: a process does work on it, or the folder cannot be written to.
+    """
+    with lock_cell(folder, cell):
+        write_end(folder, cell, "failed", error)
+
+
 def write_end(folder: Path, cell: Cell, status: str, error: str, environment: str = "") -> None:
-    """Write that a cell did not come to a good end.
+    """Write that a cell, whose lock is held, did not come to a good end.
 
     Raises:
         UserError: the folder cannot be written to.

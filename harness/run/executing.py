@@ -8,11 +8,12 @@ from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 
+from harness.errors import UserError
 from harness.files import read_tail
 from harness.plan.cells import Cell, Plan
 from harness.records import layout
 from harness.records.record import Record
-from harness.run.cell_runner import SKIPPED, CellRunner, is_timed, read_end, write_end
+from harness.run.cell_runner import SKIPPED, CellRunner, fail_cell, is_timed, read_end
 from harness.run.jobs import Executor, Job, Task
 from harness.run.progress import Reporter, read_progress
 
@@ -42,10 +43,18 @@ class Work:
 
     def skip(self, cell: Cell) -> None:
         """It cannot run, as what it needs has failed."""
-        write_end(self.folder, cell, "failed", SKIPPED)
-        self.failed.add(cell)
         self.report.start(str(cell))
-        self.report.finish(str(cell), "not run")
+        self.fail(cell, SKIPPED)
+
+    def fail(self, cell: Cell, error: str) -> None:
+        """Write down and tell that it failed, without having come to an end of its own."""
+        self.failed.add(cell)
+        try:
+            fail_cell(self.folder, cell, error)
+        except UserError as busy:  # what works on it will write its end
+            error = str(busy)
+        told = "not run" if error == SKIPPED else f"failed: {error}"
+        self.report.finish(str(cell), told)
 
     def needs(self, cell: Cell) -> Cell | None:
         """The cell that must be done before: the training of the same detector and seed."""
@@ -95,7 +104,8 @@ def run_jobs(work: Work, executor: Executor, options: Sequence[str]) -> bool:
         whether one failed.
 
     Raises:
-        KeyboardInterrupt: the jobs were asked to stop, and have stopped.
+        KeyboardInterrupt: by a signal. Whatever is raised, the jobs were asked to stop and have
+            stopped.
     """
     return _Jobs(work, executor, options).run()
 
@@ -122,7 +132,7 @@ class _Jobs:
                 time.sleep(POLL_SECONDS)
                 for cell in list(self.running):
                     self._look(cell)
-        except KeyboardInterrupt:
+        except BaseException:  # a mistake of ours included: no job goes on that nobody follows
             self._stop()
             raise
         return bool(self.work.failed)
@@ -193,9 +203,7 @@ class _Jobs:
         times = f" ({attempt} attempts)" if attempt > 1 else ""
         said = read_tail(log)
         line = f"its process {became}{times}{said and f', last said: {said}'} (log in {log})"
-        write_end(self.work.folder, cell, "failed", line)
-        self.work.failed.add(cell)
-        self.work.report.finish(str(cell), f"failed: {line}")
+        self.work.fail(cell, line)
 
     def _stop(self) -> None:
         """Every job saves and ends; what does not within a minute is killed."""

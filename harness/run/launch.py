@@ -1,12 +1,15 @@
-"""Which process this is, on which device, and what all processes must agree on."""
+"""Which process this is, on which device, what all processes agree on, and how a signal ends it."""
 
 import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pynvml
 import torch
 
-from harness.errors import UserError
+from harness.errors import Interrupted, UserError
 from harness.run.device_errors import check_cuda
 
 
@@ -86,3 +89,17 @@ def _gpus_by_nvml() -> int:
         return int(pynvml.nvmlDeviceGetCount())
     except pynvml.NVMLError:
         return 0
+
+
+@contextmanager
+def sigterm_interrupts() -> Iterator[None]:
+    """Outside training, which has its own way, SIGTERM stops a run as Ctrl-C does."""
+
+    def interrupt(signum: int, frame: object) -> None:
+        raise Interrupted(signum, "terminated")
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -15,7 +15,7 @@ MOST = 2**30, 2**31 - 1
 def keep_freed_memory() -> bool:
     """Let this process and those that it starts keep freed memory for the next tensor.
 
-    glibc maps a large block anew for each tensor, and the system then clears it page by page:
+    glibc maps a new block for each large tensor, and the system then clears it page by page:
     about a quarter of a training step of TinyDet-M on a CPU. Peak memory stays the same, but is
     held until the process ends. Other C libraries are left as they are.
 

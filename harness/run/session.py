@@ -34,7 +34,7 @@ from harness.run.executing import Work, run_here, run_jobs
 from harness.run.folder import create_folder, open_folder
 from harness.run.gating import exit_code, judge_suite, missing_bases
 from harness.run.jobs import Executor
-from harness.run.launch import Launch, find_launch
+from harness.run.launch import Launch, find_launch, sigterm_interrupts
 from harness.run.memory import keep_freed_memory
 from harness.run.mode_choice import settle_modes
 from harness.run.progress import reporter
@@ -69,7 +69,7 @@ def run_plan(
             not have a mode, or another process runs some of the cells.
         Interrupted: by a signal; what was measured is on disk and reported.
     """
-    executor = _executor(plan, registry)
+    executor = _executor(plan)
     elsewhere = executor is not None and not executor.one_machine
     # of machines on which cells will run, the calling one knows nothing
     launch = find_launch("cpu" if elsewhere else device)
@@ -80,17 +80,8 @@ def run_plan(
             hint="without torchrun, or with executor inline",
         )
     keep_freed_memory()
-    if not elsewhere:
-        plan, missing = settle_modes(plan, launch.device)
-        for line in filter(None, (launch.note, missing)):
-            if launch.is_main:
-                note(line)
     with sigterm_interrupts(), ExitStack() as held:
-        if not elsewhere:
-            check_training(plan, launch)
-        plan.source.prepare()
-        check_data(plan, launch)
-        check_detectors(plan)
+        plan = _check(plan, launch, elsewhere)
         folder = _open(plan, launch, run_id, resume, results)
         if launch.is_main:
             call = make_call(plan, registry, plugins, device, sys.argv, time.time())
@@ -115,15 +106,34 @@ def run_plan(
     return int(_finish(plan, folder, code) if launch.is_main else code)
 
 
-def _executor(plan: Plan, registry: Registry) -> Executor | None:
+def _executor(plan: Plan) -> Executor | None:
     """None is this process."""
-    chosen = plan.suite.executor
-    if chosen.use == INLINE:
+    part = plan.executor
+    if part is None or part.declaration.name == INLINE:
         return None
-    declared = registry.get("executor", chosen.use, where="executor").declaration
-    params = declared.params.model_validate(chosen.params)
-    made: Executor = declared.load()(**params.model_dump())
+    made: Executor = part.declaration.load()(**part.params)
     return made
+
+
+def _check(plan: Plan, launch: Launch, elsewhere: bool) -> Plan:
+    """The plan without the modes that the device lacks, when nothing stands in its way.
+
+    Args:
+        elsewhere: cells run on other machines, whose devices are not looked at.
+
+    Raises:
+        UserError: something does.
+    """
+    if not elsewhere:
+        plan, missing = settle_modes(plan, launch.device)
+        for line in filter(None, (launch.note, missing)):
+            if launch.is_main:
+                note(line)
+        check_training(plan, launch)
+    plan.source.prepare()
+    check_data(plan, launch)
+    check_detectors(plan)
+    return plan
 
 
 def _finish(plan: Plan, folder: Path, code: ExitCode) -> ExitCode:
@@ -219,7 +229,7 @@ class Reports:
 
 
 def write_reports(run: Run) -> None:
-    """results.csv and report.html, anew from all records."""
+    """Rewrite results.csv and report.html from all records."""
     write_text(run.folder / layout.TABLE, run.frame.to_csv(index=False))
     write_page(run.folder / layout.PAGE, run)
 
@@ -235,17 +245,3 @@ def _open(plan: Plan, launch: Launch, run_id: str | None, resume: bool, results:
     if launch.is_main:
         return create_folder(results, suite, name)
     return results / suite / name
-
-
-@contextmanager
-def sigterm_interrupts() -> Iterator[None]:
-    """Outside training, which has its own way, SIGTERM stops a run as Ctrl-C does."""
-
-    def interrupt(signum: int, frame: object) -> None:
-        raise Interrupted(signum, "terminated")
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

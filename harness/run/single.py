@@ -9,12 +9,11 @@ from harness.plan.calls import find_cell, plan_call, read_call
 from harness.plan.cells import Cell
 from harness.records import layout
 from harness.results.run import read_plan
-from harness.run.cell_runner import CellRunner, write_end
-from harness.run.launch import find_launch
+from harness.run.cell_runner import CellRunner, fail_cell
+from harness.run.launch import find_launch, sigterm_interrupts
 from harness.run.memory import keep_freed_memory
 from harness.run.mode_choice import settle_modes
 from harness.run.progress import reporter
-from harness.run.session import sigterm_interrupts
 
 
 def run_cell(folder: Path, name: str, *, device: str, plugins: Sequence[str]) -> int:
@@ -54,7 +53,7 @@ def run_cell(folder: Path, name: str, *, device: str, plugins: Sequence[str]) ->
                 raise UserError(missing, where=name)
         except UserError as error:  # whoever waits for the cell need not try again
             planned = {k: v for k, v in calls[name].items() if k != "call"}
-            write_end(folder, Cell(**planned), "failed", str(error))
+            fail_cell(folder, Cell(**planned), str(error))
             raise
         keep_freed_memory()
         with reporter(1, quiet=not launch.is_main) as report:

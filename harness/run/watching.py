@@ -18,6 +18,7 @@ from harness.records import layout
 from harness.records.locks import is_held
 from harness.records.record import Record
 from harness.records.store import latest, read_records
+from harness.report.format import NBSP
 from harness.report.terminal import Grid, Head
 from harness.results.run import read_plan
 from harness.run.progress import Step, read_progress
@@ -116,30 +117,31 @@ def render_status(folder: Path, cells: Sequence[CellStatus]) -> Group:
     told = f", about {_duration(left)} left" if left is not None else ""
     live = "" if is_live(folder, cells) else " (nothing runs now)"
     lines: list[Any] = [f"{folder.name}: {len(cells)} cells, {', '.join(words)}{told}{live}"]
-    chosen = [cell for cell in cells if cell.state not in ("waiting", "done")]
-    if chosen:
-        lines += [_table(chosen[:SHOWN])]
-    if len(chosen) > SHOWN:
-        lines += [f"and {len(chosen) - SHOWN} more"]
-    return Group(*lines)
+    at_work = [cell for cell in cells if cell.step is not None]
+    if at_work:
+        lines.append(_table(at_work[:SHOWN]))
+    ended = [cell for cell in cells if cell.state in ("failed", "interrupted")]
+    lines += [
+        Text.assemble(
+            (cell.state, LOOKS[cell.state]), f" {cell.cell}", cell.error and f": {cell.error}"
+        )
+        for cell in ended[:SHOWN]
+    ]
+    more = max(0, len(at_work) - SHOWN) + max(0, len(ended) - SHOWN)
+    return Group(*lines, *([f"and {more} more"] if more else []))
 
 
 def _table(cells: Sequence[CellStatus]) -> Grid:
     grid = Grid(["", "state", Head("steps"), Head("since"), ""])
     for cell in cells:
         step = cell.step
-        steps = f"{step.done}/{step.total}" if step is not None and step.total else ""
-        since = _duration(time.time() - step.started) if step is not None else ""
-        grid.add(cell.cell, Text(cell.state, LOOKS[cell.state]), steps, since, _remark(cell))
+        assert step is not None
+        steps = f"{step.done}/{step.total}" if step.total else ""
+        remark = ", ".join(filter(None, (cell.loss or step.note, step.process)))
+        since = _duration(time.time() - step.started).replace(" ", NBSP)
+        name = cell.cell.replace(" ", NBSP)
+        grid.add(name, Text(cell.state, LOOKS[cell.state]), steps, since, remark)
     return grid
-
-
-def _remark(cell: CellStatus) -> str:
-    step = cell.step
-    words = [cell.error, cell.loss, step.note if step is not None and not cell.loss else ""]
-    if step is not None:
-        words.append(step.process)
-    return ", ".join(filter(None, words))
 
 
 def _status(folder: Path, cell: dict[str, Any]) -> CellStatus:

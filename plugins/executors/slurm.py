@@ -246,7 +246,7 @@ class Queue:
 
     def _ask(self) -> None:
         lines = _output("squeue", "--me", "--states=all", "--noheader", "--format=%i %T")
-        if lines is not None:  # a controller that does not answer is no news of any job
+        if lines is not None:  # that a controller does not answer says nothing about a job
             self.states = dict(line.split() for line in lines)
         else:
             self.missed.clear()

@@ -13,6 +13,7 @@ from tiny_suite import PLUGIN, environment, write_manifest
 
 from harness.records import layout
 from harness.records.store import read_run_records
+from harness.run.jobs import Job
 from harness.run.progress import read_progress
 
 STEPS = 20
@@ -106,3 +107,19 @@ def assert_equal_weights(one: Path, other: Path) -> None:
         assert tensors.keys() == second[cell].keys()
         for name, tensor in tensors.items():
             assert torch.equal(tensor, second[cell][name]), (cell, name)
+
+
+def outcome(job: Job, seconds: float = 90) -> str:
+    """What becomes of a job."""
+    until = time.monotonic() + seconds
+    while (became := job.poll()) is None:
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    return became
+
+
+def wait_for_file(path: Path, seconds: float = 90) -> None:
+    until = time.monotonic() + seconds
+    while not path.exists():
+        assert time.monotonic() < until, path
+        time.sleep(0.1)

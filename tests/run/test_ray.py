@@ -2,17 +2,25 @@
 
 import os
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cell_jobs import assert_equal_weights, ends, finish, started, wait_for_worker, write_suite
+from cell_jobs import (
+    assert_equal_weights,
+    ends,
+    finish,
+    outcome,
+    started,
+    wait_for_file,
+    wait_for_worker,
+    write_suite,
+)
 from tiny_suite import tiny
 
 from harness.errors import UserError
-from harness.run.jobs import Job, Task
+from harness.run.jobs import Task
 from harness_plugins.executors import RayParams
 
 ray = pytest.importorskip("ray", reason="the executor ray needs ray")
@@ -31,21 +39,6 @@ def make_task(folder: Path, command: str, alone: bool = False) -> Task:
     folder.mkdir()
     words = ["sh", "-c", command]
     return Task("one/seed0/train", words, folder, {}, folder / "one.log", alone)
-
-
-def outcome(job: Job, seconds: float = 90) -> str:
-    until = time.monotonic() + seconds
-    while (became := job.poll()) is None:
-        assert time.monotonic() < until
-        time.sleep(0.1)
-    return became
-
-
-def wait_for_file(path: Path, seconds: float = 90) -> None:
-    until = time.monotonic() + seconds
-    while not path.exists():
-        assert time.monotonic() < until, path
-        time.sleep(0.1)
 
 
 @pytest.fixture(scope="module", autouse=True)

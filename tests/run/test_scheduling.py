@@ -11,6 +11,8 @@ from harness.manifest.suite import load_manifest
 from harness.plan.cells import Plan
 from harness.plan.planner import make_plan
 from harness.plugin.manager import load_plugins
+from harness.records import layout
+from harness.records.locks import locked
 from harness.records.record import Record
 from harness.records.store import read_run_records, write_records
 from harness.run import executing
@@ -24,7 +26,8 @@ class Pretended:
     """Its jobs end in the order in which they began, one at each look.
 
     Attributes:
-        fates: name of a cell -> how its attempts end: "ok", "failed", or "" without a word.
+        fates: name of a cell -> how its attempts end: "ok", "failed", or "" without a word;
+            "bug" is an executor that cannot start it.
         seen: what ran at the same time, whenever something started.
     """
 
@@ -34,10 +37,14 @@ class Pretended:
     fates: dict[str, list[str]] = field(default_factory=dict)
     seen: list[list[str]] = field(default_factory=list)
     jobs: list["PretendedJob"] = field(default_factory=list)
+    stopped: list[str] = field(default_factory=list)
 
     def start(self, task: Task) -> "PretendedJob":
         fates = self.fates.get(task.name, [])
-        job = PretendedJob(self, task.name, fates.pop(0) if fates else "ok")
+        fate = fates.pop(0) if fates else "ok"
+        if fate == "bug":
+            raise ZeroDivisionError
+        job = PretendedJob(self, task.name, fate)
         self.jobs.append(job)
         self.seen.append([j.name for j in self.jobs])
         return job
@@ -66,7 +73,8 @@ class PretendedJob:
             )  # fmt: skip
         return "" if self.fate else "vanished"
 
-    def stop(self) -> None: ...
+    def stop(self) -> None:
+        self.executor.stopped.append(self.name)
 
     def kill(self) -> None: ...
 
@@ -160,3 +168,32 @@ def test_cells_that_are_done_are_kept(tmp_path: Path, plan: Plan, monkeypatch):
     work = Work(plan, tmp_path / "run", done, Reporter(), lambda: None)
     assert not run_jobs(work, executor, [])
     assert all(name.startswith("two") for name in executor.started)
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])
+def test_whatever_ends_the_loop_stops_the_jobs(
+    tmp_path: Path, plan: Plan, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+):
+    monkeypatch.setattr(executing, "POLL_SECONDS", 0.0)
+    bug = {"two/seed0/train": ["bug"]} if error is ZeroDivisionError else {}
+    executor = Pretended(tmp_path / "run", slots=2, fates=bug)
+
+    def between() -> None:
+        raise error
+
+    work = Work(plan, tmp_path / "run", set(), Reporter(), between)
+    with pytest.raises(error):
+        run_jobs(work, executor, [])
+    assert executor.stopped == [executor.seen[-1][-1]]
+
+
+def test_a_cell_that_a_stray_process_works_on_is_left_to_it(run, tmp_path: Path):
+    """Its job is refused again and again; its records are the other process's to write."""
+    folder = tmp_path / "run"
+    lost = {"one/seed0/evaluate": ["", ""]}
+    path = layout.records_file(folder, "one", 0, "evaluate", "")
+    with locked(path.with_suffix(".lock"), "the cell"):
+        _, work, failed = run(fates=lost)
+    assert failed
+    assert [cell.name for cell in work.failed] == ["one/seed0/evaluate"]
+    assert not path.exists()

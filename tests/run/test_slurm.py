@@ -17,14 +17,16 @@ import pytest
 from cell_jobs import (
     ends,
     finish,
+    outcome,
     started,
+    wait_for_file,
     wait_for_worker,
     write_suite,
 )
 from tiny_suite import tiny
 
 from harness.errors import UserError
-from harness.run.jobs import Job, Task
+from harness.run.jobs import Task
 from harness_plugins.executors import SlurmParams
 
 pytest.importorskip("submitit", reason="the executor slurm needs submitit")
@@ -42,21 +44,6 @@ def make_executor(**params: Any) -> Any:
     from harness_plugins.executors.slurm import Slurm
 
     return Slurm(**SlurmParams(**params).model_dump())
-
-
-def outcome(job: Job, seconds: float = 60) -> str:
-    until = time.monotonic() + seconds
-    while (became := job.poll()) is None:
-        assert time.monotonic() < until
-        time.sleep(0.1)
-    return became
-
-
-def wait_for_file(path: Path, seconds: float = 60) -> None:
-    until = time.monotonic() + seconds
-    while not path.exists():
-        assert time.monotonic() < until, path
-        time.sleep(0.1)
 
 
 def test_without_slurm_the_user_is_told_before_anything_runs(
