@@ -197,3 +197,11 @@ def test_a_cell_that_a_stray_process_works_on_is_left_to_it(run, tmp_path: Path)
     assert failed
     assert [cell.name for cell in work.failed] == ["one/seed0/evaluate"]
     assert not path.exists()
+
+
+def test_how_an_earlier_call_ended_is_not_how_this_one_does(run, tmp_path: Path):
+    earlier = Record("r", "one", 0, "evaluate", "f", "cell", 1.0, "", status="failed", error="then")
+    write_records(tmp_path / "run", [earlier])
+    executor, _, failed = run(fates={"one/seed0/evaluate": ["", "ok"]})
+    assert not failed
+    assert executor.started.count("one/seed0/evaluate") == 2

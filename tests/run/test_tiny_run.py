@@ -11,11 +11,15 @@ import pytest
 from tiny_suite import PLUGIN, harness, make_coco, tiny, write_manifest
 
 from harness import load_results
+from harness.manifest.suite import load_manifest
+from harness.plan.planner import make_plan
+from harness.plugin.manager import load_plugins
 from harness.records.frame import COLUMNS
 from harness.records.layout import records_files
 from harness.records.store import read_run_records
 from harness.report.sections.run import describe_state
 from harness.results.run import read_run
+from harness.run.cell_runner import find_done
 
 STAGES = ["train", "evaluate", "cost", "latency"]
 
@@ -80,6 +84,18 @@ def test_resuming_a_finished_run_measures_nothing_again(cli, copied: Path):
     for stage in STAGES:
         assert f"tiny seed 0 {stage}: kept" in done.err
     assert [path.stat().st_mtime_ns for path in records_files(copied)] == before
+
+
+def test_what_another_device_measured_is_measured_again(copied: Path, tmp_path: Path):
+    plan = make_plan(load_manifest(tmp_path / "m.yaml"), load_plugins([str(PLUGIN)]))
+    stages = {
+        device: {cell.stage for cell in find_done(plan, copied, device)}
+        for device in ("cpu", "cuda", None)
+    }
+    assert stages["cpu"] == stages[None] == set(STAGES)
+    assert "latency" not in stages["cuda"]
+    (copied / "cells" / "tiny" / "seed0" / "checkpoint.pt").write_bytes(b"others")
+    assert {cell.stage for cell in find_done(plan, copied, "cpu")} == set()
 
 
 def test_only_what_changed_is_measured_again(cli, copied: Path):

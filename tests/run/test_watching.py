@@ -128,3 +128,18 @@ def test_how_it_reads(folder: Path, width: int):
     assert "failed one seed 0 train: lost in thought" in words
     assert "(nothing runs now)" not in words
     assert max(map(len, out.getvalue().splitlines())) <= width
+
+
+def test_bad_ends_are_red_and_others_are_not(folder: Path):
+    write_records(folder, [record("one", "train", status="failed", error="e")])
+    write_records(folder, [record("one", "cost", status="interrupted", error="by a signal")])
+    say(folder, "two", "train", step(3, 9, gone=1))
+    say(folder, "two", "cost", step(3, 9, gone=1, silent=600))
+    out = io.StringIO()
+    console = Console(file=out, width=120, force_terminal=True, color_system="standard")
+    console.print(render_status(folder, read_status(folder)))
+    red, yellow = "\x1b[31m", "\x1b[33m"
+    assert out.getvalue().count(f"{red}failed") == 1
+    assert out.getvalue().count(f"{red}lost") == 1
+    assert out.getvalue().count(f"{yellow}interrupted") == 1
+    assert out.getvalue().count(red) == 2
