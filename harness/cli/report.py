@@ -25,7 +25,7 @@ def report(
     from harness.records import layout
     from harness.report.page import write_page
     from harness.report.terminal import note
-    from harness.results.run import read_run
+    from harness.results.run_folder import read_run
 
     if out is not None and out.is_dir():
         raise UserError(f"'{out}' is a folder", where="--out", hint="the name of a file")

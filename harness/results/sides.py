@@ -10,7 +10,8 @@ from harness.errors import UserError, near_names
 from harness.plugin.catalog import Catalog
 from harness.records import layout
 from harness.results.estimate import Estimate
-from harness.results.run import AT_ONCE, MODE, Run, known_metrics, open_run
+from harness.results.run import MODE, Run, known_metrics
+from harness.results.run_folder import AT_ONCE, open_run
 
 TABLES = (".parquet", ".csv", ".sqlite")
 KINDS = (

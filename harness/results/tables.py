@@ -24,7 +24,8 @@ from harness.records.store import find_results, outcomes
 from harness.results.ap.bootstrap import CONFIDENCE
 from harness.results.estimate import Estimate
 from harness.results.protocol import find_mixed
-from harness.results.run import MODE, Run, known_metrics, open_run
+from harness.results.run import MODE, Run, known_metrics
+from harness.results.run_folder import open_run
 from harness.results.sides import TABLES, Side
 
 # Column -> type in pandas; on disk: text, 64-bit integers and floats, and truth values.

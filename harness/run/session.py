@@ -27,7 +27,8 @@ from harness.report.comparison_table import print_gates
 from harness.report.page import write_page
 from harness.report.summary import print_summary
 from harness.report.terminal import note
-from harness.results.run import Run, read_plan, read_run
+from harness.results.run import Run
+from harness.results.run_folder import read_plan, read_run
 from harness.run.cell_runner import CellRunner, find_done
 from harness.run.checks import check_data, check_detectors, check_training, used_splits
 from harness.run.executing import Work, run_here, run_jobs

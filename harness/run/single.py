@@ -8,7 +8,7 @@ from harness.errors import ExitCode, UserError, near_names
 from harness.plan.calls import find_cell, plan_call, read_call
 from harness.plan.cells import Cell
 from harness.records import layout
-from harness.results.run import read_plan
+from harness.results.run_folder import read_plan
 from harness.run.cell_runner import CellRunner, fail_cell
 from harness.run.launch import find_launch, sigterm_interrupts
 from harness.run.memory import keep_freed_memory

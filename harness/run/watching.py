@@ -20,7 +20,7 @@ from harness.records.record import Record
 from harness.records.store import latest, read_records
 from harness.report.format import NBSP
 from harness.report.terminal import Grid, Head
-from harness.results.run import read_plan
+from harness.results.run_folder import read_plan
 from harness.run.progress import Step, read_progress
 from harness.stages.metrics import CELL_SECONDS
 

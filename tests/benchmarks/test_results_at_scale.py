@@ -24,7 +24,8 @@ from harness.records.record import Record
 from harness.records.store import write_records
 from harness.report.page import render_page
 from harness.results.ap.types import CellAnalysis
-from harness.results.run import Run, known_metrics, read_run
+from harness.results.run import Run, known_metrics
+from harness.results.run_folder import read_run
 from harness.stages.scoring import read_ground_truth
 
 IMAGES, CLASSES, OBJECTS, DETECTIONS = 5_000, 80, 7, 100

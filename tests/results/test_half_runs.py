@@ -11,7 +11,8 @@ from making_sides import counted, write_measured
 from harness.errors import UserError
 from harness.records import layout
 from harness.results.comparison import compare_sides
-from harness.results.run import Run, read_run
+from harness.results.run import Run
+from harness.results.run_folder import read_run
 from harness.results.sides import read_side, read_sides
 
 CELL = ("a", 0)

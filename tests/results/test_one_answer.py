@@ -21,7 +21,8 @@ from harness.results.comparison import Row, compare_sides
 from harness.results.difference import Verdict
 from harness.results.gates import parse_gate
 from harness.results.ranking import rankings
-from harness.results.run import Run, known_metrics, read_run
+from harness.results.run import Run, known_metrics
+from harness.results.run_folder import read_run
 from harness.results.sides import Side, read_sides
 from harness.results.tables import collect
 

@@ -9,8 +9,8 @@ import pytest
 
 from harness.errors import UserError
 from harness.records import layout
-from harness.results import run as reading
-from harness.results.run import read_run
+from harness.results import run_folder as reading
+from harness.results.run_folder import read_run
 
 
 @pytest.fixture

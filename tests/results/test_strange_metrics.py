@@ -17,7 +17,8 @@ from harness.records.record import Record
 from harness.records.store import write_records
 from harness.results.comparison import compare_sides
 from harness.results.estimate import make_estimate
-from harness.results.run import Run, known_metrics, read_run
+from harness.results.run import Run, known_metrics
+from harness.results.run_folder import read_run
 from harness.results.sides import read_sides
 from harness.results.validity import judge
 

@@ -15,7 +15,8 @@ from harness.plugin.metrics import Finding, MetricSpec
 from harness.records.record import Record
 from harness.results import validity
 from harness.results.estimate import make_estimate
-from harness.results.run import known_metrics, read_run
+from harness.results.run import known_metrics
+from harness.results.run_folder import read_run
 from harness.results.validity import LEVELS, Judgement, samples_behind
 
 Floats = NDArray[np.float64]

@@ -9,7 +9,8 @@ from harness import load_results
 from harness.plugin.manager import load_plugins
 from harness.plugin.metrics import Finding
 from harness.records.store import read_run_records
-from harness.results.run import known_metrics, read_run
+from harness.results.run import known_metrics
+from harness.results.run_folder import read_run
 
 # name -> (parameters, the stage that fails, what its record says)
 TROUBLES = {

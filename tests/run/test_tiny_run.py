@@ -18,7 +18,7 @@ from harness.records.frame import COLUMNS
 from harness.records.layout import records_files
 from harness.records.store import read_run_records
 from harness.report.sections.run import describe_state
-from harness.results.run import read_run
+from harness.results.run_folder import read_run
 from harness.run.cell_runner import find_done
 
 STAGES = ["train", "evaluate", "cost", "latency"]
