@@ -108,6 +108,14 @@ void check(const Tensor& tensor, ScalarType dtype, int64_t dimensions, const cha
       "resampled_ap: ", name, " has another dtype or shape, or is not contiguous");
 }
 
+// Places in what has `size` entries, so that nothing outside of it is read.
+void check_range(const Tensor& tensor, int64_t size, const char* name) {
+  const int64_t* values = read<int64_t>(tensor);
+  for (int64_t i = 0; i < tensor.size(0); ++i)
+    STD_TORCH_CHECK(
+        values[i] >= 0 && values[i] < size, "resampled_ap: ", name, " is out of range");
+}
+
 Tensor resampled_ap_cpu(
     const Tensor& weights, const Tensor& points, const Tensor& row, const Tensor& base,
     const Tensor& image, const Tensor& below, const Tensor& hit, const Tensor& change) {
@@ -124,6 +132,10 @@ Tensor resampled_ap_cpu(
       weights.size(2) == kLanes && row.size(0) == blocks * kLanes && below.size(0) == count &&
           hit.size(1) == count && change.size(0) == thresholds && change.size(1) == count,
       "resampled_ap: sizes do not fit");
+  check_range(base, weights.size(1), "base");
+  check_range(image, weights.size(1), "image");
+  check_range(below, base.size(0) + 1, "below");
+  check_range(row, points.size(0), "row");
   Tensor result =
       torch::stable::new_empty(weights, {thresholds, blocks * kLanes}, ScalarType::Double);
   double* values = write<double>(result);

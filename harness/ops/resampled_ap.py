@@ -57,7 +57,7 @@ def resampled_ap(
         (thresholds, blocks * 16) float64. No gradient.
 
     Raises:
-        RuntimeError: dtypes or sizes that do not fit.
+        RuntimeError: dtypes or sizes that do not fit, or an image or a place that does not exist.
     """
     result: Tensor = torch.ops.harness.resampled_ap(
         weights, points, row, base, image, below, hit, change

@@ -57,6 +57,16 @@ def test_on_paper() -> None:
     assert not found[0, 4:].any()
 
 
+@pytest.mark.parametrize("place", [2, 3, 4, 5])
+@pytest.mark.parametrize("wrong", [-1, 10**6])
+def test_places_outside_of_what_they_point_into_are_refused(place: int, wrong: int) -> None:
+    arguments = list(resampling_case(0))
+    arguments[place] = arguments[place].clone()
+    arguments[place][-1] = wrong
+    with pytest.raises(RuntimeError, match="out of range"):
+        resampled_ap(*arguments)
+
+
 @pytest.mark.parametrize("place", range(8))
 def test_other_types_and_sizes_are_refused(place: int) -> None:
     arguments = list(resampling_case(0))
