@@ -22,6 +22,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 
 LINE_EVERY_S = 15.0
 DRAW_EVERY_S = 0.1
@@ -68,12 +69,17 @@ class Bars(Reporter):
     def __init__(self, console: Console, cells: int) -> None:
         self.progress = Progress(
             TextColumn("{task.description}", justify="left"),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=12),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TimeRemainingColumn(compact=True),
-            TextColumn("[dim]{task.fields[note]}"),
+            # what does not fit is cut from the end of the note, not from the times
+            TextColumn(
+                "[dim]{task.fields[note]}",
+                table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"),
+            ),
             console=console,
+            expand=True,
             auto_refresh=False,  # a drawing thread would disturb what is being timed
         )
         self.drawn = 0.0
