@@ -7,6 +7,8 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+LOW = 2**32 - 1
+
 
 class TensorStruct:
     """Moves, copies and pins a dataclass of tensors and of such dataclasses."""
@@ -66,13 +68,41 @@ class Targets(TensorStruct):
             pixels after `BoxFrame.to_network`).
         labels: (B, G) int64, contiguous from 0.
         counts: (B,) int64.
+        seeds: (B,) int64, for what a loss draws at random in an image: of the training, its
+            epoch and the image. None: from torch's generator.
     """
 
     boxes: Tensor
     labels: Tensor
     counts: Tensor
+    seeds: Tensor | None = None
 
     @property
     def valid(self) -> Tensor:
         """(B, G) bool, False on padding."""
         return torch.arange(self.boxes.shape[1], device=self.counts.device) < self.counts[:, None]
+
+    def draw(self, count: int) -> Tensor:
+        """(B, count) float32, uniform in [0, 1): of each image by its own seed.
+
+        An image's numbers depend neither on the batch that it is in nor on the process or the
+        device that draws them.
+        """
+        seeds = self.seeds
+        if seeds is None:
+            seeds = torch.randint(2**62, self.counts.shape, device=self.counts.device)
+        places = torch.arange(count, device=seeds.device)
+        low, high = _scramble(seeds & LOW)[:, None], (seeds >> 32 & LOW)[:, None]
+        # added, not mixed by bits: places would then only be exchanged
+        words = _scramble(_scramble(places + low & LOW) ^ high)
+        return (words >> 8).float() * 2.0**-24
+
+
+def _scramble(words: Tensor) -> Tensor:
+    """A permutation of the numbers below 2^32 in which no bit of the input is to be recognised.
+
+    "lowbias32" of Chris Wellons, https://nullprogram.com/blog/2018/07/31/.
+    """
+    words = (words ^ words >> 16) * 0x7FEB352D & LOW
+    words = (words ^ words >> 15) * 0x846CA68B & LOW
+    return words ^ words >> 16

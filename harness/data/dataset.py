@@ -47,12 +47,14 @@ class TrainSample:
     """A sample at network size.
 
     Attributes:
+        seed: for what a loss draws at random in it.
         distortion: still to be applied, inside `photo`; None: none is left.
     """
 
     image: ResizedImage
     boxes: Tensor
     labels: Tensor
+    seed: int
     distortion: Distortion | None
     photo: Rectangle
 
@@ -63,9 +65,11 @@ class EvalSample:
     image_id: int
 
 
-def sample_seed(seed: int, key: SampleKey) -> int:
-    """Independent 64-bit seeds for neighbouring epochs and rows."""
-    return int(np.random.SeedSequence((seed, key.epoch, key.row)).generate_state(1, np.uint64)[0])
+def sample_seeds(seed: int, key: SampleKey) -> tuple[int, int]:
+    """64 bits for the augmentation and 62 for the losses, independent for each epoch and row."""
+    sequence = np.random.SeedSequence((seed, key.epoch, key.row))
+    of_view, of_loss = sequence.generate_state(2, np.uint64)
+    return int(of_view), int(of_loss) >> 2
 
 
 class TrainDataset(Dataset[TrainSample | UserError]):
@@ -114,12 +118,13 @@ class TrainDataset(Dataset[TrainSample | UserError]):
         entry, objects = self.annotations.images[index], self.annotations.trainable(index)
         size = (entry.height, entry.width)
         boxes, labels = torch.from_numpy(objects.boxes).float(), torch.from_numpy(objects.labels)
+        of_view, of_loss = sample_seeds(self.seed, key)
         with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(sample_seed(self.seed, key))
+            torch.default_generator.manual_seed(of_view)
             view = AUGMENTS[self.plan.mode](size, boxes, labels)
-        return self.render(index, view, size)
+        return self.render(index, view, size, of_loss)
 
-    def render(self, index: int, view: View, size: tuple[int, int]) -> TrainSample:
+    def render(self, index: int, view: View, size: tuple[int, int], seed: int) -> TrainSample:
         """Pixels of a view: cropped, resized to network size, distorted, flipped."""
         if view.window is None:
             image = self.reader.resized(index)
@@ -133,7 +138,8 @@ class TrainDataset(Dataset[TrainSample | UserError]):
             width, (x1, y1, x2, y2) = pixels.shape[2], photo
             pixels, photo = pixels.flip(-1), (width - x2, y1, width - x1, y2)
         left = view.distortion if self.plan.distort_on_device else None
-        return TrainSample(replace(image, pixels=pixels), view.boxes, view.labels, left, photo)
+        image = replace(image, pixels=pixels)
+        return TrainSample(image, view.boxes, view.labels, seed, left, photo)
 
 
 def photo_rectangle(view: View, size: tuple[int, int], image: ResizedImage) -> Rectangle:
@@ -190,7 +196,8 @@ def collate_train(samples: Sequence[TrainSample | UserError]) -> tuple[Inputs, T
     if draws:
         distortion = BatchDistortion.of(draws, [sample.photo for sample in good])
         inputs = UndistortedInputs(**vars(inputs), distortion=distortion)
-    return inputs, pad_targets([s.boxes for s in good], [s.labels for s in good])
+    targets = pad_targets([s.boxes for s in good], [s.labels for s in good])
+    return inputs, replace(targets, seeds=torch.tensor([s.seed for s in good]))
 
 
 def collate_eval(samples: Sequence[EvalSample | UserError]) -> tuple[Inputs, list[int]] | UserError:

@@ -63,10 +63,14 @@ class EpochBatches(Sampler[list[SampleKey]]):
 
 
 class EvalLoader:
-    """Iterates (Inputs, image ids) once over the split each time; `len` counts batches."""
+    """Iterates (Inputs, image ids) once over its share of a split each time; `len` counts batches.
 
-    def __init__(self, loader: DataLoader[Any]) -> None:
-        self.loader = loader
+    Attributes:
+        images: of the share.
+    """
+
+    def __init__(self, loader: DataLoader[Any], images: int) -> None:
+        self.loader, self.images = loader, images
 
     def __len__(self) -> int:
         return len(self.loader)
@@ -160,20 +164,21 @@ def eval_loader(
 ) -> EvalLoader:
     """(Inputs, image ids) of all images in the file's order, or of the first `max_images`.
 
-    With several processes each gets every `world`-th image.
+    With several processes each gets every `world`-th batch: the batches are those of one process,
+    and with them every bit of what is found.
     """
     images, kept = read_annotations(split.annotations).images, settings.cache_gib
     reader = ImageReader(split, images, resize, whole=False, cache_gib=kept, note=rank == 0)
     dataset = EvalDataset(reader, settings.max_images)
-    mine = range(rank, len(dataset), world)
+    size, places = settings.batch_size, range(len(dataset))
+    share = [list(places[start : start + size]) for start in places[::size]][rank::world]
     loader: DataLoader[Any] = DataLoader(
         dataset,
-        batch_size=settings.batch_size,
-        sampler=mine,
+        batch_sampler=share,
         collate_fn=collate_eval,
         **_options(settings.workers, persistent=False),
     )
-    return EvalLoader(loader)
+    return EvalLoader(loader, sum(map(len, share)))
 
 
 def _options(workers: int, persistent: bool = True) -> dict[str, Any]:

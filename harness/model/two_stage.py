@@ -1,7 +1,7 @@
 """A two-stage detector assembled from parts."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -103,7 +103,7 @@ class TwoStageDetector(Detector):
 
     def losses(self, inputs: Inputs, targets: Targets) -> dict[str, Tensor]:
         boxes = self.box_head.frame.to_network(targets.boxes, inputs)
-        targets = Targets(boxes, targets.labels, targets.counts)
+        targets = replace(targets, boxes=boxes)
         maps = self.features(inputs.pixels)
         outputs = self.rpn(maps)
         losses: dict[str, Tensor] = self.rpn.losses(outputs, targets)

@@ -52,8 +52,7 @@ def evaluate_detector(
     image_ids = [image.id for image in annotations.images[: settings.max_images]]
     rank, world = _place()
     loader = eval_loader(split, detector.resize, settings, rank=rank, world=world)
-    total = len(range(rank, len(image_ids), world))
-    found = detect(detector, loader, annotations.category_ids, total, on_progress)
+    found = detect(detector, loader, annotations.category_ids, loader.images, on_progress)
     found = _gather(found, image_ids)
     if rank != 0:
         return []

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from harness.data.batch import Inputs, Targets
 from harness.model.features import RoiSpec
+from harness.model.processes import mean_over_processes
 from harness.model.types import Detections, Proposals
 from harness.ops import pairwise_ious, select_boxes, soft_nms_padded
 from harness_plugins.tinydet.boxes import (
@@ -98,7 +99,7 @@ class TinyBoxHead(nn.Module):
         box_targets = encode_boxes(truths, boxes) / self.stds
         logits, deltas = self(pool(boxes))
         labels, chosen = labels.gather(1, samples.indices).flatten(), samples.valid.flatten()
-        total = chosen.sum().clamp(min=1)
+        total = mean_over_processes(chosen.sum()).clamp(min=1)
         scores = cross_entropy_sum(logits, labels, chosen)
         corners = smooth_l1_sum(
             deltas, box_targets.flatten(0, 1), samples.positive.flatten(), self.params.beta

@@ -4,7 +4,7 @@ The boxes of a batch are matched to its ground truths; some of them are sampled,
 RPN and the hardest for the box head; losses are summed over these, and the caller divides.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -20,7 +20,7 @@ def pad_to_one(targets: Targets) -> Targets:
     if targets.boxes.shape[1] > 0:
         return targets
     boxes, labels = F.pad(targets.boxes, (0, 0, 0, 1)), F.pad(targets.labels, (0, 1))
-    return Targets(boxes, labels, targets.counts)
+    return replace(targets, boxes=boxes, labels=labels)
 
 
 def matched_rows(rows: Tensor, matched: Tensor) -> Tensor:

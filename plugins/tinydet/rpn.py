@@ -19,6 +19,7 @@ from harness.model.features import (
     require_one_width,
     require_pyramid,
 )
+from harness.model.processes import mean_over_processes
 from harness.model.types import AnchorLevel, Proposals
 from harness.ops import (
     nms_padded,
@@ -212,7 +213,7 @@ class TinyRpn(nn.Module):
     def losses(self, outputs: RpnOutputs, targets: Targets) -> dict[str, Tensor]:
         """`loss_rpn_cls` and `loss_rpn_bbox`, over the sampled anchors of the batch."""
         matched = self._match(targets := pad_to_one(targets))
-        samples = self._sample(matched)
+        samples = self._sample(matched, targets)
         assert outputs.rows is not None, "a fused part has no losses"
         logits, deltas = self._predict_at(outputs.rows(), samples.indices)
         truths = matched_rows(targets.boxes, matched.gather(1, samples.indices))
@@ -220,7 +221,8 @@ class TinyRpn(nn.Module):
         total = samples.positive.sum(1).clamp(min=1) + samples.negative.sum(1).clamp(min=1)
         objectness = objectness_sum(logits, samples.positive, samples.valid)
         boxes = smooth_l1_sum(deltas, box_targets, samples.positive, self.params.beta)
-        return {"loss_rpn_cls": objectness / total.sum(), "loss_rpn_bbox": boxes / total.sum()}
+        count = mean_over_processes(total.sum())
+        return {"loss_rpn_cls": objectness / count, "loss_rpn_bbox": boxes / count}
 
     def _predict_at(self, rows: Tensor, indices: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (B, S) and deltas (B, S, 4) of some anchors, recomputed with a gradient.
@@ -254,8 +256,8 @@ class TinyRpn(nn.Module):
             min_positive_iou=self.params.min_positive_iou,
         )
 
-    def _sample(self, matched: Tensor) -> Samples:
-        keys = torch.rand(matched.shape, device=matched.device)
+    def _sample(self, matched: Tensor, targets: Targets) -> Samples:
+        keys = targets.draw(matched.shape[1])
         limit, fraction = self.params.samples, self.params.positive_fraction
         return select_samples(matched >= 0, matched == NEGATIVE, keys, limit, fraction)
 

@@ -4,8 +4,6 @@ Ren et al., "Faster R-CNN", arXiv 1506.01497; Lin et al., "Feature Pyramid Netwo
 1612.03144; Howard et al., "Searching for MobileNetV3", arXiv 1905.02244.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +19,11 @@ from torchvision.models.detection.image_list import ImageList
 from harness.data.batch import Inputs, Targets
 from harness.data.resize import ShortestSideResize
 from harness.model.types import Detections
+from harness_plugins.torchvision_detectors.sampling import (
+    replace_samplers,
+    sampling,
+    share_of_all,
+)
 from harness_plugins.torchvision_detectors.weights import (
     build_model,
     kept_columns,
@@ -60,6 +63,7 @@ class FasterRcnn(TorchvisionDetector):
     def __init__(self, model: nn.Module, num_classes: int, detections_per_image: int) -> None:
         resize = ShortestSideResize(SIDE, LONGEST)
         super().__init__(model, num_classes, resize, detections_per_image)
+        replace_samplers(model.rpn, model.roi_heads)
         self._fix_pooling_scales()
 
     @property
@@ -117,10 +121,16 @@ class FasterRcnn(TorchvisionDetector):
         sizes = _sizes(inputs)
         images = _images(inputs.pixels, sizes)
         maps = widen_maps(self.model.backbone(images.tensors))
-        with _sampling(self.model.rpn, self.model.roi_heads):
-            proposals, of_rpn = self.model.rpn(images, maps, listed)
-            _, of_head = self.model.roi_heads(maps, proposals, sizes, listed)
-        return {**of_rpn, **of_head}
+        rpn, heads = self.model.rpn, self.model.roi_heads
+        with sampling(targets.seeds, rpn, heads):
+            proposals, of_rpn = rpn(images, maps, listed)
+            _, of_head = heads(maps, proposals, sizes, listed)
+        shares = [share_of_all(m.fg_bg_sampler.count, self.device) for m in (rpn, heads)]
+        return {
+            name: loss * share
+            for losses, share in zip((of_rpn, of_head), shares, strict=True)
+            for name, loss in losses.items()
+        }
 
     @torch.no_grad()
     def _fix_pooling_scales(self) -> None:
@@ -151,19 +161,6 @@ def _images(pixels: Tensor, sizes: list[Size]) -> ImageList:
         valid = rows[:, None, :, None] & columns[:, None, None, :]
         pixels = pixels.masked_fill(~valid, 0)
     return ImageList(pixels, sizes)
-
-
-@contextmanager
-def _sampling(*modules: nn.Module) -> Iterator[None]:
-    """Training mode, in which alone torchvision returns losses; no layer depends on it."""
-    modes = [module.training for module in modules]
-    for module in modules:
-        module.training = True
-    try:
-        yield
-    finally:
-        for module, mode in zip(modules, modes, strict=True):
-            module.training = mode
 
 
 def build_faster_rcnn(

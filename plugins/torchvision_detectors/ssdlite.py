@@ -20,6 +20,7 @@ from harness.data.batch import Inputs, Targets
 from harness.data.resize import SquashResize
 from harness.errors import UserError
 from harness.model.types import Detections
+from harness_plugins.torchvision_detectors.sampling import share_of_all
 from harness_plugins.torchvision_detectors.weights import (
     build_model,
     kept_columns,
@@ -77,7 +78,9 @@ class SsdLite(TorchvisionDetector):
         losses: dict[str, Tensor] = self.model.compute_loss(
             listed, heads, [outputs.anchors] * len(listed), matches
         )
-        return losses
+        positives = max(1, sum(int((own >= 0).sum()) for own in matches))
+        share = share_of_all(positives, self.device)
+        return {name: loss * share for name, loss in losses.items()}
 
     def _match(self, boxes: Tensor, anchors: Tensor) -> Tensor:
         """(A,) index of the box that each anchor is matched to, -1 for none."""

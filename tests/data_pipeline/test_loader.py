@@ -199,9 +199,14 @@ def test_evaluation_gives_every_image_in_the_files_order(folder: CocoFolder, wor
 
 
 def test_processes_share_an_evaluation(folder: CocoFolder) -> None:
-    split, settings = folder.split("train"), Evaluate(workers=0)
-    found = [eval_loader(split, RESIZE, settings, rank=rank, world=4) for rank in range(4)]
-    assert [[ids for _, ids in each] for each in found] == [[[1, 5]], [[2, 6]], [[3]], [[4]]]
+    split, settings = folder.split("train"), Evaluate(batch_size=4, workers=0)
+    whole = list(eval_loader(split, RESIZE, settings))
+    shares = [eval_loader(split, RESIZE, settings, rank=rank, world=3) for rank in range(3)]
+    assert [share.images for share in shares] == [4, 2, 0]
+    found = [batch for share in shares for batch in share]
+    assert [ids for _, ids in found] == [ids for _, ids in whole]
+    for (inputs, _), (expected, _) in zip(found, whole, strict=True):
+        assert torch.equal(inputs.pixels, expected.pixels)
 
 
 def test_padding_is_zero_and_one_row_wide_at_least() -> None:
@@ -220,7 +225,7 @@ def test_batches_can_be_pinned(folder: CocoFolder, monkeypatch: pytest.MonkeyPat
     batch = next(loader(folder).batches(0))
     again = (batch[0].pin_memory(), batch[1].pin_memory())
     assert equal([batch], [again])
-    assert len(pinned) == 7
+    assert len(pinned) == 8
 
 
 @pytest.fixture

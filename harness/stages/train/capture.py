@@ -6,6 +6,7 @@ from Python takes longer than they do. A graph launches all of them at once.
 
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 
@@ -54,8 +55,8 @@ class Buffers:
             rows = targets.labels.shape[1]
             for padded in (own_targets.boxes, own_targets.labels):
                 padded[:, rows:].zero_()
-            filled = Targets(
-                own_targets.boxes[:, :rows], own_targets.labels[:, :rows], own_targets.counts
+            filled = replace(
+                own_targets, boxes=own_targets.boxes[:, :rows], labels=own_targets.labels[:, :rows]
             )
             for kept, given in ((own, inputs), (filled, targets)):
                 for target, source in zip(kept.tensors(), given.tensors(), strict=True):
@@ -69,6 +70,7 @@ def room_for(targets: Targets, rows: int, device: torch.device) -> Targets:
         targets.boxes.new_zeros(images, rows, 4, device=device),
         targets.labels.new_zeros(images, rows, device=device),
         targets.counts.new_zeros(images, device=device),
+        None if targets.seeds is None else targets.seeds.new_zeros(images, device=device),
     )
 
 

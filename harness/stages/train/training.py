@@ -3,6 +3,7 @@
 import math
 import signal
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
@@ -119,7 +120,9 @@ class Training:
         """
         log = TrainLog(self.folder / TRAIN_LOG, keep_until=self.step) if self.is_main else None
         try:
-            with self.watching_compilers(on_progress):
+            with self.watching_compilers(on_progress), warnings.catch_warnings():
+                # 1x1 kernels have two names for one layout, and torch compares names
+                warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
                 self.take_steps(stop, log, on_progress)
         except RuntimeError:
             self.save_after_crash(stop)
