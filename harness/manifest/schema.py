@@ -109,6 +109,8 @@ class Train(Keys):
     """One of `steps` and `epochs` says how long. `batch_size` is per process.
 
     Attributes:
+        gpus: processes that share the training, each with a GPU of its own (with `--device cpu`
+            with its share of the processors); null: as many as the harness runs in.
         step: how a step runs: launched kernel by kernel ("eager"), recorded as a CUDA graph and
             replayed ("captured"), or compiled by torch, which takes a minute or more at the start
             ("compiled"; on one GPU also captured). "auto" is captured on one GPU, else eager.
@@ -117,6 +119,7 @@ class Train(Keys):
     steps: Positive | None = None
     epochs: Positive | None = None
     batch_size: Positive = 8
+    gpus: Positive | None = None
     optimizer: Optimizer = Optimizer()
     schedule: Schedule = Schedule()
     clip_norm: Annotated[float, Field(gt=0)] | None = 35.0

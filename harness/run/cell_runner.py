@@ -22,7 +22,7 @@ from harness.records.record import Record
 from harness.records.store import latest, read_records, write_records
 from harness.run.detectors import Weighted, build_detector, load_trained
 from harness.run.device_errors import explain_device_error
-from harness.run.launch import Launch
+from harness.run.launch import Launch, tell_torchrun
 from harness.run.memory import clear_away
 from harness.run.mode_choice import scope_of, with_scope
 from harness.run.progress import Reporter, Written
@@ -82,6 +82,7 @@ class CellRunner:
                 self._end(cell, "failed", line)
                 report.finish(str(cell), f"failed: {line}")
                 if self.launch.world > 1:
+                    tell_torchrun(line)
                     raise  # the other processes wait for this one: torchrun must end them all
                 return line
         report.finish(str(cell), "ok")

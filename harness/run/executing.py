@@ -16,6 +16,7 @@ from harness.records.record import Record
 from harness.run.cell_runner import SKIPPED, CellRunner, fail_cell, is_timed, read_end
 from harness.run.jobs import Executor, Job, Task
 from harness.run.progress import Reporter, read_progress
+from harness.run.spreading import processes_of
 
 POLL_SECONDS = 0.1
 GRACE_SECONDS = 60.0  # from the wish to stop to SIGKILL: a training saves in between
@@ -148,14 +149,14 @@ class _Jobs:
         ready = [c for c in waiting if (n := self.work.needs(c)) is None or n in self.work.done]
         if not ready or not self.executor.one_machine:
             return ready[0] if ready else None
-        if any(is_timed(cell) for cell in self.running):
+        if any(map(self._is_alone, self.running)):
             return None
         if self.executor.slots == 1:
             return ready[0]
-        # timing waits for everything else: nothing runs beside it
-        untimed = [cell for cell in ready if not is_timed(cell)]
-        if untimed:
-            return untimed[0]
+        # what must be alone waits for everything else
+        beside = [cell for cell in ready if not self._is_alone(cell)]
+        if beside:
+            return beside[0]
         return None if self.running else ready[0]
 
     def _start(self, cell: Cell, attempt: int) -> None:
@@ -165,11 +166,17 @@ class _Jobs:
         layout.progress_file(folder, *cell.place).unlink(missing_ok=True)
         run = str(folder.absolute())
         words = [sys.executable, "-m", "harness", "cell", run, cell.name, *self.options]
-        task = Task(cell.name, words, Path.cwd(), {}, log.absolute(), is_timed(cell))
+        count = processes_of(self.work.plan, cell)
+        task = Task(cell.name, words, Path.cwd(), {}, log.absolute(), self._is_alone(cell), count)
         if attempt == 1:
             self.work.report.start(str(cell))
         before = read_end(folder, cell)
         self.running[cell] = _Running(self.executor.start(task), before, attempt)
+
+    def _is_alone(self, cell: Cell) -> bool:
+        """Whether nothing may run beside it on its machine."""
+        spread = self.executor.one_machine and processes_of(self.work.plan, cell) > 1
+        return spread or is_timed(cell)
 
     def _look(self, cell: Cell) -> None:
         own, report = self.running[cell], self.work.report
@@ -187,7 +194,7 @@ class _Jobs:
             self.work.done.add(cell)
             report.finish(str(cell), "ok")
         elif end.status == "interrupted":
-            self._lost(cell, own.attempt, "was interrupted")
+            self._lost(cell, own.attempt, f"was interrupted ({end.error})")
         else:
             self.work.failed.add(cell)
             report.finish(str(cell), f"failed: {end.error}")

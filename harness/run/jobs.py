@@ -17,6 +17,7 @@ class Task:
         environment: variables to set beside those that are there.
         log: file for what it prints.
         alone: it is timed: nothing else may run on its machine.
+        processes: that the command starts, each of which wants a GPU of its own where GPUs are.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Task:
     environment: Mapping[str, str]
     log: Path
     alone: bool
+    processes: int
 
 
 class Job(Protocol):

@@ -1,7 +1,9 @@
 """Which process this is, on which device, what all processes agree on, and how a signal ends it."""
 
+import ctypes
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,8 +11,10 @@ from dataclasses import dataclass
 import pynvml
 import torch
 
-from harness.errors import Interrupted, UserError
+from harness.errors import CellError, Interrupted, UserError
 from harness.run.device_errors import check_cuda
+
+PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,19 @@ def _gpus_by_nvml() -> int:
         return int(pynvml.nvmlDeviceGetCount())
     except pynvml.NVMLError:
         return 0
+
+
+def tell_torchrun(line: str) -> None:
+    """Why this process fails, which is one of several."""
+    from torch.distributed.elastic.multiprocessing.errors import get_error_handler
+
+    get_error_handler().record_exception(CellError(line))
+
+
+def end_with_parent(signum: int) -> None:
+    """Have the system send a signal when the process that has started this one is gone."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signum)
 
 
 @contextmanager

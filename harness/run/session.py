@@ -39,6 +39,7 @@ from harness.run.launch import Launch, find_launch, sigterm_interrupts
 from harness.run.memory import keep_freed_memory
 from harness.run.mode_choice import settle_modes
 from harness.run.progress import reporter
+from harness.run.spreading import check_processes
 from harness.stages.metrics import METRICS
 
 # At least so long between two reports of a run that goes on: making one takes seconds, of the very
@@ -82,7 +83,7 @@ def run_plan(
         )
     keep_freed_memory()
     with sigterm_interrupts(), ExitStack() as held:
-        plan = _check(plan, launch, elsewhere)
+        plan = _check(plan, launch, elsewhere, inline=executor is None)
         folder = _open(plan, launch, run_id, resume, results)
         if launch.is_main:
             call = make_call(plan, registry, plugins, device, sys.argv, time.time())
@@ -116,11 +117,12 @@ def _executor(plan: Plan) -> Executor | None:
     return made
 
 
-def _check(plan: Plan, launch: Launch, elsewhere: bool) -> Plan:
+def _check(plan: Plan, launch: Launch, elsewhere: bool, inline: bool) -> Plan:
     """The plan without the modes that the device lacks, when nothing stands in its way.
 
     Args:
         elsewhere: cells run on other machines, whose devices are not looked at.
+        inline: they run in this process.
 
     Raises:
         UserError: something does.
@@ -131,6 +133,7 @@ def _check(plan: Plan, launch: Launch, elsewhere: bool) -> Plan:
             if launch.is_main:
                 note(line)
         check_training(plan, launch)
+        check_processes(plan, launch, inline)
     plan.source.prepare()
     check_data(plan, launch)
     check_detectors(plan)

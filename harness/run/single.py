@@ -1,6 +1,7 @@
 """One cell of a run from the run's folder alone: what executors start, on any machine."""
 
 import os
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,10 +11,11 @@ from harness.plan.cells import Cell
 from harness.records import layout
 from harness.results.run_folder import read_plan
 from harness.run.cell_runner import CellRunner, fail_cell
-from harness.run.launch import find_launch, sigterm_interrupts
+from harness.run.launch import end_with_parent, find_launch, sigterm_interrupts
 from harness.run.memory import keep_freed_memory
 from harness.run.mode_choice import settle_modes
 from harness.run.progress import reporter
+from harness.run.spreading import LAUNCHER, check_gpus, processes_of, spread_cell
 
 
 def run_cell(folder: Path, name: str, *, device: str, plugins: Sequence[str]) -> int:
@@ -42,6 +44,8 @@ def run_cell(folder: Path, name: str, *, device: str, plugins: Sequence[str]) ->
     where = layout.call_file(folder, calls[name]["call"])
     call = read_call(where)
     os.chdir(call.directory)
+    if LAUNCHER in os.environ:
+        end_with_parent(signal.SIGTERM)
     with sigterm_interrupts():
         try:
             plan = plan_call(call, plugins, where)
@@ -51,10 +55,17 @@ def run_cell(folder: Path, name: str, *, device: str, plugins: Sequence[str]) ->
             plan, missing = settle_modes(plan, launch.device)
             if cell not in plan.cells:
                 raise UserError(missing, where=name)
+            count = processes_of(plan, cell)
+            check_gpus(count, launch, f"detectors.{cell.detector}.train.gpus")
         except UserError as error:  # whoever waits for the cell need not try again
-            planned = {k: v for k, v in calls[name].items() if k != "call"}
-            fail_cell(folder, Cell(**planned), str(error))
+            if os.environ.get("RANK", "0") == "0":
+                planned = {k: v for k, v in calls[name].items() if k != "call"}
+                fail_cell(folder, Cell(**planned), str(error))
             raise
+        if count > 1 and launch.world == 1:
+            options = [word for plugin in plugins for word in ("-p", plugin)]
+            words = ["-m", "harness", "cell", str(folder), name, "--device", device, *options]
+            return spread_cell(folder, cell, count, words)
         keep_freed_memory()
         with reporter(1, quiet=not launch.is_main) as report:
             failed = CellRunner(plan, launch, folder).run(cell, report)

@@ -13,7 +13,8 @@ class SubprocessParams(Params):
 
     Attributes:
         jobs: cells that run at the same time, each with its share of the processors and with one
-            of the GPUs. A cell of the stage `latency` has the machine to itself.
+            of the GPUs. A cell of the stage `latency`, and a training over several GPUs, has the
+            machine to itself.
     """
 
     jobs: Annotated[int, Field(gt=0)] = 1
@@ -25,7 +26,8 @@ class SlurmParams(Params):
     Attributes:
         jobs: cells that are submitted at the same time.
         time: minutes of one job. A training that takes longer saves and continues in the next.
-        gpus, cpus, memory_gb: of one job.
+        gpus, cpus, memory_gb: of one job. One of several processes (`train.gpus`) gets a GPU for
+            each of them, unless `gpus` is 0, and as many times the processors.
         extra: further options of sbatch, such as `constraint: a100`; `true` for those without a
             value.
         setup: lines of shell before anything else, on the node.
@@ -57,7 +59,8 @@ class RayParams(Params):
         jobs: cells that are handed to Ray at the same time; it runs those that there is room for.
         address: of the cluster, `auto` for the one that this machine belongs to; null starts one
             on this machine where `RAY_ADDRESS` names none.
-        cpus, gpus: of one cell. A cell of the stage `latency` takes all processors of a node.
+        cpus, gpus: of one cell. A cell of the stage `latency` takes all processors of a node, one
+            of several processes (`train.gpus`) a GPU for each, unless `gpus` is 0.
     """
 
     jobs: Annotated[int, Field(gt=0)] = 100

@@ -1,23 +1,20 @@
 """Each cell in a fresh process of this machine."""
 
-import ctypes
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Mapping
 from functools import partial
 
 from harness.run.jobs import Task
-
-PR_SET_PDEATHSIG = 1  # prctl(2)
+from harness.run.launch import end_with_parent
 
 
 class Processes:
     """An executor of processes that share this machine.
 
-    Processors are divided among the jobs by `OMP_NUM_THREADS`, GPUs by `CUDA_VISIBLE_DEVICES`,
-    unless the user has set the first.
+    What is not alone gets a share: of the processors by `OMP_NUM_THREADS`, of the GPUs by
+    `CUDA_VISIBLE_DEVICES`, unless the user has set the first.
     """
 
     one_machine = True
@@ -59,7 +56,6 @@ class Process:
         variables: Mapping[str, str],
         with_parent: signal.Signals = signal.SIGTERM,
     ) -> None:
-        bound = partial(_end_with_parent, with_parent) if sys.platform == "linux" else None
         with task.log.open("ab") as log:
             self.process = subprocess.Popen(
                 task.command,
@@ -69,7 +65,7 @@ class Process:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=bound,
+                preexec_fn=partial(end_with_parent, with_parent),
             )
 
     def poll(self) -> str | None:
@@ -95,8 +91,3 @@ def visible_gpus(environment: Mapping[str, str]) -> list[str]:
     if chosen is not None:
         return [name for name in chosen.split(",") if name.strip()]
     return [str(n) for n in range(torch.cuda.device_count())]
-
-
-def _end_with_parent(signum: int) -> None:
-    """Whatever ends the harness, SIGKILL included: no cell goes on that nobody watches."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signum)

@@ -78,8 +78,9 @@ class RayTasks:
 
     def start(self, task: Task) -> "RayTask":
         """Hand it to Ray."""
-        cpus = self._all_cpus() if task.alone else self.cpus
-        options = {"num_cpus": cpus, "num_gpus": self.gpus, "name": task.name}
+        cpus = self._all_cpus() if task.alone else self.cpus * task.processes
+        gpus = max(self.gpus, task.processes) if self.gpus else 0
+        options = {"num_cpus": cpus, "num_gpus": gpus, "name": task.name}
         return RayTask(self.run.options(**options).remote(task))
 
     def _all_cpus(self) -> float:

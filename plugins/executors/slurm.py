@@ -131,7 +131,7 @@ class Slurm:
         cluster: str | None,
     ) -> None:
         self.slots = jobs
-        self.cpus, self.setup, self.requeues = cpus, list(setup), requeues
+        self.cpus, self.gpus, self.setup, self.requeues = cpus, gpus, list(setup), requeues
         self.cluster = cluster or submitit.AutoExecutor.which()
         if self.cluster == "slurm" and any(shutil.which(c) is None for c in ("sbatch", "srun")):
             raise UserError(
@@ -142,30 +142,26 @@ class Slurm:
         self.parameters: dict[str, Any] = {
             **{name: value for name, value in named.items() if value is not None},
             "time": time,
-            "cpus_per_task": cpus,
             "setup": self.setup,
             "signal_delay_s": save_seconds,
             # of a node that fails, the job runs again, whatever is the custom of the cluster
             "additional_parameters": {"requeue": True, **extra},
         }
-        if gpus:
-            self.parameters["gpus_per_node"] = gpus
-        self.local_parameters = {
-            "timeout_min": time, "gpus_per_node": gpus, "signal_delay_s": save_seconds
-        }  # fmt: skip
+        self.local_parameters = {"timeout_min": time, "signal_delay_s": save_seconds}
         self.queue = Queue()
 
     def start(self, task: Task) -> "Submitted | Local | Refused":
         """Submit it."""
         share = {}
         if not task.alone and "OMP_NUM_THREADS" not in os.environ:
-            share["OMP_NUM_THREADS"] = str(self.cpus)  # not every cluster holds a job to its share
+            # which its processes divide; not every cluster holds a job to its share
+            share["OMP_NUM_THREADS"] = str(self.cpus * task.processes)
         task = replace(task, environment={**share, **task.environment})
         folder = task.log.parent / "slurm" / "%j"
         try:
             if self.cluster == "slurm":
                 return Submitted(self._slurm(task, folder).submit(CellCall(task)), self.queue)
-            local = self._local(folder).submit(CellCall(self._set_up(task)))
+            local = self._local(task, folder).submit(CellCall(self._set_up(task)))
             return Local(cast("submitit.LocalJob[str]", local))
         except (submitit.core.utils.UncompletedJobError, RuntimeError) as error:
             return Refused(error)
@@ -173,14 +169,18 @@ class Slurm:
     def _slurm(self, task: Task, folder: Path) -> submitit.SlurmExecutor:
         made = submitit.SlurmExecutor(folder, max_num_timeout=self.requeues)
         # from 22.05 on srun does not take over how many processors sbatch was told
-        srun = ["--cpu-bind=none"] if task.alone else [f"--cpus-per-task={self.cpus}"]
-        alone = {"exclusive": True} if task.alone else {}
-        made.update_parameters(job_name=task.name, srun_args=srun, **alone, **self.parameters)
+        cpus = self.cpus * task.processes
+        srun = ["--cpu-bind=none"] if task.alone else [f"--cpus-per-task={cpus}"]
+        own: dict[str, Any] = {"cpus_per_task": cpus, **({"exclusive": True} if task.alone else {})}
+        if self.gpus:
+            own["gpus_per_node"] = max(self.gpus, task.processes)
+        made.update_parameters(job_name=task.name, srun_args=srun, **own, **self.parameters)
         return made
 
-    def _local(self, folder: Path) -> submitit.LocalExecutor:
+    def _local(self, task: Task, folder: Path) -> submitit.LocalExecutor:
         made = submitit.LocalExecutor(folder, max_num_timeout=self.requeues)
-        made.update_parameters(**self.local_parameters)
+        gpus = max(self.gpus, task.processes) if self.gpus else 0
+        made.update_parameters(gpus_per_node=gpus, **self.local_parameters)
         return made
 
     def _set_up(self, task: Task) -> Task:

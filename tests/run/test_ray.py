@@ -38,7 +38,7 @@ def make_executor(**params: Any) -> Any:
 def make_task(folder: Path, command: str, alone: bool = False) -> Task:
     folder.mkdir()
     words = ["sh", "-c", command]
-    return Task("one/seed0/train", words, folder, {}, folder / "one.log", alone)
+    return Task("one/seed0/train", words, folder, {}, folder / "one.log", alone, 1)
 
 
 @pytest.fixture(scope="module", autouse=True)

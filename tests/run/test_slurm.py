@@ -37,7 +37,7 @@ NEEDED = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scancel")
 
 
 def make_task(folder: Path, *command: str, alone: bool = False) -> Task:
-    return Task("one/seed0/train", command, folder, {}, folder / "one.log", alone)
+    return Task("one/seed0/train", command, folder, {}, folder / "one.log", alone, 1)
 
 
 def make_executor(**params: Any) -> Any:
