@@ -10,15 +10,16 @@ from harness.data.folder import image_path
 from harness.data.image_cache import FULL, ImageStore, Stamp, note_uncached, open_cache
 from harness.data.images import read_image
 from harness.data.resize import (
+    LetterboxResize,
     Resize,
     ResizedImage,
     ShortestSideResize,
     SquashResize,
-    at_network_size,
 )
 from harness.data.source import Split
 
-KNOWN = (SquashResize, ShortestSideResize)  # what they do to pixels follows from their descriptions
+# what they do to pixels follows from their descriptions
+KNOWN = (SquashResize, LetterboxResize, ShortestSideResize)
 
 
 def read_entry(split: Split, image: ImageEntry) -> Tensor:
@@ -46,7 +47,7 @@ class ImageReader:
         note: bool = True,
     ) -> None:
         self.split, self.images, self.resize = split, images, resize
-        self.keeps_resized = not whole and type(resize) in KNOWN
+        self.keeps_resized = not whole and isinstance(resize, KNOWN)
         kept = resize.describe() if self.keeps_resized else None
         self.store: ImageStore | None = open_cache(split, images, kept, cache_gib, note)
 
@@ -58,11 +59,12 @@ class ImageReader:
 
     def resized(self, row: int) -> ResizedImage:
         """At network size; not to be written to."""
-        if not self.keeps_resized:
-            return self.resize(self.photo(row))
+        resize = self.resize
+        if not (self.keeps_resized and isinstance(resize, KNOWN)):
+            return resize(self.photo(row))
         entry = self.images[row]
-        pixels = self._kept(row, lambda: self.resize(self.photo(row)).pixels)
-        return at_network_size(pixels, (entry.height, entry.width))
+        pixels = self._kept(row, lambda: resize(self.photo(row)).pixels)
+        return resize.place(pixels, (entry.height, entry.width))
 
     def _kept(self, row: int, make: Callable[[], Tensor]) -> Tensor:
         """From the cache, or from `make`, whose result is then cached."""

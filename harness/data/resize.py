@@ -15,7 +15,7 @@ from torch.utils.data import get_worker_info
 
 from harness import ops
 from harness.data.batch import Inputs
-from harness.data.scaling import network_size
+from harness.data.scaling import network_scale, network_size
 
 Pairs = tuple[tuple[float, ...], ...]  # (y, x) of each image
 
@@ -25,12 +25,25 @@ cv2.setNumThreads(1)
 
 
 @dataclass(frozen=True)
+class Canvas:
+    """What images of any size are put on, at its top left: (height, width), and a grey level."""
+
+    height: int
+    width: int
+    fill: int
+
+
+@dataclass(frozen=True)
 class ResizedImage:
-    """One image at network size: pixels (3, H, W) uint8, scale and original size as (y, x)."""
+    """One image at network size: pixels (3, H, W) uint8, scale and original size as (y, x).
+
+    `canvas`: what a batch puts it on; None: black, as large as the largest of the batch.
+    """
 
     pixels: Tensor
     scale: tuple[float, float]
     image_size: tuple[int, int]
+    canvas: Canvas | None = None
 
 
 class Resize(Protocol):
@@ -92,18 +105,17 @@ class _Described(ABC):
 
     def __call__(self, image: Tensor) -> ResizedImage:
         _, h, w = image.shape
-        return at_network_size(resize_bilinear(image, _network_size(self, h, w)), (h, w))
+        return self.place(resize_bilinear(image, _network_size(self, h, w)), (h, w))
+
+    def place(self, pixels: Tensor, image_size: tuple[int, int]) -> ResizedImage:
+        """Resized pixels of an image of (height, width)."""
+        (h, w), (height, width) = image_size, pixels.shape[1:]
+        return ResizedImage(pixels, (height / h, width / w), (h, w))
 
 
 @lru_cache(maxsize=1024)  # asked for every image, of which many have the same size
 def _network_size(resize: _Described, height: int, width: int) -> tuple[int, int]:
     return network_size(resize.describe(), height, width)
-
-
-def at_network_size(pixels: Tensor, image_size: tuple[int, int]) -> ResizedImage:
-    """Resized pixels of an image of (height, width)."""
-    (h, w), (height, width) = image_size, pixels.shape[1:]
-    return ResizedImage(pixels, (height / h, width / w), (h, w))
 
 
 @dataclass(frozen=True)
@@ -128,12 +140,38 @@ class ShortestSideResize(_Described):
         return {"kind": "shortest_side", "side": self.side, "longest": self.longest}
 
 
+@dataclass(frozen=True)
+class LetterboxResize(_Described):
+    """Fits into (height, width) at the top left, aspect ratio kept, the rest of one grey level.
+
+    As YOLOX has it (https://arxiv.org/abs/2107.08430): sides are cut to whole pixels, the scale
+    of boxes is not.
+    """
+
+    height: int
+    width: int
+    fill: int = 114
+
+    def describe(self) -> Mapping[str, Any]:
+        size = {"height": self.height, "width": self.width}
+        return {"kind": "letterbox", **size, "fill": self.fill}
+
+    def place(self, pixels: Tensor, image_size: tuple[int, int]) -> ResizedImage:
+        scale = network_scale(self.describe(), *image_size)
+        canvas = Canvas(self.height, self.width, self.fill)
+        return ResizedImage(pixels, scale, image_size, canvas)
+
+
 def collate_images(images: Sequence[ResizedImage], divisor: int = 32) -> Inputs:
-    """Stack images of network size; pad at right and bottom to a common multiple of `divisor`."""
+    """Stack images of network size, each on its canvas.
+
+    Without one they are padded at right and bottom to a common multiple of `divisor`.
+    """
     sizes = [tuple(image.pixels.shape[1:]) for image in images]
     height, width = (-(-max(sides) // divisor) * divisor for sides in zip(*sizes, strict=True))
+    canvas = images[0].canvas or Canvas(height, width, 0)
     device = images[0].pixels.device
-    pixels = _stack([image.pixels for image in images], height, width)
+    pixels = _stack([image.pixels for image in images], canvas)
     return Inputs(pixels, *collate_geometry(images, device))
 
 
@@ -148,8 +186,9 @@ def collate_geometry(images: Sequence[ResizedImage], device: torch.device) -> li
     )
 
 
-def _stack(images: Sequence[Tensor], height: int, width: int) -> Tensor:
-    """(N, 3, height, width), one plane per channel; black at right and bottom."""
+def _stack(images: Sequence[Tensor], canvas: Canvas) -> Tensor:
+    """(N, 3, height, width), one plane per channel."""
+    height, width = canvas.height, canvas.width
     (first, *others), device = images, images[0].device
     fits = first.shape[1:] == (height, width) and first.is_contiguous()
     if fits and not others and get_worker_info() is None:
@@ -159,9 +198,9 @@ def _stack(images: Sequence[Tensor], height: int, width: int) -> Tensor:
         h, w = image.shape[1:]
         _copy_planes(row[:, :h, :w], image)
         if h < height:
-            row[:, h:] = 0
+            row[:, h:] = canvas.fill
         if w < width:
-            row[:, :h, w:] = 0
+            row[:, :h, w:] = canvas.fill
     return pixels
 
 

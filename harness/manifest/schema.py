@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from harness.plugin.declarations import PART_KINDS
+
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 Positive = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -76,9 +78,20 @@ class Use(Keys):
 
 
 class Input(Keys):
-    """How images come to the network: squashed to `size`, then (x - mean) / std in 0..255."""
+    """How images come to the network: resized to `size`, then (x - mean) / std in 0..255.
+
+    Attributes:
+        size: (height, width).
+        resize: "squash" stretches to `size`; "letterbox" keeps the aspect ratio and fills the
+            right or the bottom with `fill`.
+        fill: grey level of a letterbox.
+        channels: their order in the network; `mean` and `std` are those of red, green, blue.
+    """
 
     size: tuple[Positive, Positive] = (320, 320)
+    resize: Literal["squash", "letterbox"] = "squash"
+    fill: Annotated[int, Field(ge=0, le=255)] = 114
+    channels: Literal["rgb", "bgr"] = "rgb"
     mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
     std: tuple[float, float, float] = (58.395, 57.12, 57.375)
 
@@ -205,14 +218,19 @@ class Report(Keys):
 
 
 class DetectorSpec(Keys):
-    """A whole detector (`detector`), or parts: backbone, neck, rpn, roi_op, box_head."""
+    """A whole detector (`detector`), or the parts of an architecture.
+
+    Without `architecture` it is the one that is assembled from the parts that are named.
+    """
 
     detector: Use | None = None
+    architecture: Use | None = None
     backbone: Use | None = None
     neck: Use | None = None
     rpn: Use | None = None
     roi_op: Use | None = None
     box_head: Use | None = None
+    dense_head: Use | None = None
     input: Input = Input()
     checkpoint: str | None = None
     backbone_checkpoint: str | None = None
@@ -220,21 +238,20 @@ class DetectorSpec(Keys):
 
     @model_validator(mode="after")
     def _whole_or_parts(self) -> "DetectorSpec":
-        parts = [p for p in PART_KINDS if getattr(self, p) is not None]
-        missing = [p for p in PART_KINDS if getattr(self, p) is None]
+        parts = [name for name in self.parts if name != "backbone"]
+        if self.detector is not None and self.architecture is not None:
+            raise ValueError("'detector' is whole and has no 'architecture'")
         if self.detector is not None and parts:
             raise ValueError(f"'detector' is whole and takes no parts, but has {', '.join(parts)}")
-        if self.detector is None and missing:
-            raise ValueError(f"is missing {', '.join(missing)} (or a whole 'detector')")
-        own = {"input", "backbone_checkpoint"} & self.model_fields_set
-        if self.detector is not None and own:
-            raise ValueError(f"'detector' is whole and decides on {' and '.join(sorted(own))}")
         if self.checkpoint is not None and self.backbone_checkpoint is not None:
             raise ValueError("give 'checkpoint' or 'backbone_checkpoint', not both")
         return self
 
-
-PART_KINDS = ("backbone", "neck", "rpn", "roi_op", "box_head")
+    @property
+    def parts(self) -> dict[str, Use]:
+        """The parts that are named, by kind."""
+        named = {kind: getattr(self, kind) for kind in PART_KINDS}
+        return {kind: use for kind, use in named.items() if use is not None}
 
 
 class PublishedConditions(Keys):

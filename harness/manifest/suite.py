@@ -10,8 +10,9 @@ from pydantic import ValidationError
 
 from harness.errors import UserError, near_names
 from harness.manifest.reader import Document, KeyPath, parse_yaml, read_yaml
-from harness.manifest.schema import PART_KINDS, Suite
+from harness.manifest.schema import Suite
 from harness.manifest.validation import invalid
+from harness.plugin.declarations import PART_KINDS
 
 Tree = dict[str, Any]
 TOP_KEYS = {"suite", "defaults", "profiles", "detectors", "published"}
@@ -19,7 +20,7 @@ LAYER_KEYS = {
     "data", "seeds", "stages", "meters", "columns", "evaluate", "latency", "report", "gates",
     "detector", "executor",
 }  # fmt: skip
-PARTS_ONLY = {*PART_KINDS, "input", "backbone_checkpoint"}
+PARTS_ONLY = {*PART_KINDS, "architecture", "input", "backbone_checkpoint"}
 DEFAULT_PROFILE = "quick"
 
 
@@ -160,8 +161,12 @@ def _resolve(raw: Tree, profile: str) -> Tree:
 def _detector(base: Tree, own: Tree, profile: str) -> Tree:
     own = dict(own)
     special = own.pop("profiles", {}).get(profile, {})
+    dropped: set[str] = set()
     if "detector" in own:  # a whole detector inherits no parts
-        base = {key: value for key, value in base.items() if key not in PARTS_ONLY}
+        dropped = PARTS_ONLY
+    elif "architecture" in own and own["architecture"] != base.get("architecture"):
+        dropped = set(PART_KINDS)  # nor does one of another architecture
+    base = {key: value for key, value in base.items() if key not in dropped}
     return _merge(_merge(deepcopy(base), own), special)
 
 

@@ -2,8 +2,8 @@
 
 import re
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,10 @@ from torch import Tensor, nn
 from harness.errors import UserError
 from harness.files import hash_file
 
+# where programs put the weights of a checkpoint, averaged ones first
+WRAPPERS = ("state_dict_ema", "model_ema", "ema", "state_dict", "model")
+# of the names within it, averaged ones first: what holds both is read for those
+PREFIXES = ("avg_model.", "model_ema.", "ema.", "model.", "module.")
 SHOWN = 3  # names listed in an error line; the report has them all
 
 
@@ -55,7 +59,7 @@ class LoadReport:
 
 
 def read_checkpoint(path: str | Path) -> Checkpoint:
-    """Read a raw state dict, or a mapping with "state_dict" and perhaps "meta".
+    """Read a raw state dict, or a mapping with one of `WRAPPERS` and perhaps "meta".
 
     Only tensors and plain containers are unpickled (`weights_only`), so that a file cannot run
     code.
@@ -89,16 +93,17 @@ def load_weights(module: nn.Module, checkpoint: Checkpoint) -> LoadReport:
 
 def _compare(module: nn.Module, checkpoint: Checkpoint) -> tuple[dict[str, Tensor], LoadReport]:
     own = module.state_dict()
-    fits = {k: v for k, v in checkpoint.state.items() if k in own and own[k].shape == v.shape}
+    state = _unwrapped(own, checkpoint.state)
+    fits = {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}
     mismatched = tuple(
         f"{k} ({tuple(v.shape)} in the file, {tuple(own[k].shape)} here)"
-        for k, v in checkpoint.state.items()
+        for k, v in state.items()
         if k in own and own[k].shape != v.shape
     )
     report = LoadReport(
         loaded=len(fits),
-        missing=tuple(k for k in own if k not in checkpoint.state and _matters(k)),
-        unexpected=tuple(k for k in checkpoint.state if k not in own),
+        missing=tuple(k for k in own if k not in state and _matters(k)),
+        unexpected=tuple(k for k in state if k not in own),
         mismatched=mismatched,
     )
     if not fits:
@@ -130,38 +135,51 @@ def load_detector(module: nn.Module, checkpoint: Checkpoint) -> LoadReport:
     return report
 
 
-def load_backbone(backbone: nn.Module, checkpoint: Checkpoint) -> LoadReport:
+def load_backbone(
+    backbone: nn.Module, checkpoint: Checkpoint, place: str = "backbone"
+) -> LoadReport:
     """Backbone weights from an ImageNet file or from a whole detector's.
 
-    Names count as they are or below `backbone.`; entries of a classifier are listed as
-    unexpected.
+    Names count as they are or below `place`, its path in a detector; entries of a classifier are
+    listed as unexpected.
     """
-    prefix = "backbone."
-    inside = {
-        k.removeprefix(prefix): v for k, v in checkpoint.state.items() if k.startswith(prefix)
-    }
-    return load_weights(
-        backbone,
-        Checkpoint(checkpoint.path, inside or checkpoint.state, checkpoint.meta, checkpoint.sha256),
-    )
+    inside = _below(f"{place}.", checkpoint.state)
+    return load_weights(backbone, replace(checkpoint, state=inside or checkpoint.state))
+
+
+def _below(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The entries whose names start with a prefix, without it."""
+    return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+
+
+def _unwrapped(own: Collection[str], state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """The state as it is, or what is below a wrapper's prefix, whichever knows more names."""
+    views = [state, *(_below(prefix, state) for prefix in PREFIXES)]
+    return max(views, key=lambda view: sum(name in own for name in view))
 
 
 def _split(content: Any, path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     meta: dict[str, Any] = {}
-    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
+    if isinstance(content, Mapping):
         found = content.get("meta")
-        meta = dict(found) if isinstance(found, Mapping) else {}
-        content = content["state_dict"]
+        wrapped = next((k for k in WRAPPERS if _holds_tensors(content.get(k))), None)
+        if wrapped is not None:
+            meta = dict(found) if isinstance(found, Mapping) else {}
+            content = content[wrapped]
     if not isinstance(content, Mapping) or not content:
         raise UserError(
             f"holds {'nothing' if content == {} else type(content).__name__}, not a state dict",
             where=path,
-            hint='a state dict, or {"state_dict": ..., "meta": ...}',
+            hint=f"a state dict, or one below {', '.join(map(repr, WRAPPERS))}",
         )
     odd = [k for k, v in content.items() if not (isinstance(k, str) and isinstance(v, Tensor))]
     if odd:
         raise UserError(f"has an entry that is not a tensor: {odd[0]!r}", where=path)
     return {k.removeprefix("module."): v for k, v in content.items()}, meta
+
+
+def _holds_tensors(value: Any) -> bool:
+    return isinstance(value, Mapping) and any(isinstance(v, Tensor) for v in value.values())
 
 
 def _matters(name: str) -> bool:

@@ -1,5 +1,6 @@
 """What parts declare about their feature maps, and checks of what another part can take."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -78,4 +79,17 @@ def require_one_width(part: str, features: Sequence[FeatureSpec]) -> None:
         raise UserError(
             f"{part} is given {describe_specs(features)}",
             hint="it takes the same number of channels on every map",
+        )
+
+
+def require_strides_divide(
+    part: str, features: Sequence[FeatureSpec], image_size: tuple[int, int]
+) -> None:
+    """Raises UserError unless both sides of the image are multiples of every stride."""
+    strides = [feature.stride for feature in features]
+    if any(side % stride for side in image_size for stride in strides):
+        raise UserError(
+            f"{part} is given {describe_specs(features)} of an image of "
+            f"{image_size[0]}x{image_size[1]}",
+            hint=f"the sides of the image must be multiples of {math.lcm(*strides)}",
         )

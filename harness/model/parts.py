@@ -1,11 +1,13 @@
-"""The interfaces of a two-stage detector's parts, which plugins implement in torch."""
+"""The interfaces of the parts of detectors, which plugins implement in torch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from harness.data.batch import Inputs, Targets
+from harness.model.candidates import Candidates
 from harness.model.features import FeatureSpec, RoiSpec
 from harness.model.types import BoxFrame, Detections, Proposals
 
@@ -73,5 +75,61 @@ class BoxHead(Protocol):
 
         NMS runs on boxes in image pixels: for a family with inclusive corners their IoUs differ
         from those in network pixels.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class TrainingMaps:
+    """What the losses of a dense head may use beside its own outputs.
+
+    Attributes:
+        backbone, neck: their maps, finest first.
+        auxiliary: the modules of `DenseHead.make_auxiliary`, by name.
+    """
+
+    backbone: list[Tensor]
+    neck: list[Tensor]
+    auxiliary: Mapping[str, nn.Module]
+
+
+class DenseHead(Protocol):
+    """Predicts at every cell of a list of maps, with anchors or without.
+
+    It may also offer `anchor_levels(size)` and `positive_iou`, as `Detector` has them, a
+    `checkpoint_name` (see `OneStageDetector`), and `make_auxiliary`.
+
+    Attributes:
+        frame: of its boxes; `to_image` may clip.
+        nms_iou: overlaps beyond it suppress the box of the same class with the lower score.
+        detections: of an image at most, over all classes.
+        selection: see `Detector`.
+    """
+
+    frame: BoxFrame
+    nms_iou: float
+    detections: int
+    selection: Mapping[str, Any]
+
+    def __call__(self, features: list[Tensor]) -> Any:
+        """Raw outputs, whatever `decode` and `losses` need; static shapes."""
+        ...
+
+    def decode(self, outputs: Any) -> Candidates:
+        """What is above the head's score threshold, before NMS. No gradient."""
+        ...
+
+    def losses(self, outputs: Any, targets: Targets, given: TrainingMaps) -> Losses:
+        """`targets` in network pixels; images without boxes and padding are allowed."""
+        ...
+
+    def make_auxiliary(
+        self, in_features: Sequence[FeatureSpec], neck: nn.Module
+    ) -> Mapping[str, nn.Module]:
+        """Optional: modules that only `losses` uses, by their names in a checkpoint.
+
+        Args:
+            in_features: the backbone's.
+            neck: the detector's, with fresh weights.
         """
         ...

@@ -1,15 +1,15 @@
 """A two-stage detector assembled from parts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from harness.data.batch import Inputs, Targets
-from harness.data.resize import Resize
-from harness.model.detector import Detector
+from harness.manifest.schema import Input
+from harness.model.assemble import PartsBuilder
+from harness.model.assembled import AssembledDetector
 from harness.model.types import AnchorLevel, Detections, Proposals
 
 
@@ -22,7 +22,7 @@ class TwoStageOutputs:
     deltas: Tensor
 
 
-class TwoStageDetector(Detector):
+class TwoStageDetector(AssembledDetector):
     """backbone -> neck -> RPN -> RoI op -> box head.
 
     The modules are registered as `rpn_head` and `bbox_head`, the names that published
@@ -46,17 +46,11 @@ class TwoStageDetector(Detector):
         roi_pool: nn.Module,
         box_head: nn.Module,
         classes: tuple[str, ...],
-        resize: Resize,
-        mean: Sequence[float],
-        std: Sequence[float],
+        given: Input,
     ) -> None:
-        super().__init__()
-        self.classes, self.resize = classes, resize
+        super().__init__(classes, given)
         self.backbone, self.neck, self.rpn_head = backbone, neck, rpn
         self.roi_pool, self.bbox_head = roi_pool, box_head
-        # not part of a checkpoint: published files do not have them
-        self.register_buffer("mean", torch.tensor(mean)[:, None, None], persistent=False)
-        self.register_buffer("std", torch.tensor(std)[:, None, None], persistent=False)
 
     @property
     def selection(self) -> Mapping[str, Any]:  # type: ignore[override]
@@ -80,9 +74,6 @@ class TwoStageDetector(Detector):
     def positive_iou(self) -> float | None:
         limit: float | None = getattr(self.rpn, "positive_iou", None)
         return limit
-
-    def normalize(self, pixels: Tensor) -> Tensor:
-        return (pixels.to(self.mean.dtype) - self.mean) / self.std  # type: ignore[operator, arg-type]
 
     def features(self, pixels: Tensor) -> list[Tensor]:
         """Normalised (B, 3, H, W) -> the neck's maps."""
@@ -110,3 +101,21 @@ class TwoStageDetector(Detector):
         proposals = self.rpn.propose(outputs)
         head = self.box_head.losses(proposals, targets, lambda rois: self.roi_pool(maps, rois))
         return {**losses, **head}
+
+
+def assemble_two_stage(builder: PartsBuilder) -> TwoStageDetector:
+    """Target of the architecture."""
+    size, classes = builder.input.size, len(builder.classes)
+    backbone, neck = builder.build_pyramid()
+    rpn = builder.build("rpn", neck.out_features, image_size=size)
+    pool = builder.build("roi_op", neck.out_features)
+    head = builder.build("box_head", pool.out_feature, num_classes=classes, image_size=size)
+    return TwoStageDetector(
+        backbone=backbone,
+        neck=neck,
+        rpn=rpn,
+        roi_pool=pool,
+        box_head=head,
+        classes=builder.classes,
+        given=builder.input,
+    )

@@ -14,7 +14,6 @@ from harness.files import hash_file
 from harness.manifest.reader import KeyPath
 from harness.manifest.schema import (
     MODES,
-    PART_KINDS,
     PRECISIONS,
     DetectorSpec,
     Latency,
@@ -24,6 +23,7 @@ from harness.manifest.schema import (
 )
 from harness.manifest.suite import Manifest
 from harness.manifest.validation import invalid
+from harness.plan.architectures import check_whole, choose_architecture
 from harness.plan.cells import (
     STAGES,
     USUAL_MODE,
@@ -177,10 +177,16 @@ def detector_parts(registry: Registry, detector: DetectorSpec, place: Place) -> 
     """Role -> part of one detector; `place(path)` says where a value stands, for errors.
 
     Raises:
-        UserError: an unknown part, or parameters that it refuses.
+        UserError: an unknown part, parameters that it refuses, or a slot that is missing.
     """
-    roles = ("detector",) if detector.detector is not None else PART_KINDS
-    return {role: _part(registry, role, getattr(detector, role), (role,), place) for role in roles}
+    if detector.detector is not None:
+        uses = {"detector": detector.detector, **detector.parts}
+    else:
+        uses = {"architecture": choose_architecture(registry, detector, place), **detector.parts}
+    parts = {role: _part(registry, role, use, (role,), place) for role, use in uses.items()}
+    if detector.detector is not None:
+        check_whole(parts["detector"], detector, place)
+    return parts
 
 
 def _part(registry: Registry, kind: str, use: Use, path: KeyPath, place: Place) -> Part:

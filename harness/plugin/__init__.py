@@ -6,10 +6,12 @@ move. Parts, stages and runs have their own public modules (`docs/hooks.md`).
 
 from harness.errors import CellError, UserError
 from harness.plugin.declarations import (
+    Architecture,
     Backbone,
     BoxHead,
     Dataset,
     Declaration,
+    DenseHead,
     Executor,
     Figure,
     Meter,
@@ -25,11 +27,13 @@ from harness.plugin.hookspecs import hookimpl
 from harness.plugin.metrics import Finding, MetricSpec, Scoring
 
 __all__ = [
+    "Architecture",
     "Backbone",
     "BoxHead",
     "CellError",
     "Dataset",
     "Declaration",
+    "DenseHead",
     "Executor",
     "Figure",
     "Finding",

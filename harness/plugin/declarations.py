@@ -86,10 +86,49 @@ class BoxHead(Declaration):
 
 
 @dataclass(frozen=True)
+class DenseHead(Declaration):
+    """`factory(in_features, num_classes=..., image_size=(h, w), **params)` -> `parts.DenseHead`."""
+
+    kind: ClassVar[str] = "dense_head"
+
+
+PARTS: tuple[type[Declaration], ...] = (Backbone, Neck, Rpn, RoiOp, BoxHead, DenseHead)
+PART_KINDS: tuple[str, ...] = tuple(part.kind for part in PARTS)
+
+
+@dataclass(frozen=True)
+class Architecture(Declaration):
+    """`factory(builder, **params)` -> `harness.model.detector.Detector`, put together from parts.
+
+    Attributes:
+        slots: the kinds of parts that it is assembled from, one of each, in the order in which
+            an image passes them; `builder.build(slot, ...)` makes them.
+    """
+
+    kind: ClassVar[str] = "architecture"
+    slots: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        strange = [slot for slot in self.slots if slot not in PART_KINDS]
+        if strange or not self.slots or len(set(self.slots)) < len(self.slots):
+            raise ValueError(
+                f"the slots of architecture '{self.name}' are {self.slots}, not some of "
+                f"{', '.join(PART_KINDS)}, each once"
+            )
+
+
+@dataclass(frozen=True)
 class WholeDetector(Declaration):
-    """`factory(num_classes=..., **params)` -> `harness.model.detector.Detector`."""
+    """`factory(num_classes=..., **params)` -> `harness.model.detector.Detector`.
+
+    Attributes:
+        takes: what else a manifest may give it: "input", then the factory is called with
+            `input=` an `Input` of `harness.manifest.schema` or None; "backbone", then with
+            `backbone=` a built backbone or None.
+    """
 
     kind: ClassVar[str] = "detector"
+    takes: tuple[Literal["input", "backbone"], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,16 @@ def harness_box_heads() -> Sequence[d.BoxHead]:  # type: ignore[empty-body]
 
 
 @hookspec
+def harness_dense_heads() -> Sequence[d.DenseHead]:  # type: ignore[empty-body]
+    """Dense heads: feature maps -> detections at every cell."""
+
+
+@hookspec
+def harness_architectures() -> Sequence[d.Architecture]:  # type: ignore[empty-body]
+    """Architectures: which parts make a detector, and how."""
+
+
+@hookspec
 def harness_detectors() -> Sequence[d.WholeDetector]:  # type: ignore[empty-body]
     """Detectors that come as a whole instead of in parts."""
 

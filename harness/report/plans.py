@@ -58,7 +58,7 @@ def _detector(plan: Plan, name: str) -> Grid:
     grid = Grid(["", "", ""], name)
     for role, part in plan.parts[name].items():
         _add(grid, role, part.declaration.name, part.params)
-    if "detector" not in plan.parts[name]:
+    if "detector" not in plan.parts[name] or "input" in spec.model_fields_set:
         _add(grid, "input", "x".join(map(str, spec.input.size)), {})
     train = spec.train.model_dump()
     _add(grid, "train", "", {k: v for k, v in train.items() if not isinstance(v, dict)})

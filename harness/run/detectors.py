@@ -48,7 +48,8 @@ def build_detector(plan: Plan, name: str, seed: int) -> Weighted:
         return Weighted(detector, checkpoint.sha256, _notes(report, spec.checkpoint))
     if spec.backbone_checkpoint is not None:
         checkpoint = read_checkpoint(spec.backbone_checkpoint)
-        report = load_backbone(detector.get_submodule("backbone"), checkpoint)
+        (place,) = detector.roles["backbone"]
+        report = load_backbone(detector.get_submodule(place), checkpoint, place)
         return Weighted(detector, "", _notes(report, spec.backbone_checkpoint))
     return Weighted(detector, "")
 

@@ -12,12 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from harness.data.batch import Targets
-from harness.errors import UserError
 from harness.model.features import (
     FeatureSpec,
-    describe_specs,
     require_one_width,
     require_pyramid,
+    require_strides_divide,
 )
 from harness.model.processes import mean_over_processes
 from harness.model.types import AnchorLevel, Proposals
@@ -275,10 +274,4 @@ def _check_joint(
     require_pyramid("tiny_rpn", in_features)
     require_one_width("tiny_rpn", in_features)
     require_groups("tiny_rpn", in_features[0].channels, groups)
-    stride = in_features[-1].stride
-    if any(side % stride for side in image_size):
-        raise UserError(
-            f"tiny_rpn is given {describe_specs(in_features)} of an image of "
-            f"{image_size[0]}x{image_size[1]}",
-            hint=f"the sides of the image must be multiples of {stride}",
-        )
+    require_strides_divide("tiny_rpn", in_features, image_size)

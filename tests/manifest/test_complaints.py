@@ -50,7 +50,6 @@ def test_a_misspelt_required_key_is_told_by_its_near_name(complaint):
         ("{lr: 0.125}", "{lr: -1}", "m.yaml:35 detectors.two.train.optimizer.lr: input should be greater than 0, not -1"),
         ("{lr: 0.125}", "{name: adam}", "m.yaml:35 detectors.two.train.optimizer.name: input should be 'sgd' or 'adamw', not 'adam'"),
         ("steps: 100", "steps: 100, epochs: 2", "m.yaml:29 detectors.one.profiles.quick.train: give 'steps' or 'epochs', not both"),
-        ("    backbone: mobilenetv3_bc\n", "", "m.yaml:32 detectors.two: is missing backbone (or a whole 'detector')"),
         ("detector: ssdlite", "detector: ssdlite\n    rpn: tiny_rpn", "m.yaml:36 detectors.whole: 'detector' is whole and takes no parts, but has rpn"),
         ("  meters: [coco_ap]\n", "", "m.yaml:13 profiles.quick: 'meters' is missing"),
         ("input: {size: 320}", "input: {size: [320, 0]}", "m.yaml:7 defaults.detector.input.size.1: input should be greater than 0, not 0"),

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.data.batch import Inputs, Targets
-from harness.data.resize import SquashResize
+from harness.manifest.schema import Input
 from harness.model.two_stage import TwoStageDetector
 from harness_plugins.roi_ops.pooling import psroi_align_max
 from harness_plugins.tinydet.backbones import mobilenetv3_bc, mobilenetv3_d
@@ -62,9 +62,7 @@ def build(name: str, num_classes: int = 80, **rpn_params: object) -> TwoStageDet
         roi_pool=pool,
         box_head=head,
         classes=tuple(f"class {i}" for i in range(num_classes)),
-        resize=SquashResize(*side),
-        mean=(123.675, 116.28, 103.53),
-        std=(58.395, 57.12, 57.375),
+        given=Input(size=side),
     )
 
 
