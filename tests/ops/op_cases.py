@@ -1,7 +1,6 @@
 """Inputs and comparisons that the tests of the ops share."""
 
 import math
-import os
 import shutil
 import zlib
 from collections.abc import Callable, Iterable, Sequence
@@ -13,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import strategies as st
+from reference_data import reference_files
 from torch import Tensor, nn
 
 from harness.ops import library, pack_separable, pack_weights
@@ -100,11 +100,7 @@ class Golden:
 
 def golden_files() -> list[Path]:
     """Those in tests/data and in the folder that HARNESS_REFERENCE_DATA names, each seed once."""
-    folders = [DATA, *map(Path, filter(None, [os.environ.get("HARNESS_REFERENCE_DATA")]))]
-    empty = [folder for folder in folders if not any(folder.glob("psroi_align_seed*.npz"))]
-    assert not empty, f"no psroi_align_seed*.npz in {empty}"
-    found = {path.name: path for folder in folders for path in folder.glob("psroi_align_seed*.npz")}
-    return [found[name] for name in sorted(found)]
+    return reference_files("psroi_align_seed*.npz")
 
 
 def golden_keys() -> list[tuple[Path, str]]:

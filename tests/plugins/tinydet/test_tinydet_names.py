@@ -6,7 +6,8 @@ import sys
 
 import pytest
 import torch
-from tinydet_golden import DATA, build
+from reference_data import DATA
+from tinydet_golden import build
 
 from harness.plugin.declarations import Declaration
 from harness_plugins import tinydet

@@ -1,12 +1,11 @@
 """TinyDet as its tests need it: assembled without a manifest, with weights made by a rule."""
 
-import os
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from reference_data import reference_files, rng
 from torch import Tensor, nn
 
 from harness.data.batch import Inputs, Targets
@@ -18,7 +17,6 @@ from harness_plugins.tinydet.box_head import tiny_box_head
 from harness_plugins.tinydet.fpn import TinyFpn
 from harness_plugins.tinydet.rpn import tiny_rpn
 
-DATA = Path(__file__).parents[2] / "data"
 GAINS = {
     "neck.lateral_convs": 0.7,
     "neck.fpn_convs": 0.7,
@@ -64,10 +62,6 @@ def build(name: str, num_classes: int = 80, **rpn_params: object) -> TwoStageDet
         classes=tuple(f"class {i}" for i in range(num_classes)),
         given=Input(size=side),
     )
-
-
-def rng(seed: int, key: str) -> np.random.Generator:
-    return np.random.Generator(np.random.PCG64(zlib.crc32(f"{seed}:{key}".encode())))
 
 
 def draw_weight(seed: int, key: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -153,11 +147,7 @@ class Golden:
 
 def golden_files() -> list[Path]:
     """Committed files, and those of the folder that HARNESS_REFERENCE_DATA names."""
-    folders = [DATA, *map(Path, filter(None, [os.environ.get("HARNESS_REFERENCE_DATA")]))]
-    empty = [folder for folder in folders if not any(folder.glob("golden_*_seed*.npz"))]
-    assert not empty, f"no golden_*_seed*.npz in {empty}"
-    found = {path.name: path for folder in folders for path in folder.glob("golden_*_seed*.npz")}
-    return [found[name] for name in sorted(found)]
+    return reference_files("golden_[SML]_seed*.npz")
 
 
 def read_golden(path: Path) -> Golden:

@@ -1,0 +1,162 @@
+"""SimOTA, which chooses the points that an object is learnt at, for a whole batch at once.
+
+Paper: https://arxiv.org/abs/2107.08430, section 2.1, after OTA, https://arxiv.org/abs/2103.14259;
+with the rules of the published code, which differ: points near a centre are candidates whether or
+not they lie inside the box.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+RADIUS = 1.5  # strides from the centre of a box to its candidates
+MOST = 10  # points of a box at most
+IOU_WEIGHT = 3.0
+FAR = 1e6  # cost of a candidate of other boxes alone
+LEAST_LOG = -100.0  # of a probability
+
+
+@dataclass(frozen=True)
+class Truths:
+    """Ground truth of a batch in network pixels; padding is not `valid`.
+
+    Attributes:
+        centers, sides: (B, G, 2), x first.
+        labels: (B, G) int64.
+        valid: (B, G) bool.
+    """
+
+    centers: Tensor
+    sides: Tensor
+    labels: Tensor
+    valid: Tensor
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What the head says at each of (B, N) points: logits, and boxes in network pixels."""
+
+    objectness: Tensor
+    classes: Tensor
+    centers: Tensor
+    sides: Tensor
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """Of the points that could be positive, in ascending order; then padding.
+
+    Attributes:
+        points: (B, U) int64, places among the N points; any on padding.
+        valid: (B, U) bool: a candidate, not padding.
+        positive: (B, U) bool.
+        truths: (B, U) int64: which box it learns; any where not positive.
+        ious: (B, U) of its predicted box with that; 0 where not positive.
+        taken: (B, G) int64: how many points each box asked for.
+        costs: (B, G, U), infinite where there is no box or no candidate.
+    """
+
+    points: Tensor
+    valid: Tensor
+    positive: Tensor
+    truths: Tensor
+    ious: Tensor
+    taken: Tensor
+    costs: Tensor
+
+
+@torch.no_grad()
+def assign_simota(
+    predicted: Predicted, truths: Truths, points: Tensor, strides: Tensor, levels: int
+) -> Assignment:
+    """Match points to boxes; one without boxes leaves all its points negative.
+
+    Args:
+        points: (N, 2) centres of the cells, x first, in network pixels.
+        strides: (N,).
+        levels: how many maps the points are of; bounds how many candidates a box has.
+    """
+    near = _near(points, strides, truths)
+    chosen, valid = _compact(near.any(1), levels * _cells_of_a_box() * truths.labels.shape[1])
+    near = near.gather(2, chosen[:, None].expand(-1, near.shape[1], -1))
+    allowed = truths.valid[:, :, None] & valid[:, None]
+    ious = torch.where(allowed, _ious(predicted, truths, chosen), 0.0)
+    costs = _class_costs(predicted, truths.labels, chosen) + IOU_WEIGHT * -(ious + 1e-8).log()
+    costs = torch.where(allowed, costs + FAR * ~near, torch.inf)
+    most = min(MOST, ious.shape[2])
+    taken = ious.topk(most, 2).values.sum(2).int().clamp(min=1).long()
+    matched = _cheapest(costs, taken, most) & allowed
+    # a point of several boxes goes to the one of least cost among all boxes
+    best = torch.zeros_like(matched).scatter_(1, costs.argmin(1, keepdim=True), True)
+    matched = torch.where(matched.sum(1, keepdim=True) > 1, best & allowed, matched)
+    return Assignment(
+        points=chosen,
+        valid=valid,
+        positive=matched.any(1),
+        truths=matched.long().argmax(1),
+        ious=(ious * matched).sum(1),
+        taken=taken,
+        costs=costs,
+    )
+
+
+def _cells_of_a_box() -> int:
+    """Cells of one map whose centres can be nearer than `RADIUS` strides in both axes."""
+    return int(2 * RADIUS) ** 2
+
+
+def _near(points: Tensor, strides: Tensor, truths: Truths) -> Tensor:
+    """(B, G, N) bool: within the radius of the box's centre."""
+    reach = RADIUS * strides[:, None]
+    centers = truths.centers[:, :, None]
+    inside = (points - (centers - reach) > 0) & (centers + reach - points > 0)
+    return inside.all(3) & truths.valid[:, :, None]
+
+
+def _compact(flags: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Places of the True in (B, N), ascending, padded to `size`; and which are real."""
+    size = min(size, flags.shape[1])
+    ranks = flags.cumsum(1) - 1
+    places = torch.arange(flags.shape[1], device=flags.device).expand_as(ranks)
+    chosen = ranks.new_zeros((len(flags), size + 1))  # the last column is for the rest
+    chosen.scatter_(1, torch.where(flags, ranks, size), places)
+    valid = torch.arange(size, device=flags.device) < flags.sum(1, keepdim=True)
+    return torch.where(valid, chosen[:, :size], 0), valid
+
+
+def rows_of(values: Tensor, chosen: Tensor) -> Tensor:
+    """(B, N, C) -> (B, U, C)."""
+    return values.gather(1, chosen[..., None].expand(-1, -1, values.shape[2]))
+
+
+def _ious(predicted: Predicted, truths: Truths, chosen: Tensor) -> Tensor:
+    """(B, G, U), without an epsilon."""
+    centers = rows_of(predicted.centers, chosen)[:, None]
+    sides = rows_of(predicted.sides, chosen)[:, None]
+    own_centers, own_sides = truths.centers[:, :, None], truths.sides[:, :, None]
+    low = torch.maximum(own_centers - own_sides / 2, centers - sides / 2)
+    high = torch.minimum(own_centers + own_sides / 2, centers + sides / 2)
+    inter = (high - low).clamp(min=0).prod(3)
+    return inter / (own_sides.prod(3) + sides.prod(3) - inter)
+
+
+def _class_costs(predicted: Predicted, labels: Tensor, chosen: Tensor) -> Tensor:
+    """(B, G, U): binary cross-entropy over all classes of the root of class times objectness.
+
+    Summed once as if no class were meant, then corrected for the class of each box.
+    """
+    objectness = predicted.objectness.gather(1, chosen)[..., None].float().sigmoid()
+    scores = (rows_of(predicted.classes, chosen).float().sigmoid() * objectness).sqrt()
+    absent = -(-scores).log1p().clamp(min=LEAST_LOG)
+    of_label = labels[:, None].clamp(0, scores.shape[2] - 1).expand(-1, scores.shape[1], -1)
+    present = -scores.gather(2, of_label).log().clamp(min=LEAST_LOG)
+    costs = absent.sum(2, keepdim=True) - absent.gather(2, of_label) + present
+    return costs.transpose(1, 2)
+
+
+def _cheapest(costs: Tensor, taken: Tensor, most: int) -> Tensor:
+    """(B, G, U) bool: the `taken` cheapest points of each box."""
+    order = costs.topk(most, 2, largest=False).indices
+    first = torch.arange(most, device=costs.device) < taken[..., None]
+    return torch.zeros_like(costs, dtype=torch.bool).scatter_(2, order, first)
