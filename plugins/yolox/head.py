@@ -17,7 +17,14 @@ from harness.model.processes import mean_over_processes
 from harness.model.types import BoxFrame
 from harness_plugins.yolox.blocks import ConvBnSilu, conv3
 from harness_plugins.yolox.params import YoloxHeadParams
-from harness_plugins.yolox.simota import Assignment, Predicted, Truths, assign_simota, rows_of
+from harness_plugins.yolox.simota import (
+    Assignment,
+    Grid,
+    Predicted,
+    Truths,
+    assign_simota,
+    rows_of,
+)
 
 PRIOR = 0.01  # probability of an object or a class at the start
 BOX_WEIGHT = 5.0
@@ -61,7 +68,7 @@ class YoloxHead(nn.Module):
     ) -> None:
         super().__init__()
         require_strides_divide("yolox_head", in_features, image_size)
-        self.num_classes, self.params, self.levels = num_classes, params, len(in_features)
+        self.num_classes, self.params = num_classes, params
         self.frame, self.nms_iou, self.l1 = BoxFrame(), params.nms_iou, params.l1
         hidden = params.hidden
 
@@ -76,9 +83,12 @@ class YoloxHead(nn.Module):
         self.obj_preds = nn.ModuleList(nn.Conv2d(hidden, 1, 1) for _ in in_features)
         for conv in (*self.cls_preds, *self.obj_preds):
             nn.init.constant_(conv.bias, -math.log((1 - PRIOR) / PRIOR))  # type: ignore[arg-type]
-        cells, strides = lay_cells(in_features, image_size)
+        height, width = image_size
+        self.grids = [Grid(height // s, width // s, s) for s in (f.stride for f in in_features)]
         # derived from the parameters, so not part of a checkpoint
+        cells = torch.cat([grid.cells() for grid in self.grids])
         self.register_buffer("cells", cells, persistent=False)
+        strides = torch.cat([grid.strides() for grid in self.grids])
         self.register_buffer("strides", strides, persistent=False)
         self.detections = params.detections or len(cells)
 
@@ -144,8 +154,7 @@ class YoloxHead(nn.Module):
     ) -> Assignment:
         """Which points learn which box."""
         predicted = Predicted(objectness, classes, *self.locate(raw))
-        points = (self.cells + 0.5) * self.strides[:, None]
-        return assign_simota(predicted, truths, points, self.strides, self.levels)
+        return assign_simota(predicted, truths, self.grids)
 
     def read_truths(self, targets: Targets) -> Truths:
         boxes, labels, valid = targets.boxes, targets.labels, targets.valid
@@ -202,19 +211,6 @@ class YoloxHead(nn.Module):
 def join_levels(maps: Sequence[Tensor]) -> Tensor:
     """(B, C, H, W) of each level -> (B, cells of all, C) float32."""
     return torch.cat([level.flatten(2) for level in maps], 2).transpose(1, 2).float()
-
-
-def lay_cells(
-    features: Sequence[FeatureSpec], image_size: tuple[int, int]
-) -> tuple[Tensor, Tensor]:
-    """Column and row of each cell (N, 2), level by level in rows; and its stride (N,)."""
-    cells, strides = [], []
-    for stride in (feature.stride for feature in features):
-        height, width = (side // stride for side in image_size)
-        rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-        cells.append(torch.stack([columns, rows], -1).reshape(-1, 2).float())
-        strides.append(torch.full((height * width,), float(stride)))
-    return torch.cat(cells), torch.cat(strides)
 
 
 def _scatter(found: Assignment, size: int) -> Tensor:

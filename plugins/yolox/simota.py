@@ -5,6 +5,7 @@ with the rules of the published code, which differ: points near a centre are can
 not they lie inside the box.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +16,30 @@ MOST = 10  # points of a box at most
 IOU_WEIGHT = 3.0
 FAR = 1e6  # cost of a candidate of other boxes alone
 LEAST_LOG = -100.0  # of a probability
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The cells of one map, row by row; a point is the centre of a cell."""
+
+    height: int
+    width: int
+    stride: int
+
+    def cells(self, device: torch.device | None = None) -> Tensor:
+        """(N, 2) float32: column and row."""
+        rows = torch.arange(self.height, device=device)
+        columns = torch.arange(self.width, device=device)
+        y, x = torch.meshgrid(rows, columns, indexing="ij")
+        return torch.stack([x, y], -1).reshape(-1, 2).float()
+
+    def points(self, device: torch.device | None = None) -> Tensor:
+        """(N, 2), x first, in network pixels."""
+        return (self.cells(device) + 0.5) * self.stride
+
+    def strides(self, device: torch.device | None = None) -> Tensor:
+        """(N,), all the same."""
+        return torch.full((self.height * self.width,), float(self.stride), device=device)
 
 
 @dataclass(frozen=True)
@@ -67,20 +92,22 @@ class Assignment:
 
 
 @torch.no_grad()
-def assign_simota(
-    predicted: Predicted, truths: Truths, points: Tensor, strides: Tensor, levels: int
-) -> Assignment:
-    """Match points to boxes; one without boxes leaves all its points negative.
+def assign_simota(predicted: Predicted, truths: Truths, grids: Sequence[Grid]) -> Assignment:
+    """Match points to boxes; an image without boxes has negative points alone.
 
     Args:
-        points: (N, 2) centres of the cells, x first, in network pixels.
-        strides: (N,).
-        levels: how many maps the points are of; bounds how many candidates a box has.
+        grids: of the N points, level by level.
     """
-    near = _near(points, strides, truths)
-    chosen, valid = _compact(near.any(1), levels * _cells_of_a_box() * truths.labels.shape[1])
-    near = near.gather(2, chosen[:, None].expand(-1, near.shape[1], -1))
+    boxes = truths.labels.shape[1]
+    flags = torch.cat([_near_any(grid, truths) for grid in grids], 1)
+    chosen, valid = _compact(flags, len(grids) * _cells_of_a_box() * boxes)
+    points = torch.cat([grid.points(flags.device) for grid in grids])[chosen]
+    reach = RADIUS * torch.cat([grid.strides(flags.device) for grid in grids])[chosen]
     allowed = truths.valid[:, :, None] & valid[:, None]
+    near = allowed
+    for axis in (0, 1):
+        own = truths.centers[:, :, None, axis]
+        near = near & _within(points[:, None, :, axis], own, reach[:, None])
     ious = torch.where(allowed, _ious(predicted, truths, chosen), 0.0)
     costs = _class_costs(predicted, truths.labels, chosen) + IOU_WEIGHT * -(ious + 1e-8).log()
     costs = torch.where(allowed, costs + FAR * ~near, torch.inf)
@@ -88,13 +115,14 @@ def assign_simota(
     taken = ious.topk(most, 2).values.sum(2).int().clamp(min=1).long()
     matched = _cheapest(costs, taken, most) & allowed
     # a point of several boxes goes to the one of least cost among all boxes
-    best = torch.zeros_like(matched).scatter_(1, costs.argmin(1, keepdim=True), True)
-    matched = torch.where(matched.sum(1, keepdim=True) > 1, best & allowed, matched)
+    best = costs.transpose(1, 2).contiguous().argmin(2)
+    order = torch.arange(boxes, device=best.device)[:, None]
+    matched = torch.where(matched.sum(1, keepdim=True) > 1, best[:, None] == order, matched)
     return Assignment(
         points=chosen,
         valid=valid,
         positive=matched.any(1),
-        truths=matched.long().argmax(1),
+        truths=(matched * order).sum(1),
         ious=(ious * matched).sum(1),
         taken=taken,
         costs=costs,
@@ -106,12 +134,24 @@ def _cells_of_a_box() -> int:
     return int(2 * RADIUS) ** 2
 
 
-def _near(points: Tensor, strides: Tensor, truths: Truths) -> Tensor:
-    """(B, G, N) bool: within the radius of the box's centre."""
-    reach = RADIUS * strides[:, None]
-    centers = truths.centers[:, :, None]
-    inside = (points - (centers - reach) > 0) & (centers + reach - points > 0)
-    return inside.all(3) & truths.valid[:, :, None]
+def _near_any(grid: Grid, truths: Truths) -> Tensor:
+    """(B, cells) bool: within the radius of any box's centre.
+
+    Rows and columns are compared apart; a cell is near where some box is near both its row and
+    its column, which is a product of matrices.
+    """
+    reach = torch.tensor(RADIUS * grid.stride, device=truths.centers.device)
+    sides = []
+    for axis, size in ((1, grid.height), (0, grid.width)):
+        lines = (torch.arange(size, device=reach.device) + 0.5) * grid.stride
+        sides.append(_within(lines, truths.centers[:, :, axis, None], reach))
+    rows = (sides[0] & truths.valid[..., None]).float()
+    return (rows.transpose(1, 2) @ sides[1].float() > 0).flatten(1)
+
+
+def _within(points: Tensor, centers: Tensor, reach: Tensor) -> Tensor:
+    """Nearer than `reach` along one axis."""
+    return (points - (centers - reach) > 0) & (centers + reach - points > 0)
 
 
 def _compact(flags: Tensor, size: int) -> tuple[Tensor, Tensor]:
@@ -127,18 +167,22 @@ def _compact(flags: Tensor, size: int) -> tuple[Tensor, Tensor]:
 
 def rows_of(values: Tensor, chosen: Tensor) -> Tensor:
     """(B, N, C) -> (B, U, C)."""
-    return values.gather(1, chosen[..., None].expand(-1, -1, values.shape[2]))
+    firsts = torch.arange(len(values), device=chosen.device)[:, None] * values.shape[1]
+    return values.flatten(0, 1).index_select(0, (chosen + firsts).flatten()).view(*chosen.shape, -1)
 
 
 def _ious(predicted: Predicted, truths: Truths, chosen: Tensor) -> Tensor:
     """(B, G, U), without an epsilon."""
-    centers = rows_of(predicted.centers, chosen)[:, None]
-    sides = rows_of(predicted.sides, chosen)[:, None]
-    own_centers, own_sides = truths.centers[:, :, None], truths.sides[:, :, None]
-    low = torch.maximum(own_centers - own_sides / 2, centers - sides / 2)
-    high = torch.minimum(own_centers + own_sides / 2, centers + sides / 2)
-    inter = (high - low).clamp(min=0).prod(3)
-    return inter / (own_sides.prod(3) + sides.prod(3) - inter)
+    centers, sides = rows_of(predicted.centers, chosen), rows_of(predicted.sides, chosen)
+    spans = []
+    for axis in (0, 1):
+        own, half = truths.centers[:, :, None, axis], truths.sides[:, :, None, axis] / 2
+        center, reach = centers[:, None, :, axis], sides[:, None, :, axis] / 2
+        low = torch.maximum(own - half, center - reach)
+        high = torch.minimum(own + half, center + reach)
+        spans.append((high - low).clamp(min=0))
+    inter = spans[0] * spans[1]
+    return inter / (truths.sides.prod(2)[:, :, None] + sides.prod(2)[:, None] - inter)
 
 
 def _class_costs(predicted: Predicted, labels: Tensor, chosen: Tensor) -> Tensor:
