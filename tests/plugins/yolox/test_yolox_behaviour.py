@@ -54,7 +54,7 @@ def test_a_few_steps_lower_the_losses_and_gradients_reach_all_weights(name):
         optimizer.step()
         seen.append(float(loss.detach()))
     assert all(p.grad is not None and p.grad.isfinite().all() for p in detector.parameters())
-    assert seen[-1] < 0.7 * seen[0]
+    assert seen[-1] < 0.85 * seen[0]
 
 
 def test_an_image_does_not_depend_on_its_neighbours():
