@@ -63,11 +63,13 @@ def harness_detectors() -> list[WholeDetector]:
             target="harness_plugins.torchvision_detectors.ssdlite:build_ssdlite",
             params=SsdLiteParams,
             summary="torchvision's SSDLite on MobileNetV3-Large, stretched to 320x320",
+            takes=("input",),
         ),
         WholeDetector(
             name="fasterrcnn_mobilenet_v3_large_320_fpn",
             target="harness_plugins.torchvision_detectors.faster_rcnn:build_faster_rcnn",
             params=FasterRcnnParams,
             summary="torchvision's Faster R-CNN on MobileNetV3-Large-FPN, shortest side 320",
+            takes=("input",),
         ),
     ]

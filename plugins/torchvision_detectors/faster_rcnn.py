@@ -18,6 +18,7 @@ from torchvision.models.detection.image_list import ImageList
 
 from harness.data.batch import Inputs, Targets
 from harness.data.resize import ShortestSideResize
+from harness.manifest.schema import Input
 from harness.model.types import Detections
 from harness_plugins.torchvision_detectors.sampling import (
     replace_samplers,
@@ -173,6 +174,7 @@ def build_faster_rcnn(
     proposal_threshold: float,
     pretrained: bool,
     pretrained_backbone: bool,
+    input: Input | None = None,
 ) -> FasterRcnn:
     """Faster R-CNN for `num_classes` classes; see `FasterRcnnParams`.
 
@@ -196,7 +198,9 @@ def build_faster_rcnn(
     )
     if pretrained:
         _fit_classes(model.roi_heads, num_classes)
-    return FasterRcnn(model, num_classes, detections_per_image)
+    detector = FasterRcnn(model, num_classes, detections_per_image)
+    detector.take_input(input)
+    return detector
 
 
 def _fit_classes(heads: Any, num_classes: int) -> None:

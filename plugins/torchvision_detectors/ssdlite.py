@@ -19,6 +19,7 @@ from torchvision.ops import box_iou
 from harness.data.batch import Inputs, Targets
 from harness.data.resize import SquashResize
 from harness.errors import UserError
+from harness.manifest.schema import Input
 from harness.model.types import Detections
 from harness_plugins.torchvision_detectors.sampling import share_of_all
 from harness_plugins.torchvision_detectors.weights import (
@@ -99,6 +100,7 @@ def build_ssdlite(
     topk_candidates: int,
     pretrained: bool,
     pretrained_backbone: bool,
+    input: Input | None = None,
 ) -> SsdLite:
     """SSDLite320 for `num_classes` classes; see `SsdLiteParams`.
 
@@ -120,7 +122,9 @@ def build_ssdlite(
     )
     if pretrained:
         _fit_classes(model, num_classes)
-    return SsdLite(model, num_classes, SquashResize(SIDE, SIDE), detections_per_image)
+    detector = SsdLite(model, num_classes, SquashResize(SIDE, SIDE), detections_per_image)
+    detector.take_input(input)
+    return detector
 
 
 def _fit_classes(model: Any, num_classes: int) -> None:

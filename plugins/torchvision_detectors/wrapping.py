@@ -9,6 +9,8 @@ from torchvision.models.detection.image_list import ImageList
 
 from harness.data.batch import Inputs, Targets
 from harness.data.resize import Resize
+from harness.manifest.schema import Input
+from harness.model.assembled import make_resize
 from harness.model.detector import Detector
 from harness.model.types import AnchorLevel, BoxFrame, Detections
 
@@ -30,6 +32,7 @@ class TorchvisionDetector(Detector):
         self.classes = tuple(str(i) for i in range(num_classes))
         self.resize = resize
         self.detections_per_image = detections_per_image
+        self.reversed_channels = False
         for name in ("mean", "std"):
             values = torch.tensor(getattr(self.model.transform, f"image_{name}"))
             # not part of a checkpoint: published files do not have them
@@ -37,6 +40,19 @@ class TorchvisionDetector(Detector):
 
     mean: Tensor
     std: Tensor
+
+    def take_input(self, given: Input | None) -> None:
+        """What a manifest says of the input; what it leaves out stays torchvision's."""
+        if given is None:
+            return
+        said = given.model_fields_set
+        if said & {"size", "resize", "fill"}:
+            self.resize = make_resize(given)
+        if "mean" in said:
+            self.mean.copy_(torch.tensor(given.mean)[:, None, None] / 255)
+        if "std" in said:
+            self.std.copy_(torch.tensor(given.std)[:, None, None] / 255)
+        self.reversed_channels = given.channels == "bgr"
 
     @property
     def selector(self) -> Any:
@@ -81,7 +97,8 @@ class TorchvisionDetector(Detector):
         return list(maps.values())
 
     def normalize(self, pixels: Tensor) -> Tensor:
-        return (pixels.to(self.mean.dtype) / 255 - self.mean) / self.std
+        values = (pixels.to(self.mean.dtype) / 255 - self.mean) / self.std
+        return values.flip(1) if self.reversed_channels else values
 
 
 def list_targets(targets: Targets, inputs: Inputs) -> list[dict[str, Tensor]]:
