@@ -8,7 +8,9 @@ from functools import lru_cache
 from typing import Any, Protocol
 
 import cv2
+import numpy as np
 import torch
+import torch.nn.functional as F
 from cv2.typing import MatLike
 from torch import Tensor
 from torch.utils.data import get_worker_info
@@ -22,6 +24,9 @@ Pairs = tuple[tuple[float, ...], ...]  # (y, x) of each image
 # Each worker of a loader has its own core, and threads of a pool would not survive a fork. A
 # second thread gains nothing at the size of a network's input.
 cv2.setNumThreads(1)
+
+# earlier ones round the source positions of a warp to 1/32 pixel
+WARPS_EXACTLY = int(cv2.__version__.split(".")[0]) >= 5
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,33 @@ def resize_by_opencv(image: Tensor, size: tuple[int, int]) -> Tensor:
     return torch.from_numpy(resized).permute(2, 0, 1)
 
 
+def resize_from_corner(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bilinear, output pixel (x, y) reading the source at (x * w / width, y * h / height).
+
+    So pixel corners coincide at the top left instead of the image's edges, and where the image
+    grows the last column and row fade into black: `cv2.warpPerspective` by a diagonal matrix, with
+    source positions that are not rounded.
+
+    Args:
+        image: (3, h, w) uint8, of any strides and on any device.
+        size: (height, width).
+
+    Returns:
+        (3, height, width) uint8; `image` itself where it has that size.
+    """
+    if image.shape[1:] == size:
+        return image
+    (h, w), (height, width) = image.shape[1:], size
+    if image.device.type == "cpu" and WARPS_EXACTLY:
+        matrix = np.array([[width / w, 0, 0], [0, height / h, 0]])
+        warped = cv2.warpAffine(_as_array(image), matrix, (width, height))
+        return torch.from_numpy(warped).permute(2, 0, 1)
+    # with a black column and row more on both sides, aligned corners are these positions
+    framed = F.pad(image[None].float(), (0, 1, 0, 1))
+    grown = F.interpolate(framed, (height + 1, width + 1), mode="bilinear", align_corners=True)
+    return grown[0, :, :height, :width].round().to(torch.uint8)
+
+
 def _as_array(image: Tensor) -> MatLike:
     """(h, w, 3), interleaved in memory."""
     if _is_interleaved(image):
@@ -105,7 +137,10 @@ class _Described(ABC):
 
     def __call__(self, image: Tensor) -> ResizedImage:
         _, h, w = image.shape
-        return self.place(resize_bilinear(image, _network_size(self, h, w)), (h, w))
+        return self.place(self.resample(image, _network_size(self, h, w)), (h, w))
+
+    def resample(self, image: Tensor, size: tuple[int, int]) -> Tensor:
+        return resize_bilinear(image, size)
 
     def place(self, pixels: Tensor, image_size: tuple[int, int]) -> ResizedImage:
         """Resized pixels of an image of (height, width)."""
@@ -127,6 +162,17 @@ class SquashResize(_Described):
 
     def describe(self) -> Mapping[str, Any]:
         return {"kind": "squash", "height": self.height, "width": self.width}
+
+
+@dataclass(frozen=True)
+class CornerSquashResize(SquashResize):
+    """The same by `resize_from_corner`."""
+
+    def resample(self, image: Tensor, size: tuple[int, int]) -> Tensor:
+        return resize_from_corner(image, size)
+
+    def describe(self) -> Mapping[str, Any]:
+        return {**super().describe(), "sampling": "from the corner"}
 
 
 @dataclass(frozen=True)

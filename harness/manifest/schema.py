@@ -82,14 +82,15 @@ class Input(Keys):
 
     Attributes:
         size: (height, width).
-        resize: "squash" stretches to `size`; "letterbox" keeps the aspect ratio and fills the
-            right or the bottom with `fill`.
+        resize: "squash" stretches to `size`, and "squash_from_corner" does without half-pixel
+            centres; "letterbox" keeps the aspect ratio and fills the right or the bottom with
+            `fill`.
         fill: grey level of a letterbox.
         channels: their order in the network; `mean` and `std` are those of red, green, blue.
     """
 
     size: tuple[Positive, Positive] = (320, 320)
-    resize: Literal["squash", "letterbox"] = "squash"
+    resize: Literal["squash", "squash_from_corner", "letterbox"] = "squash"
     fill: Annotated[int, Field(ge=0, le=255)] = 114
     channels: Literal["rgb", "bgr"] = "rgb"
     mean: tuple[float, float, float] = (123.675, 116.28, 103.53)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from harness.data.resize import LetterboxResize, Resize, SquashResize
+from harness.data.resize import CornerSquashResize, LetterboxResize, Resize, SquashResize
 from harness.manifest.schema import Input
 from harness.model.detector import Detector
 
@@ -12,6 +12,8 @@ def make_resize(given: Input) -> Resize:
     """How images come to network size."""
     if given.resize == "letterbox":
         return LetterboxResize(*given.size, given.fill)
+    if given.resize == "squash_from_corner":
+        return CornerSquashResize(*given.size)
     return SquashResize(*given.size)
 
 

@@ -11,13 +11,16 @@ from hypothesis import strategies as st
 from photo_sets import photo, real_set
 from torch import Tensor
 
+from harness.data import resize
 from harness.data.annotations import read_annotations
 from harness.data.reading import read_entry
 from harness.data.resize import (
+    CornerSquashResize,
     ShortestSideResize,
     SquashResize,
     collate_images,
     resize_bilinear,
+    resize_from_corner,
 )
 
 
@@ -74,6 +77,46 @@ def test_equals_opencv_on_real_photos(name: str) -> None:
         pixels = read_entry(split, image)
         for size in ((320, 320), (512, 512)):
             assert torch.equal(resize_bilinear(pixels, size), as_opencv(pixels, size))
+
+
+def from_corner(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """In whole numbers up to the last division, not rounded; black beyond the image."""
+    pixels = np.pad(image.permute(1, 2, 0).numpy().astype(np.int64), ((0, 1), (0, 1), (0, 0)))
+    for axis, (old, new) in enumerate(zip(image.shape[1:], size, strict=True)):
+        first, share = np.divmod(np.arange(new) * old, new)
+        share = np.expand_dims(share, tuple({0, 1, 2} - {axis}))
+        low, high = pixels.take(first, axis), pixels.take(first + 1, axis)
+        pixels = low * (new - share) + high * share
+    return as_image(pixels / (size[0] * size[1]))
+
+
+@pytest.mark.parametrize("exact_warp", [True, False])
+@pytest.mark.parametrize("layout", layouts(as_image(photo(9, 9))))
+@settings(max_examples=8, deadline=None)
+@given(
+    st.tuples(st.integers(5, 90), st.integers(8, 90)),
+    st.tuples(st.integers(1, 90), st.integers(1, 90)),
+    st.integers(0, 9),
+)
+def test_from_the_corner_in_every_layout(
+    layout: str, exact_warp: bool, old: tuple[int, int], new: tuple[int, int], seed: int
+) -> None:
+    noise = np.random.default_rng(seed).integers(0, 256, (*old, 3), dtype=np.uint8)
+    image = layouts(as_image(noise))[layout]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(resize, "WARPS_EXACTLY", exact_warp and resize.WARPS_EXACTLY)
+        found = resize_from_corner(image, new)
+    assert found.dtype == torch.uint8
+    assert (found - from_corner(image, new)).abs().max() <= 0.5 + 1e-3
+
+
+def test_the_description_of_a_resize_tells_how_it_samples() -> None:
+    ordinary, corner = SquashResize(32, 48), CornerSquashResize(32, 48)
+    assert ordinary.describe().items() < corner.describe().items()
+    image = as_image(photo(40, 50))
+    assert corner(image).scale == ordinary(image).scale == (32 / 40, 48 / 50)
+    assert torch.equal(corner(image).pixels, resize_from_corner(image, (32, 48)))
+    assert not torch.equal(corner(image).pixels, ordinary(image).pixels)
 
 
 def test_an_image_of_the_right_size_stays_as_it_is() -> None:
