@@ -1,10 +1,11 @@
 """What the loader gives to a detector: batched, padded tensors."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 LOW = 2**32 - 1
@@ -81,6 +82,13 @@ class Targets(TensorStruct):
     def valid(self) -> Tensor:
         """(B, G) bool, False on padding."""
         return torch.arange(self.boxes.shape[1], device=self.counts.device) < self.counts[:, None]
+
+    def at_least_one(self) -> "Targets":
+        """With a row of padding where no image has a box, so that G is positive."""
+        if self.boxes.shape[1] > 0:
+            return self
+        boxes, labels = F.pad(self.boxes, (0, 0, 0, 1)), F.pad(self.labels, (0, 1))
+        return replace(self, boxes=boxes, labels=labels)
 
     def draw(self, count: int) -> Tensor:
         """(B, count) float32, uniform in [0, 1): of each image by its own seed.

@@ -29,7 +29,6 @@ from harness_plugins.tinydet.losses import (
     cross_entropy_sum,
     match_boxes,
     matched_rows,
-    pad_to_one,
     select_samples,
     self_matches,
     smooth_l1_sum,
@@ -89,7 +88,7 @@ class TinyBoxHead(nn.Module):
         self, proposals: Proposals, targets: Targets, pool: Callable[[Tensor], Tensor]
     ) -> dict[str, Tensor]:
         """`loss_cls` and `loss_bbox`, over the hardest proposals of each image."""
-        targets = pad_to_one(targets)
+        targets = targets.at_least_one()
         boxes = torch.cat([targets.boxes, proposals.boxes], 1)
         matched = self._match(proposals, targets)
         labels = self._labels(matched, targets)

@@ -4,23 +4,13 @@ The boxes of a batch are matched to its ground truths; some of them are sampled,
 RPN and the hardest for the box head; losses are summed over these, and the caller divides.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from harness.data.batch import Targets
-
 NEGATIVE, IGNORED = -1, -2
-
-
-def pad_to_one(targets: Targets) -> Targets:
-    """A batch without a single ground truth gets a row of padding, so that every G is positive."""
-    if targets.boxes.shape[1] > 0:
-        return targets
-    boxes, labels = F.pad(targets.boxes, (0, 0, 0, 1)), F.pad(targets.labels, (0, 1))
-    return replace(targets, boxes=boxes, labels=labels)
 
 
 def matched_rows(rows: Tensor, matched: Tensor) -> Tensor:

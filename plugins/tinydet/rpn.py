@@ -42,7 +42,6 @@ from harness_plugins.tinydet.losses import (
     match_boxes,
     matched_rows,
     objectness_sum,
-    pad_to_one,
     select_samples,
     smooth_l1_sum,
 )
@@ -211,7 +210,7 @@ class TinyRpn(nn.Module):
 
     def losses(self, outputs: RpnOutputs, targets: Targets) -> dict[str, Tensor]:
         """`loss_rpn_cls` and `loss_rpn_bbox`, over the sampled anchors of the batch."""
-        matched = self._match(targets := pad_to_one(targets))
+        matched = self._match(targets := targets.at_least_one())
         samples = self._sample(matched, targets)
         assert outputs.rows is not None, "a fused part has no losses"
         logits, deltas = self._predict_at(outputs.rows(), samples.indices)

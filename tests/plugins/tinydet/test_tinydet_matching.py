@@ -11,7 +11,6 @@ from harness_plugins.tinydet.losses import (
     IGNORED,
     NEGATIVE,
     match_boxes,
-    pad_to_one,
     select_samples,
     smooth_l1_sum,
 )
@@ -101,10 +100,10 @@ def test_random_keys_reach_every_box() -> None:
 
 def test_a_batch_without_ground_truth_gets_a_row_of_padding() -> None:
     empty = Targets(torch.zeros(2, 0, 4), torch.zeros(2, 0, dtype=torch.int64), torch.zeros(2))
-    padded = pad_to_one(empty)
+    padded = empty.at_least_one()
     assert padded.boxes.shape == (2, 1, 4)
     assert not padded.valid.any()
-    assert pad_to_one(padded) is padded
+    assert padded.at_least_one() is padded
 
 
 def test_padding_with_infinite_targets_has_no_gradient() -> None:
