@@ -91,7 +91,10 @@ def load_weights(module: nn.Module, checkpoint: Checkpoint) -> LoadReport:
     return report
 
 
-def _compare(module: nn.Module, checkpoint: Checkpoint) -> tuple[dict[str, Tensor], LoadReport]:
+def _compare(
+    module: nn.Module, checkpoint: Checkpoint, spared: tuple[str, ...] = ()
+) -> tuple[dict[str, Tensor], LoadReport]:
+    """What fits, and what does not; names that begin like one of `spared` may be missing."""
     own = module.state_dict()
     state = _unwrapped(own, checkpoint.state)
     fits = {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}
@@ -100,9 +103,10 @@ def _compare(module: nn.Module, checkpoint: Checkpoint) -> tuple[dict[str, Tenso
         for k, v in state.items()
         if k in own and own[k].shape != v.shape
     )
+    needed = (k for k in own if _matters(k) and not k.startswith(spared))
     report = LoadReport(
         loaded=len(fits),
-        missing=tuple(k for k in own if k not in state and _matters(k)),
+        missing=tuple(k for k in needed if k not in state),
         unexpected=tuple(k for k in state if k not in own),
         mismatched=mismatched,
     )
@@ -118,10 +122,13 @@ def _compare(module: nn.Module, checkpoint: Checkpoint) -> tuple[dict[str, Tenso
 def load_detector(module: nn.Module, checkpoint: Checkpoint) -> LoadReport:
     """`load_weights` for a file that must match this detector completely.
 
+    Only what the detector has for its training (`Detector.training_only`) may be missing.
+
     Raises:
         UserError: a name or a shape does not match; the detector is unchanged.
     """
-    fits, report = _compare(module, checkpoint)
+    spared: tuple[str, ...] = getattr(module, "training_only", ())
+    fits, report = _compare(module, checkpoint, spared)
     if not report.complete:
         lines = report.lines()
         raise UserError(
@@ -143,8 +150,9 @@ def load_backbone(
     Names count as they are or below `place`, its path in a detector; entries of a classifier are
     listed as unexpected.
     """
-    inside = _below(f"{place}.", checkpoint.state)
-    return load_weights(backbone, replace(checkpoint, state=inside or checkpoint.state))
+    below = (_below(f"{prefix}{place}.", checkpoint.state) for prefix in ("", *PREFIXES))
+    inside = next(filter(None, below), checkpoint.state)
+    return load_weights(backbone, replace(checkpoint, state=inside))
 
 
 def _below(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:

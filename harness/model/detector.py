@@ -29,12 +29,15 @@ class Detector(nn.Module, ABC):
             the modules with that role, for the split of cost and latency.
         selection: how detections are selected, a condition of every AP and latency:
             `score_threshold`, `nms` (in words) and `detections_per_image`.
+        training_only: prefixes of the names of parameters that only `losses` uses: files for
+            inference may lack them, and no cost counts them.
     """
 
     classes: tuple[str, ...]
     resize: Resize
     roles: Mapping[str, tuple[str, ...]]
     selection: Mapping[str, Any] = MappingProxyType({})
+    training_only: tuple[str, ...] = ()
 
     @abstractmethod
     def normalize(self, pixels: Tensor) -> Tensor:
@@ -51,6 +54,16 @@ class Detector(nn.Module, ABC):
     @abstractmethod
     def losses(self, inputs: Inputs, targets: Targets) -> dict[str, Tensor]:
         """Named scalar losses whose sum is minimised; normalised inputs, targets in image px."""
+
+    def begin_epoch(self, epoch: int, epochs: int) -> None:
+        """Told at the first step of each epoch of a training, from 0, and when one is resumed.
+
+        For losses that change on the way. A step may be captured, so what it is to notice must be
+        in a buffer.
+
+        Args:
+            epochs: of the whole training, a begun one included.
+        """
 
     def anchor_levels(self, size: tuple[int, int]) -> list[AnchorLevel]:
         """Anchors for a network input of (height, width), as padded; empty without anchors."""

@@ -51,8 +51,16 @@ class OneStageDetector(AssembledDetector):
 
     @property
     def roles(self) -> Mapping[str, tuple[str, ...]]:  # type: ignore[override]
-        own = {role: (path,) for role, path in self.places.items()}
-        return own | ({"auxiliary": self.auxiliary_names} if self.auxiliary_names else {})
+        return {role: (path,) for role, path in self.places.items()}
+
+    @property
+    def training_only(self) -> tuple[str, ...]:  # type: ignore[override]
+        return tuple(f"{name}." for name in self.auxiliary_names)
+
+    def begin_epoch(self, epoch: int, epochs: int) -> None:
+        begin = getattr(self.part("head"), "begin_epoch", None)
+        if begin is not None:
+            begin(epoch, epochs)
 
     def part(self, role: str) -> Any:
         """The module with the role "backbone", "neck" or "head"."""

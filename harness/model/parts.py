@@ -96,8 +96,8 @@ class TrainingMaps:
 class DenseHead(Protocol):
     """Predicts at every cell of a list of maps, with anchors or without.
 
-    It may also offer `anchor_levels(size)` and `positive_iou`, as `Detector` has them, a
-    `checkpoint_name` (see `OneStageDetector`), and `make_auxiliary`.
+    It may also offer `anchor_levels(size)`, `positive_iou` and `begin_epoch(epoch, epochs)`, as
+    `Detector` has them, a `checkpoint_name` (see `OneStageDetector`), and `make_auxiliary`.
 
     Attributes:
         frame: of its boxes; `to_image` may clip.

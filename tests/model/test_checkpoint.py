@@ -46,6 +46,16 @@ WRAPPINGS = {
     "without meta": lambda state: {"state_dict": state},
     "with junk meta": lambda state: {"state_dict": state, "meta": None, "epoch": 3},
     "parallel": lambda state: {f"module.{k}": v for k, v in state.items()},
+    "lightning": lambda state: {
+        "state_dict": {
+            **{f"model.{k}": torch.zeros_like(v) for k, v in state.items()},
+            **{f"avg_model.{k}": v for k, v in state.items()},
+        },
+        "epoch": 3,
+    },
+    "lightning without an average": lambda state: {
+        "state_dict": {f"model.{k}": v for k, v in state.items()}
+    },
     "parallel with meta": lambda state: {"state_dict": WRAPPINGS["parallel"](state)},
 }
 
@@ -64,6 +74,33 @@ def test_every_wrapping_loads(wrapping: str, legacy: bool, file: Path):
     for name, value in source.state_dict().items():
         assert torch.equal(value, target.state_dict()[name])
     assert (checkpoint.meta.get("CLASSES") is not None) == (wrapping == "with meta")
+
+
+def test_names_that_begin_like_a_wrapper_stay(file: Path):
+    target = nn.ModuleDict({"model": nn.Linear(2, 2)})
+    assert load_detector(target, saved(target.state_dict(), file)).complete
+
+
+@pytest.mark.parametrize("wrapping", ["raw", "lightning"])
+def test_a_backbone_from_any_wrapping(wrapping: str, file: Path):
+    source, target = small_detector(classes=5), small_detector()
+    report = load_backbone(
+        target["backbone"], saved(WRAPPINGS[wrapping](source.state_dict()), file)
+    )
+    assert report.complete
+    assert torch.equal(source["backbone"][0].weight, target["backbone"][0].weight)
+
+
+def test_what_only_training_needs_may_be_missing(file: Path):
+    target = small_detector()
+    target.training_only = ("head.",)
+    state = {k: v for k, v in small_detector(5).state_dict().items() if k.startswith("backbone")}
+    checkpoint = saved(state, file)
+    assert load_detector(target, checkpoint).complete
+    # a training that starts from the file is told
+    assert set(load_weights(target, checkpoint).missing) == {"head.weight", "head.bias"}
+    target.training_only = ()
+    assert "missing in the file: head.weight" in refusal(load_detector, target, checkpoint)
 
 
 def test_the_hash_is_of_the_bytes(file: Path):

@@ -71,6 +71,7 @@ class Training:
         self.device: torch.device = accelerator.device
         self.total = total_steps(settings, loader.steps_per_epoch)
         self.step, self.losses, self.loss_steps = 0, dict[str, float](), 0
+        self.begun_epoch: int | None = None
         self.window, self.clock = LossWindow(), Clock(sessions=1)
         self.rates, self.within_step = (math.nan, math.nan), False
         self.began, self.saving_seconds = time.perf_counter(), 0.0
@@ -184,6 +185,7 @@ class Training:
         settings = self.settings
         lr = recipe.learning_rate(self.step, self.total, settings.optimizer.lr, settings.schedule)
         recipe.set_learning_rate(self.optimizer, lr)
+        self.begin_epoch()
         images = sum(len(inputs.pixels) for inputs, _ in micro)
         self.clock.count(images * self.accelerator.num_processes)
         numbers: Numbers = self.take(micro)
@@ -192,6 +194,14 @@ class Training:
             self.ema.update(self.module, step=self.step)
         self.window.add(self.step, numbers)
         return lr
+
+    def begin_epoch(self) -> None:
+        """Tell the detector, once for each."""
+        if self.epoch != self.begun_epoch:
+            self.begun_epoch = self.epoch
+            batches = self.total * self.settings.accumulate
+            trained: Any = self.module  # the detector, or a copy with shared norms
+            trained.begin_epoch(self.epoch, -(-batches // self.loader.steps_per_epoch))
 
     def check_losses(self, log: TrainLog | None, lr: float, saves: bool) -> None:
         """Read the losses: at log lines, before checkpoints, and wherever reading is free.

@@ -77,6 +77,29 @@ def test_training_learns_and_tells(tmp_path: Path) -> None:
     assert read_checkpoint(result.checkpoint).meta["step"] == 100
 
 
+class ToldDetector(ToyDetector):
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[tuple[int, int, int]] = []
+
+    def begin_epoch(self, epoch: int, epochs: int) -> None:
+        self.told.append((self.calls, epoch, epochs))
+
+
+def test_the_detector_is_told_of_each_epoch_before_its_first_step(tmp_path: Path) -> None:
+    per_epoch = ToyLoader().steps_per_epoch
+    whole, begun, resumed = ToldDetector(), ToldDetector(), ToldDetector()
+    run(tmp_path / "whole", whole, toy_settings(epochs=3))
+    assert whole.told == [(per_epoch * epoch, epoch, 3) for epoch in range(3)]
+    with pytest.raises(Interrupted):
+        run(
+            tmp_path / "stopped", begun, toy_settings(epochs=3),
+            on_progress=stop_at(per_epoch + 2, signal.SIGTERM),
+        )  # fmt: skip
+    run(tmp_path / "stopped", resumed, toy_settings(epochs=3), resume=True)
+    assert resumed.told == [(0, 1, 3), (per_epoch - 2, 2, 3)]
+
+
 def test_same_seed_same_weights_and_another_seed_others(tmp_path: Path) -> None:
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         run(tmp_path / name, seed=seed)
