@@ -1,0 +1,210 @@
+"""Batches, padding, compilers, training's two phases, and mistakes of users."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from nanodet_golden import build
+from pydantic import ValidationError
+from torch import Tensor, nn
+
+from harness.data.batch import Inputs, Targets
+from harness.errors import UserError
+from harness.model.detector import Detector
+from harness.model.one_stage import OneStageDetector
+from harness.model.parts import TrainingMaps
+from harness_plugins.nanodet.ghost_pan import GhostPan
+from harness_plugins.nanodet.params import NanoDetHeadParams
+from harness_plugins.nanodet.shufflenet import ShuffleNetV2
+
+
+def varied(side: int = 128, **settings: object) -> OneStageDetector:
+    """Small, with weights that find things."""
+    torch.manual_seed(0)
+    detector = build(side, 4, **settings)
+    for module in detector.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.running_mean, std=0.1)
+            nn.init.uniform_(module.weight, 0.8, 1.2)
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight)
+    return detector.eval()
+
+
+def draw_images(count: int) -> list[Tensor]:
+    """Of different sizes."""
+    generator = torch.Generator().manual_seed(7)
+    patches = torch.randint(0, 256, (count, 3, 12, 16), generator=generator).to(torch.uint8)
+    large = patches.repeat_interleave(20, 2).repeat_interleave(20, 3)
+    return [image[:, : 240 - 30 * i, : 320 - 20 * i] for i, image in enumerate(large)]
+
+
+def draw_targets(counts: list[int]) -> Targets:
+    generator = torch.Generator().manual_seed(3)
+    low = torch.rand(len(counts), 5, 2, generator=generator) * 80
+    sides = 10 + torch.rand(len(counts), 5, 2, generator=generator) * 80
+    labels = torch.randint(4, (len(counts), 5), generator=generator)
+    targets = Targets(torch.cat([low, low + sides], -1), labels, torch.tensor(counts))
+    empty = ~targets.valid
+    boxes = targets.boxes.masked_fill(empty[..., None], 0)
+    return Targets(boxes, labels.masked_fill(empty, 0), targets.counts)
+
+
+def pick(inputs: Inputs, i: int) -> Inputs:
+    return Inputs(*(getattr(inputs, f)[i : i + 1] for f in Inputs.__dataclass_fields__))
+
+
+@torch.no_grad()
+def test_detections_do_not_depend_on_the_batch() -> None:
+    detector = varied()
+    inputs = detector.preprocess(draw_images(3))
+    together = detector(inputs)
+    for i in range(3):
+        alone = detector(pick(inputs, i))
+        assert alone.counts[0] == together.counts[i] > 0
+        assert torch.equal(alone.labels[0], together.labels[i])
+        torch.testing.assert_close(alone.boxes[0], together.boxes[i], rtol=1e-4, atol=1e-2)
+        torch.testing.assert_close(alone.scores[0], together.scores[i], rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_detections_are_sorted_padded_and_inside() -> None:
+    detector, images = varied(detections=20_000), draw_images(2)
+    found = detector(detector.preprocess(images))
+    assert found.boxes.shape == (2, 4 * len(detector.head.points), 4)
+    assert (found.scores[:, 1:] <= found.scores[:, :-1]).all()
+    padding = torch.arange(found.boxes.shape[1]) >= found.counts[:, None]
+    assert padding.any()
+    assert not found.boxes[padding].any()
+    assert not found.scores[padding].any()
+    assert not found.labels[padding].any()
+    for i, image in enumerate(images):
+        height, width = image.shape[1:]
+        assert (found.boxes[i] >= 0).all()
+        assert (found.boxes[i] <= torch.tensor([width, height] * 2)).all()
+        assert found.boxes[i, :, 2].max() > 0.9 * width
+
+
+@torch.no_grad()
+def test_a_limit_on_candidates_changes_only_the_tail() -> None:
+    images = draw_images(1)
+    few, all_of_them = varied(candidates=50), varied(candidates=10**6)
+    found = [d(d.preprocess(images)) for d in (few, all_of_them)]
+    count = int(found[0].counts[0])
+    assert 0 < count < found[1].counts[0]
+    assert torch.equal(found[0].boxes[0, :count], found[1].boxes[0, :count])
+
+
+def loss_of(detector: Detector, targets: Targets, count: int = 3) -> dict[str, Tensor]:
+    found = detector(detector.preprocess(draw_images(count)), targets)
+    assert isinstance(found, dict)
+    return found
+
+
+@pytest.mark.parametrize("auxiliary", [True, False])
+def test_every_parameter_learns(auxiliary: bool) -> None:
+    detector = varied(auxiliary=auxiliary).train()
+    torch.stack(list(loss_of(detector, draw_targets([5, 0, 2])).values())).sum().backward()
+    for name, parameter in detector.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+        # a level without positives has no distances to scale
+        assert parameter.grad.any() or name.startswith("aux_head.scales"), name
+
+
+def test_detached_the_auxiliary_branch_moves_itself_alone() -> None:
+    detector = varied(attached_epochs=2).train()
+    targets = draw_targets([5, 1, 2])
+
+    def moved_by_auxiliary(epoch: int) -> set[str]:
+        detector.begin_epoch(epoch, 10)
+        detector.zero_grad()
+        losses = loss_of(detector, targets)
+        torch.stack([v for k, v in losses.items() if k.startswith("aux_")]).sum().backward()
+        moved = {n for n, p in detector.named_parameters() if p.grad is not None and p.grad.any()}
+        return {name.partition(".")[0] for name in moved}
+
+    assert moved_by_auxiliary(1) == {"backbone", "fpn", "aux_fpn", "aux_head"}
+    assert moved_by_auxiliary(2) == {"aux_fpn", "aux_head"}
+
+
+@pytest.mark.parametrize("width", [0, 5])
+def test_images_without_boxes(width: int) -> None:
+    detector, targets = varied().train(), draw_targets([0, 0, 0])
+    targets = Targets(targets.boxes[:, :width], targets.labels[:, :width], targets.counts)
+    losses = loss_of(detector, targets)
+    assert losses["loss_qfl"] > 0
+    assert losses["loss_bbox"] == losses["loss_dfl"] == losses["aux_loss_bbox"] == 0
+    torch.stack(list(losses.values())).sum().backward()
+    gradients = [p.grad for p in detector.parameters() if p.grad is not None]
+    assert all(gradient.isfinite().all() for gradient in gradients)
+
+
+def test_losses_compile_without_a_break_and_are_equal() -> None:
+    """All that follows the convolutions, which the next test compiles."""
+    head, targets = varied().head, draw_targets([5, 0, 2])
+    generator = torch.Generator().manual_seed(5)
+    rows = torch.randn(3, len(head.points), 4 + 32, generator=generator)
+    given, outputs = TrainingMaps([], [], {}), head.split(rows)
+    compiled = torch.compile(head.losses, fullgraph=True, backend="eager")
+    eager, found = head.losses(outputs, targets, given), compiled(outputs, targets, given)
+    assert len(eager) == 3
+    for name, value in eager.items():
+        torch.testing.assert_close(found[name], value)
+
+
+@torch.no_grad()
+def test_detecting_compiles_without_a_break_and_finds_the_same() -> None:
+    detector = varied()
+    inputs = detector.preprocess(draw_images(2))
+    compiled = torch.compile(detector.forward, fullgraph=True, backend="eager")
+    eager, found = detector(inputs), compiled(inputs)
+    assert torch.equal(eager.counts, found.counts)
+    torch.testing.assert_close(found.boxes, eager.boxes, rtol=1e-4, atol=1e-2)
+
+
+@torch.no_grad()
+def test_boxes_are_exact_under_autocast() -> None:
+    head = varied().head
+    outputs = head.split(torch.randn(1, len(head.points), 36))
+    with torch.autocast("cpu", torch.bfloat16):
+        found = head.boxes(outputs)
+    assert torch.equal(found, head.boxes(outputs))
+
+
+def test_a_kernel_is_odd() -> None:
+    with pytest.raises(ValidationError, match="should be odd"):
+        NanoDetHeadParams(kernel=4)
+
+
+def test_a_size_that_does_not_divide_is_refused() -> None:
+    with pytest.raises(UserError, match=r"images of 300x300 \(the sides must be multiples of 32\)"):
+        build(300)
+
+
+def test_a_class_beyond_the_head_is_refused() -> None:
+    targets = draw_targets([5, 1, 2])
+    beyond = replace(targets, labels=targets.labels + 1)
+    line = "a box has class 4, but the head has 4 classes, from 0"
+    with pytest.raises(UserError, match=line):
+        loss_of(varied(), beyond)
+
+
+def test_channels_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(UserError, match="ghost_pan has 95 channels"):
+        build(320, channels=95)
+    with pytest.raises(UserError, match="maps of one width, a multiple of 16"):
+        build(320, channels=40)
+    assert build(320, channels=40, auxiliary=False)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("size", [(64, 64), (96, 160), (416, 416)])
+def test_parts_give_the_maps_that_they_declare(size: tuple[int, int]) -> None:
+    backbone = ShuffleNetV2().eval()
+    neck = GhostPan(backbone.out_features).eval()
+    maps = backbone(torch.zeros(1, 3, *size))
+    for part, found in ((backbone, maps), (neck, neck(maps))):
+        wanted = [(f.channels, *(-(-side // f.stride) for side in size)) for f in part.out_features]
+        assert [tuple(x.shape[1:]) for x in found] == wanted
+    assert [f.stride for f in neck.out_features] == [8, 16, 32, 64]
