@@ -1,4 +1,4 @@
-"""The suite's published costs, measured here on what they were published for."""
+"""The suites' published costs, measured here on what they were published for."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -16,15 +16,15 @@ from harness.stages.cost import measure_cost
 from harness_plugins.meters.macs_paper import MacsPaper
 from harness_plugins.meters.parameters import Parameters
 
-SUITE = Path(__file__).parents[2] / "suites" / "tinydet.yaml"
-PUBLISHED: list[dict[str, Any]] = yaml.safe_load(SUITE.read_text())["published"]
+SUITES = Path(__file__).parents[2] / "suites"
 
 
-def judge_costs(name: str, classes: int) -> dict[str, JudgedClaim]:
+def judge_costs(name: str, classes: int, suite: str = "tinydet") -> dict[str, JudgedClaim]:
     """Metric -> verdict on each published cost of a detector for that many classes."""
     torch.manual_seed(0)
-    names = [str(i) for i in range(classes)]
-    detector = harness.build(SUITE, name, classes=names)
+    names, manifest = [str(i) for i in range(classes)], SUITES / f"{suite}.yaml"
+    published: list[dict[str, Any]] = yaml.safe_load(manifest.read_text())["published"]
+    detector = harness.build(manifest, name, classes=names)
     image = torch.randint(0, 256, (3, 320, 320), dtype=torch.uint8)
     cell = {"run": "r", "detector": name, "seed": 0, "stage": "cost", "fingerprint": "f"}
     about: dict[str, Any] = {**cell, "time": 1.0, "environment": "e"}
@@ -32,7 +32,7 @@ def judge_costs(name: str, classes: int) -> dict[str, JudgedClaim]:
     specs = known_metrics().specs
     records = [Record.of(m, specs[m.metric], **about) for m in measured]
     records.append(replace(records[-1], kind="cell", metric=""))
-    costs = [c for c in PUBLISHED if c["detector"] == name and not c["metric"].startswith("ap")]
+    costs = [c for c in published if c["detector"] == name and not c["metric"].startswith("ap")]
     plan = {"classes": names, "detectors": {name: {}}, "published": costs}
     run = Run(Path("run"), plan, tuple(records), known_metrics())
     return {v.claim.metric: v for v in judge_claims(run)}
@@ -59,3 +59,11 @@ def test_faster_rcnns_published_costs_hold_for_something_else() -> None:
     # its batch norms are frozen and not counted; ours learn
     assert found["parameters"].verdict == "not reproduced"
     assert found["parameters"].reason == "+0.0244 from the published figure"
+
+
+@pytest.mark.parametrize("name", ["nanodet_plus_m_320", "nanodet_plus_m_416"])
+def test_nanodets_published_costs_are_reproduced(name: str) -> None:
+    found = judge_costs(name, 80, "budget")
+    assert {metric: v.verdict for metric, v in found.items()} == {
+        "macs_paper": "reproduced", "parameters": "reproduced",
+    }  # fmt: skip
