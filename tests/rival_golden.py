@@ -32,7 +32,7 @@ def draw_weight(seed: int, key: str, shape: tuple[int, ...], figures: Figures) -
         value = value * 0.01
     if f"gain.{key}" in figures:
         value = value * figures[f"gain.{key}"].reshape(-1, *[1] * (len(shape) - 1))
-    return value.astype(np.float32)
+    return np.asarray(value, np.float32)  # a scale has no dimension
 
 
 def draw_image(seed: int, key: str, height: int, width: int) -> Tensor:

@@ -207,10 +207,10 @@ def test_missing_and_unreadable(tmp_path: Path):
         ({}, "holds nothing, not a state dict"),
         ([torch.zeros(1)], "holds list, not a state dict"),
         (torch.zeros(1), "holds Tensor, not a state dict"),
-        ({"state_dict": {}}, "holds nothing, not a state dict"),
+        ({"state_dict": {}}, "has an entry that is not a tensor: 'state_dict'"),
         ({"a": 1.0}, "has an entry that is not a tensor: 'a'"),
         ({1: torch.zeros(1)}, "has an entry that is not a tensor: 1"),
-        ({"model": {"a": torch.zeros(1)}}, "has an entry that is not a tensor: 'model'"),
+        ({"weights": {"a": torch.zeros(1)}}, "has an entry that is not a tensor: 'weights'"),
     ],
 )
 def test_what_is_no_state_dict(content: object, expected: str, file: Path):
