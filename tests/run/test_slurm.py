@@ -1,6 +1,7 @@
 """Cells as jobs: of submitit on this machine, and of a Slurm that is started for the tests."""
 
 import getpass
+import json
 import os
 import shutil
 import signal
@@ -15,6 +16,8 @@ from typing import Any
 import psutil
 import pytest
 from cell_jobs import (
+    STEPS,
+    assert_equal_weights,
     ends,
     finish,
     outcome,
@@ -219,6 +222,48 @@ def hurry() -> None:
         job, reason = line.split(maxsplit=1)
         if reason == "BeginTime":
             subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now"], check=True)
+
+
+def test_slurm_trains_what_one_process_trains_though_one_job_is_killed(
+    slurm: None, tmp_path: Path, data: Path
+):
+    inline = tmp_path / "inline"
+    for folder in (tmp_path, inline):
+        write_suite(folder, data, tiny("one"), tiny("two", channels=4))
+    options = ["--executor", "slurm", "--seeds", "0,1", *TRAIN]
+    with started(tmp_path, *options, variables={"TINY_SLEEP_losses": "0.2"}) as run:
+        wait_for_worker(run, tmp_path, "two", 1).kill()
+        said = finish(run, tmp_path)
+    assert said.count("it is started again") == 1
+    assert "two seed 1 train: its process was ended by SIGKILL; it is started again" in said
+    assert set(ends(tmp_path).values()) == {"ok"}
+    with started(inline, "--seeds", "0,1", *TRAIN) as run:
+        finish(run, inline)
+    assert_equal_weights(tmp_path, inline)
+
+
+def test_a_training_continues_in_the_next_job_when_its_time_is_up(
+    slurm: None, tmp_path: Path, data: Path
+):
+    write_suite(tmp_path, data, tiny("one"))
+    cell = tmp_path / "results/tiny/s/cells/one/seed0"
+    slow = f"[ -e {cell}/state.pt ] || export TINY_SLEEP_losses=6"  # longer than a minute
+    options = [
+        "--executor", "slurm", *TRAIN, "--set", f"executor.setup={json.dumps([slow])}",
+        "--set", "executor.time=1", "--set", "executor.save_seconds=1",
+    ]  # fmt: skip
+    with started(tmp_path, *options) as run:
+        while run.poll() is None:
+            hurry()
+            time.sleep(0.5)
+        said = finish(run, tmp_path)
+    assert "again" not in said
+    assert ends(tmp_path) == {"one/0/train": "ok"}
+    [job] = (cell / "logs/slurm").glob("*/")
+    assert "Caught signal SIGUSR2" in next(job.glob("*.err")).read_text()
+    log = (cell / "logs/train.log").read_text()
+    assert f"of {STEPS}; --resume continues there" in log
+    assert log.endswith("[1/1] one seed 0 train: ok\n")
 
 
 def test_a_job_of_slurm_ends_as_slurm_says(slurm: None, tmp_path: Path):
