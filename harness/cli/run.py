@@ -1,5 +1,6 @@
 """`harness run`: train, evaluate and measure what a manifest names."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -31,6 +32,12 @@ def run(
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Cells at once, each in a process of its own.")
     ] = None,
+    trackers: Annotated[
+        list[str],
+        typer.Option(
+            "--tracker", metavar="NAME,...", help="Send curves and numbers there: tensorboard, ..."
+        ),
+    ] = [],  # noqa: B006
     results: Annotated[Path, typer.Option(help="Folder of all results.")] = Path("results"),
     plugins: o.Plugins = [],  # noqa: B006
 ) -> int:
@@ -42,6 +49,8 @@ def run(
     if jobs is not None:
         own = [] if executor is not None else ["executor.use=subprocess"]
         sets = [*sets, *own, f"executor.jobs={jobs}"]
+    if trackers:
+        sets = [*sets, f"trackers={json.dumps(o.split_commas(trackers))}"]
     registry = load_registry(plugins)
     plan = plan_from(
         manifest, registry, profile=profile, data=data, sets=sets, only=only,

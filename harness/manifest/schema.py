@@ -394,6 +394,7 @@ class Suite(Keys):
     evaluate: Evaluate = Evaluate()
     latency: Latency = Latency()
     executor: ExecutorSpec = ExecutorSpec()
+    trackers: tuple[Use, ...] = ()
     report: Report = Report()
     gates: tuple[GateSpec, ...] = ()
     detectors: dict[Name, DetectorSpec]

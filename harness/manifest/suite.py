@@ -18,7 +18,7 @@ Tree = dict[str, Any]
 TOP_KEYS = {"suite", "defaults", "profiles", "detectors", "published"}
 LAYER_KEYS = {
     "data", "seeds", "stages", "meters", "columns", "evaluate", "latency", "report", "gates",
-    "detector", "executor",
+    "detector", "executor", "trackers",
 }  # fmt: skip
 PARTS_ONLY = {*PART_KINDS, "architecture", "input", "backbone_checkpoint"}
 DEFAULT_PROFILE = "quick"

@@ -117,6 +117,7 @@ class Plan:
     Attributes:
         parts: detector name -> role -> part; a whole detector has the one role "detector".
         data_fingerprint: of the data, "" when a plan was made without.
+        trackers: who is told of its curves and numbers, which they do not change.
         executor: where its cells run; None in a plan that was made for a single cell.
     """
 
@@ -128,6 +129,7 @@ class Plan:
     cells: tuple[Cell, ...]
     data_fingerprint: str
     fingerprint: str
+    trackers: tuple[Part, ...] = ()
     executor: Part | None = None
 
     def meters_of(self, stage: Stage) -> list[MeterPart]:

@@ -123,10 +123,11 @@ def _complete(
     source = _source(place, registry, suite)
     if classes is not None:
         return Plan(suite, source, tuple(classes), parts, meters, (), "", "")
+    trackers = _trackers(suite, registry, place)
     data = source.fingerprint()
     cells = _cells(place, suite, parts, meters, data)
     fingerprint = digest([c.fingerprint for c in cells])
-    return Plan(suite, source, source.classes(), parts, meters, cells, data, fingerprint)
+    return Plan(suite, source, source.classes(), parts, meters, cells, data, fingerprint, trackers)
 
 
 def _choose(
@@ -197,6 +198,17 @@ def _part(registry: Registry, kind: str, use: Use, path: KeyPath, place: Place) 
     except ValidationError as error:
         raise invalid(error, model, lambda inner: place((*path, "params", *inner))) from error
     return Part(kind, entry, params.model_dump())
+
+
+def _trackers(suite: Suite, registry: Registry, place: Place) -> tuple[Part, ...]:
+    names = [use.use for use in suite.trackers]
+    for i, name in enumerate(names):
+        if name in names[:i]:
+            raise UserError(f"the tracker '{name}' is named twice", where=place(("trackers", i)))
+    return tuple(
+        _part(registry, "tracker", use, ("trackers", i), place)
+        for i, use in enumerate(suite.trackers)
+    )
 
 
 def _without_params(place: Place) -> Place:

@@ -21,6 +21,7 @@ from harness.plugin.declarations import (
     RoiOp,
     Rpn,
     Section,
+    Tracker,
     WholeDetector,
 )
 from harness.plugin.hookspecs import hookimpl
@@ -46,6 +47,7 @@ __all__ = [
     "Rpn",
     "Scoring",
     "Section",
+    "Tracker",
     "UserError",
     "WholeDetector",
     "hookimpl",

@@ -177,6 +177,16 @@ class Executor(Declaration):
 
 
 @dataclass(frozen=True)
+class Tracker(Declaration):
+    """`factory(cell, **params)` -> a `harness.run.tracking.Tracker`, as accelerate's trackers are.
+
+    Called with a `harness.run.tracking.TrackedCell`. The module says by UserError what it lacks.
+    """
+
+    kind: ClassVar[str] = "tracker"
+
+
+@dataclass(frozen=True)
 class Section(Declaration):
     """A section of the page: `build(run)` -> what it shows, or None where it has nothing.
 

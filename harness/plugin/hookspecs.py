@@ -67,6 +67,11 @@ def harness_executors() -> Sequence[d.Executor]:  # type: ignore[empty-body]
 
 
 @hookspec
+def harness_trackers() -> Sequence[d.Tracker]:  # type: ignore[empty-body]
+    """Trackers: who is told of training curves and final metrics."""
+
+
+@hookspec
 def harness_sections() -> Sequence[d.Section]:  # type: ignore[empty-body]
     """Sections of the page."""
 

@@ -11,6 +11,7 @@ results/<suite>/<run>/
     records/<cell>.lock    while a process works on it; calls/<id>.lock and plan.lock likewise
     progress/<cell>.json   how far it is, while it runs
     logs/<cell>.log        what its process printed, where it had one of its own
+    trackers/<name>/<cell>/  what a tracker keeps here, such as TensorBoard's event files
     checkpoint.pt, state.pt, train_log.jsonl, detections.json,
     analysis.json, analysis.npz, <cell>_error.txt
 
@@ -31,6 +32,7 @@ CALLS = "calls"
 RECORDS = "records"
 PROGRESS = "progress"
 LOGS = "logs"
+TRACKERS = "trackers"
 TABLE = "results.csv"
 PAGE = "report.html"
 ENVIRONMENTS = "environments"
@@ -67,6 +69,12 @@ def progress_file(run: Path, detector: str, seed: int, stage: str, mode: str) ->
 
 def log_file(run: Path, detector: str, seed: int, stage: str, mode: str) -> Path:
     return cell_folder(run, detector, seed) / LOGS / f"{cell_name(stage, mode)}.log"
+
+
+def tracker_folder(
+    run: Path, tracker: str, detector: str, seed: int, stage: str, mode: str
+) -> Path:
+    return cell_folder(run, detector, seed) / TRACKERS / tracker / cell_name(stage, mode)
 
 
 def error_file(cell: Path, stage: str, mode: str) -> Path:

@@ -27,6 +27,7 @@ from harness.run.memory import clear_away
 from harness.run.mode_choice import scope_of, with_scope
 from harness.run.progress import Reporter, Written
 from harness.run.stages import StageRunner
+from harness.run.tracking import Tracking
 from harness.stages.metrics import CELL_SECONDS, METRICS
 
 SKIPPED = "not run: an earlier stage of this detector failed"
@@ -48,6 +49,7 @@ class CellRunner:
 
     def __post_init__(self) -> None:
         self.stages = StageRunner(self.plan, self.launch)
+        self.tracking = Tracking(self.plan, self.launch)
         self.catalog = self.plan.catalog.joined(METRICS)
         if self.launch.is_main:
             path = layout.environment_file(self.folder, self.environment.id)
@@ -96,10 +98,14 @@ class CellRunner:
         weighted = self._detector(cell)
         started = time.time()
         folder = layout.cell_folder(self.folder, cell.detector, cell.seed)
-        measured, weighted = self.stages.run(cell, weighted, folder, report.advance)
-        self._kept = cell.detector, cell.seed, weighted
-        seconds = Measurement(CELL_SECONDS, time.time() - started)
-        self._record(cell, [*measured, seconds], weighted.weights)
+        with self.tracking.cell(self.folder, cell, report.note) as tracked:
+            measured, weighted = self.stages.run(
+                cell, weighted, folder, report.advance, tracked.log
+            )
+            self._kept = cell.detector, cell.seed, weighted
+            measured = [*measured, Measurement(CELL_SECONDS, time.time() - started)]
+            self._record(cell, measured, weighted.weights)
+            tracked.log_measured(measured)
 
     def _detector(self, cell: Cell) -> Weighted:
         kept, self._kept = self._kept, None  # whatever a failing cell leaves of it

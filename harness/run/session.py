@@ -40,6 +40,7 @@ from harness.run.memory import keep_freed_memory
 from harness.run.mode_choice import settle_modes
 from harness.run.progress import reporter
 from harness.run.spreading import check_processes
+from harness.run.tracking import check_trackers
 from harness.stages.metrics import METRICS
 
 # At least so long between two reports of a run that goes on: making one takes seconds, of the very
@@ -134,6 +135,7 @@ def _check(plan: Plan, launch: Launch, elsewhere: bool, inline: bool) -> Plan:
                 note(line)
         check_training(plan, launch)
         check_processes(plan, launch, inline)
+    check_trackers(plan, launch)
     plan.source.prepare()
     check_data(plan, launch)
     check_detectors(plan)

@@ -1,6 +1,6 @@
 """Runs one cell: hands a stage its detector and data, takes its measurements."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from harness.stages.train.losses import GRAD_NORM
 from harness.stages.train.result import Progress
 
 Advance = Callable[[int, int, str], None]  # done, in all or 0 before that is known, words
+Track = Callable[[Mapping[str, float], int], None]  # numbers by name, at a step
 UNTRAINED = Finding("untrained")
 
 
@@ -37,11 +38,15 @@ class StageRunner:
     launch: Launch
 
     def run(
-        self, cell: Cell, weighted: Weighted, folder: Path, advance: Advance
+        self, cell: Cell, weighted: Weighted, folder: Path, advance: Advance, track: Track
     ) -> tuple[list[Measurement], Weighted]:
-        """Measurements of the cell, and the detector as the next stage finds it."""
+        """Measurements of the cell, and the detector as the next stage finds it.
+
+        Args:
+            track: is told the training's numbers at each line of its log.
+        """
         if cell.stage == "train":
-            return self._train(cell, weighted, folder, advance)
+            return self._train(cell, weighted, folder, advance, track)
         weighted.detector.to(self.launch.device).eval()
         if cell.stage == "latency":
             measured = self._latency(cell.mode, weighted, advance)
@@ -55,7 +60,7 @@ class StageRunner:
         return measured, weighted
 
     def _train(
-        self, cell: Cell, weighted: Weighted, folder: Path, advance: Advance
+        self, cell: Cell, weighted: Weighted, folder: Path, advance: Advance, track: Track
     ) -> tuple[list[Measurement], Weighted]:
         spec = self.plan.suite.detectors[cell.detector]
         folder.mkdir(parents=True, exist_ok=True)
@@ -68,6 +73,11 @@ class StageRunner:
                 mean=spec.input.mean, colours_on_device=on_gpu,
             )  # fmt: skip
 
+        def tell(progress: Progress) -> None:
+            advance(progress.step, progress.total, describe_progress(progress))
+            if progress.ends_line(spec.train.log_every):
+                track(curves_of(progress), progress.step)
+
         result = train(
             weighted.detector,
             make_loader,
@@ -77,9 +87,10 @@ class StageRunner:
             device=self.launch.device,
             fingerprint=cell.fingerprint,
             resume=True,  # where an earlier attempt left something
-            on_progress=lambda p: advance(p.step, p.total, describe_progress(p)),
+            on_progress=tell,
             meta=self._meta(cell),
         )
+        track({}, result.steps)  # of a training that was done before, nothing has been told
         notes = [Finding("checkpoint_note", params={"note": note}) for note in weighted.notes]
         measured = [replace(m, warnings=(*m.warnings, *notes)) for m in result.measurements]
         return measured, load_trained(weighted, result.checkpoint)
@@ -148,6 +159,12 @@ class StageRunner:
         split = self.plan.source.split("val")
         entries = read_annotations(split.annotations).images[:count]
         return [read_image(split.images / e.file_name, (e.height, e.width)) for e in entries]
+
+
+def curves_of(progress: Progress) -> dict[str, float]:
+    """What trackers are told of a training: losses, gradient norm, learning rate and speed."""
+    rates = {"lr": progress.learning_rate, "images_per_second": progress.images_per_second}
+    return {f"training/{name}": value for name, value in {**progress.losses, **rates}.items()}
 
 
 def describe_progress(progress: Progress) -> str:

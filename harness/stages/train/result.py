@@ -41,6 +41,10 @@ class Progress:
     wait_share: float
     doing: str = ""
 
+    def ends_line(self, log_every: int) -> bool:
+        """Whether a line of the log was written behind this step."""
+        return not self.doing and (self.step % log_every == 0 or self.step == self.total)
+
 
 OnProgress = Callable[[Progress], None]
 
