@@ -3,8 +3,12 @@
 import hashlib
 import json
 import os
+import socket
+from glob import escape
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from harness.errors import UserError
 
@@ -15,7 +19,7 @@ def write_atomic(path: Path, data: bytes | memoryview) -> None:
     Raises:
         UserError: the disk is full, the folder read-only and the like.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{socket.gethostname()}.tmp")
     try:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -25,11 +29,21 @@ def write_atomic(path: Path, data: bytes | memoryview) -> None:
                 os.fsync(file.fileno())
             os.replace(temporary, path)  # noqa: PTH105 (tests make this very call fail)
             sync_folder(path.parent)
+            _remove_left_over(path)
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         hint = "what was there is intact; make room or permit writing, then --resume"
         raise UserError(f"cannot be written: {error.strerror}", where=path, hint=hint) from error
+
+
+def _remove_left_over(path: Path) -> None:
+    """What killed processes of this machine have left of the same file."""
+    own = f".{socket.gethostname()}.tmp"
+    for found in path.parent.glob(f".{escape(path.name)}.*{escape(own)}"):
+        process = found.name.removeprefix(f".{path.name}.").removesuffix(own)
+        if process.isdecimal() and not psutil.pid_exists(int(process)):
+            found.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

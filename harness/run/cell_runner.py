@@ -96,14 +96,14 @@ class CellRunner:
 
     def _run(self, cell: Cell, report: Reporter) -> None:
         weighted = self._detector(cell)
-        started = time.time()
+        started = time.monotonic()
         folder = layout.cell_folder(self.folder, cell.detector, cell.seed)
         with self.tracking.cell(self.folder, cell, report.note) as tracked:
             measured, weighted = self.stages.run(
                 cell, weighted, folder, report.advance, tracked.log
             )
             self._kept = cell.detector, cell.seed, weighted
-            measured = [*measured, Measurement(CELL_SECONDS, time.time() - started)]
+            measured = [*measured, Measurement(CELL_SECONDS, time.monotonic() - started)]
             self._record(cell, measured, weighted.weights)
             tracked.log_measured(measured)
 

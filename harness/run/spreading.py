@@ -18,7 +18,6 @@ from harness.run.launch import Launch
 
 LAUNCHER = "HARNESS_LAUNCHER"  # the id of the process that has started one of several
 TORCHS_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
-TORCHS_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 TOLD_TO_END = (-signal.SIGTERM, 128 + signal.SIGTERM)
 # what a process says that has lost a neighbour
 ECHOES = ("closed by peer", "reset by peer", "DistBackendError", "Broken pipe", "NCCL", "gloo")

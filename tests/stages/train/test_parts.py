@@ -8,6 +8,8 @@ import pickle
 import random
 import resource
 import signal
+import socket
+import subprocess
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -134,6 +136,25 @@ def test_a_failing_replace_leaves_the_file_as_it_was(
         write_atomic(path, b"after")
     assert path.read_bytes() == b"before"
     assert [p.name for p in tmp_path.iterdir()] == ["state.pt"]
+
+
+def test_what_killed_processes_left_of_a_file_goes_with_its_next_version(tmp_path: Path) -> None:
+    def left_by(process: int, host: str, name: str = "state.pt") -> Path:
+        path = tmp_path / f".{name}.{process}.{host}.tmp"
+        path.write_text("half")
+        return path
+
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    gone = left_by(ended.pid, socket.gethostname())
+    kept = [
+        left_by(os.getppid(), socket.gethostname()),
+        left_by(ended.pid, "another"),
+        left_by(ended.pid, socket.gethostname(), "other.pt"),
+    ]
+    write_atomic(tmp_path / "state.pt", b"whole")
+    assert not gone.exists()
+    assert all(path.exists() for path in kept)
 
 
 def test_a_file_that_grows_past_the_limit_leaves_the_old_one(tmp_path: Path) -> None:
