@@ -150,5 +150,18 @@ def catalog_of(meters: Iterable[MeterPart]) -> Catalog:
 
 def digest(value: Any) -> str:
     """Hash of a JSON-able value, the same in every process."""
-    text = json.dumps(value, sort_keys=True, default=str, separators=(",", ":"))
+    return _hash(encode(value))
+
+
+def digest_encoded(values: Mapping[str, str]) -> str:
+    """`digest` of a mapping whose values are encoded: of many alike, only what differs is."""
+    return _hash("{" + ",".join(f"{encode(key)}:{values[key]}" for key in sorted(values)) + "}")
+
+
+def encode(value: Any) -> str:
+    """JSON, the same text in every process."""
+    return json.dumps(value, sort_keys=True, default=str, separators=(",", ":"))
+
+
+def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -33,6 +33,8 @@ from harness.plan.cells import (
     Plan,
     catalog_of,
     digest,
+    digest_encoded,
+    encode,
     name_mode,
 )
 from harness.plugin.catalog import Catalog
@@ -310,20 +312,30 @@ def _weights(detector: DetectorSpec, place: Place) -> list[str | None]:
 def _cells(
     place: Place, suite: Suite, parts: Parts, meters: Sequence[MeterPart], data: str
 ) -> tuple[Cell, ...]:
+    measured = [
+        (stage, mode, _encoded(_stage_identity(suite, meters, stage, mode)))
+        for stage, mode in _stages_and_modes(suite)
+    ]
     cells = []
     for name, detector in suite.detectors.items():
-        own = {
+        identity = {
+            "harness": __version__,
+            "data": data,
             "parts": {role: part.identity() for role, part in parts[name].items()},
             "input": detector.input.model_dump(),
             "weights": _weights(detector, _inside(place, ("detectors", name))),
             "train": detector.train.model_dump(exclude={"workers", "cache_gib", "log_every"}),
         }
+        own = _encoded(identity)
         for seed in suite.seeds:
-            for stage, mode in _stages_and_modes(suite):
-                measured = _stage_identity(suite, meters, stage, mode)
-                identity = {"harness": __version__, "data": data, "seed": seed, **own, **measured}
-                cells.append(Cell(name, seed, stage, digest(identity), mode))
+            for stage, mode, stage_identity in measured:
+                encoded = {**own, **stage_identity, "seed": encode(seed)}
+                cells.append(Cell(name, seed, stage, digest_encoded(encoded), mode))
     return tuple(cells)
+
+
+def _encoded(identity: Mapping[str, Any]) -> dict[str, str]:
+    return {key: encode(value) for key, value in identity.items()}
 
 
 def _stages_and_modes(suite: Suite) -> list[tuple[Stage, str]]:

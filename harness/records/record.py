@@ -93,12 +93,14 @@ class Record:
         plain = json.loads(line)
         if plain.get("schema", 1) < SCHEMA_VERSION:
             raise OldRecordError("it was written by harness 0.3 or older")
-        known = {f.name for f in fields(cls)}
-        values = {key: value for key, value in plain.items() if key in known}
+        values = {key: value for key, value in plain.items() if key in KEYS}
         values["value"] = _from_null(values.get("value"))
         values["samples"] = tuple(map(_from_null, values.get("samples", ())))
         values["warnings"] = tuple(Finding(**entry) for entry in values.get("warnings", ()))
         return cls(**values)
+
+
+KEYS = frozenset(f.name for f in fields(Record))
 
 
 def _number(metric: str, value: Any) -> float:

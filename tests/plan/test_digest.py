@@ -1,0 +1,21 @@
+"""Encoding the values of a mapping beforehand changes no fingerprint."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.plan.cells import digest, digest_encoded, encode
+
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.text(), PLAIN))
+def test_a_digest_is_that_of_its_encoded_values(values: dict[str, object]):
+    assert digest_encoded({key: encode(value) for key, value in values.items()}) == digest(values)
+
+
+def test_different_values_have_different_digests():
+    assert digest_encoded({"a": encode(1), "b": encode(2)}) != digest({"a": 2, "b": 1})
