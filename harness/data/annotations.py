@@ -167,9 +167,18 @@ def _warnings(
         "annotations without 'iscrowd', taken as 0": sum("iscrowd" not in e for e in entries),
         "annotations without 'area', taken as the box's": sum("area" not in e for e in entries),
         "images name a file that another image names too": again,
+        "boxes occur more than once (same image, class and box), which limits AP: "
+        "remove the duplicates": _repeated(objects, offsets),
     }
     lines = [f"{count} {what}" for what, count in counted.items() if count]
     return (*lines, *_absences(objects[~objects.crowd], classes))
+
+
+def _repeated(objects: Objects, offsets: NDArray[np.int64]) -> int:
+    """Boxes that an earlier one of the same image, class and `iscrowd` equals."""
+    owners = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    rows = np.column_stack([owners, objects.labels, objects.crowd, objects.boxes])
+    return len(rows) - len(np.unique(rows, axis=0))
 
 
 def _bounds(low: float, high: float) -> str:

@@ -8,7 +8,8 @@ negative area; a file name that climbs out of the image folder.
 
 Tolerated, and counted in `Annotations.warnings`: a box of zero size (official COCO has some); a
 box that reaches over the edge of its image; annotations without `iscrowd` or `area`; several
-entries for one file; size bins and classes without a box; no boxes at all.
+entries for one file; a box that occurs more than once; size bins and classes without a box; no
+boxes at all.
 """
 
 import json

@@ -6,7 +6,7 @@ from codecs import BOM_UTF8
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from operator import itemgetter
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,8 @@ def read_detections(path: Path, truth: GroundTruth) -> tuple[Detection, ...]:
 
     Raises:
         UserError: unreadable, not JSON, not a list, an entry without a key, with an unknown
-            image or category id, or with a box or score that is not a finite number.
+            image or category id, with a name as id that several images have, or with a box or
+            score that is not a finite number.
     """
     return check_detections(_parse(path), truth, where=path)
 
@@ -42,16 +43,53 @@ def write_detections(path: Path, detections: Sequence[Detection]) -> None:
 
 
 def check_detections(content: Any, truth: GroundTruth, *, where: object) -> tuple[Detection, ...]:
-    """Detections with the four keys alone; see `read_detections` for the errors."""
+    """Detections with the four keys alone; see `read_detections` for the errors.
+
+    An `image_id` that is a text stands for a file (its path in the annotation file, its name, or
+    its name without the ending, as tools write that do not know the annotation file's ids), or is
+    the id as a text; it has to mean one image.
+    """
     if not isinstance(content, Sequence) or isinstance(content, str | bytes):
         raise UserError(f"holds {_kind(content)}, not a list", where=where, hint=FORM)
     images = frozenset(truth.image_ids)
+    content = _with_ids(content, truth, where)
     if is_plain(content, images, truth.categories):
         return tuple(content)
     return tuple(
         _check_detection(entry, images, truth.categories, f"{where}[{index}]")
         for index, entry in enumerate(content)
     )
+
+
+def _with_ids(content: Sequence[Any], truth: GroundTruth, where: object) -> Sequence[Any]:
+    """The same entries with image ids where file names stood; unknown names stay as they are."""
+    named = (isinstance(e, Mapping) and isinstance(e.get("image_id"), str) for e in content)
+    if not truth.file_names or not any(named):
+        return content
+    ids = _ids_by_name(truth)
+    return [_with_id(entry, ids, f"{where}[{index}]") for index, entry in enumerate(content)]
+
+
+def _with_id(entry: Any, ids: Mapping[str, set[int]], where: str) -> Any:
+    name = entry.get("image_id") if isinstance(entry, Mapping) else None
+    if not isinstance(name, str) or name not in ids:
+        return entry
+    if len(ids[name]) > 1:
+        hint = f"images {_some(sorted(ids[name]))}: write their ids, or their paths"
+        raise UserError(f"image_id {name!r} names several images", where=where, hint=hint)
+    return {**entry, "image_id": next(iter(ids[name]))}
+
+
+def _ids_by_name(truth: GroundTruth) -> dict[str, set[int]]:
+    """Image ids by path, name, stem and id as text; a listed path means that image alone."""
+    ids: dict[str, set[int]] = {}
+    paths: dict[str, set[int]] = {}
+    for image, file in zip(truth.image_ids, truth.file_names, strict=True):
+        path = PurePosixPath(file.replace("\\", "/"))
+        paths.setdefault(file, set()).add(image)
+        for name in (path.name, path.stem, str(image)):
+            ids.setdefault(name, set()).add(image)
+    return ids | paths
 
 
 def is_plain(content: Sequence[Any], images: frozenset[int], categories: Mapping[int, str]) -> bool:

@@ -26,6 +26,7 @@ class GroundTruth:
         annotations: `image_id, category_id, bbox` (xywh), `area, iscrowd` of those images.
         sha256: of the file.
         image_sizes: (height, width) of each image, as `image_ids`.
+        file_names: of each image, as `image_ids`.
     """
 
     image_ids: tuple[int, ...]
@@ -33,6 +34,7 @@ class GroundTruth:
     annotations: tuple[Mapping[str, Any], ...]
     sha256: str
     image_sizes: tuple[tuple[int, int], ...] = ()
+    file_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

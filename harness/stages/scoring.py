@@ -55,6 +55,7 @@ def read_ground_truth(path: Path) -> GroundTruth:
         tuple({key: entry[key] for key in TRUTH_KEYS} for entry in annotations),
         hashlib.sha256(path.read_bytes()).hexdigest(),
         tuple((image["height"], image["width"]) for image in lists["images"]),
+        tuple(image["file_name"] for image in lists["images"]),
     )
 
 
@@ -70,5 +71,6 @@ def restrict(given: EvaluationInput, image_ids: Sequence[int] | None) -> Evaluat
         tuple(a for a in truth.annotations if a["image_id"] in kept),
         truth.sha256,
         tuple(truth.image_sizes[n] for n in chosen) if truth.image_sizes else (),
+        tuple(truth.file_names[n] for n in chosen) if truth.file_names else (),
     )
     return EvaluationInput(part, tuple(d for d in given.detections if d["image_id"] in kept))

@@ -266,3 +266,17 @@ def test_any_bytes_parse_or_explain(data: bytes, tmp_path: Path) -> None:
     path = tmp_path / "bytes.json"
     path.write_bytes(data)
     check_parses_or_explains(path)
+
+
+def test_repeated_boxes_are_counted_and_other_objects_of_one_place_are_not(
+    document: Any, write: Write
+) -> None:
+    def told() -> list[str]:
+        return [w for w in read_annotations(write(document)).warnings if "more than once" in w]
+
+    first = document["annotations"][0]
+    other = next(c["id"] for c in document["categories"] if c["id"] != first["category_id"])
+    document["annotations"].append({**first, "id": 901, "category_id": other})
+    assert told() == []
+    document["annotations"] += [{**first, "id": 902}, {**first, "id": 903}]
+    assert [line.split()[0] for line in told()] == ["2"]

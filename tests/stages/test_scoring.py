@@ -57,7 +57,7 @@ def read(annotations: Path, text: str | bytes):
         ({"bbox": "1234"}, "found.json[1]", "bbox is '1234'"),
         ({"bbox": [1, 2, -3, 4]}, "found.json[1]", "negative side"),
         ({"image_id": 99}, "found.json[1]", "unknown image_id 99"),
-        ({"image_id": "7"}, "found.json[1]", "unknown image_id '7'"),
+        ({"image_id": "9"}, "found.json[1]", "unknown image_id '9'"),
         ({"image_id": [7]}, "found.json[1]", "unknown image_id [7]"),
         ({"category_id": 0}, "found.json[1]", "unknown category_id 0"),
     ],
@@ -92,6 +92,40 @@ def test_bad_annotation_file_is_one_clear_line(annotations, content, found):
     with pytest.raises(UserError, match=found) as caught:
         evaluate(annotations, [], [])
     assert str(annotations) in str(caught.value)
+
+
+def named(annotations: Path, files: dict[int, str]) -> None:
+    content = json.loads(annotations.read_text())
+    for image in content["images"]:
+        image["file_name"] = files[image["id"]]
+    annotations.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize("name", ["val/a.b.jpg", "a.b.jpg", "a.b"])
+def test_file_names_stand_for_image_ids(annotations, name):
+    named(annotations, {7: "val/a.b.jpg", 8: "val/c.jpg"})
+    found = [{**GOOD, "image_id": name}, {**GOOD, "image_id": 8}]
+    read_back = read(annotations, json.dumps(found))
+    assert [entry["image_id"] for entry in read_back] == [7, 8]
+
+
+def test_file_name_of_several_images_is_refused_but_its_path_is_read(annotations):
+    named(annotations, {7: "one/a.jpg", 8: "two/a.jpg"})
+    with pytest.raises(UserError, match=r"found.json\[0\].*'a' names several images .*7, 8"):
+        read(annotations, json.dumps([{**GOOD, "image_id": "a"}]))
+    (entry,) = read(annotations, json.dumps([{**GOOD, "image_id": "two/a.jpg"}]))
+    assert entry["image_id"] == 8
+
+
+def test_text_that_is_one_image_s_id_and_another_s_name_is_refused(annotations):
+    named(annotations, {7: "8.jpg", 8: "b.jpg"})
+    with pytest.raises(UserError, match="'8' names several images"):
+        read(annotations, json.dumps([{**GOOD, "image_id": "8"}]))
+
+
+def test_unknown_file_name_is_refused(annotations):
+    with pytest.raises(UserError, match="unknown image_id 'z'"):
+        read(annotations, json.dumps([{**GOOD, "image_id": "z"}]))
 
 
 def test_written_detections_are_read_back_with_every_digit(annotations, tmp_path):
