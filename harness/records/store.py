@@ -2,14 +2,17 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from pydantic_core import from_json
 
 from harness.errors import UserError
 from harness.files import write_text
 from harness.plan.cells import STAGES
 from harness.records.layout import PLAN, records_file, records_files, runs_in
-from harness.records.record import OldRecordError, Place, Record
+from harness.records.record import SCHEMA_VERSION, OldRecordError, Place, Record
 
 
 def write_records(run: Path, records: Iterable[Record]) -> None:
@@ -70,6 +73,43 @@ def read_records(path: Path) -> list[Record]:
         raise UserError(f"cannot be read ({error})", where=path) from error
     lines = text[: text.rfind("\n") + 1].splitlines()
     return [_parse(line, path, number) for number, line in enumerate(lines, 1)]
+
+
+@dataclass(frozen=True)
+class Success:
+    """What a cell was measured with.
+
+    Attributes:
+        devices: their types, as far as its records tell.
+    """
+
+    fingerprint: str
+    weights: str
+    devices: frozenset[str]
+
+
+def read_success(path: Path) -> Success | None:
+    """Of a cell's file, None where its last attempt did not end well, or there was none.
+
+    Of thousands of cells; only the keys that it needs are looked at.
+
+    Raises:
+        UserError: a line is not a record.
+    """
+    if not path.is_file():
+        return None
+    try:
+        lines = [from_json(line) for line in path.read_bytes().splitlines(keepends=True)]
+        end, devices = lines[-1], {line["conditions"].get("device_type") for line in lines}
+        whole = end["schema"] == SCHEMA_VERSION
+    except (ValueError, LookupError, TypeError, AttributeError):
+        whole = False
+    if not whole:
+        read_records(path)  # says what is wrong, unless the last line is cut short
+        return None
+    if end["kind"] != "cell" or end["status"] != "ok":
+        return None
+    return Success(end["fingerprint"], end["weights"], frozenset(devices - {None}))
 
 
 def outcomes(records: Iterable[Record]) -> list[Record]:

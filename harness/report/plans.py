@@ -1,6 +1,6 @@
 """`harness plan` as tables."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from rich.text import Text
@@ -10,7 +10,10 @@ from harness.report.terminal import Grid, Head
 
 
 def plan_tables(plan: Plan) -> Iterator[Grid]:
-    """The cells, then data and meters, then each detector's parts, with every parameter."""
+    """The cells, then data and meters, then each detector's parts, with every parameter.
+
+    Cells that differ in seed and mode alone are one row; `--json` has every fingerprint.
+    """
     yield _cells(plan)
     yield _protocol(plan)
     for name in plan.parts:
@@ -24,10 +27,19 @@ def _cells(plan: Plan) -> Grid:
         f"({len(plan.classes)} classes), {len(plan.cells)} cells"
     )
     grid = Grid(["detector", Head("seed"), "stage", "mode", "how long", "fingerprint"], title)
+    alike: dict[tuple[str, str], list[Cell]] = {}
     for cell in plan.cells:
-        shown = (cell.detector, str(cell.seed), cell.stage, cell.mode)
-        grid.add(*shown, _how_long(plan, cell), cell.fingerprint)
+        alike.setdefault((cell.detector, cell.stage), []).append(cell)
+    for (detector, stage), cells in alike.items():
+        seeds = _joined(str(cell.seed) for cell in cells)
+        modes = _joined(cell.mode for cell in cells)
+        which = cells[0].fingerprint if len(cells) == 1 else f"{len(cells)} cells"
+        grid.add(detector, seeds, stage, modes, _how_long(plan, cells[0]), which)
     return grid
+
+
+def _joined(words: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(words))
 
 
 def _how_long(plan: Plan, cell: Cell) -> str:

@@ -19,7 +19,7 @@ from harness.records.environment import Environment, describe_environment
 from harness.records.locks import locked
 from harness.records.measurement import Measurement
 from harness.records.record import Record
-from harness.records.store import latest, read_records, write_records
+from harness.records.store import latest, read_records, read_success, write_records
 from harness.run.detectors import Weighted, build_detector, load_trained
 from harness.run.device_errors import explain_device_error
 from harness.run.launch import Launch, tell_torchrun
@@ -238,15 +238,13 @@ def find_done(plan: Plan, folder: Path, device: str | None) -> set[Cell]:
     done: set[Cell] = set()
     weights: dict[tuple[str, int], str] = {}
     for cell in plan.cells:
-        path = layout.records_file(folder, *cell.place)
-        records = latest(read_records(path)) if path.is_file() else []
-        if not records or records[-1].status != "ok" or records[-1].fingerprint != cell.fingerprint:
+        found = read_success(layout.records_file(folder, *cell.place))
+        if found is None or found.fingerprint != cell.fingerprint:
             continue
         place = (cell.detector, cell.seed)
         if place not in weights:
             weights[place] = _weights(plan, folder, *place)
-        devices = {r.conditions.get("device_type") for r in records} - {None}
-        if records[-1].weights == weights[place] and (device is None or devices <= {device}):
+        if found.weights == weights[place] and (device is None or found.devices <= {device}):
             done.add(cell)
     return done
 

@@ -18,7 +18,13 @@ from harness.plugin.metrics import Finding, Level, MetricSpec
 from harness.records import layout
 from harness.records.measurement import Measurement
 from harness.records.record import Record
-from harness.records.store import read_records, read_run_records, write_records
+from harness.records.store import (
+    Success,
+    read_records,
+    read_run_records,
+    read_success,
+    write_records,
+)
 
 HERE = str(Path(__file__).parent)
 
@@ -335,3 +341,29 @@ def test_processes_write_cells_of_one_run_side_by_side(tmp_path: Path):
         assert process.returncode == 0, err
     found = [(r.detector, r.stage, r.value) for r in read_run_records(tmp_path) if r.metric]
     assert found == [(name, stage, 19.0) for name in detectors for stage in ("cost", "latency")]
+
+
+def test_a_success_tells_what_it_was_measured_with(tmp_path: Path):
+    on = {"conditions": {"device_type": "cuda"}}
+    write_records(tmp_path, [measured("ap", **on), measured("ap50"), ended(weights="w")])
+    found = read_success(file_of(tmp_path))
+    assert found == Success(ended().fingerprint, "w", frozenset({"cuda"}))
+    write_records(tmp_path, [ended(status="failed")])
+    assert read_success(file_of(tmp_path)) is None
+
+
+def test_there_is_no_success_without_an_end(tmp_path: Path):
+    path = file_of(tmp_path)
+    assert read_success(path) is None
+    write_records(tmp_path, [measured("ap"), ended()])
+    whole = path.read_bytes()
+    path.write_bytes(b"")
+    assert read_success(path) is None
+    path.write_bytes(whole[:-20])
+    assert read_success(path) is None
+    path.write_bytes(b"{}\n" + whole)
+    with pytest.raises(UserError, match=r"written by harness 0\.3 or older"):
+        read_success(path)
+    path.write_bytes(b"no record\n" + whole)
+    with pytest.raises(UserError, match="is not a record"):
+        read_success(path)
