@@ -10,7 +10,6 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torchvision.ops import box_iou
 
 from harness.data.photometric import Distortion, bernoulli, draw_distortion, uniform
 
@@ -50,6 +49,8 @@ def draw_window(size: Size, boxes: Tensor) -> Window:
 
 def _draw_crop(canvas: Window, boxes: Tensor) -> Window:
     """A crop whose IoU with a box centred in it reaches the minimum that is drawn."""
+    from torchvision.ops import box_iou  # takes seconds to import, for trainings alone
+
     while (least := OVERLAPS[int(torch.randint(len(OVERLAPS), ()))]) is not None:
         crops = _draw_crops(canvas)
         centres = (boxes[:, :2] + boxes[:, 2:]) / 2

@@ -14,7 +14,6 @@ from harness.manifest.schema import MODES, PRECISIONS
 from harness.model.arithmetic import arithmetic
 from harness.model.detector import Detector
 from harness.modes.capturing import Captured
-from harness.modes.compiling import Compiled
 from harness.modes.folding import fold_norms, fuse_parts
 from harness.modes.precision import DTYPES, autocast, cast_weights, lacking
 from harness.modes.runner import Runner
@@ -58,6 +57,8 @@ def build_runner(detector: Detector, mode: str = "eager", precision: str = "floa
 
 def _compiled(runner: Runner, functions: Mapping[str, Function]) -> Runner:
     """The runner with `functions` compiled, and captured where its mode says so."""
+    from harness.modes.compiling import Compiled  # Dynamo and Inductor: seconds to import
+
     made = {k: Compiled(f, runner.detector, runner.device) for k, f in functions.items()}
     ready: dict[str, Any] = {k: arithmetic(runner.precision)(f) for k, f in made.items()}
     if runner.mode == "cuda_graph":  # what is replayed has the flags of its capture

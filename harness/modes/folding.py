@@ -1,5 +1,6 @@
 """Batch norms fused into the convolutions before them, and parts that fuse more of themselves."""
 
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -9,9 +10,15 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
-from torchvision.ops import FrozenBatchNorm2d
 
-NORMS = (nn.BatchNorm2d, FrozenBatchNorm2d)
+FROZEN = "torchvision.ops.misc"
+
+
+def is_norm(module: nn.Module) -> bool:
+    """Whether it is a batch norm, torchvision's frozen one included."""
+    # which takes seconds to import, and which nothing is an instance of unless somebody has
+    frozen = getattr(sys.modules.get(FROZEN), "FrozenBatchNorm2d", nn.BatchNorm2d)
+    return isinstance(module, nn.BatchNorm2d | frozen)
 
 
 @torch.no_grad()
@@ -57,7 +64,7 @@ def _foldable(module: nn.Module, run: Callable[[], object]) -> list[tuple[nn.Con
         if id(inputs[0]) in outputs:
             found.append((outputs[id(inputs[0])][0], norm, id(inputs[0])))
 
-    norms = [part for part in module.modules() if isinstance(part, NORMS)]
+    norms = [part for part in module.modules() if is_norm(part)]
     convs = [part for part in module.modules() if type(part) is nn.Conv2d]
     hooks = [part.register_forward_hook(after) for part in (*convs, *norms)]
     hooks += [norm.register_forward_pre_hook(before) for norm in norms]

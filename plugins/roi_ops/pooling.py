@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torchvision.ops import roi_align as torchvision_roi_align
 
 from harness.errors import UserError
 from harness.model.features import (
@@ -126,7 +125,10 @@ class RoiAlign(PyramidPooling):
     params: RoiAlignParams
 
     def __init__(self, in_features: Sequence[FeatureSpec], params: RoiAlignParams) -> None:
+        from torchvision.ops import roi_align  # takes seconds to import, for one op of three
+
         super().__init__("roi_align", in_features, params)
+        self.sample = roi_align
         pooled = [in_features[position] for position in self.positions]
         require_one_width("roi_align", pooled)
         self.out_feature = RoiSpec(pooled[0].channels, params.size, params.size)
@@ -164,9 +166,10 @@ class RoiAlign(PyramidPooling):
 
     def _pool_map(self, features: Tensor, rois: Tensor, scale: float) -> Tensor:
         ratio = self.params.sampling_ratio or -1
-        return torchvision_roi_align(
+        pooled: Tensor = self.sample(
             features, rois.to(features.dtype), self.params.size, scale, ratio, True
         )
+        return pooled
 
 
 def roi_align(in_features: Sequence[FeatureSpec], **params: Any) -> RoiAlign:

@@ -10,13 +10,13 @@ from torchvision.ops import FrozenBatchNorm2d
 
 from harness.model.detector import Detector
 from harness.modes import build_runner
-from harness.modes.folding import NORMS, fold_norms
+from harness.modes.folding import fold_norms, is_norm
 
 
 def settle(module: nn.Module) -> nn.Module:
     """Statistics and weights that a wrong fold would show."""
     generator = torch.Generator().manual_seed(0)
-    for norm in (m for m in module.modules() if isinstance(m, NORMS)):
+    for norm in (m for m in module.modules() if is_norm(m)):
         for tensor in (norm.running_mean, norm.weight, norm.bias):
             tensor.data.normal_(1.0, 0.5, generator=generator)
         norm.running_var.uniform_(0.5, 2.0, generator=generator)
@@ -117,10 +117,10 @@ def test_a_tensor_that_others_read_is_left(
 @torch.no_grad()
 def test_every_norm_of_a_detector_is_folded(name: str, overrides: list[str] | None) -> None:
     detector = build(name, overrides)
-    norms = sum(isinstance(m, NORMS) for m in detector.modules())
+    norms = sum(is_norm(m) for m in detector.modules())
     eager, fused = build_runner(detector, "eager"), build_runner(detector, "fused")
     assert fused.conditions["folded_norms"] == norms > 30
-    assert not any(isinstance(m, NORMS) for m in fused.detector.modules())
+    assert not any(is_norm(m) for m in fused.detector.modules())
     pixels = eager.prepare(draw_images()).pixels
     wanted, found = (tree_leaves(backbone(r.detector)(pixels)) for r in (eager, fused))
     for x, y in zip(wanted, found, strict=True):

@@ -50,6 +50,14 @@ def test_importing_the_package_imports_nothing_else(tmp_path: Path):
     assert not names & {*HEAVY, "numpy", "pydantic", "yaml", "typer", "rich", "pluggy"}
 
 
+def test_a_cell_imports_no_compiler(tmp_path: Path):
+    """Nor what brings one along: half of the time that a process of its own takes to begin."""
+    parts = ["harness_plugins.tinydet.rpn", "harness_plugins.roi_ops.pooling"]
+    names = modules_of([], f"import harness.run.single, {', '.join(parts)}", tmp_path)
+    assert "torch" in names
+    assert not names & {"torchvision", "sympy", "triton", "pandas", "plotly"}
+
+
 def test_a_plan_of_real_data_imports_no_torch(tmp_path: Path):
     root = make_coco(tmp_path / "coco")
     arguments = ["plan", SUITE, "--data", str(root)]
