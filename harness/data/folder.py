@@ -9,6 +9,7 @@ from harness.data.source import Split, SplitName
 from harness.errors import UserError
 
 SPLITS: tuple[SplitName, ...] = ("train", "val")
+DARK = 4096  # 12-bit values in 16 bits are below; their upper 8 bits are 0 to 15
 SHOWN = 5  # file names that an error lists before it counts
 
 
@@ -131,8 +132,10 @@ def check_split(split: Split, thorough: bool = False) -> tuple[str, ...]:
         for image in annotations.images
         if (problem := _problem(split.images, image.file_name))
     ]
+    notes: list[str] = []
     if thorough and not problems:
         problems = _decoding_problems(split, annotations)
+        notes = [] if problems else _pixel_notes(split, annotations)
     if problems:
         more = f" and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
         raise UserError(
@@ -141,7 +144,7 @@ def check_split(split: Split, thorough: bool = False) -> tuple[str, ...]:
             where=split.images,
             hint="needs every image that the annotations name",
         )
-    return annotations.warnings
+    return (*annotations.warnings, *notes)
 
 
 def image_path(folder: Path, file_name: str) -> Path:
@@ -188,3 +191,32 @@ def _decoding_problems(split: Split, annotations: Annotations) -> list[str]:
         except UserError as error:
             problems.append(f"{image.file_name} {error.found}")
     return problems
+
+
+def _pixel_notes(split: Split, annotations: Annotations) -> list[str]:
+    """What readable image files hold that a user should know."""
+    from harness.data.images import look_into
+
+    turned: list[str] = []
+    stored: list[str] = []
+    dark: list[str] = []
+    for image in annotations.images:
+        look = look_into(split.images / image.file_name)
+        upright = look.size[::-1] if look.orientation >= 5 else look.size
+        if look.orientation > 1:
+            fits = upright == (image.height, image.width)
+            (turned if fits else stored).append(image.file_name)
+        if look.brightest is not None and look.brightest < DARK:
+            dark.append(image.file_name)
+    said = {
+        "images are turned upright by their EXIF orientation, as labelling tools show them": turned,
+        "images have an EXIF orientation, but are annotated as stored, and read so": stored,
+        f"16-bit images hold no value of {DARK} or more and come out nearly black: scale them to "
+        "16 bits": dark,
+    }
+    return [f"{len(names)} {what}: {_first(names)}" for what, names in said.items() if names]
+
+
+def _first(names: list[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more

@@ -36,7 +36,7 @@ from harness.data.source import Split
 from harness.errors import UserError
 
 FULL = "full"  # marks that a process has reported a full disk
-VERSION = 2  # raise it when decoding or resizing gives other pixels
+VERSION = 3  # raise it when decoding or resizing gives other pixels
 GIB = 2**30
 KEPT_DAYS = 30  # after its last use
 KEPT_TIMES = 4  # all image caches together may take this many times the limit of one

@@ -1,5 +1,6 @@
 """Image files of every kind as uint8 RGB tensors."""
 
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
@@ -23,8 +24,9 @@ def read_image(path: Path, size: tuple[int, int] | None = None) -> Tensor:
     Args:
         path: any format that Pillow reads.
         size: annotated (height, width), which says how an EXIF rotation is meant: pixels stay
-            as stored where their size fits, and are turned upright where that fits instead.
-            Without it they are turned upright.
+            as stored where only that size fits. Otherwise (no size, or one that fits both ways:
+            square images, orientations 2 to 4) they are turned upright, as labelling tools and
+            OpenCV show them.
 
     Raises:
         UserError: missing, empty, truncated or not an image; too large; or of a size that fits
@@ -71,12 +73,12 @@ def _orientation(path: Path, image: Image.Image, size: tuple[int, int] | None) -
             where=path,
             hint=f"needs at most {MAX_PIXELS // 10**6} million",
         )
-    if size is not None and stored == tuple(size):
-        return 1
-    orientation = _read_orientation(image)
+    orientation = read_orientation(image)
     upright = stored[::-1] if orientation >= 5 else stored
     if size is None or upright == tuple(size):
         return orientation
+    if stored == tuple(size):
+        return 1
     raise UserError(
         f"is {stored[1]}x{stored[0]}, but annotated as {size[1]}x{size[0]}",
         where=path,
@@ -84,7 +86,8 @@ def _orientation(path: Path, image: Image.Image, size: tuple[int, int] | None) -
     )
 
 
-def _read_orientation(image: Image.Image) -> int:
+def read_orientation(image: Image.Image) -> int:
+    """EXIF orientation, 1 to 8; 1 where there is none that can be read."""
     try:
         value = image.getexif().get(ORIENTATION, 1)
     except Exception:  # a broken EXIF block says nothing about the pixels
@@ -116,3 +119,26 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if "transparency" in image.info:
         image = image.convert("RGBA")
     return image.convert("RGB")
+
+
+@dataclass(frozen=True)
+class Look:
+    """What an image file says of itself.
+
+    Attributes:
+        size: (height, width) as stored.
+        orientation: EXIF, 1 to 8.
+        brightest: of a 16-bit image's values; None for others.
+    """
+
+    size: tuple[int, int]
+    orientation: int
+    brightest: int | None
+
+
+def look_into(path: Path) -> Look:
+    """Header of a readable image; a 16-bit one is decoded as well."""
+    with Image.open(path) as image:
+        wide = image.mode.startswith("I")
+        brightest = int(np.asarray(image).max()) if wide else None
+        return Look((image.height, image.width), read_orientation(image), brightest)

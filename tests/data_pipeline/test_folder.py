@@ -5,8 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from photo_sets import make_folder
+from PIL import Image
 
 from harness.data.annotations import read_annotations
 from harness.data.folder import CocoFolder, check_split, image_path
@@ -137,3 +139,18 @@ def test_classes_need_one_file_only(folder: CocoFolder) -> None:
     assert folder.classes() == ("one", "two")
     with pytest.raises(UserError, match="not JSON"):
         read_annotations(folder.split("train").annotations)
+
+
+def test_thorough_tells_of_orientations_and_of_12_bit_images(folder: CocoFolder) -> None:
+    split = folder.split("train")
+    first, second = read_annotations(split.annotations).images[:2]
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    Image.new("RGB", (first.width, first.height)).save(split.images / first.file_name, exif=exif)
+    dim = np.full((second.height, second.width), 4095, np.uint16)
+    Image.fromarray(dim).save(split.images / second.file_name, "PNG")
+    notes = "\n".join(folder.check("train", thorough=True))
+    assert "1 images are turned upright by their EXIF orientation" in notes
+    assert "1 16-bit images hold no value of 4096" in notes
+    assert first.file_name in notes
+    assert second.file_name in notes

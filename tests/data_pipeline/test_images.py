@@ -98,7 +98,8 @@ def test_exif_orientation_follows_the_annotated_size(
     path = save(tmp_path, Image.fromarray(photo(*SIZE)), name, exif=exif)
     stored = np.array(Image.open(path))
     upright = np.array(ImageOps.exif_transpose(Image.open(path)))
-    np.testing.assert_array_equal(as_array(path, SIZE), stored)
+    as_annotated = stored if orientation >= 5 else upright
+    np.testing.assert_array_equal(as_array(path, SIZE), as_annotated)
     np.testing.assert_array_equal(as_array(path, None), upright)
     if orientation >= 5:
         np.testing.assert_array_equal(as_array(path, SIZE[::-1]), upright)
@@ -170,3 +171,15 @@ def test_a_header_that_promises_far_more_than_pillow_allows(tmp_path: Path) -> N
     path.write_bytes(data)
     with pytest.raises(UserError, match="exceeds limit"):
         read_image(path)
+
+
+@pytest.mark.parametrize("orientation", range(2, 9))
+def test_a_square_image_is_turned_as_labelling_tools_show_it(
+    tmp_path: Path, orientation: int
+) -> None:
+    exif = Image.Exif()
+    exif[images.ORIENTATION] = orientation
+    path = save(tmp_path, Image.fromarray(photo(40, 40)), "s.png", exif=exif)
+    upright = np.array(ImageOps.exif_transpose(Image.open(path)))
+    np.testing.assert_array_equal(as_array(path, (40, 40)), upright)
+    np.testing.assert_array_equal(as_array(path, None), upright)
