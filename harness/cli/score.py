@@ -19,6 +19,9 @@ def score(
     backend: Annotated[
         str | None, typer.Option(help="Evaluator of COCO's AP: faster_coco_eval or pycocotools.")
     ] = None,
+    max_detections: Annotated[
+        int | None, typer.Option(min=11, help="Best detections of an image that count (100).")
+    ] = None,
     per_class: Annotated[bool, typer.Option("--per-class", help="Also score each class.")] = False,
     csv: o.Csv = None,
     plugins: o.Plugins = [],  # noqa: B006
@@ -27,15 +30,21 @@ def score(
     from rich.console import Console
 
     from harness.cli.planning import load_registry, write_csv
+    from harness.data.annotations import read_annotations
     from harness.plugin.catalog import declared
     from harness.report.scores import scores_frame, scores_table
+    from harness.report.terminal import note
     from harness.stages.scoring import evaluate
 
     registry = load_registry(plugins)
-    meters = list(_meters(registry, {"backend": backend, "per_class": per_class}))
+    options: dict[str, object] = {"backend": backend, "per_class": per_class}
+    options["max_detections"] = max_detections
+    meters = list(_meters(registry, options))
     measured = evaluate(annotations, detections, meters)
     title = f"{detections} on {annotations}"
     Console().print(scores_table(measured, declared(registry), title))
+    for warning in read_annotations(annotations).warnings:
+        note(f"{annotations.name}: {warning}")
     write_csv(csv, scores_frame(measured))
 
 

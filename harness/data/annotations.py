@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from harness.data.boxes import BINS, COCO_AREAS, LARGEST
 from harness.data.coco_json import Entry, fill_defaults, read_coco
+from harness.data.suspicions import suspicions
 from harness.errors import UserError
 
 ROUNDING = 1.0  # pixels beyond the edge that count as rounding
@@ -165,20 +166,17 @@ def _warnings(
         "boxes of zero size, not trained on": int(empty.sum()),
         "boxes reach outside their image, clipped in training": int(over.sum()),
         "annotations without 'iscrowd', taken as 0": sum("iscrowd" not in e for e in entries),
-        "annotations without 'area', taken as the box's": sum("area" not in e for e in entries),
+        "annotations without 'area', or with one area for all, taken as the box's": sum(
+            "area" not in e for e in entries
+        ),
         "images name a file that another image names too": again,
-        "boxes occur more than once (same image, class and box), which limits AP: "
-        "remove the duplicates": _repeated(objects, offsets),
     }
     lines = [f"{count} {what}" for what, count in counted.items() if count]
+    owners = np.repeat(np.arange(len(images)), np.diff(offsets))
+    xywh = np.concatenate([objects.boxes[:, :2], objects.boxes[:, 2:] - objects.boxes[:, :2]], 1)
+    kinds = objects.labels * 2 + objects.crowd
+    lines += suspicions(xywh, limits, owners, kinds, objects.areas, len(images))
     return (*lines, *_absences(objects[~objects.crowd], classes))
-
-
-def _repeated(objects: Objects, offsets: NDArray[np.int64]) -> int:
-    """Boxes that an earlier one of the same image, class and `iscrowd` equals."""
-    owners = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-    rows = np.column_stack([owners, objects.labels, objects.crowd, objects.boxes])
-    return len(rows) - len(np.unique(rows, axis=0))
 
 
 def _bounds(low: float, high: float) -> str:

@@ -6,10 +6,10 @@ occurs twice (images, annotations, categories) or a class name that does; an ann
 absent image or an unknown category; a box of negative size or wholly outside its image; a
 negative area; a file name that climbs out of the image folder.
 
-Tolerated, and counted in `Annotations.warnings`: a box of zero size (official COCO has some); a
-box that reaches over the edge of its image; annotations without `iscrowd` or `area`; several
-entries for one file; a box that occurs more than once; size bins and classes without a box; no
-boxes at all.
+Tolerated, and counted in `Annotations.warnings`: what `harness.data.suspicions` finds; a box of
+zero size (official COCO has some); a box that reaches over the edge of its image; annotations
+without `iscrowd` or `area`, or with one area for boxes of several sizes; several entries for one
+file; size bins and classes without a box; no boxes at all.
 """
 
 import json
@@ -20,6 +20,9 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 from unicodedata import category as character_category
 
+import numpy as np
+
+from harness.data.suspicions import placeholder_areas
 from harness.errors import UserError
 
 Entry = dict[str, Any]
@@ -28,7 +31,7 @@ ID_LIMIT = 2**63
 
 
 def read_coco(path: Path) -> dict[str, list[Entry]]:
-    """Read and check a file; the entries are returned unchanged.
+    """Read and check a file; placeholder areas are taken out, nothing else is changed.
 
     Returns:
         the lists "images", "annotations" and "categories".
@@ -42,7 +45,17 @@ def read_coco(path: Path) -> dict[str, list[Entry]]:
     images = {i["id"]: i for i in (check.image(*item) for item in check.entries(lists, "images"))}
     for place, entry in check.entries(lists, "annotations"):
         check.annotation(place, entry, images, set(categories))
-    return lists
+    return {**lists, "annotations": _without_placeholders(lists["annotations"])}
+
+
+def _without_placeholders(entries: list[Entry]) -> list[Entry]:
+    """Without `area` where it is one number for all boxes; `fill_defaults` takes the boxes'."""
+    if not all("area" in entry for entry in entries):
+        return entries
+    boxes = np.array([entry["bbox"] for entry in entries], np.float64).reshape(-1, 4)
+    if not placeholder_areas(boxes, np.array([entry["area"] for entry in entries], np.float64)):
+        return entries
+    return [{k: v for k, v in entry.items() if k != "area"} for entry in entries]
 
 
 def fill_defaults(entry: Entry) -> Entry:

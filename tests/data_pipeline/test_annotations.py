@@ -165,10 +165,10 @@ def test_what_is_tolerated_is_counted(
 
 
 def test_absent_size_bins_are_named(document: Any, write: Write) -> None:
-    for annotation in document["annotations"]:
-        annotation["area"] = 5000
+    for more, annotation in enumerate(document["annotations"]):
+        annotation["area"] = 5000 + more
     warnings = read_annotations(write(document)).warnings
-    assert [line.split(":")[0] for line in warnings] == [
+    assert [line.split(":")[0] for line in warnings if line.startswith("no ")] == [
         "no small objects (area 0 to 1024)",
         "no large objects (area 9216 or more)",
     ]
@@ -280,3 +280,31 @@ def test_repeated_boxes_are_counted_and_other_objects_of_one_place_are_not(
     assert told() == []
     document["annotations"] += [{**first, "id": 902}, {**first, "id": 903}]
     assert [line.split()[0] for line in told()] == ["2"]
+
+
+def test_an_area_that_is_the_same_for_all_boxes_is_the_boxes_own(
+    document: Any, write: Write
+) -> None:
+    for annotation in document["annotations"]:
+        annotation["area"] = 1.0
+    read = read_annotations(write(document))
+    assert sorted(read.objects.areas) == [200, 1000, 1200]
+    assert any("one area for all" in warning for warning in read.warnings)
+
+
+def test_what_a_file_probably_means_is_said(document: Any, write: Write) -> None:
+    def said(boxes: list[list[float]], image: int = 3) -> str:
+        first = document["annotations"][0]
+        document["annotations"] = [
+            {**first, "id": n, "image_id": image, "bbox": box, "area": box[2] * box[3]}
+            for n, box in enumerate(boxes)
+        ]
+        return "\n".join(read_annotations(write(document)).warnings)
+
+    assert "corners x1, y1" in said([[40, 30, 70, 50], [50, 10, 79, 40]])
+    assert "fractions" in said([[0.5, 0.5, 0.1, 0.2], [0.1, 0.2, 0.3, 0.4]])
+    assert "1 boxes occur more than once" in said([[1, 2, 9, 8], [1, 2, 9, 8], [1, 2, 9, 9]])
+    assert "1 of 2 images hold no box" in said([[1, 2, 9, 8]])
+    assert "1 images hold more than 100" in said([[1, 2, 9 + n / 10, 8] for n in range(101)])
+    plain = said([[1, 2, 9, 8], [20, 2, 7, 8]])
+    assert not any(word in plain for word in ("corners", "fractions", "more than"))
