@@ -14,9 +14,17 @@ from harness.errors import UserError
 from harness.files import hash_file
 
 # where programs put the weights of a checkpoint, averaged ones first
-WRAPPERS = ("state_dict_ema", "model_ema", "ema", "state_dict", "model")
+WRAPPERS = ("state_dict_ema", "model_ema", "ema", "state_dict", "model_state_dict", "model")
 # of the names within it, averaged ones first: what holds both is read for those
-PREFIXES = ("avg_model.", "model_ema.", "ema.", "model.", "module.")
+PREFIXES = (
+    "avg_model.",
+    "model_ema.",
+    "ema.",
+    "model.",
+    "module.",
+    "_orig_mod.",
+    "model._orig_mod.",
+)
 SHOWN = 3  # names listed in an error line; the report has them all
 
 
@@ -161,8 +169,16 @@ def _below(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _unwrapped(own: Collection[str], state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    """The state as it is, or what is below a wrapper's prefix, whichever knows more names."""
+    """The state as it is, or what is below a wrapper's prefix, whichever knows more names.
+
+    A detector that wraps another program's has a first part in all its names, which that
+    program's files lack.
+    """
     views = [state, *(_below(prefix, state) for prefix in PREFIXES)]
+    first = {name.partition(".")[0] for name in own}
+    if len(first) == 1:
+        part = first.pop()
+        views += [{f"{part}.{name}": v for name, v in view.items()} for view in views]
     return max(views, key=lambda view: sum(name in own for name in view))
 
 

@@ -56,6 +56,12 @@ WRAPPINGS = {
     "lightning without an average": lambda state: {
         "state_dict": {f"model.{k}": v for k, v in state.items()}
     },
+    "below model": lambda state: {"model": state, "epoch": 3},
+    "below model_state_dict": lambda state: {"model_state_dict": state, "optimizer": {}},
+    "compiled": lambda state: {f"_orig_mod.{k}": v for k, v in state.items()},
+    "compiled, below Lightning's": lambda state: {
+        "state_dict": {f"model._orig_mod.{k}": v for k, v in state.items()}
+    },
     "parallel with meta": lambda state: {"state_dict": WRAPPINGS["parallel"](state)},
 }
 

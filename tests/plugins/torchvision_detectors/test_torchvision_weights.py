@@ -11,6 +11,7 @@ from rivals import FASTER_RCNN, SSDLITE, build_detector
 from torchvision.models import MobileNet_V3_Large_Weights, mobilenet_v3_large
 
 from harness.errors import UserError
+from harness.model.checkpoint import load_detector, read_checkpoint
 
 PUBLISHED = {
     SSDLITE: zoo.SSDLite320_MobileNet_V3_Large_Weights.COCO_V1,
@@ -100,11 +101,13 @@ def test_backbone_weights_come_from_the_classifier(cache):
 
 
 @pytest.mark.parametrize("name", [SSDLITE, FASTER_RCNN])
-def test_published_names_load_as_they_are(name):
+def test_published_names_load_as_they_are(name, tmp_path):
     detector = build_detector(name, 90)
     published = getattr(zoo, name)(weights=None, weights_backbone=None).state_dict()
     assert detector.model.load_state_dict(published, strict=True)
     assert {f"model.{key}" for key in published} == set(detector.state_dict())
+    torch.save(published, tmp_path / "published.pth")
+    assert load_detector(detector, read_checkpoint(tmp_path / "published.pth")).complete
 
 
 def test_parameter_counts_are_the_published_ones():
