@@ -61,10 +61,10 @@ def _check_slots(architecture: Architecture, filled: Collection[str], place: Pla
 def check_whole(part: Part, detector: DetectorSpec, place: Place) -> None:
     """Raises UserError where a whole detector is given what it decides itself."""
     takes = cast(WholeDetector, part.declaration).takes
-    given = [key for key in ("input", "backbone") if key in detector.model_fields_set]
-    given = [key for key in given if getattr(detector, key) is not None]
-    for key in given:
-        if key not in takes:
+    asked = {"input": "input", "backbone": "backbone", "backbone_checkpoint": "backbone"}
+    for key, needed in asked.items():
+        is_given = key in detector.model_fields_set and getattr(detector, key) is not None
+        if is_given and needed not in takes:
             raise UserError(
                 f"'{part.declaration.name}' is a whole detector and decides on {key}",
                 where=place((key,)),
