@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -15,6 +16,8 @@ if shutil.which(os.environ.get("CXX", "g++")) is None:
     allowed.append("compiler")
 if shutil.which("slurmctld") is None:
     allowed.append("no Slurm here")
+if subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode:
+    allowed.append("no disk can be mounted")
 if shutil.which("nvcc") is None:
     allowed.append("nvcc")
 
