@@ -10,6 +10,7 @@ from harness.data.folder import image_path
 from harness.data.image_cache import FULL, ImageStore, Stamp, note_uncached, open_cache
 from harness.data.images import read_image
 from harness.data.resize import (
+    CornerSquashResize,
     LetterboxResize,
     Resize,
     ResizedImage,
@@ -19,7 +20,7 @@ from harness.data.resize import (
 from harness.data.source import Split
 
 # what they do to pixels follows from their descriptions
-KNOWN = (SquashResize, LetterboxResize, ShortestSideResize)
+KNOWN = (SquashResize, CornerSquashResize, LetterboxResize, ShortestSideResize)
 
 
 def read_entry(split: Split, image: ImageEntry) -> Tensor:
@@ -47,7 +48,8 @@ class ImageReader:
         note: bool = True,
     ) -> None:
         self.split, self.images, self.resize = split, images, resize
-        self.keeps_resized = not whole and isinstance(resize, KNOWN)
+        # not those made of them, which may do something else
+        self.keeps_resized = not whole and type(resize) in KNOWN
         kept = resize.describe() if self.keeps_resized else None
         self.store: ImageStore | None = open_cache(split, images, kept, cache_gib, note)
 

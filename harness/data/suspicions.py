@@ -99,6 +99,6 @@ def _crowded(owners: NDArray[np.int64]) -> str:
 
 def _background(owners: NDArray[np.int64], images: int) -> str:
     empty = images - len(np.unique(owners))
-    if not empty:
+    if empty < MOSTLY * images:
         return ""
     return f"{empty} of {images} images hold no box (background): training leaves them out"
