@@ -5,6 +5,8 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import Tensor
 
 DATA = Path(__file__).parent / "data"
 
@@ -25,3 +27,19 @@ def reference_files(pattern: str) -> list[Path]:
 def rng(seed: int, key: str) -> np.random.Generator:
     """The generator of a weight or an image, by its name."""
     return np.random.Generator(np.random.PCG64(zlib.crc32(f"{seed}:{key}".encode())))
+
+
+def count_matched(found: Tensor, wanted: Tensor, pixels: float, score: float) -> int:
+    """How many rows (box, score[, label]) of `wanted` have a row of `found` of their own.
+
+    The same label, corners within `pixels`, and scores within `score`.
+    """
+    tolerance = torch.tensor([pixels] * 4 + [score] + [0.0] * (wanted.shape[1] - 5))
+    close = ((found[None] - wanted[:, None]).abs() <= tolerance).all(-1)
+    matched = 0
+    for row in close:
+        candidates = row.nonzero()
+        if len(candidates):
+            matched += 1
+            close[:, candidates[0]] = False
+    return matched

@@ -94,19 +94,3 @@ def read_rival(path: Path) -> RivalGolden:
     model, _, seed = path.stem.removeprefix("golden_").rpartition("_seed")
     with np.load(path) as arrays:
         return RivalGolden(model, int(seed), dict(arrays))
-
-
-def count_matched(found: Tensor, wanted: Tensor) -> int:
-    """How many rows (box, score, label) of `wanted` have a row of `found` of their own.
-
-    The same label, within a pixel, and a thousandth of score.
-    """
-    tolerance = torch.tensor([1.0] * 4 + [1e-3, 0.0])
-    close = ((found[None] - wanted[:, None]).abs() <= tolerance).all(-1)
-    matched = 0
-    for row in close:
-        candidates = row.nonzero()
-        if len(candidates):
-            matched += 1
-            close[:, candidates[0]] = False
-    return matched

@@ -17,7 +17,7 @@ from harness.model.types import AnchorLevel, Detections
 
 @dataclass(frozen=True)
 class OneStageOutputs:
-    """What the dense head makes of the neck's maps; its own business."""
+    """What the dense head makes of the neck's maps; only the head knows its form."""
 
     head: Any
 

@@ -8,7 +8,7 @@ results/<suite>/<run>/
   environments/<id>.json machine, versions, settings
   cells/<detector>/seed<n>/
     records/<cell>.jsonl   measured numbers of one cell and how it ended, one per line
-    records/<cell>.lock    while a process works on it; calls/<id>.lock and plan.lock likewise
+    records/<cell>.lock    while a process works on it; so are calls/<id>.lock and plan.lock
     progress/<cell>.json   how far it is, while it runs
     logs/<cell>.log        what its process printed, where it had one of its own
     trackers/<name>/<cell>/  what a tracker keeps here, such as TensorBoard's event files

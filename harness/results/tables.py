@@ -180,7 +180,7 @@ def _estimate(rows: Table, metric: str, path: Path) -> Estimate:
     values = [float(value) if pd.notna(value) else math.nan for value in rows["value"]]
     for value in values:
         if spec.kind == "score" and not math.isnan(value) and not 0 <= value <= 1:
-            hint = "give a hundredth of it, and nothing where there is no number"
+            hint = "divide by 100; leave out what was not measured"
             raise UserError(f"{metric} {value:g} is outside 0 to 1", where=where, hint=hint)
     conditions = [_conditions(text, where) for text in rows["conditions"]]
     there = [c for c, value in zip(conditions, values, strict=True) if not math.isnan(value)]

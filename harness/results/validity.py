@@ -15,7 +15,7 @@ LEVELS: tuple[Validity, ...] = ("valid", "doubtful", "invalid")
 MESSAGES: Mapping[str, str] = {
     "failed": "{stage} {status}: {error}",
     "no_objects": "the ground truth has no such object",
-    "no_number": "there is no number: it could not be measured",
+    "no_number": "it could not be measured",
     "seed_without_number": "seed {seed} has no number",
     "below_floor": "it has learned next to nothing: {score} {value} {unit}",
     "not_measured": "not measured",

@@ -119,14 +119,14 @@ def _executor(plan: Plan) -> Executor | None:
 
 
 def _check(plan: Plan, launch: Launch, elsewhere: bool, inline: bool) -> Plan:
-    """The plan without the modes that the device lacks, when nothing stands in its way.
+    """The plan without the modes that the device lacks, if it can be run.
 
     Args:
         elsewhere: cells run on other machines, whose devices are not looked at.
         inline: they run in this process.
 
     Raises:
-        UserError: something does.
+        UserError: the device, the data or a detector does not fit the plan.
     """
     if not elsewhere:
         plan, missing = settle_modes(plan, launch.device)

@@ -55,7 +55,7 @@ class NanoDetHead(nn.Module):
     Attributes:
         points: (N, 3), see `grid_points`.
         flow: the share of the auxiliary branch's gradient that goes on into backbone and neck, 1
-            or 0; a buffer, so that a captured step reads it anew.
+            or 0; a buffer, so that a captured step sees it change.
 
     Raises:
         UserError: the maps are not a pyramid, or do not divide the image.

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 import torch
+from reference_data import count_matched
 from tinydet_golden import Golden, as_inputs, draw_pixels, exclusive, stored_targets
-from torch import Tensor
 
 from harness.model.two_stage import TwoStageDetector, TwoStageOutputs
 
@@ -34,26 +34,13 @@ def test_feature_maps_and_rpn_outputs(golden: Golden, detector: TwoStageDetector
             golden.check_map(f"{name}.{i}", level)
 
 
-def count_matched(found: Tensor, wanted: Tensor) -> int:
-    """How many rows (box, score[, label]) of `wanted` have a row of `found` of their own."""
-    tolerance = torch.tensor([0.05] * 4 + [1e-4] + [0.0] * (wanted.shape[1] - 5))
-    close = ((found[None] - wanted[:, None]).abs() <= tolerance).all(-1)
-    matched = 0
-    for row in close:
-        candidates = row.nonzero()
-        if len(candidates):
-            matched += 1
-            close[:, candidates[0]] = False
-    return matched
-
-
 def test_proposals(golden: Golden, outputs: TwoStageOutputs) -> None:
     stored = golden.figures["proposals"]
     wanted = torch.cat([exclusive(stored[:, :4]), torch.from_numpy(stored[:, 4:])], 1)
     count = int(outputs.proposals.counts[0])
     assert count == len(wanted)
     found = torch.cat([outputs.proposals.boxes, outputs.proposals.scores[..., None]], -1)[0]
-    assert count_matched(found, wanted) >= 0.99 * count
+    assert count_matched(found, wanted, 0.05, 1e-4) >= 0.99 * count
 
 
 @torch.no_grad()
@@ -80,7 +67,7 @@ def test_detections(golden: Golden, detector: TwoStageDetector, outputs: TwoStag
     found = detector.postprocess(outputs, inputs)
     rows = torch.cat([found.boxes, found.scores[..., None], found.labels[..., None]], -1)[0]
     assert int(found.counts[0]) == len(wanted) == 100
-    assert count_matched(rows, wanted) == 100
+    assert count_matched(rows, wanted, 0.05, 1e-4) == 100
 
 
 def test_losses_and_gradients(golden: Golden) -> None:

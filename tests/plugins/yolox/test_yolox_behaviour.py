@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from detector_checks import check_images_stand_alone
 from torch import Tensor
 from yolox_building import SUITE, TINY, build_yolox
 
@@ -59,11 +60,11 @@ def test_a_few_steps_lower_the_losses_and_gradients_reach_all_weights(name):
 
 def test_an_image_does_not_depend_on_its_neighbours():
     detector = tiny()
-    with torch.no_grad():
-        together = detector(detector.preprocess(images(2)))
-        alone = detector(detector.preprocess(images(2)[1:]))
-    assert torch.equal(together.counts[1:], alone.counts)
-    torch.testing.assert_close(together.scores[1:], alone.scores)
+    with torch.no_grad():  # at first it finds nothing
+        for name, parameter in detector.named_parameters():
+            if "_preds." in name:
+                parameter.normal_(0, 0.0 if name.endswith("bias") else 1.0)
+    check_images_stand_alone(detector, detector.preprocess(images(2)), pixels=1e-2)
     raw = detector.network(detector.preprocess(images(2))).head
     head = detector.part("head")
     whole = head.losses(raw, targets_of([0, 2], [1]), None)
