@@ -141,6 +141,21 @@ def test_classes_need_one_file_only(folder: CocoFolder) -> None:
         read_annotations(folder.split("train").annotations)
 
 
+@pytest.mark.parametrize("upright", [True, False])
+def test_thorough_tells_which_way_an_image_on_its_side_is_read(
+    folder: CocoFolder, upright: bool
+) -> None:
+    split = folder.split("train")
+    first = read_annotations(split.annotations).images[0]
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    size = (first.height, first.width) if upright else (first.width, first.height)
+    Image.new("RGB", size).save(split.images / first.file_name, exif=exif)
+    [note] = [line for line in folder.check("train", thorough=True) if "EXIF" in line]
+    assert note.startswith("1 images are turned upright" if upright else "1 images have an EXIF")
+    assert ("annotated as stored" in note) is not upright
+
+
 def test_thorough_tells_of_orientations_and_of_12_bit_images(folder: CocoFolder) -> None:
     split = folder.split("train")
     first, second = read_annotations(split.annotations).images[:2]
