@@ -92,6 +92,18 @@ def test_lists_and_plans_fit_their_terminal_whole(cli, monkeypatch, tmp_path, da
     assert {"tiny", "evaluate", "latency"} <= words
 
 
+def test_cells_that_differ_in_seed_and_mode_are_one_row(cli, tmp_path: Path, data: Path):
+    write_manifest(tmp_path / "m.yaml", data)
+    options = ["--stages", "train,latency", "--seeds", "0,3", "--modes", "eager,fused"]
+    lines = [line.split() for line in cli("plan", "m.yaml", *options).out.splitlines()]
+    [train] = [words for words in lines if words[:1] == ["tiny"] and "train" in words]
+    [latency] = [words for words in lines if words[:1] == ["tiny"] and "latency" in words]
+    assert train[1:4] == ["0,", "3", "train"]
+    assert train[-2:] == ["2", "cells"]
+    assert latency[1:6] == ["0,", "3", "latency", "eager,", "fused"]
+    assert latency[-2:] == ["4", "cells"]
+
+
 def test_text_of_plugins_is_no_markup(cli, tmp_path: Path):
     (tmp_path / "odd.py").write_text(
         "from harness.plugin.declarations import Dataset, NoParams\n"

@@ -115,6 +115,45 @@ def test_an_architecture_from_a_file(tmp_path: Path):
     assert found["boxes"].shape[1] == 4
 
 
+WHOLE = """\
+import harness
+from harness.plugin import NoParams, WholeDetector
+
+
+@harness.hookimpl
+def harness_detectors():
+    return [WholeDetector("framed", "outside_whole:build", NoParams, "s", ("backbone",))]
+
+
+def build(num_classes, backbone):
+    from harness_plugins.yolox.head import yolox_head
+    from harness.manifest.schema import Input
+    from harness.model.one_stage import OneStageDetector
+    from torch import nn
+
+    head = yolox_head(backbone.out_features, num_classes=num_classes, image_size=(64, 64))
+    return OneStageDetector(
+        backbone=backbone, neck=nn.Identity(), dense_head=head, classes=("a", "b"),
+        given=Input(size=(64, 64)),
+    )
+"""
+
+
+def test_a_whole_detector_that_takes_a_backbone_is_given_it_built(tmp_path: Path):
+    (tmp_path / "outside_whole.py").write_text(WHOLE)
+    own = "own: {detector: framed, backbone: csp_darknet}"
+    (tmp_path / "m.yaml").write_text(SUITE[: SUITE.index("own:")] + own)
+    plugins = [str(tmp_path / "outside_whole.py")]
+    with_input = ["detectors.own.input.size=64"]
+    try:
+        detector = harness.build(tmp_path / "m.yaml", "own", classes=2, plugins=plugins)
+        with pytest.raises(UserError, match="decides on input \\(it takes backbone\\)"):
+            harness.build(tmp_path / "m.yaml", "own", overrides=with_input, plugins=plugins)
+    finally:
+        sys.modules.pop("outside_whole", None)
+    assert type(detector.part("backbone")).__name__ == "CspDarknet"
+
+
 def test_one_of_another_architecture_inherits_no_parts(tmp_path: Path):
     text = SUITE.replace(
         "columns: [macs_paper]}",

@@ -117,6 +117,12 @@ def test_file_name_of_several_images_is_refused_but_its_path_is_read(annotations
     assert entry["image_id"] == 8
 
 
+def test_path_of_one_image_that_is_the_name_of_another_means_the_first(annotations):
+    named(annotations, {7: "a.jpg", 8: "two/a.jpg"})
+    (entry,) = read(annotations, json.dumps([{**GOOD, "image_id": "a.jpg"}]))
+    assert entry["image_id"] == 7
+
+
 def test_text_that_is_one_image_s_id_and_another_s_name_is_refused(annotations):
     named(annotations, {7: "8.jpg", 8: "b.jpg"})
     with pytest.raises(UserError, match="'8' names several images"):
