@@ -99,7 +99,7 @@ def describe(
     for entry in found:
         d = entry.declaration
         console.print(Text.assemble((d.name, "bold"), f"  {d.kind}, by plugin {entry.provider}"))
-        say(console, [d.summary, f"target: {d.target}"])
+        say(console, [d.summary, d.about, f"target: {d.target}"])
         if d.params.__doc__:
             console.print(Text(f"\n{inspect.cleandoc(d.params.__doc__)}\n"))
         say(console, (_field(key, info) for key, info in d.params.model_fields.items()))

@@ -45,6 +45,11 @@ class Declaration:
     params: type[Params]
     summary: str
 
+    @property
+    def about(self) -> str:
+        """A line on what its kind alone declares, for `harness describe`."""
+        return ""
+
     def load(self) -> Callable[..., Any]:
         """Import the factory."""
         return load_target(self.target)
@@ -108,6 +113,10 @@ class Architecture(Declaration):
     kind: ClassVar[str] = "architecture"
     slots: tuple[str, ...] = ()
 
+    @property
+    def about(self) -> str:
+        return f"slots: {', '.join(self.slots)}"
+
     def __post_init__(self) -> None:
         strange = [slot for slot in self.slots if slot not in PART_KINDS]
         if strange or not self.slots or len(set(self.slots)) < len(self.slots):
@@ -129,6 +138,10 @@ class WholeDetector(Declaration):
 
     kind: ClassVar[str] = "detector"
     takes: tuple[Literal["input", "backbone"], ...] = ()
+
+    @property
+    def about(self) -> str:
+        return f"may be given: {', '.join(self.takes)}" if self.takes else ""
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,9 @@ def test_list_and_describe(cli):
     described = cli("describe", "tiny_fpn")
     assert "channels: int = 245" in described.out
     assert "by plugin 'tinydet'" in described.out
+    assert "slots: backbone, neck, dense_head\n" in cli("describe", "one_stage").out
+    whole = cli("describe", "ssdlite320_mobilenet_v3_large").out
+    assert "may be given: input\n" in whole
 
 
 def test_metrics_are_listed_with_what_they_are_and_who_writes_them(cli):
