@@ -42,12 +42,18 @@ def make_task(folder: Path, command: str, alone: bool = False) -> Task:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def own_token(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Or Ray would make one for the user who runs the tests."""
+def own_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A token of the tests' own, and a cluster that talks over loopback alone.
+
+    Ray would make a token for the user who runs the tests, and its processes would meet at the
+    address of a network card, which a sandbox or a firewall may not let through. The variable is
+    the one that says whether other machines take part.
+    """
     path = tmp_path_factory.mktemp("ray") / "token"
     path.write_text(os.urandom(16).hex())
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_AUTH_TOKEN_PATH", str(path))
+        patch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
         patch.delenv("RAY_ADDRESS", raising=False)
         yield
 
