@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from harness.plan.cells import USUAL_MODE
 from harness.plugin.metrics import MetricSpec
 from harness.records.record import Record
-from harness.records.store import latest
 from harness.report.notes import Warned, gather
 from harness.results.difference import Difference, find_difference
 from harness.results.estimate import Estimate
@@ -74,7 +73,11 @@ def main_time(run: Run) -> MetricSpec | None:
 def mode_rows(run: Run) -> list[ModeRow]:
     """Detectors in the order of the suite, modes in that of the plan; none if each has but one."""
     specs, main = mode_metrics(run), main_time(run)
-    rows = {name: list(_rows(run, name, specs, main)) for name in run.detectors}
+    timed: dict[str, dict[str, list[Record]]] = {name: {} for name in run.detectors}
+    for record in run.latest:
+        if record.stage == STAGE and record.detector in timed:
+            timed[record.detector].setdefault(record.mode or USUAL_MODE, []).append(record)
+    rows = {name: list(_rows(run, name, own, specs, main)) for name, own in timed.items()}
     if all(len(own) < 2 for own in rows.values()):
         return []
     return [row for own in rows.values() for row in own]
@@ -96,12 +99,12 @@ def mode_warnings(run: Run, rows: Sequence[ModeRow]) -> list[Warned]:
 
 
 def _rows(
-    run: Run, detector: str, specs: Sequence[MetricSpec], main: MetricSpec | None
+    run: Run,
+    detector: str,
+    cells: Mapping[str, Sequence[Record]],
+    specs: Sequence[MetricSpec],
+    main: MetricSpec | None,
 ) -> Iterator[ModeRow]:
-    cells: dict[str, list[Record]] = {}
-    for record in latest(list(run.records)):
-        if record.detector == detector and record.stage == STAGE:
-            cells.setdefault(record.mode or USUAL_MODE, []).append(record)
     scopes = {mode: _scope(mode, records) for mode, records in cells.items()}
     base = None
     if main is not None and USUAL_MODE in scopes:

@@ -7,7 +7,6 @@ from harness.plan.cells import name_stage
 from harness.plugin.catalog import Catalog
 from harness.plugin.metrics import Finding
 from harness.records.record import Record
-from harness.records.store import latest
 from harness.report.format import LEVELS, listing
 from harness.results.estimate import Estimate
 from harness.results.run import Run
@@ -45,7 +44,7 @@ def captions(run: Run) -> list[str]:
 
 def failures(run: Run) -> list[str]:
     """How cells failed, a line each."""
-    return [failure(record) for record in latest(list(run.records)) if record.status != "ok"]
+    return [failure(record) for record in run.latest if record.status != "ok"]
 
 
 def failure(end: Record) -> str:

@@ -84,9 +84,14 @@ class Run:
         return tuple(m for m in self.plan.get("columns", ranked) if self.has(m))
 
     @cached_property
+    def latest(self) -> tuple[Record, ...]:
+        """The records that count: of each cell's last good attempt, and how a later one failed."""
+        return tuple(latest(self.records))
+
+    @cached_property
     def measured(self) -> tuple[Record, ...]:
-        """The measurements that count: of each cell's last good attempt."""
-        return tuple(r for r in latest(self.records) if r.kind == "measurement")
+        """The measurements among them."""
+        return tuple(r for r in self.latest if r.kind == "measurement")
 
     @cached_property
     def _index(self) -> Mapping[tuple[str, str, str], Sequence[Record]]:
@@ -120,11 +125,15 @@ class Run:
             return self.catalog.spec(metric)
         return self.catalog.spec(metric, record.unit, record.higher_is_better)
 
+    def records_of(self, detector: str, metric: str, scope: str = "") -> Sequence[Record]:
+        """One per seed."""
+        return self._index.get((detector, metric, scope), ())
+
     def estimate(self, detector: str, metric: str, scope: str = "") -> Estimate:
         """A detector's number; without a value where it was not measured."""
         key = ("estimate", detector, metric, scope)
         if key not in self._made:
-            records = self._index.get((detector, metric, scope), ())
+            records = self.records_of(detector, metric, scope)
             self._made[key] = self._estimate(detector, metric, scope, records)
         found: Estimate = self._made[key]
         return found

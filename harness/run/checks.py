@@ -1,5 +1,7 @@
 """What is checked before anything is trained."""
 
+from collections.abc import Collection
+
 from harness.data.annotations import read_annotations
 from harness.data.folder import check_same_classes, check_split
 from harness.data.source import Split, SplitName
@@ -35,13 +37,15 @@ def used_splits(plan: Plan) -> list[Split]:
     return [plan.source.split(name) for name in names]
 
 
-def check_detectors(plan: Plan) -> None:
-    """Assemble every detector once: parts that do not fit and bad checkpoints are found here.
+def check_detectors(plan: Plan, names: Collection[str]) -> None:
+    """Assemble these detectors once: parts that do not fit and bad checkpoints are found here.
 
     Raises:
         UserError: as `build_detector`.
     """
     for name in plan.parts:
+        if name not in names:
+            continue
         try:
             build_detector(plan, name, seed=0)
         except UserError:

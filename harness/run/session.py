@@ -17,15 +17,12 @@ from rich.console import Console
 from harness.errors import ExitCode, Interrupted, UserError
 from harness.files import write_text
 from harness.plan.calls import Call, make_call, read_call, write_call
-from harness.plan.cells import Plan
+from harness.plan.cells import Cell, Plan
 from harness.plan.joining import join_plans
 from harness.plan.planner import resolved
 from harness.plugin.registry import Registry
 from harness.records import layout
 from harness.records.locks import is_held, locked
-from harness.report.comparison_table import print_gates
-from harness.report.page import write_page
-from harness.report.summary import print_summary
 from harness.report.terminal import note
 from harness.results.run import Run
 from harness.results.run_folder import read_plan, read_run
@@ -33,7 +30,6 @@ from harness.run.cell_runner import CellRunner, find_done
 from harness.run.checks import check_data, check_detectors, check_training, used_splits
 from harness.run.executing import Work, run_here, run_jobs
 from harness.run.folder import create_folder, open_folder
-from harness.run.gating import exit_code, judge_suite, missing_bases
 from harness.run.jobs import Executor
 from harness.run.launch import Launch, find_launch, sigterm_interrupts
 from harness.run.memory import keep_freed_memory
@@ -85,16 +81,22 @@ def run_plan(
     keep_freed_memory()
     with sigterm_interrupts(), ExitStack() as held:
         plan = _check(plan, launch, elsewhere, inline=executor is None)
-        folder = _open(plan, launch, run_id, resume, results)
+        earlier = _earlier(plan, launch, run_id, results) if resume else None
+        here = None if elsewhere else launch.device.type
+        done = find_done(plan, earlier, here) if earlier is not None else set()
+        check_detectors(plan, {cell.detector for cell in plan.cells if cell not in done})
+        folder = _create(plan, launch, run_id, results) if earlier is None else earlier
         if launch.is_main:
             call = make_call(plan, registry, plugins, device, sys.argv, time.time())
-            held.enter_context(_register(plan, call, folder))
-            for line in missing_bases(plan.suite):
-                note(line)
+            same_plan = held.enter_context(_register(plan, call, folder))
+            _tell_missing_bases(plan)
         reports = Reports(folder, launch.is_main)
         try:
             with reporter(len(plan.cells), quiet=not launch.is_main) as report:
-                done = find_done(plan, folder, None if elsewhere else launch.device.type)
+                if launch.is_main and same_plan and _is_over(plan, folder, done):
+                    print(f"all {len(done)} cells were measured before: nothing is left to run")
+                    print(f"report: {folder / layout.PAGE}")
+                    return int(ExitCode.OK)
                 work = Work(plan, folder, done, report, lambda: reports.refresh_if_due(report.note))
                 if executor is None:
                     failed = run_here(work, CellRunner(plan, launch, folder))
@@ -126,7 +128,7 @@ def _check(plan: Plan, launch: Launch, elsewhere: bool, inline: bool) -> Plan:
         inline: they run in this process.
 
     Raises:
-        UserError: the device, the data or a detector does not fit the plan.
+        UserError: the device or the data does not fit the plan.
     """
     if not elsewhere:
         plan, missing = settle_modes(plan, launch.device)
@@ -138,12 +140,41 @@ def _check(plan: Plan, launch: Launch, elsewhere: bool, inline: bool) -> Plan:
     check_trackers(plan, launch)
     plan.source.prepare()
     check_data(plan, launch)
-    check_detectors(plan)
     return plan
 
 
+def _is_over(plan: Plan, folder: Path, done: set[Cell]) -> bool:
+    """Whether every cell is done and the reports say so.
+
+    Gates are judged again each time, as what they are against may have changed.
+    """
+    if len(done) < len(plan.cells) or plan.suite.gates:
+        return False
+    try:
+        made = min((folder / name).stat().st_mtime for name in (layout.TABLE, layout.PAGE))
+    except FileNotFoundError:
+        return False
+    files = (layout.records_file(folder, *cell.place) for cell in plan.cells)
+    return all(path.stat().st_mtime <= made for path in files)
+
+
+def _tell_missing_bases(plan: Plan) -> None:
+    if plan.suite.gates:
+        from harness.run.gating import missing_bases
+
+        for line in missing_bases(plan.suite):
+            note(line)
+
+
 def _finish(plan: Plan, folder: Path, code: ExitCode) -> ExitCode:
-    """Gates, reports and the table."""
+    """Gates, reports and the table.
+
+    What makes them is loaded now: a call that finds everything done has no use for it.
+    """
+    from harness.report.comparison_table import print_gates
+    from harness.report.summary import print_summary
+    from harness.run.gating import exit_code, judge_suite
+
     run = read_run(folder)
     gates = judge_suite(plan.suite.gates, run)
     with locked(folder / layout.PLAN_LOCK, "the plan", wait=True):
@@ -159,8 +190,11 @@ def _finish(plan: Plan, folder: Path, code: ExitCode) -> ExitCode:
 
 
 @contextmanager
-def _register(plan: Plan, call: Call, folder: Path) -> Iterator[None]:
+def _register(plan: Plan, call: Call, folder: Path) -> Iterator[bool]:
     """Add the call and its cells to the plan of the run, and hold them until it is over.
+
+    Returns:
+        whether the run was planned like this before.
 
     Raises:
         UserError: a call that goes on has some of the cells.
@@ -182,8 +216,16 @@ def _register(plan: Plan, call: Call, folder: Path) -> Iterator[None]:
             own = {"format": layout.FORMAT, **resolved(plan), "splits": splits, "metrics": metrics}
             own["cells"] = [{**cell, "call": id} for cell in own["cells"]]
             kept = folder / layout.PLAN
-            _write_json(kept, join_plans(read_plan(kept), own) if kept.is_file() else own)
-        yield
+            before = read_plan(kept) if kept.is_file() else None
+            joined = join_plans(before, own) if before is not None else own
+            _write_json(kept, joined)
+        yield before is not None and _without_calls(joined) == _without_calls(before)
+
+
+def _without_calls(plan: Any) -> Any:
+    """As JSON reads it: a plan just made has tuples where one that was read has lists."""
+    cells = [{key: cell[key] for key in cell if key != "call"} for cell in plan["cells"]]
+    return json.loads(json.dumps({**plan, "gates": [], "cells": cells}, default=str))
 
 
 def _refuse_overlap(folder: Path, call: Call) -> None:
@@ -236,17 +278,21 @@ class Reports:
 
 def write_reports(run: Run) -> None:
     """Rewrite results.csv and report.html from all records."""
+    from harness.report.page import write_page
+
     write_text(run.folder / layout.TABLE, run.frame.to_csv(index=False))
     write_page(run.folder / layout.PAGE, run)
 
 
-def _open(plan: Plan, launch: Launch, run_id: str | None, resume: bool, results: Path) -> Path:
+def _earlier(plan: Plan, launch: Launch, run_id: str | None, results: Path) -> Path:
+    """The folder of the run that goes on, the same for all processes."""
+    found = open_folder(results, plan.suite.suite, run_id)
+    return found.with_name(launch.agree(found.name))
+
+
+def _create(plan: Plan, launch: Launch, run_id: str | None, results: Path) -> Path:
     """Only the first process makes a folder; the others are told its name."""
-    suite = plan.suite.suite
-    if resume:
-        found = open_folder(results, suite, run_id)
-        return found.with_name(launch.agree(found.name))
-    new = datetime.now().strftime("%Y%m%d-%H%M%S")
+    suite, new = plan.suite.suite, datetime.now().strftime("%Y%m%d-%H%M%S")
     name = launch.agree(new if run_id is None else run_id)
     if launch.is_main:
         return create_folder(results, suite, name)

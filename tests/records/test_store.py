@@ -361,9 +361,9 @@ def test_there_is_no_success_without_an_end(tmp_path: Path):
     assert read_success(path) is None
     path.write_bytes(whole[:-20])
     assert read_success(path) is None
-    path.write_bytes(b"{}\n" + whole)
+    path.write_bytes(whole + b"{}\n")
     with pytest.raises(UserError, match=r"written by harness 0\.3 or older"):
         read_success(path)
-    path.write_bytes(b"no record\n" + whole)
+    path.write_bytes(whole + b"no record\n")
     with pytest.raises(UserError, match="is not a record"):
         read_success(path)

@@ -15,7 +15,7 @@ def test_a_page_that_cannot_be_made_harms_no_cell(
     def fail(path: Path, run: object) -> None:
         raise ZeroDivisionError("in a template")
 
-    monkeypatch.setattr("harness.run.session.write_page", fail)
+    monkeypatch.setattr("harness.report.page.write_page", fail)
     monkeypatch.setattr("harness.run.session.REPORT_SECONDS", 0.0)  # also between cells
     write_manifest(tmp_path / "m.yaml", data)
     with pytest.raises(ZeroDivisionError):
@@ -37,7 +37,7 @@ def test_an_interruption_of_the_page_is_not_the_cells(
             raise KeyboardInterrupt
 
     write_manifest(tmp_path / "m.yaml", data)
-    monkeypatch.setattr("harness.run.session.write_page", interrupt_once)
+    monkeypatch.setattr("harness.report.page.write_page", interrupt_once)
     monkeypatch.setattr("harness.run.session.REPORT_SECONDS", 0.0)
     done = cli("run", "m.yaml", "--stages", "evaluate,cost", "--run-id", "r")
     assert done.code == 130

@@ -4,6 +4,7 @@
 
 import json
 import math
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -78,12 +79,32 @@ def test_the_frame_has_the_numbers_of_every_stage(finished: Path):
 
 
 def test_resuming_a_finished_run_measures_nothing_again(cli, copied: Path):
-    before = [path.stat().st_mtime_ns for path in records_files(copied)]
+    files = [*records_files(copied), copied / "report.html", copied / "results.csv"]
+    before = [path.stat().st_mtime_ns for path in files]
     done = cli("run", "m.yaml", "--resume", "--run-id", "done")
+    assert done.code == 0
+    assert "all 4 cells were measured before: nothing is left to run" in done.out
+    assert [path.stat().st_mtime_ns for path in files] == before
+
+
+@pytest.mark.parametrize("what", ["page gone", "page older", "other columns"])
+def test_a_finished_run_is_reported_again_where_its_reports_do_not_say_all(
+    cli, copied: Path, what: str
+):
+    page = copied / "report.html"
+    options = ["--set", "columns=[parameters]"] if what == "other columns" else []
+    if what == "page gone":
+        page.unlink()
+    if what == "page older":
+        os.utime(page, (0, 0))
+    before = page.stat().st_mtime_ns if page.is_file() else 0
+    done = cli("run", "m.yaml", "--resume", "--run-id", "done", *options)
     assert done.code == 0
     for stage in STAGES:
         assert f"tiny seed 0 {stage}: kept" in done.err
-    assert [path.stat().st_mtime_ns for path in records_files(copied)] == before
+    assert page.stat().st_mtime_ns > before
+    again = cli("run", "m.yaml", "--resume", "--run-id", "done", *options)
+    assert "nothing is left to run" in again.out
 
 
 def test_what_another_device_measured_is_measured_again(copied: Path, tmp_path: Path):
@@ -162,16 +183,17 @@ def test_the_page_is_not_written_after_each_cell(
     cli, tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """Making it takes seconds, on the machine that is being timed."""
+    from harness.report import page
     from harness.run import session
 
     write_manifest(tmp_path / "m.yaml", data, [tiny("one"), tiny("two")])
-    written, write = [], session.write_page
+    written, write = [], page.write_page
 
     def count(*arguments: object) -> None:
         written.append(arguments)
         write(*arguments)
 
-    monkeypatch.setattr(session, "write_page", count)
+    monkeypatch.setattr(page, "write_page", count)
     assert cli("run", "m.yaml", "--run-id", "a", "--stages", "cost").code == 0
     assert len(written) == 1
     monkeypatch.setattr(session, "REPORT_SECONDS", 0.0)

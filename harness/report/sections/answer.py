@@ -104,7 +104,7 @@ def launch_bound(run: Run) -> Iterator[str]:
     idle: dict[str, float] = {}
     ranked = {spec.name for spec in run.ranked("cost")}
     for name in run.detectors:
-        of = [r for r in run.measured if (r.detector, r.scope) == (name, "") and r.metric in ranked]
+        of = [record for metric in ranked for record in run.records_of(name, metric)]
         shares = [r.conditions.get("device_idle_share") for r in of]
         known = [share for share in shares if isinstance(share, float)]
         if known and min(known) > MOSTLY_IDLE:  # it says no more than is true of all seeds

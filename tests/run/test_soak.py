@@ -1,0 +1,14 @@
+"""A process that runs cell after cell holds no more memory, files and threads for it."""
+
+from pathlib import Path
+
+from soaking import growth, soak
+
+CELLS = 60  # 300 by `soaking.py`
+
+
+def test_cells_leave_nothing_behind(tmp_path: Path, data: Path):
+    looks = soak(tmp_path, data, CELLS).looks
+    assert growth(looks, "files") == 1.0
+    assert growth(looks, "threads") == 1.0
+    assert growth(looks, "rss") < 1.05
