@@ -8,7 +8,7 @@ import fcntl
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from harness.errors import UserError
@@ -29,7 +29,9 @@ def locked(path: Path, what: str, *, wait: bool = False) -> Iterator[None]:
     try:
         yield
     finally:
-        path.unlink(missing_ok=True)
+        # on a disk that has become read-only it stays, and is nobody's: what holds is the lock
+        with suppress(OSError):
+            path.unlink()
         os.close(handle)
 
 

@@ -1,6 +1,7 @@
 """A plugin for the tests of what happens to a run from outside: a detector that does it itself."""
 
 import resource
+import subprocess
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -20,7 +21,7 @@ ROOM = 3 * 2**30  # bytes of address space that are left to a process, beside wh
 class CauseParams(Params):
     """What happens at the third step, and to which file or folder."""
 
-    what: Literal["", "vanish", "clock", "memory", "full"] = ""
+    what: Literal["", "vanish", "clock", "memory", "full", "locked"] = ""
     place: str = ""
 
 
@@ -60,7 +61,24 @@ def fill(place: Path) -> None:
             pass
 
 
-HAPPENINGS = {"vanish": vanish, "clock": jump, "memory": run_out_of_memory, "full": fill}
+def lock(place: Path) -> None:
+    """A disk, once: nothing can be written to it any more."""
+    done = place.with_suffix(".locked")
+    if done.exists():
+        return
+    done.touch()
+    # on top of itself: as it is, it would be too busy
+    for options in (["--bind", str(place)], ["-o", "remount,ro,bind"]):
+        subprocess.run(["mount", *options, str(place)], check=True)
+
+
+HAPPENINGS = {
+    "vanish": vanish,
+    "clock": jump,
+    "memory": run_out_of_memory,
+    "full": fill,
+    "locked": lock,
+}
 
 
 def build_fated(num_classes: int, **params: Any) -> Fated:
