@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.data.boxes import BINS, COCO_AREAS, LARGEST
-from harness.data.coco_json import Entry, fill_defaults, read_coco
+from harness.data.coco_json import Entry, fill_defaults, read_with_notes
 from harness.data.suspicions import suspicions
 from harness.errors import UserError
 
@@ -115,7 +115,7 @@ def read_annotations(path: Path) -> Annotations:
 
 @lru_cache(maxsize=4)
 def _read(path: Path, _mtime: int, _size: int) -> Annotations:
-    lists = read_coco(path)
+    lists, notes = read_with_notes(path)
     categories = sorted(lists["categories"], key=lambda category: int(category["id"]))
     images = tuple(
         ImageEntry(i["id"], i["file_name"], i["width"], i["height"]) for i in lists["images"]
@@ -123,7 +123,7 @@ def _read(path: Path, _mtime: int, _size: int) -> Annotations:
     category_ids = tuple(int(category["id"]) for category in categories)
     objects, offsets = _table(lists["annotations"], images, category_ids)
     classes = tuple(str(category["name"]) for category in categories)
-    warnings = _warnings(lists["annotations"], images, objects, offsets, classes)
+    warnings = (*notes, *_warnings(lists["annotations"], images, objects, offsets, classes))
     return Annotations(path, classes, category_ids, images, objects, offsets, warnings)
 
 

@@ -2,11 +2,12 @@
 
 Errors, because they cannot be interpreted: a file that is not a JSON object; a missing
 list or key; no image or no category; a value of the wrong type; NaN and infinity; an id that
-occurs twice (images, annotations, categories) or a class name that does; an annotation of an
+occurs twice (images, categories) or a class name that does; an annotation of an
 absent image or an unknown category; a box of negative size or wholly outside its image; a
 negative area; a file name that climbs out of the image folder.
 
-Tolerated, and counted in `Annotations.warnings`: what `harness.data.suspicions` finds; a box of
+Tolerated, and counted in `Annotations.warnings`: what `harness.data.tidying` reads otherwise than
+it is written; what `harness.data.suspicions` finds; a box of
 zero size (official COCO has some); a box that reaches over the edge of its image; annotations
 without `iscrowd` or `area`, or with one area for boxes of several sizes; several entries for one
 file; size bins and classes without a box; no boxes at all.
@@ -22,7 +23,9 @@ from unicodedata import category as character_category
 
 import numpy as np
 
+from harness.data.splits import NOTES
 from harness.data.suspicions import placeholder_areas
+from harness.data.tidying import tidy
 from harness.errors import UserError
 
 Entry = dict[str, Any]
@@ -31,21 +34,29 @@ ID_LIMIT = 2**63
 
 
 def read_coco(path: Path) -> dict[str, list[Entry]]:
-    """Read and check a file; placeholder areas are taken out, nothing else is changed.
+    """The lists of `read_with_notes`."""
+    return read_with_notes(path)[0]
+
+
+def read_with_notes(path: Path) -> tuple[dict[str, list[Entry]], tuple[str, ...]]:
+    """Read and check a file; what has one right reading is read so (`harness.data.tidying`).
 
     Returns:
-        the lists "images", "annotations" and "categories".
+        the lists "images", "annotations" and "categories"; what was read otherwise than
+        written, one line each.
 
     Raises:
         UserError: with the file, the entry, what was found and what is needed.
     """
-    lists = _read_lists(path)
+    document = _read_lists(path)
+    lists, notes = tidy({key: document[key] for key in LISTS})
     check = _Checker(path)
     categories = [check.category(*item) for item in check.entries(lists, "categories")]
     images = {i["id"]: i for i in (check.image(*item) for item in check.entries(lists, "images"))}
     for place, entry in check.entries(lists, "annotations"):
         check.annotation(place, entry, images, set(categories))
-    return {**lists, "annotations": _without_placeholders(lists["annotations"])}
+    lists = {**lists, "annotations": _without_placeholders(lists["annotations"])}
+    return lists, (*map(str, document.get(NOTES, ())), *notes)
 
 
 def _without_placeholders(entries: list[Entry]) -> list[Entry]:
@@ -63,7 +74,7 @@ def fill_defaults(entry: Entry) -> Entry:
     return {"iscrowd": 0, "area": entry["bbox"][2] * entry["bbox"][3], **entry}
 
 
-def _read_lists(path: Path) -> dict[str, list[Entry]]:
+def _read_lists(path: Path) -> dict[str, Any]:
     document = _parse(path)
     if not isinstance(document, dict):
         raise UserError(
@@ -78,7 +89,7 @@ def _read_lists(path: Path) -> dict[str, list[Entry]]:
             )
         if not document[key] and key != "annotations":
             raise UserError("is empty", where=f"{path} {key}", hint="needs at least one")
-    return {key: document[key] for key in LISTS}
+    return document
 
 
 def _parse(path: Path) -> Any:

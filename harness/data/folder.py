@@ -1,11 +1,14 @@
-"""A folder in COCO's layout as a data source. No torch here: a plan reads this."""
+"""A folder of a data set as a data source. No torch here: a plan reads this."""
 
 import hashlib
-from functools import lru_cache
+from collections.abc import Mapping
 from pathlib import Path
 
 from harness.data.annotations import Annotations, read_annotations
+from harness.data.completing import completed
+from harness.data.layouts import recognise
 from harness.data.source import Split, SplitName
+from harness.data.splits import Found, as_split
 from harness.errors import UserError
 
 SPLITS: tuple[SplitName, ...] = ("train", "val")
@@ -14,14 +17,34 @@ SHOWN = 5  # file names that an error lists before it counts
 
 
 class CocoFolder:
-    """ROOT/{train,val}/*.jpg + ROOT/annotations/instances_{train,val}.json.
+    """A folder in any layout of `harness.data.layouts`, read as COCO's. A split may be absent.
 
-    The official names (train2017, val2017) serve as well. One of the splits may be absent.
+    Args:
+        root: the folder.
+        train: `images` folder and `annotations` file (COCO's format) of the split, relative to
+            the root; where train or val is named, no layout is looked for.
+        val: the same for the other split.
     """
 
-    def __init__(self, root: str | Path, name: str | None = None) -> None:
+    def __init__(
+        self,
+        root: str | Path,
+        name: str | None = None,
+        train: Mapping[str, str] | None = None,
+        val: Mapping[str, str] | None = None,
+    ) -> None:
         self.root = Path(root).expanduser()
         self.name = name or self.root.resolve().name
+        self.named: dict[SplitName, Mapping[str, str] | None] = {"train": train, "val": val}
+
+    @property
+    def layout(self) -> str:
+        """Name of the layout that was recognised.
+
+        Raises:
+            UserError: as `splits`.
+        """
+        return "named by params" if any(self.named.values()) else recognise(self.root)[0].name
 
     def fingerprint(self) -> str:
         """sha256 over the annotation files of both splits."""
@@ -44,18 +67,22 @@ class CocoFolder:
         """The splits that are there.
 
         Raises:
-            UserError: there is none.
+            UserError: there is none, or its labels cannot be read.
         """
-        found = [split for split in map(self._find, SPLITS) if split is not None]
-        if not found:
-            raise self._absent("data set in COCO's layout", "train or val")
-        return tuple(found)
+        found = self._found()
+        return tuple(as_split(completed(one, found)) for one in found)
 
     def split(self, name: SplitName) -> Split:
-        found = self._find(name)
-        if found is None:
-            raise self._absent(f"split '{name}'", name)
-        return found
+        found = self._found()
+        for one in found:
+            if one.name == name:
+                return as_split(completed(one, found))
+        there = ", ".join(f"{one.name} ({one.labels.relative_to(self.root)})" for one in found)
+        raise UserError(
+            f"has no split '{name}', only {there}",
+            where=self.root,
+            hint=f"needs a part of the images as '{name}', laid out as the other split",
+        )
 
     def check(self, name: SplitName, thorough: bool = False) -> tuple[str, ...]:
         """Find what would stop a run, as `check_split`. Both splits must have the same classes.
@@ -69,20 +96,13 @@ class CocoFolder:
             check_same_classes(read_annotations(other.annotations), annotations)
         return check_split(split, thorough)
 
-    def _find(self, name: SplitName) -> Split | None:
-        for folder in (name, f"{name}2017"):
-            images = self.root / folder
-            annotations = self.root / "annotations" / f"instances_{folder}.json"
-            if images.is_dir() and annotations.is_file():
-                return Split(name, images, annotations)
-        return None
-
-    def _absent(self, what: str, name: str) -> UserError:
-        if not self.root.is_dir():
-            return UserError("is not a folder", where=self.root, hint="needs a COCO-format folder")
-        layout = f"{name}/ with annotations/instances_{name}.json"
-        return UserError(
-            f"has no {what}", where=self.root, hint=f"needs {layout}, or the same with 2017"
+    def _found(self) -> tuple[Found, ...]:
+        named = [(name, places) for name, places in self.named.items() if places]
+        if not named:
+            return recognise(self.root)[1]
+        return tuple(
+            Found(name, self.root / places["images"], self.root / places["annotations"])
+            for name, places in named
         )
 
 
@@ -148,22 +168,8 @@ def check_split(split: Split, thorough: bool = False) -> tuple[str, ...]:
 
 
 def image_path(folder: Path, file_name: str) -> Path:
-    """Path of an image.
-
-    Raises:
-        UserError: links lead out of the data set, which is the folder above `folder`.
-    """
-    path = folder / file_name
-    if not path.resolve().is_relative_to(_data_root(folder)):
-        raise UserError("leads out of the data folder", where=path, hint="needs a file inside it")
-    return path
-
-
-@lru_cache(maxsize=16)
-def _data_root(folder: Path) -> Path:
-    """What links may lead into: the folder above `folder`, or where `folder` itself leads."""
-    parent, real = folder.parent.resolve(), folder.resolve()
-    return parent if real.is_relative_to(parent) else real
+    """Path of an image. It may be a link, wherever that leads; names cannot climb out."""
+    return folder / file_name
 
 
 def _problem(folder: Path, file_name: str) -> str:
@@ -177,8 +183,6 @@ def _problem(folder: Path, file_name: str) -> str:
         return "" if path.stat().st_size else "is empty"
     except (OSError, RuntimeError) as error:  # a loop of links, a name too long, no permission
         return f"cannot be read ({type(error).__name__})"
-    except UserError as error:
-        return error.found
 
 
 def _decoding_problems(split: Split, annotations: Annotations) -> list[str]:

@@ -99,10 +99,11 @@ def _plugins(extra: Sequence[str]) -> Iterator[Diagnosis]:
 def _data(root: str, thorough: bool) -> Iterator[Diagnosis]:
     folder = CocoFolder(root)
     try:
-        splits = folder.splits()
+        layout, splits = folder.layout, folder.splits()
     except UserError as error:
         yield Diagnosis("bad", "data", str(error))
         return
+    yield Diagnosis("ok", "data layout", layout)
     for split in splits:
         try:
             notes = folder.check(split.name, thorough=thorough)

@@ -26,13 +26,15 @@ def test_official_names_serve_as_well(tmp_path: Path) -> None:
 
 def test_absent_folder_and_split_say_what_was_looked_for(folder: CocoFolder) -> None:
     with pytest.raises(
-        UserError, match=r"no split 'val' .*val/ with annotations/instances_val.json"
+        UserError, match=r"no split 'val', only train \(annotations/instances_train.json\)"
     ):
         folder.split("val")
     with pytest.raises(UserError, match="is not a folder"):
         CocoFolder(folder.root / "nowhere").prepare()
     (folder.root / "empty").mkdir()
-    with pytest.raises(UserError, match="no data set in COCO's layout"):
+    with pytest.raises(
+        UserError, match=r"layout that is known .*_annotations.coco.json; .*data.yaml.*Annotations"
+    ):
         CocoFolder(folder.root / "empty").fingerprint()
 
 
@@ -93,16 +95,14 @@ def test_no_boxes_at_all_is_an_error_before_a_run(folder: CocoFolder) -> None:
         folder.check("train")
 
 
-def test_links_may_not_lead_out_of_the_data(folder: CocoFolder, tmp_path: Path) -> None:
+def test_links_into_a_store_outside_are_followed(folder: CocoFolder, tmp_path: Path) -> None:
     split = folder.split("train")
     outside = tmp_path / "outside.jpg"
     outside.write_bytes((split.images / "1.jpg").read_bytes())
     (split.images / "1.jpg").unlink()
     (split.images / "1.jpg").symlink_to(outside)
-    with pytest.raises(UserError, match="leads out of the data folder"):
-        image_path(split.images, "1.jpg")
-    with pytest.raises(UserError, match=r"1.jpg leads out"):
-        folder.check("train")
+    assert image_path(split.images, "1.jpg").read_bytes() == outside.read_bytes()
+    assert folder.check("train", thorough=True)
 
 
 def test_links_inside_the_data_and_a_linked_root_are_fine(

@@ -1,0 +1,165 @@
+"""Ultralytics' YOLO format: data.yaml, images and a text file of boxes for each. No torch here.
+
+A line of a label file is `class cx cy w h`, as fractions of the upright image; more numbers
+are a polygon `class x1 y1 x2 y2 ...`. The label file of `.../images/a/b.jpg` is
+`.../labels/a/b.txt`; an image without one is background.
+"""
+
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from harness.data.source import SplitName
+from harness.data.splits import (
+    SUFFIXES,
+    Document,
+    Found,
+    read_bytes,
+    read_lines,
+    shared_folder,
+    upright_size,
+)
+from harness.errors import UserError
+
+KEYS: dict[SplitName, tuple[str, ...]] = {"train": ("train",), "val": ("val", "valid")}
+SLACK = 0.01  # fractions beyond 0..1 that count as rounding
+
+
+def find_splits(root: Path) -> tuple[Found, ...]:
+    """The splits of a data.yaml, or of any other YAML file that has `names` and `train` or `val`.
+
+    Raises:
+        UserError: data.yaml is broken, or names images that are not there.
+    """
+    for path in _yaml_files(root):
+        settings = _settings(path)
+        if settings is None:
+            continue
+        classes = _classes(path, settings["names"])
+        splits = (_split(path, settings, name, classes) for name in KEYS)
+        return tuple(split for split in splits if split is not None)
+    return ()
+
+
+def _yaml_files(root: Path) -> list[Path]:
+    files = sorted([*root.glob("*.yaml"), *root.glob("*.yml")])
+    return sorted(files, key=lambda path: path.stem not in ("data", "dataset"))
+
+
+def _settings(path: Path) -> dict[str, Any] | None:
+    try:
+        document = yaml.safe_load(read_bytes(path))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"{path}:{mark.line + 1}" if mark else path
+        raise UserError("is not YAML", where=place, hint="needs train, val and names") from error
+    there = isinstance(document, dict) and "names" in document and {"train", "val"} & set(document)
+    return document if there else None
+
+
+def _classes(path: Path, names: Any) -> dict[int, str]:
+    pairs = dict(enumerate(names)) if isinstance(names, list) else names
+    if not isinstance(pairs, dict) or not pairs or not all(type(key) is int for key in pairs):
+        raise UserError("is not a list or numbered names", where=f"{path} names")
+    return {key: str(pairs[key]) for key in sorted(pairs)}
+
+
+def _split(
+    path: Path, settings: dict[str, Any], name: SplitName, classes: dict[int, str]
+) -> Found | None:
+    given = next((settings[key] for key in KEYS[name] if settings.get(key)), None)
+    if given is None:
+        return None
+    entries = given if isinstance(given, list) else [given]
+    images = [image for entry in entries for image in _images(path, settings, str(entry))]
+    if not images:
+        raise UserError(f"'{given}' holds no image", where=f"{path} {name}")
+    folder, labels = shared_folder(images), [_label_file(image) for image in images]
+    there = tuple(label for label in labels if label.is_file())
+
+    def convert() -> str:
+        return _document(folder, images, classes).encoded()
+
+    return Found(name, folder, path, there, tuple(images), convert)
+
+
+def _images(path: Path, settings: dict[str, Any], entry: str) -> list[Path]:
+    """Images of one entry: a folder, or a text file with a path on each line."""
+    place = _place(path, str(settings.get("path") or "."), entry)
+    if place.is_dir():
+        return sorted(p for p in place.rglob("*") if p.suffix.lower() in SUFFIXES)
+    listed = [line.strip().replace("\\", "/") for line in read_lines(place) if line.strip()]
+    return [Path(os.path.normpath(place.parent / line)) for line in listed]
+
+
+def _place(path: Path, base: str, entry: str) -> Path:
+    """Where an entry lies: below `path:` of data.yaml, else below the folder of data.yaml itself.
+
+    Exports write paths of the machine or folder they come from (`path: ../datasets/x`,
+    `train: ../train/images`); what lies beside data.yaml is then meant.
+    """
+    root, inner = path.parent, entry.replace("\\", "/").removeprefix("../")
+    for place in (root / base / entry, root / entry, root / inner):
+        if place.exists():
+            return Path(os.path.normpath(place))
+    raise UserError(
+        f"'{entry}' is not there",
+        where=path,
+        hint=f"needs a folder or list of images; looked in {root / base} and {root}",
+    )
+
+
+def _label_file(image: Path) -> Path:
+    parts = list(image.with_suffix(".txt").parts)
+    for level in range(len(parts) - 2, -1, -1):
+        if parts[level] == "images":
+            parts[level] = "labels"
+            break
+    return Path(*parts)
+
+
+def _document(folder: Path, images: list[Path], classes: dict[int, str]) -> Document:
+    document = Document([{"id": key, "name": name} for key, name in classes.items()])
+    polygons = 0
+    for image in images:
+        width, height = upright_size(image)
+        document.add_image(image.relative_to(folder).as_posix(), (width, height))
+        labels = _label_file(image)
+        for number, line in enumerate(read_lines(labels) if labels.is_file() else (), 1):
+            if not line.strip():
+                continue
+            label, values = _parse(f"{labels}:{number}", line, classes)
+            polygons += len(values) > 4
+            x1, y1, x2, y2 = _corners(values)
+            box = (x1 * width, y1 * height, (x2 - x1) * width, (y2 - y1) * height)
+            document.add_box(label, box)
+    if polygons:
+        document.notes.append(f"{polygons} polygons, taken as the boxes around them")
+    return document
+
+
+def _parse(where: str, line: str, classes: dict[int, str]) -> tuple[int, list[float]]:
+    hint = "needs: class cx cy w h, as fractions of the image; or class x1 y1 x2 y2 ..."
+    try:
+        label, *values = (float(word) for word in line.split())
+    except ValueError:
+        raise UserError(f"is '{line.strip()[:60]}'", where=where, hint=hint) from None
+    if len(values) != 4 and (len(values) < 6 or len(values) % 2):
+        raise UserError(f"has {len(values) + 1} numbers", where=where, hint=hint)
+    if label not in classes:
+        raise UserError(
+            f"class {label:g} is not in 'names'", where=where, hint=f"there is: {list(classes)}"
+        )
+    if not all(math.isfinite(v) and -SLACK <= v <= 1 + SLACK for v in values):
+        raise UserError(f"is '{line.strip()[:60]}', beyond 0 to 1", where=where, hint=hint)
+    return int(label), values
+
+
+def _corners(values: list[float]) -> tuple[float, float, float, float]:
+    if len(values) > 4:
+        return min(values[::2]), min(values[1::2]), max(values[::2]), max(values[1::2])
+    cx, cy, w, h = values
+    return cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2
