@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def data(
-    root: Annotated[str, typer.Argument(metavar="ROOT", help="A COCO-format folder.")],
+    root: Annotated[str, typer.Argument(metavar="ROOT", help="Folder of a data set.")],
     split: Annotated[str, typer.Option(help="train or val.")] = "val",
     suite: Annotated[
         Path, typer.Option(metavar="SUITE.yaml", help="Suite of the detectors.")

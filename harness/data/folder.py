@@ -1,6 +1,7 @@
 """A folder of a data set as a data source. No torch here: a plan reads this."""
 
 import hashlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -77,7 +78,7 @@ class CocoFolder:
         for one in found:
             if one.name == name:
                 return as_split(completed(one, found))
-        there = ", ".join(f"{one.name} ({one.labels.relative_to(self.root)})" for one in found)
+        there = ", ".join(f"{one.name} ({os.path.relpath(one.labels, self.root)})" for one in found)
         raise UserError(
             f"has no split '{name}', only {there}",
             where=self.root,

@@ -97,7 +97,8 @@ def voc(root: Path) -> None:
         for stem, boxes in rows.items():
             photo(root / "JPEGImages" / f"{stem}.jpg")
             objects = "".join(
-                f"<object><name>{CLASSES[c]}</name><difficult>{int(stem == 'd')}</difficult><bndbox>"
+                f"<object><name>{CLASSES[c]}</name>"
+                f"<difficult>{int(stem == 'd')}</difficult><bndbox>"
                 f"<xmin>{x + 1}</xmin><ymin>{y + 1}</ymin><xmax>{x + w}</xmax><ymax>{y + h}</ymax>"
                 "</bndbox></object>"
                 for c, x, y, w, h in boxes
@@ -112,7 +113,10 @@ LAYOUTS: dict[str, tuple[str, Callable[[Path], None]]] = {
     "roboflow": ("Roboflow", coco_layout("{}/_annotations.coco.json", "{}")),
     "cvat": ("COCO", coco_layout("annotations/instances_{}.json", "images/{}")),
     "cvat, one folder": ("COCO", coco_layout("annotations/instances_{}.json", "images")),
-    "cvat, apart": ("CVAT", coco_layout("{}/annotations/instances_default.json", "{}/images/default")),
+    "cvat, apart": (
+        "CVAT",
+        coco_layout("{}/annotations/instances_default.json", "{}/images/default"),
+    ),
     "label studio": ("Label Studio", coco_layout("{}/result.json", "{}/images", "images\\{}.jpg")),
     "split in names": ("COCO", coco_layout("annotations/instances_{}.json", "{}", "SPLIT/{}.jpg")),
     "dot in names": ("COCO", coco_layout("annotations/instances_{}.json", "{}", "./{}.jpg")),
