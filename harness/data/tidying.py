@@ -7,6 +7,7 @@ from typing import Any
 
 Entry = dict[str, Any]
 Lists = dict[str, list[Entry]]
+TEXT_ID = "harness_text_id"  # key of an entry whose id was text: what it was
 OPTIONAL = frozenset({"area", "iscrowd", "segmentation", "supercategory"})
 
 
@@ -72,7 +73,10 @@ def _text_ids(lists: Lists) -> tuple[Lists, str]:
         numbers = {str(v): int(str(v)) if digits else n for n, v in enumerate(ids, 1)}
         if len(numbers) < len(ids) or len(set(numbers.values())) < len(ids):
             continue  # two entries of one id, which the checks refuse
-        own = [{**entry, "id": numbers[str(entry["id"])]} for entry in lists[key]]
+        own = [
+            {**entry, "id": numbers[str(entry["id"])], TEXT_ID: str(entry["id"])}
+            for entry in lists[key]
+        ]
         users = [
             {**entry, reference: numbers.get(str(entry[reference]), entry[reference])}
             if reference in entry

@@ -81,7 +81,7 @@ def _with_id(entry: Any, ids: Mapping[str, set[int]], where: str) -> Any:
 
 
 def _ids_by_name(truth: GroundTruth) -> dict[str, set[int]]:
-    """Image ids by path, name, stem and id as text; a listed path means that image alone."""
+    """Image ids by path, name, stem and id as text; a path or id of the file means it alone."""
     ids: dict[str, set[int]] = {}
     paths: dict[str, set[int]] = {}
     for image, file in zip(truth.image_ids, truth.file_names, strict=True):
@@ -89,7 +89,8 @@ def _ids_by_name(truth: GroundTruth) -> dict[str, set[int]]:
         paths.setdefault(file, set()).add(image)
         for name in (path.name, path.stem, str(image)):
             ids.setdefault(name, set()).add(image)
-    return ids | paths
+    own = {text: {image} for image, text in zip(truth.image_ids, truth.text_ids, strict=False)}
+    return ids | paths | {text: image for text, image in own.items() if text}
 
 
 def is_plain(content: Sequence[Any], images: frozenset[int], categories: Mapping[int, str]) -> bool:

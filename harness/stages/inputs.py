@@ -27,6 +27,7 @@ class GroundTruth:
         sha256: of the file.
         image_sizes: (height, width) of each image, as `image_ids`.
         file_names: of each image, as `image_ids`.
+        text_ids: ids as the annotation file has them where those are text, else "".
     """
 
     image_ids: tuple[int, ...]
@@ -35,6 +36,7 @@ class GroundTruth:
     sha256: str
     image_sizes: tuple[tuple[int, int], ...] = ()
     file_names: tuple[str, ...] = ()
+    text_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from harness.data.coco_json import fill_defaults, read_coco
+from harness.data.tidying import TEXT_ID
 from harness.records.measurement import Measurement
 from harness.stages.collecting import collector_paused
 from harness.stages.detections_file import Detection, check_detections, read_detections
@@ -56,6 +57,7 @@ def read_ground_truth(path: Path) -> GroundTruth:
         hashlib.sha256(path.read_bytes()).hexdigest(),
         tuple((image["height"], image["width"]) for image in lists["images"]),
         tuple(image["file_name"] for image in lists["images"]),
+        tuple(image.get(TEXT_ID, "") for image in lists["images"]),
     )
 
 
@@ -72,5 +74,6 @@ def restrict(given: EvaluationInput, image_ids: Sequence[int] | None) -> Evaluat
         truth.sha256,
         tuple(truth.image_sizes[n] for n in chosen) if truth.image_sizes else (),
         tuple(truth.file_names[n] for n in chosen) if truth.file_names else (),
+        tuple(truth.text_ids[n] for n in chosen) if truth.text_ids else (),
     )
     return EvaluationInput(part, tuple(d for d in given.detections if d["image_id"] in kept))

@@ -297,3 +297,15 @@ def test_doctor_names_the_layout(make: Callable[[Path], None], layout: str, tmp_
     found = [one for one in diagnose([], str(tmp_path), thorough=True) if "data" in one.what]
     assert not [one for one in found if one.level == "bad"]
     assert ("data layout", layout) in [(one.what, one.found) for one in found]
+
+
+def test_detections_name_images_by_ids_that_are_text(tmp_path: Path) -> None:
+    from harness.stages.detections_file import check_detections
+    from harness.stages.scoring import read_ground_truth
+
+    document = coco("val")
+    _text_ids(document)
+    write(tmp_path / "truth.json", json.dumps(document))
+    truth = read_ground_truth(tmp_path / "truth.json")
+    found = {"image_id": "img2", "category_id": 1, "bbox": [0, 0, 9, 9], "score": 0.5}
+    assert [one["image_id"] for one in check_detections([found], truth, where="found")] == [2]
