@@ -14,7 +14,7 @@ Profile = Annotated[str | None, typer.Option(help="Profile of the manifest. [def
 DataRoot = Annotated[
     str | None,
     typer.Option(
-        "--data", metavar="ROOT", help="A COCO-format folder in place of the suite's data."
+        "--data", metavar="ROOT", help="A COCO, YOLO or VOC folder in place of the suite's data."
     ),
 ]
 Sets = Annotated[

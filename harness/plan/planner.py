@@ -68,7 +68,7 @@ def make_plan(
         stages: stages; the manifest's when empty.
         seeds: the manifest's when empty.
         modes, precisions: of the stage `latency`, or "all"; the manifest's when empty.
-        data_root: a COCO-format folder in place of the manifest's data.
+        data_root: a folder of a data set in place of the manifest's data.
         classes: class names in place of the data's (no data is touched then).
 
     Raises:
