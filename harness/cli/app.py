@@ -8,6 +8,7 @@ from typing import Any
 import typer
 
 from harness.cli.cell import cell
+from harness.cli.check_plugin import check_plugin
 from harness.cli.compare import compare
 from harness.cli.data import data
 from harness.cli.doctor import doctor
@@ -64,6 +65,7 @@ _COMMANDS: dict[str, Callable[..., int | None]] = {
     "plan": plan,
     "list": list_,
     "describe": describe,
+    "check-plugin": check_plugin,
     "report": report,
     "compare": compare,
     "history": history,

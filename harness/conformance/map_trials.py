@@ -1,0 +1,84 @@
+"""Backbones and necks: parts that declare the feature maps that they give."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from harness.conformance.trial import Given, Size, Trial, draw_maps, make, map_misfits
+from harness.data.batch import Targets
+from harness.model.features import FeatureSpec
+
+
+@dataclass(frozen=True)
+class MapTrial(Trial):
+    """What backbones and necks have in common."""
+
+    @property
+    def has_losses(self) -> bool:
+        return False
+
+    def misfits(self, part: Any, size: Size, made: Mapping[str, Tensor]) -> Iterator[str]:
+        declared = getattr(part, "out_features", None)
+        if not isinstance(declared, Sequence) or not all(
+            isinstance(f, FeatureSpec) for f in declared
+        ):
+            yield "has no out_features, a tuple of FeatureSpec"
+            return
+        names = [f.name for f in declared]
+        if len(set(names)) < len(names):
+            yield f"two maps have one name: {', '.join(names)}"
+        yield from map_misfits(declared, size, made)
+
+    def losses(self, part: Any, given: Given, targets: Targets) -> Mapping[str, Tensor]:
+        generator = torch.Generator().manual_seed(2)
+        return {
+            name: (made * torch.randn(made.shape, generator=generator)).sum()
+            for name, made in self.run(part, given).items()
+        }
+
+
+class BackboneTrial(MapTrial):
+    def build(self, size: Size) -> nn.Module:
+        part: nn.Module = make(self.declaration, self.params)
+        return part
+
+    def draw(self, size: Size, images: int, generator: torch.Generator) -> Given:
+        return (torch.randn(images, 3, *size, generator=generator),)
+
+    def run(self, part: Any, given: Given) -> Mapping[str, Tensor]:
+        return name_maps(part, part(given[0]))
+
+    @property
+    def passes_gradients_on(self) -> bool:
+        return False  # an image learns nothing
+
+
+@dataclass(frozen=True)
+class NeckTrial(MapTrial):
+    """`in_features`: the maps that the neck is given."""
+
+    in_features: Sequence[FeatureSpec] = ()
+
+    def build(self, size: Size) -> nn.Module:
+        part: nn.Module = make(self.declaration, self.params, self.in_features)
+        return part
+
+    def draw(self, size: Size, images: int, generator: torch.Generator) -> Given:
+        return draw_maps(self.in_features, size, images, generator)
+
+    def run(self, part: Any, given: Given) -> Mapping[str, Tensor]:
+        return name_maps(part, part(list(given)))
+
+
+def name_maps(part: Any, maps: Any) -> Mapping[str, Tensor]:
+    """Maps by the names that the part declares, or by number where it declares fewer."""
+    if not isinstance(maps, list | tuple) or not all(isinstance(m, Tensor) for m in maps):
+        raise TypeError(f"forward gives {type(maps).__name__}, not a list of tensors")
+    declared = getattr(part, "out_features", ())
+    named = declared if isinstance(declared, Sequence) else ()
+    names = [str(getattr(feature, "name", None)) for feature in named]
+    known = names if len(set(names)) == len(maps) else [f"map {i}" for i in range(len(maps))]
+    return dict(zip(known, maps, strict=True))

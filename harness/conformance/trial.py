@@ -1,0 +1,125 @@
+"""How one kind of part is tried out: all that the examination must know of it."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from harness.data.batch import Targets
+from harness.model.features import FeatureSpec
+from harness.plugin.declarations import Declaration
+
+Size = tuple[int, int]
+Given = tuple[Tensor, ...]
+# multiples of 64, the coarsest stride of the shipped parts; higher, wider, larger
+SIZES: tuple[Size, ...] = ((64, 64), (128, 64), (128, 192))
+
+
+@dataclass(frozen=True)
+class Trial(ABC):
+    """A declaration with its parameters, and what it is tried out on.
+
+    Attributes:
+        declaration: of the part.
+        params: checked and complete.
+        sizes: (height, width) of the images; the last one serves for all that needs only one.
+    """
+
+    declaration: Declaration
+    params: Mapping[str, Any]
+    sizes: Sequence[Size] = SIZES
+
+    def __str__(self) -> str:
+        return f"{self.declaration.kind} '{self.declaration.name}'"
+
+    @abstractmethod
+    def build(self, size: Size) -> nn.Module:
+        """A fresh part for images of this size."""
+
+    @abstractmethod
+    def draw(self, size: Size, images: int, generator: torch.Generator) -> Given:
+        """What the part is given of so many images: tensors whose first dimension is the batch."""
+
+    @abstractmethod
+    def run(self, part: Any, given: Given) -> Mapping[str, Tensor]:
+        """What it makes of it, by name: tensors of one row per image, or equally many per image."""
+
+    @abstractmethod
+    def losses(self, part: Any, given: Given, targets: Targets) -> Mapping[str, Tensor]:
+        """Scalars from which gradients start; `targets` in network pixels."""
+
+    def misfits(self, part: Any, size: Size, made: Mapping[str, Tensor]) -> Iterator[str]:
+        """What of the result is not as the part declares."""
+        yield from ()
+
+    @property
+    def has_losses(self) -> bool:
+        """Whether the losses are the part's own, and so must compile and survive empty images."""
+        return True
+
+    @property
+    def passes_gradients_on(self) -> bool:
+        """Whether gradients must reach what the part is given."""
+        return True
+
+    def blank(self, given: Given) -> Given:
+        """The same without content: nothing is to be found."""
+        return tuple(torch.zeros_like(tensor) for tensor in given)
+
+
+def make(declaration: Declaration, params: Mapping[str, Any], *inputs: Any, **context: Any) -> Any:
+    """Call a factory as assembly does."""
+    return declaration.load()(*inputs, **context, **params)
+
+
+def draw_maps(
+    features: Sequence[FeatureSpec], size: Size, images: int, generator: torch.Generator
+) -> Given:
+    """Noise in the form of feature maps."""
+    return tuple(
+        torch.randn(
+            images,
+            f.channels,
+            -(-size[0] // f.stride),
+            -(-size[1] // f.stride),
+            generator=generator,
+        )
+        for f in features
+    )
+
+
+def map_misfits(declared: Any, size: Size, made: Mapping[str, Tensor]) -> Iterator[str]:
+    """Where feature maps, in the order in which they were made, are not what specs say."""
+    if len(declared) != len(made):
+        yield f"out_features says {len(declared)} maps, and forward gives {len(made)}"
+    for level, (spec, tensor) in enumerate(zip(declared, made.values(), strict=False)):
+        name = f"level {level} ({spec.name})"
+        if tensor.ndim != 4:
+            yield f"{name} has the shape {tuple(tensor.shape)}, not (B, C, H, W)"
+            continue
+        if tensor.shape[1] != spec.channels:
+            yield f"{name} says {spec.channels} channels, and gives {tensor.shape[1]}"
+        expected = tuple(-(-side // spec.stride) for side in size)
+        if tuple(tensor.shape[2:]) != expected:
+            yield (
+                f"{name} says stride {spec.stride}, {expected[0]}x{expected[1]} cells of an image "
+                f"of {size[0]}x{size[1]}, and gives {tensor.shape[2]}x{tensor.shape[3]}"
+            )
+
+
+def tensors_of(value: Any, name: str) -> Iterator[tuple[str, Tensor]]:
+    """Every tensor in nested dataclasses, mappings and sequences, with its name."""
+    if isinstance(value, Tensor):
+        yield name, value
+    elif is_dataclass(value) and not isinstance(value, type):
+        for field in fields(value):
+            yield from tensors_of(getattr(value, field.name), f"{name}.{field.name}")
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from tensors_of(item, f"{name}[{key!r}]")
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from tensors_of(item, f"{name}[{index}]")
