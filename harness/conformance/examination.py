@@ -18,6 +18,7 @@ from harness.conformance.nonconforming import (
     StopChecksError,
     list_names,
 )
+from harness.conformance.op_checks import op_misfits
 from harness.conformance.trial import Given, Size, Trial
 from harness.data.batch import Targets
 from harness.model.arithmetic import arithmetic
@@ -70,7 +71,7 @@ def examine(trial: Trial) -> Verdict:
         with suppress(StopChecksError):
             _check_sizes(trial, problems)
             part = _build(trial, trial.sizes[-1], problems)
-            for check in (_check_images_stand_alone, _check_compiles, _check_learns, _check_round):
+            for check in CHECKS:
                 with suppress(StopChecksError):  # the others still have their turn
                     check(trial, part, problems)
             with problems.during("its cost cannot be counted"):
@@ -158,6 +159,12 @@ def _check_compiles(trial: Trial, part: nn.Module, problems: Problems) -> None:
         problems.add(found)
 
 
+def _check_ops(trial: Trial, part: nn.Module, problems: Problems) -> None:
+    with problems.during("torch.library.opcheck cannot run its ops"):
+        for problem in op_misfits(trial, part, _draw(trial, 2)):
+            problems.add(problem)
+
+
 def _check_learns(trial: Trial, part: nn.Module, problems: Problems) -> None:
     """Losses are finite, gradients reach all weights; losses compile, too."""
     part.train()
@@ -171,7 +178,8 @@ def _check_learns(trial: Trial, part: nn.Module, problems: Problems) -> None:
 
 
 def _check_gradients(trial: Trial, part: nn.Module, problems: Problems) -> None:
-    given = tuple(t.requires_grad_(t.is_floating_point()) for t in _draw(trial, 2))
+    given = _draw(trial, 2)
+    leaves = [tensor.requires_grad_() for tensor in trial.trained(given)]
     with problems.during("fails in training"):
         losses = trial.losses(part, given, make_targets(2, 1))
         total = sum(losses.values(), torch.zeros(()))
@@ -187,8 +195,7 @@ def _check_gradients(trial: Trial, part: nn.Module, problems: Problems) -> None:
     wild = [n for n, p in trained.items() if p.grad is not None and not p.grad.isfinite().all()]
     if wild:
         problems.add(f"the gradient is not finite of: {list_names(wild)}")
-    leaves = [t for t in given if t.requires_grad]
-    if trial.passes_gradients_on and leaves and all(t.grad is None for t in leaves):
+    if leaves and all(t.grad is None for t in leaves):
         problems.add("no gradient reaches what it is given, so that nothing before it learns")
 
 
@@ -209,7 +216,7 @@ def _require_scalars(losses: Mapping[str, Tensor], of: str, problems: Problems) 
         if value.ndim > 0:
             problems.add(f"the loss {name} has the shape {tuple(value.shape)}, not ()")
         elif not value.isfinite():
-            problems.add(f"the loss {name}{of} is {float(value)}")
+            problems.add(f"the loss {name}{of} is {float(value.detach())}")
 
 
 def _check_round(trial: Trial, part: nn.Module, problems: Problems) -> None:
@@ -227,3 +234,6 @@ def _check_round(trial: Trial, part: nn.Module, problems: Problems) -> None:
     for name, tensor in first.items():
         if not torch.equal(tensor, second[name]):
             problems.add(f"{name} differs after a checkpoint was written and read again")
+
+
+CHECKS = (_check_images_stand_alone, _check_compiles, _check_ops, _check_learns, _check_round)

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch._dynamo.exc import TorchDynamoException
+from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from harness.modes.compiling import separate
 
@@ -20,12 +21,12 @@ def find_break(function: Callable[[Any], Any], given: Any) -> str | None:
     compiled = torch.compile(separate(function), fullgraph=True, backend="eager", dynamic=False)
     try:
         compiled(given)
-    except TorchDynamoException as error:
+    except (TorchDynamoException, GuardOnDataDependentSymNode) as error:
         return _tell(error)
     return None
 
 
-def _tell(error: TorchDynamoException) -> str:
+def _tell(error: Exception) -> str:
     reason = getattr(error, "gb_type", None) or str(error).partition("\n")[0]
     stack = list(getattr(error, "real_stack", None) or ())
     if not stack:

@@ -3,16 +3,38 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import torch
+from pydantic import ValidationError
+
+from harness.conformance.detector_trials import DetectorTrial
 from harness.conformance.examination import Verdict, examine
+from harness.conformance.head_trials import CLASSES, POOLED, BoxHeadTrial, RoiOpTrial, RpnTrial
 from harness.conformance.map_trials import BackboneTrial, NeckTrial
 from harness.conformance.nonconforming import tell
-from harness.conformance.trial import SIZES, Size, Trial
+from harness.conformance.plain_parts import BACKBONE, NECK, as_part
+from harness.conformance.trial import SIZES, Size, Trial, make
 from harness.errors import UserError
-from harness.model.features import FeatureSpec
-from harness.plugin.declarations import Backbone, Declaration, Neck
+from harness.manifest.schema import Input
+from harness.model.assemble import PartsBuilder
+from harness.model.detector import Detector
+from harness.model.features import FeatureSpec, RoiSpec
+from harness.model.one_stage import assemble_one_stage
+from harness.plan.cells import Part
+from harness.plugin.declarations import (
+    Architecture,
+    Backbone,
+    BoxHead,
+    Declaration,
+    DenseHead,
+    Neck,
+    RoiOp,
+    Rpn,
+    WholeDetector,
+)
 
 Params = Mapping[str, Any]
 Features = Sequence[FeatureSpec]
+NAMES = tuple(f"class {i}" for i in range(CLASSES))
 
 
 def pyramid(*channels: int, finest: int = 8) -> tuple[FeatureSpec, ...]:
@@ -23,7 +45,7 @@ def pyramid(*channels: int, finest: int = 8) -> tuple[FeatureSpec, ...]:
     )
 
 
-# What a part is tried out on where nobody says; the first that it does not refuse. 245 is the width
+# What a part is tried out on where nobody says: the first that it does not refuse. 245 is the width
 # of TinyFPN, under which parts of two stages are put.
 PYRAMIDS = (
     pyramid(16, 24, 32),
@@ -41,13 +63,13 @@ def check_backbone(
     Args:
         backbone: its declaration.
         params: as in a manifest; what is left out has its default.
-        sizes: (height, width) of images to try.
+        sizes: (height, width) of images to try; the last one serves for all but shapes.
 
     Raises:
         NonconformingError: with all that is wrong.
         UserError: the parameters are not the declaration's.
     """
-    return _passed(_try_backbone(backbone, complete(backbone, params), sizes))
+    return _passed(BackboneTrial(backbone, complete(backbone, params), sizes))
 
 
 def check_neck(
@@ -62,7 +84,85 @@ def check_neck(
     Args:
         in_features: the maps that it is given; by default the first of `PYRAMIDS` that it takes.
     """
-    return _passed(_try_neck(neck, complete(neck, params), sizes, in_features))
+    return _passed(_try_neck(neck, complete(neck, params), in_features, sizes))
+
+
+def check_rpn(
+    rpn: Rpn,
+    params: Params | None = None,
+    *,
+    in_features: Features | None = None,
+    sizes: Sequence[Size] = SIZES,
+) -> Verdict:
+    """`check_neck` for a region proposal network: outputs, proposals and losses."""
+    return _passed(_try_rpn(rpn, complete(rpn, params), in_features, sizes))
+
+
+def check_roi_op(
+    roi_op: RoiOp,
+    params: Params | None = None,
+    *,
+    in_features: Features | None = None,
+    sizes: Sequence[Size] = SIZES,
+) -> Verdict:
+    """`check_neck` for a RoI op: what is pooled, and the gradient of the maps."""
+    return _passed(_try_roi_op(roi_op, complete(roi_op, params), in_features, sizes))
+
+
+def check_box_head(
+    box_head: BoxHead,
+    params: Params | None = None,
+    *,
+    in_feature: RoiSpec = POOLED,
+    sizes: Sequence[Size] = SIZES,
+) -> Verdict:
+    """`check_backbone` for a box head: scores, detections and losses.
+
+    Args:
+        in_feature: what the RoI op pools for a proposal.
+    """
+    return _passed(BoxHeadTrial(box_head, complete(box_head, params), sizes, in_feature))
+
+
+def check_dense_head(
+    dense_head: DenseHead,
+    params: Params | None = None,
+    *,
+    in_features: Features | None = None,
+    sizes: Sequence[Size] = SIZES,
+) -> Verdict:
+    """`check_neck` for a dense head, in a detector of which the other parts are convolutions."""
+    return _passed(_try_dense_head(dense_head, complete(dense_head, params), in_features, sizes))
+
+
+def check_architecture(
+    architecture: Architecture,
+    parts: Mapping[str, tuple[Declaration, Params]],
+    params: Params | None = None,
+    *,
+    sizes: Sequence[Size] = SIZES,
+) -> Verdict:
+    """`check_backbone` for an architecture: the detector that it assembles.
+
+    Args:
+        parts: slot -> declaration and parameters of the part that fills it.
+    """
+    filled = {slot: as_part(d, complete(d, p)) for slot, (d, p) in parts.items()}
+    missing = [slot for slot in architecture.slots if slot not in filled]
+    if missing:
+        raise UserError(f"architecture '{architecture.name}' is missing {', '.join(missing)}")
+    checked = complete(architecture, params)
+
+    def build(size: Size) -> Detector:
+        made: Detector = make(architecture, checked, _builder(filled, size))
+        return made
+
+    return _passed(DetectorTrial(architecture, checked, sizes, build))
+
+
+def check_detector(detector: WholeDetector, params: Params | None = None) -> Verdict:
+    """`check_backbone` for a whole detector, at the input size that it has by itself."""
+    return _passed(_try_detector(detector, complete(detector, params)))
 
 
 def check_entry(declaration: Declaration, params: Params | None = None) -> Verdict:
@@ -83,12 +183,18 @@ def check_entry(declaration: Declaration, params: Params | None = None) -> Verdi
         return Verdict(what, (f"{declaration.target} cannot be imported: {tell(error)}",))
     if not callable(factory):
         return Verdict(what, (f"{declaration.target} is not callable",))
+    if isinstance(declaration, Architecture):
+        return Verdict(what, unchecked="say which parts it takes: check_architecture in a test")
     trial = TRIALS.get(type(declaration))
     if trial is None:
         return Verdict(what, unchecked="its target loads; there is no more to check of its kind")
     if needed:
         return Verdict(what, unchecked=f"has no default for {', '.join(needed)}: give it by --set")
-    return examine(trial(declaration, complete(declaration, params)))
+    checked = complete(declaration, params)
+    try:
+        return examine(trial(declaration, checked))
+    except Exception as error:  # it cannot be built at all
+        return Verdict(what, (f"cannot be built: {tell(error)}",))
 
 
 def complete(declaration: Declaration, params: Params | None) -> Params:
@@ -97,43 +203,110 @@ def complete(declaration: Declaration, params: Params | None) -> Params:
     Raises:
         UserError: one is missing, unknown or of another type.
     """
-    from pydantic import ValidationError
-
     try:
-        return declaration.params(**(params or {})).model_dump()
+        read = declaration.params(**(params or {}))
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(map(str, first["loc"]))
         raise UserError(
             f"{declaration.kind} '{declaration.name}' and its params: {name}: {first['msg']}"
         ) from error
+    return {name: getattr(read, name) for name in type(read).model_fields}
 
 
-def _try_backbone(declaration: Declaration, params: Params, sizes: Sequence[Size] = SIZES) -> Trial:
-    return BackboneTrial(declaration, params, sizes)
+def _try_backbone(declaration: Declaration, params: Params) -> Trial:
+    return BackboneTrial(declaration, params)
 
 
 def _try_neck(
     declaration: Declaration,
     params: Params,
-    sizes: Sequence[Size] = SIZES,
     features: Features | None = None,
+    sizes: Sequence[Size] = SIZES,
 ) -> Trial:
-    return NeckTrial(declaration, params, sizes, features or _accepted(declaration, params))
+    features = features or _accepted(lambda given: make(declaration, params, given))
+    return NeckTrial(declaration, params, sizes, features)
+
+
+def _try_rpn(
+    declaration: Declaration,
+    params: Params,
+    features: Features | None = None,
+    sizes: Sequence[Size] = SIZES,
+) -> Trial:
+    features = features or _accepted(
+        lambda given: make(declaration, params, given, image_size=sizes[0])
+    )
+    return RpnTrial(declaration, params, sizes, features)
+
+
+def _try_roi_op(
+    declaration: Declaration,
+    params: Params,
+    features: Features | None = None,
+    sizes: Sequence[Size] = SIZES,
+) -> Trial:
+    features = features or _accepted(lambda given: make(declaration, params, given))
+    return RoiOpTrial(declaration, params, sizes, features)
+
+
+def _try_box_head(declaration: Declaration, params: Params) -> Trial:
+    return BoxHeadTrial(declaration, params)
+
+
+def _try_dense_head(
+    declaration: Declaration,
+    params: Params,
+    features: Features | None = None,
+    sizes: Sequence[Size] = SIZES,
+) -> Trial:
+    def build_on(given: Features, size: Size) -> Detector:
+        plain = {"features": tuple(given)}
+        parts = {
+            "backbone": as_part(BACKBONE, plain),
+            "neck": as_part(NECK, plain),
+            "dense_head": as_part(declaration, params),
+        }
+        return assemble_one_stage(_builder(parts, size))
+
+    chosen = features or _accepted(lambda given: build_on(given, sizes[0]))
+    return DetectorTrial(declaration, params, sizes, lambda size: build_on(chosen, size))
+
+
+def _try_detector(declaration: Declaration, params: Params) -> Trial:
+    assert isinstance(declaration, WholeDetector)
+    extras = dict.fromkeys(declaration.takes)
+
+    def build(size: Size | None = None) -> Detector:
+        made: Detector = make(declaration, params, num_classes=CLASSES, **extras)
+        made.classes = NAMES
+        return made
+
+    grey = torch.full((3, 320, 320), 127, dtype=torch.uint8)
+    height, width = build().preprocess([grey]).pixels.shape[2:]
+    return DetectorTrial(declaration, params, [(height, width)], build, shows_outputs=False)
+
+
+def _builder(parts: Mapping[str, Part], size: Size) -> PartsBuilder:
+    return PartsBuilder(parts, NAMES, Input(size=size))
 
 
 TRIALS: Mapping[type[Declaration], Callable[[Any, Params], Trial]] = {
     Backbone: _try_backbone,
     Neck: _try_neck,
+    Rpn: _try_rpn,
+    RoiOp: _try_roi_op,
+    BoxHead: _try_box_head,
+    DenseHead: _try_dense_head,
+    WholeDetector: _try_detector,
 }
 
 
-def _accepted(declaration: Declaration, params: Params, **context: Any) -> Features:
+def _accepted(build: Callable[[Features], Any]) -> Features:
     """The first pyramid that a part does not refuse; the first of all where it refuses each."""
-    factory = declaration.load()
     for features in PYRAMIDS:
         try:
-            factory(features, **context, **params)
+            build(features)
         except UserError:
             continue
         except Exception:  # it is the examination's to say so

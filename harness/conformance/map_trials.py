@@ -51,9 +51,8 @@ class BackboneTrial(MapTrial):
     def run(self, part: Any, given: Given) -> Mapping[str, Tensor]:
         return name_maps(part, part(given[0]))
 
-    @property
-    def passes_gradients_on(self) -> bool:
-        return False  # an image learns nothing
+    def trained(self, given: Given) -> Given:
+        return ()  # an image learns nothing
 
 
 @dataclass(frozen=True)

@@ -60,10 +60,14 @@ class Trial(ABC):
         """Whether the losses are the part's own, and so must compile and survive empty images."""
         return True
 
+    def trained(self, given: Given) -> Given:
+        """What of the given tensors learns, so that gradients must reach one of them."""
+        return given
+
     @property
-    def passes_gradients_on(self) -> bool:
-        """Whether gradients must reach what the part is given."""
-        return True
+    def ops_learn(self) -> bool:
+        """Whether every op of its own that the part calls has a gradient."""
+        return False
 
     def blank(self, given: Given) -> Given:
         """The same without content: nothing is to be found."""

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from detector_checks import check_images_stand_alone
 from nanodet_golden import build
 from pydantic import ValidationError
 from torch import Tensor, nn
@@ -14,6 +13,7 @@ from harness.errors import UserError
 from harness.model.detector import Detector
 from harness.model.one_stage import OneStageDetector
 from harness.model.parts import TrainingMaps
+from harness.plugin.testing import check_images_stand_alone
 from harness_plugins.nanodet.ghost_pan import GhostPan
 from harness_plugins.nanodet.params import NanoDetHeadParams
 from harness_plugins.nanodet.shufflenet import ShuffleNetV2

@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from detector_checks import check_images_stand_alone
 from tinydet_golden import as_inputs, build, draw_pixels, load_drawn_weights
 from torch import Tensor
 
 from harness.data.batch import Inputs, Targets
 from harness.model.two_stage import TwoStageDetector
+from harness.plugin.testing import check_images_stand_alone
 
 
 @pytest.fixture(scope="module", params=["S", "M"])

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from detector_checks import check_images_stand_alone
 from torch import Tensor
 from yolox_building import SUITE, TINY, build_yolox
 
 from harness.data.batch import Targets
 from harness.errors import UserError
 from harness.model.checkpoint import load_detector, read_checkpoint
+from harness.plugin.testing import check_images_stand_alone
 from harness.records.store import read_run_records
 
 BOXES = torch.tensor([[4.0, 4, 28, 28], [30, 20, 60, 50]])

@@ -1,0 +1,201 @@
+"""RPNs, RoI ops and box heads: what stands between a neck and the detections of two stages."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from harness.conformance.trial import Given, Size, Trial, draw_maps, make, tensors_of
+from harness.data.batch import Inputs, Targets
+from harness.model.features import FeatureSpec, RoiSpec
+from harness.model.types import Proposals
+
+CLASSES = 3
+PROPOSALS = 12  # of an image
+POOLED = RoiSpec(5, 7, 7)  # what TinyDet pools
+
+
+@dataclass(frozen=True)
+class RpnTrial(Trial):
+    """`in_features`: the maps that it is given."""
+
+    in_features: Sequence[FeatureSpec] = ()
+
+    def build(self, size: Size) -> nn.Module:
+        part: nn.Module = make(self.declaration, self.params, self.in_features, image_size=size)
+        return part
+
+    def draw(self, size: Size, images: int, generator: torch.Generator) -> Given:
+        return draw_maps(self.in_features, size, images, generator)
+
+    def run(self, part: Any, given: Given) -> Mapping[str, Tensor]:
+        outputs = part(list(given))
+        raw = dict(tensors_of(outputs, "outputs"))
+        return {**raw, **dict(tensors_of(part.propose(outputs), "proposals"))}
+
+    def losses(self, part: Any, given: Given, targets: Targets) -> Mapping[str, Tensor]:
+        found: Mapping[str, Tensor] = part.losses(part(list(given)), targets)
+        return found
+
+    def misfits(self, part: Any, size: Size, made: Mapping[str, Tensor]) -> Iterator[str]:
+        yield from row_misfits(made, "proposals", {"boxes": (4,), "scores": ()})
+
+
+@dataclass(frozen=True)
+class RoiOpTrial(Trial):
+    """`in_features`: the maps that it is given."""
+
+    in_features: Sequence[FeatureSpec] = ()
+
+    @property
+    def has_losses(self) -> bool:
+        return False
+
+    @property
+    def ops_learn(self) -> bool:
+        return True
+
+    def build(self, size: Size) -> nn.Module:
+        part: nn.Module = make(self.declaration, self.params, self.in_features)
+        return part
+
+    def draw(self, size: Size, images: int, generator: torch.Generator) -> Given:
+        maps = draw_maps(self.in_features, size, images, generator)
+        return (*maps, draw_boxes(size, images, generator))
+
+    def blank(self, given: Given) -> Given:
+        """Empty maps, and boxes without area, as padding has."""
+        return tuple(torch.zeros_like(tensor) for tensor in given)
+
+    def trained(self, given: Given) -> Given:
+        return given[:-1]  # where a box is, is the RPN's to learn
+
+    def run(self, part: Any, given: Given) -> Mapping[str, Tensor]:
+        return {"pooled": part(list(given[:-1]), given[-1])}
+
+    def losses(self, part: Any, given: Given, targets: Targets) -> Mapping[str, Tensor]:
+        pooled = self.run(part, given)["pooled"]
+        noise = torch.randn(pooled.shape, generator=torch.Generator().manual_seed(2))
+        return {"pooled": (pooled * noise).sum()}
+
+    def misfits(self, part: Any, size: Size, made: Mapping[str, Tensor]) -> Iterator[str]:
+        spec = getattr(part, "out_feature", None)
+        if not isinstance(spec, RoiSpec):
+            yield "has no out_feature, a RoiSpec"
+            return
+        pooled = tuple(made["pooled"].shape)
+        expected = (2 * PROPOSALS, spec.channels, spec.height, spec.width)
+        if pooled != expected:
+            yield (
+                f"out_feature says {spec}, {expected} for {PROPOSALS} boxes in each of two images, "
+                f"and forward gives {pooled}"
+            )
+
+
+@dataclass(frozen=True)
+class BoxHeadTrial(Trial):
+    """`in_feature`: what is pooled for each proposal."""
+
+    in_feature: RoiSpec = POOLED
+
+    def build(self, size: Size) -> nn.Module:
+        part: nn.Module = make(
+            self.declaration,
+            self.params,
+            self.in_feature,
+            num_classes=CLASSES,
+            image_size=size,
+        )
+        return part
+
+    def draw(self, size: Size, images: int, generator: torch.Generator) -> Given:
+        spec = self.in_feature
+        shape = (images, PROPOSALS, spec.channels, spec.height, spec.width)
+        pooled = torch.randn(shape, generator=generator)
+        boxes = draw_boxes(size, images, generator)
+        scores = torch.rand(images, PROPOSALS, generator=generator)
+        inputs = Inputs(torch.zeros(images, 3, *size), *frames(size, images))
+        return (pooled, boxes, scores, *inputs.tensors())
+
+    def blank(self, given: Given) -> Given:
+        return (torch.zeros_like(given[0]), *given[1:])
+
+    def trained(self, given: Given) -> Given:
+        return given[:1]
+
+    def run(self, part: Any, given: Given) -> Mapping[str, Tensor]:
+        logits, deltas = part(given[0].flatten(0, 1))
+        found = part.detect(self._proposals(given), logits, deltas, Inputs(*given[3:]))
+        return {"logits": logits, "deltas": deltas, **dict(tensors_of(found, "detections"))}
+
+    def losses(self, part: Any, given: Given, targets: Targets) -> Mapping[str, Tensor]:
+        spec = self.in_feature
+        values = spec.channels * spec.height * spec.width
+        mixed = torch.arange(4.0 * values).sin().view(4, values)  # of each box something else
+        around = given[0].mean()  # so that gradients have a way to what is pooled
+
+        def pool(boxes: Tensor) -> Tensor:
+            rows = (boxes.flatten(0, 1) / 64) @ mixed + around
+            return rows.view(-1, spec.channels, spec.height, spec.width)
+
+        found: Mapping[str, Tensor] = part.losses(self._proposals(given), targets, pool)
+        return found
+
+    def misfits(self, part: Any, size: Size, made: Mapping[str, Tensor]) -> Iterator[str]:
+        for name in ("logits", "deltas"):
+            rows = len(made[name])
+            if rows != 2 * PROPOSALS:
+                yield f"{name} has {rows} rows for {2 * PROPOSALS} pooled maps"
+        yield from detection_misfits(made)
+
+    def _proposals(self, given: Given) -> Proposals:
+        boxes, scores = given[1:3]
+        return Proposals(boxes, scores, torch.full((len(boxes),), PROPOSALS))
+
+
+def draw_boxes(size: Size, images: int, generator: torch.Generator) -> Tensor:
+    """(images, PROPOSALS, 4) within the image, from a few pixels to half of it."""
+    sides = torch.tensor([size[1], size[0]]) / 2
+    low = torch.rand(images, PROPOSALS, 2, generator=generator) * sides
+    extent = 4 + torch.rand(images, PROPOSALS, 2, generator=generator) * (sides - 4)
+    return torch.cat([low, low + extent], -1)
+
+
+def frames(size: Size, images: int) -> tuple[Tensor, Tensor, Tensor]:
+    """`sizes`, `scales` and `image_sizes` of images that are at network size already."""
+    sides = torch.tensor([size] * images)
+    return sides, torch.ones(images, 2), sides.clone()
+
+
+def row_misfits(
+    made: Mapping[str, Tensor], name: str, fields: Mapping[str, tuple[int, ...]]
+) -> Iterator[str]:
+    """Where padded rows of two images are not (2, N, ...) with counts from 0 to N."""
+    counts, rows = made[f"{name}.counts"], made[f"{name}.boxes"].shape[1]
+    for field, rest in fields.items():
+        shape = tuple(made[f"{name}.{field}"].shape)
+        if shape != (2, rows, *rest):
+            yield f"{name}.{field} of two images has the shape {shape}, not {(2, rows, *rest)}"
+    if tuple(counts.shape) != (2,) or counts.is_floating_point():
+        shape = tuple(counts.shape)
+        yield f"{name}.counts has the shape {shape} and is {counts.dtype}, not (2,) int64"
+    elif not ((counts >= 0) & (counts <= rows)).all():
+        yield f"{name}.counts are {counts.tolist()}, and there are {rows} rows"
+
+
+def detection_misfits(made: Mapping[str, Tensor]) -> Iterator[str]:
+    """Where detections of two images are not as `Detections` says."""
+    yield from row_misfits(made, "detections", {"boxes": (4,), "scores": (), "labels": ()})
+    labels = made["detections.labels"]
+    if labels.is_floating_point():
+        yield f"detections.labels are {labels.dtype}, not int64"
+    elif not ((labels >= 0) & (labels < CLASSES)).all():
+        yield f"detections.labels are not all from 0 to {CLASSES - 1}, the classes there are"
+    scores, rows = made["detections.scores"], made["detections.scores"].shape[1]
+    if (scores[:, 1:] > scores[:, :-1]).any():
+        yield "detections are not sorted, the best score first"
+    padding = torch.arange(rows) >= made["detections.counts"][:, None]
+    if scores[padding].any() or made["detections.boxes"][padding].any():
+        yield "detections behind counts are not zeros"
