@@ -1,7 +1,14 @@
 """`harness check-plugin`."""
 
+import re
+import subprocess
+import sys
 from pathlib import Path
 
+from tiny_suite import environment
+from tiny_suite import harness as harness_process
+
+DOCS = Path(__file__).parents[2] / "docs"
 GOOD = """
 import harness
 from harness.plugin import Backbone, Executor, NoParams, Params
@@ -85,3 +92,21 @@ def test_mistakes_of_the_user(cli, tmp_path: Path):
         done = cli("check-plugin", *arguments)
         assert done.code == 2
         assert told in done.mistake
+
+
+def test_the_example_of_the_docs_passes(tmp_path: Path):
+    page = (DOCS / "writing-a-plugin.md").read_text()
+    code = re.search(r"```python\n(.*?)```", page, flags=re.DOTALL).group(1)
+    (tmp_path / "strided.py").write_text(code)
+    done = harness_process("check-plugin", "-p", "strided.py", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "backbone 'strided'  passes" in done.stdout
+    test = re.search(r"```text\n(from harness.plugin.testing.*?)```", page, flags=re.DOTALL).group(
+        1
+    )
+    given = f"{test}\ntest_strided()"
+    (tmp_path / "try_it.py").write_text(given)
+    done = subprocess.run(
+        [sys.executable, "try_it.py"], cwd=tmp_path, env=environment(tmp_path), capture_output=True
+    )
+    assert done.returncode == 0, done.stderr

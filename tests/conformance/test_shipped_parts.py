@@ -3,6 +3,7 @@
 import pytest
 
 from harness.conformance.kit import check_entry
+from harness.conformance.plain_parts import BACKBONE, NECK
 from harness.plugin.declarations import PART_KINDS
 from harness.plugin.manager import load_plugins
 from harness.plugin.testing import check_architecture, check_roi_op, pyramid
@@ -50,11 +51,11 @@ def test_a_roi_op_on_maps_of_its_own():
 
 
 def test_an_architecture_with_parts():
-    backbone, neck = part("backbone", "csp_darknet"), part("neck", "yolox_pafpn")
+    maps = {"features": pyramid(8, 8)}
     parts = {
-        "backbone": (backbone, {"width": 0.125}),
-        "neck": (neck, {}),
-        "dense_head": (part("dense_head", "yolox_head"), {"hidden": 16}),
+        "backbone": (BACKBONE, maps),
+        "neck": (NECK, maps),
+        "dense_head": (part("dense_head", "yolox_head"), {"hidden": 8}),
     }
     verdict = check_architecture(part("architecture", "one_stage"), parts, sizes=[(64, 96)])
     assert verdict.problems == ()
