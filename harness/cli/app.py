@@ -15,6 +15,7 @@ from harness.cli.doctor import doctor
 from harness.cli.export import export
 from harness.cli.history import history
 from harness.cli.listing import describe, list_
+from harness.cli.new import new
 from harness.cli.plan import plan
 from harness.cli.predict import predict
 from harness.cli.report import report
@@ -65,6 +66,7 @@ _COMMANDS: dict[str, Callable[..., int | None]] = {
     "plan": plan,
     "list": list_,
     "describe": describe,
+    "new": new,
     "check-plugin": check_plugin,
     "report": report,
     "compare": compare,
