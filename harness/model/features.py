@@ -86,10 +86,18 @@ def require_strides_divide(
     part: str, features: Sequence[FeatureSpec], image_size: tuple[int, int]
 ) -> None:
     """Raises UserError unless both sides of the image are multiples of every stride."""
-    strides = [feature.stride for feature in features]
-    if any(side % stride for side in image_size for stride in strides):
+    divisor = math.lcm(*(feature.stride for feature in features))
+    if any(side % divisor for side in image_size):
         raise UserError(
             f"{part} is given {describe_specs(features)} of an image of "
             f"{image_size[0]}x{image_size[1]}",
-            hint=f"the sides of the image must be multiples of {math.lcm(*strides)}",
+            hint=hint_sizes(image_size, divisor),
         )
+
+
+def hint_sizes(image_size: tuple[int, int], divisor: int) -> str:
+    """What to say of (height, width) that are not multiples of a number: the nearest that are."""
+    below, above = ([divisor * max(1, round_to(side / divisor)) for side in image_size]
+                    for round_to in (math.floor, math.ceil))  # fmt: skip
+    near = dict.fromkeys(f"{height}x{width}" for height, width in (below, above))
+    return f"the sides must be multiples of {divisor}: {' or '.join(near)} would do"

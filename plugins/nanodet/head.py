@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from harness.data.batch import Inputs, Targets
 from harness.errors import UserError
 from harness.model.candidates import Candidates
-from harness.model.features import FeatureSpec, require_pyramid
+from harness.model.features import FeatureSpec, hint_sizes, require_pyramid
 from harness.model.parts import TrainingMaps
 from harness.model.processes import mean_over_processes
 from harness.model.types import BoxFrame
@@ -225,7 +225,7 @@ def require_multiple(part: str, image_size: tuple[int, int]) -> None:
         height, width = image_size
         raise UserError(
             f"{part} is given images of {height}x{width}",
-            hint=f"the sides must be multiples of {DIVISOR}",
+            hint=hint_sizes(image_size, DIVISOR),
         )
 
 

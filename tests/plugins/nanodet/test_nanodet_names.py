@@ -139,5 +139,5 @@ def test_a_size_that_does_not_divide_is_one_line() -> None:
         )  # fmt: skip
     assert str(caught.value) == (
         "detectors.nanodet_plus_m_320 dense_head 'nanodet_head': nanodet_head is given images of "
-        "300x300 (the sides must be multiples of 32)"
+        "300x300 (the sides must be multiples of 32: 288x288 or 320x320 would do)"
     )

@@ -31,7 +31,7 @@ def pyramid(*strides: int, channels: int = 245) -> list[FeatureSpec]:
         ),
         (
             lambda: tiny_rpn(pyramid(32, 64), image_size=(320, 352)),
-            ["tiny_rpn", "320x352", "multiples of 64"],
+            ["tiny_rpn", "320x352", "multiples of 64: 320x320 or 320x384 would do"],
         ),
     ],
 )

@@ -117,7 +117,7 @@ def test_a_size_that_the_strides_do_not_divide():
     line = str(caught.value)
     assert "\n" not in line
     assert line.startswith("detectors.yolox_nano dense_head 'yolox_head': yolox_head is given")
-    assert "400x416 (the sides of the image must be multiples of 32)" in line
+    assert "400x416 (the sides must be multiples of 32: 384x416 or 416x416 would do)" in line
 
 
 def test_published_files_load_whatever_they_are_wrapped_in(tmp_path: Path):
