@@ -13,10 +13,9 @@ from harness.data.batch import Inputs, Targets
 from harness.data.resize import SquashResize
 from harness.model.detector import Detector
 from harness.model.types import Detections
+from harness.plugin.declarations import Meter
 from harness.plugin.manager import loaded_plugins
 from harness.stages.cost import measure_cost
-
-METERS = ("macs_paper", "parameters")
 
 
 @dataclass(frozen=True)
@@ -25,17 +24,18 @@ class Cost:
 
     Attributes:
         size: (height, width) of the image.
-        macs: in millions, as `macs_paper` counts.
-        parameters: in millions.
+        amounts: metric -> what was counted, in its unit.
+        units: metric -> its unit.
     """
 
     size: Size
-    macs: float
-    parameters: float
+    amounts: Mapping[str, float]
+    units: Mapping[str, str]
 
     def __str__(self) -> str:
         height, width = self.size
-        return f"{self.macs:.4g} MMACs at {height}x{width}, {self.parameters:.3g} M parameters"
+        counted = (f"{name} {value:.4g} {self.units[name]}" for name, value in self.amounts.items())
+        return f"{', '.join(counted)} at {height}x{width}"
 
 
 class Single(Detector):
@@ -63,27 +63,37 @@ class Single(Detector):
 def count_cost(trial: Trial, part: nn.Module, problems: Problems) -> Cost | None:
     """Count it by role; None for a part without weights, of which nothing is counted.
 
-    What no meter would count is added to `problems`.
+    By the meters of whatever detectors are ranked by. What none of them would count is added to
+    `problems`.
     """
     if not any(True for _ in part.parameters()):
         return None
     given = trial.draw(trial.sizes[-1], 1, torch.Generator().manual_seed(0))
     detector = part if isinstance(part, Detector) else Single(trial, part, given)
-    meters = [loaded_plugins().get("meter", name).declaration.load()() for name in METERS]
     image = torch.full((3, *trial.sizes[-1]), 127, dtype=torch.uint8)
-    found = {(m.metric, m.scope): m for m in measure_cost(detector, meters, image)}
-    macs, parameters = (found[name, ""] for name in METERS)
-    for name in METERS:
-        lost = found.get((name, "role/other"))
-        if lost is not None and lost.value:
-            problems.add(
-                f"{lost.value:.3g} M of {name} belong to no role: its roles leave them out"
-            )
-    if not macs.value:
-        for one in macs.warnings:
-            if one.code == "not_counted":
+    amounts, units = {}, {}
+    for meter in _ranking_meters():
+        found = {(m.metric, m.scope): m for m in measure_cost(detector, [meter.load()()], image)}
+        for spec in meter.specs():
+            whole, lost = found[spec.name, ""], found.get((spec.name, "role/other"))
+            amounts[spec.name], units[spec.name] = whole.value, spec.unit
+            if lost is not None and lost.value:
                 problems.add(
-                    f"macs_paper counts nothing of it: {one.params['mmacs']:.3g} MMACs run as "
-                    f"{one.params['operator']}, outside of torch.nn's modules"
+                    f"{lost.value:.3g} {spec.unit} of {spec.name} belong to no role: its roles "
+                    "leave them out"
                 )
-    return Cost(trial.sizes[-1], macs.value, parameters.value)
+            if not whole.value:
+                for one in whole.warnings:
+                    said = meter.messages.get(one.code, one.code).format(**one.params)
+                    problems.add(f"{spec.name} counts nothing of it: {said}")
+    return Cost(trial.sizes[-1], amounts, units)
+
+
+def _ranking_meters() -> list[Meter]:
+    """Of the stage `cost`, those of which a metric has a line in the answer of the page."""
+    found = [entry.declaration for entry in loaded_plugins().entries("meter")]
+    return [
+        one
+        for one in found
+        if isinstance(one, Meter) and one.stage == "cost" and any(s.role for s in one.specs())
+    ]

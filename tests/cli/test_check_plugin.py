@@ -54,7 +54,7 @@ def test_a_good_plugin(cli, tmp_path: Path):
     one, wide = [line for line in done.out.splitlines() if "backbone '" in line]
     assert one.rstrip().split(maxsplit=3)[2:] == [
         "passes",
-        "0.2964 MMACs at 128x192, 0.000772 M parameters",
+        "macs_paper 0.2964 MMACs, parameters 0.000772 M at 128x192",
     ]
     assert "not checked" in wide
     assert "has no default for width: give it by --set" in wide
