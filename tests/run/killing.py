@@ -118,6 +118,7 @@ def kill_often(folder: Path, data: Path, kills: Kills, seed: int) -> None:
         killed = folder / f"killed{kills.runs}"
         run_killed(killed, data, seconds, kills, draw)
         assert_nothing_lost(folder / "whole", killed)
+        print(f"{len(kills.moments)} of {kills.wanted} kills", file=sys.stderr)
 
 
 def main() -> None:
