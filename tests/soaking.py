@@ -1,6 +1,6 @@
 """Hundreds of cells in one process, looked at from outside: does anything grow?
 
-By itself: `PYTHONPATH=tests python tests/run/soaking.py --cells 300`.
+By itself: `PYTHONPATH=tests python tests/soaking.py --cells 300`.
 """
 
 import argparse
