@@ -63,8 +63,7 @@ class Single(Detector):
 def count_cost(trial: Trial, part: nn.Module, problems: Problems) -> Cost | None:
     """Count it by role; None for a part without weights, of which nothing is counted.
 
-    By the meters of whatever detectors are ranked by. What none of them would count is added to
-    `problems`.
+    By the meters whose metrics rank detectors. What none of them counts is added to `problems`.
     """
     if not any(True for _ in part.parameters()):
         return None
@@ -79,8 +78,8 @@ def count_cost(trial: Trial, part: nn.Module, problems: Problems) -> Cost | None
             amounts[spec.name], units[spec.name] = whole.value, spec.unit
             if lost is not None and lost.value:
                 problems.add(
-                    f"{lost.value:.3g} {spec.unit} of {spec.name} belong to no role: its roles "
-                    "leave them out"
+                    f"{lost.value:.3g} {spec.unit} of {spec.name} belong to no role: its "
+                    "roles do not cover them"
                 )
             if not whole.value:
                 for one in whole.warnings:

@@ -1,7 +1,7 @@
 """Dense heads, architectures and whole detectors: all that is tried out as a detector."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -13,19 +13,17 @@ from harness.data.batch import Inputs, Targets
 from harness.model.detector import Detector
 
 
-def _no_builder(size: Size) -> Detector:
-    raise NotImplementedError
-
-
 @dataclass(frozen=True)
 class DetectorTrial(Trial):
-    """Attributes:
-    builder: makes the detector of an input size, for `CLASSES` classes.
-    shows_outputs: whether the network's raw outputs are tensors of one row per image, too.
+    """What is tried out as a detector.
+
+    Attributes:
+        builder: makes the detector of an input size, for `CLASSES` classes.
+        shows_outputs: whether the network's raw outputs are tensors of one row per image, too.
     """
 
-    builder: Callable[[Size], Detector] = _no_builder
-    shows_outputs: bool = True
+    builder: Callable[[Size], Detector] = field(kw_only=True)
+    shows_outputs: bool = field(default=True, kw_only=True)
 
     def build(self, size: Size) -> nn.Module:
         return self.builder(size)

@@ -194,9 +194,9 @@ def _check_gradients(trial: Trial, part: nn.Module, problems: Problems) -> None:
         problems.add(f"no gradient reaches: {list_names(unreached)}")
     wild = [n for n, p in trained.items() if p.grad is not None and not p.grad.isfinite().all()]
     if wild:
-        problems.add(f"the gradient is not finite of: {list_names(wild)}")
+        problems.add(f"gradients are not finite: {list_names(wild)}")
     if leaves and all(t.grad is None for t in leaves):
-        problems.add("no gradient reaches what it is given, so that nothing before it learns")
+        problems.add("no gradient reaches its inputs, so nothing before it learns")
 
 
 def _check_losses(trial: Trial, part: nn.Module, problems: Problems) -> None:
@@ -208,7 +208,7 @@ def _check_losses(trial: Trial, part: nn.Module, problems: Problems) -> None:
     with problems.during("its losses fail under torch.compile"):
         found = find_break(lambda inputs: dict(trial.losses(part, inputs, targets)), given)
     if found is not None:
-        problems.add(f"of its losses {found}")
+        problems.add(f"in its losses, {found}")
 
 
 def _require_scalars(losses: Mapping[str, Tensor], of: str, problems: Problems) -> None:
@@ -229,11 +229,11 @@ def _check_round(trial: Trial, part: nn.Module, problems: Problems) -> None:
         torch.save(part.state_dict(), path)
         report = load_weights(other, read_checkpoint(path))
         for line in report.lines():
-            problems.add(f"a checkpoint does not load into another one: {line}")
+            problems.add(f"a checkpoint does not load into a new instance: {line}")
         first, second = _run(trial, part, given), _run(trial, other, given)
     for name, tensor in first.items():
         if not torch.equal(tensor, second[name]):
-            problems.add(f"{name} differs after a checkpoint was written and read again")
+            problems.add(f"{name} differs after a checkpoint round trip")
 
 
 CHECKS = (_check_images_stand_alone, _check_compiles, _check_ops, _check_learns, _check_round)

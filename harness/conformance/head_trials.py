@@ -195,7 +195,7 @@ def detection_misfits(made: Mapping[str, Tensor]) -> Iterator[str]:
         yield f"detections.labels are not all from 0 to {CLASSES - 1}, the classes there are"
     scores, rows = made["detections.scores"], made["detections.scores"].shape[1]
     if (scores[:, 1:] > scores[:, :-1]).any():
-        yield "detections are not sorted, the best score first"
+        yield "detections are not sorted by descending score"
     padding = torch.arange(rows) >= made["detections.counts"][:, None]
     if scores[padding].any() or made["detections.boxes"][padding].any():
-        yield "detections behind counts are not zeros"
+        yield "detections beyond their count are not zero"

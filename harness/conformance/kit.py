@@ -1,7 +1,7 @@
 """The checks that an author of a plugin calls, one for each kind of part."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import torch
 from pydantic import ValidationError
@@ -69,44 +69,41 @@ def check_backbone(
         NonconformingError: with all that is wrong.
         UserError: the parameters are not the declaration's.
     """
-    return _passed(BackboneTrial(backbone, complete(backbone, params), sizes))
+    return _check(backbone, params, sizes=sizes)
 
 
-def check_neck(
-    neck: Neck,
-    params: Params | None = None,
-    *,
-    in_features: Features | None = None,
-    sizes: Sequence[Size] = SIZES,
-) -> Verdict:
-    """`check_backbone` for a neck.
+class OnMaps(TypedDict, total=False):
+    """How a part is tried out that is given feature maps.
 
-    Args:
-        in_features: the maps that it is given; by default the first of `PYRAMIDS` that it takes.
+    Attributes:
+        in_features: the maps; by default the first of `PYRAMIDS` that the part takes.
+        sizes: as in `check_backbone`.
     """
-    return _passed(_try_neck(neck, complete(neck, params), in_features, sizes))
+
+    in_features: Features | None
+    sizes: Sequence[Size]
 
 
-def check_rpn(
-    rpn: Rpn,
-    params: Params | None = None,
-    *,
-    in_features: Features | None = None,
-    sizes: Sequence[Size] = SIZES,
-) -> Verdict:
+def check_neck(neck: Neck, params: Params | None = None, **given: Unpack[OnMaps]) -> Verdict:
+    """`check_backbone` for a neck."""
+    return _check(neck, params, **given)
+
+
+def check_rpn(rpn: Rpn, params: Params | None = None, **given: Unpack[OnMaps]) -> Verdict:
     """`check_neck` for a region proposal network: outputs, proposals and losses."""
-    return _passed(_try_rpn(rpn, complete(rpn, params), in_features, sizes))
+    return _check(rpn, params, **given)
 
 
-def check_roi_op(
-    roi_op: RoiOp,
-    params: Params | None = None,
-    *,
-    in_features: Features | None = None,
-    sizes: Sequence[Size] = SIZES,
-) -> Verdict:
+def check_roi_op(roi_op: RoiOp, params: Params | None = None, **given: Unpack[OnMaps]) -> Verdict:
     """`check_neck` for a RoI op: what is pooled, and the gradient of the maps."""
-    return _passed(_try_roi_op(roi_op, complete(roi_op, params), in_features, sizes))
+    return _check(roi_op, params, **given)
+
+
+def check_dense_head(
+    dense_head: DenseHead, params: Params | None = None, **given: Unpack[OnMaps]
+) -> Verdict:
+    """`check_neck` for a dense head, in a detector of which the other parts are convolutions."""
+    return _check(dense_head, params, **given)
 
 
 def check_box_head(
@@ -121,18 +118,7 @@ def check_box_head(
     Args:
         in_feature: what the RoI op pools for a proposal.
     """
-    return _passed(BoxHeadTrial(box_head, complete(box_head, params), sizes, in_feature))
-
-
-def check_dense_head(
-    dense_head: DenseHead,
-    params: Params | None = None,
-    *,
-    in_features: Features | None = None,
-    sizes: Sequence[Size] = SIZES,
-) -> Verdict:
-    """`check_neck` for a dense head, in a detector of which the other parts are convolutions."""
-    return _passed(_try_dense_head(dense_head, complete(dense_head, params), in_features, sizes))
+    return _check(box_head, params, sizes=sizes, in_feature=in_feature)
 
 
 def check_architecture(
@@ -157,12 +143,12 @@ def check_architecture(
         made: Detector = make(architecture, checked, _builder(filled, size))
         return made
 
-    return _passed(DetectorTrial(architecture, checked, sizes, build))
+    return _passed(DetectorTrial(architecture, checked, sizes, builder=build))
 
 
 def check_detector(detector: WholeDetector, params: Params | None = None) -> Verdict:
     """`check_backbone` for a whole detector, at the input size that it has by itself."""
-    return _passed(_try_detector(detector, complete(detector, params)))
+    return _check(detector, params)
 
 
 def check_entry(declaration: Declaration, params: Params | None = None) -> Verdict:
@@ -214,50 +200,26 @@ def complete(declaration: Declaration, params: Params | None) -> Params:
     return {name: getattr(read, name) for name in type(read).model_fields}
 
 
-def _try_backbone(declaration: Declaration, params: Params) -> Trial:
-    return BackboneTrial(declaration, params)
+def _check(declaration: Declaration, params: Params | None, **given: Any) -> Verdict:
+    trial = TRIALS[type(declaration)]
+    return _passed(trial(declaration, complete(declaration, params), **given))
 
 
-def _try_neck(
+def _try_on_maps(
     declaration: Declaration,
     params: Params,
-    features: Features | None = None,
+    in_features: Features | None = None,
     sizes: Sequence[Size] = SIZES,
 ) -> Trial:
-    features = features or _accepted(lambda given: make(declaration, params, given))
-    return NeckTrial(declaration, params, sizes, features)
-
-
-def _try_rpn(
-    declaration: Declaration,
-    params: Params,
-    features: Features | None = None,
-    sizes: Sequence[Size] = SIZES,
-) -> Trial:
-    features = features or _accepted(
-        lambda given: make(declaration, params, given, image_size=sizes[0])
-    )
-    return RpnTrial(declaration, params, sizes, features)
-
-
-def _try_roi_op(
-    declaration: Declaration,
-    params: Params,
-    features: Features | None = None,
-    sizes: Sequence[Size] = SIZES,
-) -> Trial:
-    features = features or _accepted(lambda given: make(declaration, params, given))
-    return RoiOpTrial(declaration, params, sizes, features)
-
-
-def _try_box_head(declaration: Declaration, params: Params) -> Trial:
-    return BoxHeadTrial(declaration, params)
+    more = {"image_size": sizes[0]} if isinstance(declaration, Rpn) else {}
+    features = in_features or _accepted(lambda given: make(declaration, params, given, **more))
+    return ON_MAPS[type(declaration)](declaration, params, sizes, features)
 
 
 def _try_dense_head(
     declaration: Declaration,
     params: Params,
-    features: Features | None = None,
+    in_features: Features | None = None,
     sizes: Sequence[Size] = SIZES,
 ) -> Trial:
     def build_on(given: Features, size: Size) -> Detector:
@@ -269,8 +231,8 @@ def _try_dense_head(
         }
         return assemble_one_stage(_builder(parts, size))
 
-    chosen = features or _accepted(lambda given: build_on(given, sizes[0]))
-    return DetectorTrial(declaration, params, sizes, lambda size: build_on(chosen, size))
+    chosen = in_features or _accepted(lambda given: build_on(given, sizes[0]))
+    return DetectorTrial(declaration, params, sizes, builder=lambda size: build_on(chosen, size))
 
 
 def _try_detector(declaration: Declaration, params: Params) -> Trial:
@@ -284,19 +246,22 @@ def _try_detector(declaration: Declaration, params: Params) -> Trial:
 
     grey = torch.full((3, 320, 320), 127, dtype=torch.uint8)
     height, width = build().preprocess([grey]).pixels.shape[2:]
-    return DetectorTrial(declaration, params, [(height, width)], build, shows_outputs=False)
+    return DetectorTrial(declaration, params, [(height, width)], builder=build, shows_outputs=False)
 
 
 def _builder(parts: Mapping[str, Part], size: Size) -> PartsBuilder:
     return PartsBuilder(parts, NAMES, Input(size=size))
 
 
-TRIALS: Mapping[type[Declaration], Callable[[Any, Params], Trial]] = {
-    Backbone: _try_backbone,
-    Neck: _try_neck,
-    Rpn: _try_rpn,
-    RoiOp: _try_roi_op,
-    BoxHead: _try_box_head,
+ON_MAPS: Mapping[type[Declaration], Callable[..., Trial]] = {
+    Neck: NeckTrial,
+    Rpn: RpnTrial,
+    RoiOp: RoiOpTrial,
+}
+TRIALS: Mapping[type[Declaration], Callable[..., Trial]] = {
+    Backbone: BackboneTrial,
+    **dict.fromkeys(ON_MAPS, _try_on_maps),
+    BoxHead: BoxHeadTrial,
     DenseHead: _try_dense_head,
     WholeDetector: _try_detector,
 }

@@ -29,7 +29,7 @@ class MapTrial(Trial):
             return
         names = [f.name for f in declared]
         if len(set(names)) < len(names):
-            yield f"two maps have one name: {', '.join(names)}"
+            yield f"two maps share a name: {', '.join(names)}"
         yield from map_misfits(declared, size, made)
 
     def losses(self, part: Any, given: Given, targets: Targets) -> Mapping[str, Tensor]:

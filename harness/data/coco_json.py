@@ -6,11 +6,10 @@ occurs twice (images, categories) or a class name that does; an annotation of an
 absent image or an unknown category; a box of negative size or wholly outside its image; a
 negative area; a file name that climbs out of the image folder.
 
-Tolerated, and counted in `Annotations.warnings`: what `harness.data.tidying` reads otherwise than
-it is written; what `harness.data.suspicions` finds; a box of
-zero size (official COCO has some); a box that reaches over the edge of its image; annotations
-without `iscrowd` or `area`, or with one area for boxes of several sizes; several entries for one
-file; size bins and classes without a box; no boxes at all.
+Tolerated, and counted in `Annotations.warnings`: what `harness.data.tidying` normalises; what
+`harness.data.suspicions` finds; a box of zero size (official COCO has some); a box that reaches
+over the edge of its image; annotations without `iscrowd` or `area`, or with one area for boxes of
+several sizes; several entries for one file; size bins and classes without a box; no boxes at all.
 """
 
 import json
@@ -42,8 +41,8 @@ def read_with_notes(path: Path) -> tuple[dict[str, list[Entry]], tuple[str, ...]
     """Read and check a file; what has one right reading is read so (`harness.data.tidying`).
 
     Returns:
-        the lists "images", "annotations" and "categories"; what was read otherwise than
-        written, one line each.
+        the lists "images", "annotations" and "categories"; what was normalised,
+        one line each.
 
     Raises:
         UserError: with the file, the entry, what was found and what is needed.

@@ -158,7 +158,7 @@ def _unrecognised(root: Path) -> UserError:
         )
     looked_for = "; ".join(dict.fromkeys(layout.looked_for for layout in LAYOUTS))
     return UserError(
-        "has no data set in a layout that is known",
+        "has no data set in a known layout",
         where=root,
         hint=f"looked for, with train or val as {{split}}: {looked_for}",
     )

@@ -78,7 +78,7 @@ class Found:
 
 
 def as_split(found: Found) -> Split:
-    """With a COCO file: its own, or one in the cache, made anew when any of its files changes.
+    """With a COCO file: its own, or one in the cache, rewritten when any of its files changes.
 
     Raises:
         UserError: labels are broken, images cannot be read, the cache cannot be written.

@@ -1,4 +1,4 @@
-"""Reads what exporters write otherwise than COCO where only one reading is right. No torch here.
+"""Normalises what exporters write differently from COCO, where one reading is right. No torch.
 
 Every rule leaves a note with a count. What two readings fit is left for the checks to refuse.
 """
@@ -14,8 +14,8 @@ OPTIONAL = frozenset({"area", "iscrowd", "segmentation", "supercategory"})
 def tidy(lists: Lists) -> tuple[Lists, list[str]]:
     """The same lists in COCO's terms, and notes.
 
-    Back-slashes in file names become slashes; optional fields that are null are absent; ids that
-    are text become numbers; annotations whose ids are absent or repeat are numbered anew;
+    Backslashes in file names become slashes; optional fields that are null are absent; ids that
+    are text become numbers; annotations are renumbered where ids are absent or repeated;
     Roboflow's root category (id 0, the supercategory of all others, without an object) is left
     out. The lists that are passed, and their entries, are not changed.
     """
@@ -44,7 +44,7 @@ def _nulls(lists: Lists) -> tuple[Lists, str]:
         ]
         for key, entries in lists.items()
     }
-    return kept, f"{count} entries with optional fields that are null, taken as absent"
+    return kept, f"{count} entries with null optional fields, treated as absent"
 
 
 def _slashes(lists: Lists) -> tuple[Lists, str]:
@@ -56,7 +56,7 @@ def _slashes(lists: Lists) -> tuple[Lists, str]:
     ]
     count = sum(a is not b for a, b in zip(images, lists["images"], strict=True))
     return {**lists, "images": images}, (
-        f"{count} file names with back-slashes, taken as slashes" if count else ""
+        f"{count} file names with backslashes, read as slashes" if count else ""
     )
 
 
@@ -97,7 +97,7 @@ def _annotation_ids(lists: Lists) -> tuple[Lists, str]:
         return lists, ""
     numbered = [{**entry, "id": n} for n, entry in enumerate(lists["annotations"], 1)]
     found = f"{odd + again} annotation ids that are absent, text or repeated"
-    return {**lists, "annotations": numbered}, f"{found}: all annotations numbered anew"
+    return {**lists, "annotations": numbered}, f"{found}: all annotations renumbered"
 
 
 def _root_category(lists: Lists) -> tuple[Lists, str]:

@@ -137,7 +137,7 @@ def _document(folder: Path, images: list[Path], classes: dict[int, str]) -> Docu
             box = (x1 * width, y1 * height, (x2 - x1) * width, (y2 - y1) * height)
             document.add_box(label, box)
     if polygons:
-        document.notes.append(f"{polygons} polygons, taken as the boxes around them")
+        document.notes.append(f"{polygons} polygons, replaced by their bounding boxes")
     return document
 
 

@@ -29,8 +29,8 @@ def problems(check, registry, kind: str) -> tuple[str, ...]:
 
 def test_a_neck(registry):
     first, second = problems(check_neck, registry, "neck")
-    assert first == "no gradient reaches what it is given, so that nothing before it learns"
-    assert second == "c3 differs after a checkpoint was written and read again"
+    assert first == "no gradient reaches its inputs, so nothing before it learns"
+    assert second == "c3 differs after a checkpoint round trip"
 
 
 def test_a_roi_op_whose_fake_kernel_says_another_shape(registry):
@@ -45,4 +45,4 @@ def test_a_box_head(registry):
     assert "no gradient reaches: deltas.weight, deltas.bias" in found
     assert "the loss loss_cls of an image without boxes is inf" in found
     assert "detections.labels are not all from 0 to 2, the classes there are" in found
-    assert "detections are not sorted, the best score first" in found
+    assert "detections are not sorted by descending score" in found

@@ -33,7 +33,7 @@ def test_absent_folder_and_split_say_what_was_looked_for(folder: CocoFolder) -> 
         CocoFolder(folder.root / "nowhere").prepare()
     (folder.root / "empty").mkdir()
     with pytest.raises(
-        UserError, match=r"layout that is known .*_annotations.coco.json; .*data.yaml.*Annotations"
+        UserError, match=r"known layout .*_annotations.coco.json; .*data.yaml.*Annotations"
     ):
         CocoFolder(folder.root / "empty").fingerprint()
 

@@ -187,7 +187,9 @@ def test_polygons_and_images_without_labels_of_yolo(tmp_path: Path) -> None:
     (tmp_path / "labels/val/c.txt").unlink()
     write(tmp_path / "labels/val/d.txt", "1 0.25 0.5 0.5 0.25 0.5 0.75\n")
     folder = CocoFolder(tmp_path)
-    assert any("1 polygons, taken as the boxes" in note for note in folder.check("val"))
+    assert any(
+        "1 polygons, replaced by their bounding boxes" in note for note in folder.check("val")
+    )
     read = read_annotations(folder.split("val").annotations)
     assert len(read.of_image(0)) == 0
     assert read.of_image(1).boxes.tolist() == [[16, 10, 32, 30]]
@@ -243,12 +245,12 @@ def _root(document: Any) -> None:
 TOLERATED: dict[str, tuple[Callable[[Any], None], str]] = {
     "back-slashes": (
         _each("images", lambda e, n: e.update(file_name=".\\" + e["file_name"])),
-        "2 file names with back-slashes",
+        "2 file names with backslashes",
     ),
     "text ids": (_text_ids, "images with text as ids, numbered"),
     "no size": (_each("images", lambda e, n: e.pop("width")), "2 images without width and height"),
     "size -1": (_each("images", lambda e, n: e.update(height=-1)), "2 images without width"),
-    "null": (_each("annotations", lambda e, n: e.update(area=None)), "3 entries with optional"),
+    "null": (_each("annotations", lambda e, n: e.update(area=None)), "3 entries with null optional"),
     "repeated ids": (_each("annotations", lambda e, n: e.update(id=5)), "2 annotation ids"),
     "absent ids": (_each("annotations", lambda e, n: e.pop("id")), "3 annotation ids"),
     "root category": (_root, "category 0 'things' is the supercategory"),

@@ -17,7 +17,7 @@ def test_declaration_builds_a_folder(tmp_path: Path) -> None:
     source = declaration.load()(**declaration.params(root=str(tmp_path)).model_dump())
     assert isinstance(source, CocoFolder)
     assert source.root == tmp_path
-    with pytest.raises(UserError, match="no data set in a layout that is known"):
+    with pytest.raises(UserError, match="no data set in a known layout"):
         source.fingerprint()
 
 
