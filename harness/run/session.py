@@ -89,26 +89,41 @@ def run_plan(
         if launch.is_main:
             call = make_call(plan, registry, plugins, device, sys.argv, time.time())
             same_plan = held.enter_context(_register(plan, call, folder))
+            if same_plan and _is_over(plan, folder, done):
+                print(f"all {len(done)} cells were measured before: nothing is left to run")
+                print(f"report: {folder / layout.PAGE}")
+                return int(ExitCode.OK)
             _tell_missing_bases(plan)
-        reports = Reports(folder, launch.is_main)
-        try:
-            with reporter(len(plan.cells), quiet=not launch.is_main) as report:
-                if launch.is_main and same_plan and _is_over(plan, folder, done):
-                    print(f"all {len(done)} cells were measured before: nothing is left to run")
-                    print(f"report: {folder / layout.PAGE}")
-                    return int(ExitCode.OK)
-                work = Work(plan, folder, done, report, lambda: reports.refresh_if_due(report.note))
-                if executor is None:
-                    failed = run_here(work, CellRunner(plan, launch, folder))
-                else:
-                    options = [word for plugin in plugins for word in ("-p", plugin)]
-                    failed = run_jobs(work, executor, [*options, "--device", device])
-        except KeyboardInterrupt as stop:
-            reports.refresh(note)
-            continued = f"--resume --run-id {folder.name} continues"
-            raise Interrupted(_signal_of(stop), f"interrupted; {continued}") from stop
+        options = [word for plugin in plugins for word in ("-p", plugin)]
+        failed = _run_cells(plan, launch, folder, done, executor, [*options, "--device", device])
     code = ExitCode.CELL_FAILED if failed else ExitCode.OK
     return int(_finish(plan, folder, code) if launch.is_main else code)
+
+
+def _run_cells(
+    plan: Plan,
+    launch: Launch,
+    folder: Path,
+    done: set[Cell],
+    executor: Executor | None,
+    options: Sequence[str],
+) -> bool:
+    """Run those that are not done, here or as jobs of an executor; whether one failed.
+
+    Raises:
+        Interrupted: by a signal; what was measured is reported.
+    """
+    reports = Reports(folder, launch.is_main)
+    try:
+        with reporter(len(plan.cells), quiet=not launch.is_main) as report:
+            work = Work(plan, folder, done, report, lambda: reports.refresh_if_due(report.note))
+            if executor is None:
+                return run_here(work, CellRunner(plan, launch, folder))
+            return run_jobs(work, executor, options)
+    except KeyboardInterrupt as stop:
+        reports.refresh(note)
+        continued = f"--resume --run-id {folder.name} continues"
+        raise Interrupted(_signal_of(stop), f"interrupted; {continued}") from stop
 
 
 def _executor(plan: Plan) -> Executor | None:

@@ -250,7 +250,7 @@ TOLERATED: dict[str, tuple[Callable[[Any], None], str]] = {
     "text ids": (_text_ids, "images with text as ids, numbered"),
     "no size": (_each("images", lambda e, n: e.pop("width")), "2 images without width and height"),
     "size -1": (_each("images", lambda e, n: e.update(height=-1)), "2 images without width"),
-    "null": (_each("annotations", lambda e, n: e.update(area=None)), "3 entries with null optional"),
+    "null": (_each("annotations", lambda e, n: e.update(area=None)), "3 entries with null"),
     "repeated ids": (_each("annotations", lambda e, n: e.update(id=5)), "2 annotation ids"),
     "absent ids": (_each("annotations", lambda e, n: e.pop("id")), "3 annotation ids"),
     "root category": (_root, "category 0 'things' is the supercategory"),
