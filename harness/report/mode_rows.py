@@ -76,7 +76,7 @@ def mode_rows(run: Run) -> list[ModeRow]:
     timed: dict[str, dict[str, list[Record]]] = {name: {} for name in run.detectors}
     for record in run.latest:
         if record.stage == STAGE and record.detector in timed:
-            timed[record.detector].setdefault(record.mode or USUAL_MODE, []).append(record)
+            timed[record.detector].setdefault(record.mode, []).append(record)
     rows = {name: list(_rows(run, name, own, specs, main)) for name, own in timed.items()}
     if all(len(own) < 2 for own in rows.values()):
         return []

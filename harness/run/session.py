@@ -240,7 +240,7 @@ def _register(plan: Plan, call: Call, folder: Path) -> Iterator[bool]:
 def _without_calls(plan: Any) -> Any:
     """As JSON reads it: a plan just made has tuples where one that was read has lists."""
     cells = [{key: cell[key] for key in cell if key != "call"} for cell in plan["cells"]]
-    return json.loads(json.dumps({**plan, "gates": [], "cells": cells}, default=str))
+    return json.loads(json.dumps({**plan, "cells": cells}, default=str))
 
 
 def _refuse_overlap(folder: Path, call: Call) -> None:

@@ -132,6 +132,9 @@ def test_a_run_ends_by_its_gates_and_keeps_what_came_of_them(cli, tmp_path: Path
     assert (kept["at_most"], kept["of"], kept["verdict"]) == (1.5, "ratio", "missed")
     [result] = kept["results"]
     assert result["line"] in " ".join(done.out.split())
+    resumed = cli(*call, "bad", "--resume", "--set", limit % 1.5)
+    assert resumed.code == 3, "judged again though every cell is done"
+    assert result["line"] in " ".join(resumed.out.split())
     earlier = "gates=[{metric: params, against: results/tiny/good, at_most: 0}]"
     assert cli(*call, "again", "--set", earlier).code == 0
     assert cli(*call, "none", "--set", earlier.replace("params", "ap")).code == 4
