@@ -48,6 +48,15 @@ def write(folder: Path, name: str, more: str = "") -> Path:
     return path
 
 
+def test_one_wrong_part_before_right_ones_is_a_failure(cli, tmp_path: Path):
+    wrong = 'Backbone("a_first", "{name}:no_such_function", NoParams, "first by name"),'
+    name = "check_first"
+    done = cli("check-plugin", "-p", write(tmp_path, name, wrong.format(name=name)))
+    assert done.code == 1
+    words = [line.split()[2] for line in done.out.splitlines() if "backbone '" in line]
+    assert words[:2] == ["wrong", "passes"]
+
+
 def test_a_good_plugin(cli, tmp_path: Path):
     done = cli("check-plugin", "-p", write(tmp_path, "check_good"))
     assert done.code == 0, done.err

@@ -8,6 +8,30 @@ from faulty_parts import write_plugin
 from harness.plugin.manager import load_plugins
 from harness.plugin.testing import NonconformingError, check_backbone
 
+UNCOUNTED = """
+import harness
+from harness.plugin import Backbone, NoParams
+
+@harness.hookimpl
+def harness_backbones():
+    return [Backbone("uncounted", "uncounted:build", NoParams, "its weights are no module's")]
+
+def build():
+    import torch
+    from harness.model.features import FeatureSpec
+
+    class Bare(torch.nn.Module):
+        out_features = (FeatureSpec("c3", 4, 8),)
+
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.randn(4, 3, 8, 8))
+
+        def forward(self, pixels):
+            return [torch.nn.functional.conv2d(pixels, self.weight, stride=8)]
+
+    return Bare()
+"""
 FOUND = {
     "channels": ["level 0 (c3) says 16 channels, and gives 8"],
     "loop": ["compiling breaks at line ", "a Python loop over the values of a tensor"],
@@ -44,3 +68,13 @@ def test_a_fault_is_named(tmp_path: Path, fault: str):
     for text in FOUND[fault]:
         assert any(text in problem for problem in caught.value.problems), caught.value
     assert str(caught.value).count("\n- ") == len(caught.value.problems)
+
+
+def test_what_no_meter_counts_is_named(tmp_path: Path):
+    path = tmp_path / "uncounted.py"
+    path.write_text(UNCOUNTED)
+    declaration = load_plugins([str(path)]).get("backbone", "uncounted").declaration
+    with pytest.raises(NonconformingError) as caught:
+        check_backbone(declaration)
+    [problem] = caught.value.problems
+    assert problem.startswith("macs_paper counts nothing of it: not counted: 0.295 MMACs of ")

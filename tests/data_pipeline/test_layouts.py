@@ -207,6 +207,7 @@ def test_difficult_objects_of_voc_are_kept_and_counted(tmp_path: Path) -> None:
         (yolo, "labels/val/c.txt", "0 0.5 0.5 0.1\n", r"c.txt:1: has 4 numbers"),
         (yolo, "labels/val/c.txt", "7 0.5 0.5 0.1 0.1\n", r"c.txt:1: class 7 is not in 'names'"),
         (yolo, "labels/val/c.txt", "0 32 20 8 8\n", r"c.txt:1: .* beyond 0 to 1"),
+        (yolo, "labels/val/c.txt", "0 1.2 0.5 0.1 0.1\n", r"c.txt:1: .* beyond 0 to 1"),
         (yolo, "data.yaml", "train: [\n", r"data.yaml:\d: is not YAML"),
         (voc, "Annotations/c.xml", "<annotation>\n<obj", r"c.xml:2:\d: is not XML, or truncated"),
         (voc, "Annotations/c.xml", "<a><object><name>x</name></object></a>", "c.xml: .* bndbox"),
@@ -289,6 +290,27 @@ def test_a_split_that_lists_some_classes_has_those_of_the_training_split(tmp_pat
     read = read_annotations(folder.split("val").annotations)
     assert read.classes == tuple(CLASSES)
     assert read.objects.labels.tolist() == [1]
+
+
+def test_classes_that_differ_between_the_splits_are_refused(tmp_path: Path) -> None:
+    coco_layout("annotations/instances_{}.json", "{}")(tmp_path)
+    document = coco("val")
+    document["categories"] = [{"id": 2, "name": "something else"}]
+    document["annotations"] = [a for a in document["annotations"] if a["category_id"] == 2]
+    write(tmp_path / "annotations" / "instances_val.json", json.dumps(document))
+    with pytest.raises(UserError, match="categories"):
+        CocoFolder(tmp_path).check("val", thorough=True)
+
+
+def test_a_root_category_that_has_a_box_is_a_class(tmp_path: Path) -> None:
+    coco_layout("annotations/instances_{}.json", "{}")(tmp_path)
+    for split in SET:
+        document = coco(split)
+        _root(document)
+        document["annotations"][0]["category_id"] = 0
+        write(tmp_path / "annotations" / f"instances_{split}.json", json.dumps(document))
+    read = read_annotations(CocoFolder(tmp_path).split("val").annotations)
+    assert read.classes == ("things", *CLASSES)
 
 
 @pytest.mark.parametrize(("make", "layout"), [(yolo, "YOLO"), (voc, "Pascal VOC")])

@@ -359,8 +359,9 @@ def test_there_is_no_success_without_an_end(tmp_path: Path):
     whole = path.read_bytes()
     path.write_bytes(b"")
     assert read_success(path) is None
-    path.write_bytes(whole[:-20])
-    assert read_success(path) is None
+    for cut in (1, 20):  # what ends without its line break may go on
+        path.write_bytes(whole[:-cut])
+        assert read_success(path) is None
     path.write_bytes(whole + b"{}\n")
     with pytest.raises(UserError, match=r"written by harness 0\.3 or older"):
         read_success(path)
