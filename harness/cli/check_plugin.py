@@ -44,7 +44,8 @@ def check_plugin(
         verdict = check_entry(entry.declaration, params.get(name, {}))
         wrong |= bool(verdict.problems)
         word = Text(verdict.word, STYLES[verdict.word])
-        grid.add(verdict.what, word, "\n".join(verdict.problems) or verdict.remark)
+        found = "\n".join(f"- {problem}" for problem in verdict.problems)
+        grid.add(verdict.what, word, found or verdict.remark)
     Console().print(grid)
     return ExitCode.CELL_FAILED if wrong else ExitCode.OK
 
