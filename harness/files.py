@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from pydantic_core import to_json
 
 from harness.errors import UserError
 
@@ -49,6 +50,11 @@ def _remove_left_over(path: Path) -> None:
 def write_text(path: Path, text: str) -> None:
     """`write_atomic` of UTF-8 text."""
     write_atomic(path, text.encode())
+
+
+def write_json(path: Path, value: Any) -> None:
+    """`write_atomic` of plain data as indented JSON; what JSON does not know becomes a string."""
+    write_atomic(path, to_json(value, indent=2, fallback=str) + b"\n")
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from harness.errors import UserError
-from harness.files import write_text
+from harness.files import write_json
 from harness.manifest.reader import KeyPath
 from harness.manifest.schema import Suite
 from harness.manifest.validation import invalid
@@ -67,7 +67,7 @@ def make_call(
 
 def write_call(path: Path, call: Call) -> None:
     """Raises UserError where the folder cannot be written to."""
-    write_text(path, json.dumps(asdict(call), indent=2, default=str) + "\n")
+    write_json(path, asdict(call))
 
 
 def read_call(path: Path) -> Call:

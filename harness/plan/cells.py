@@ -153,9 +153,14 @@ def digest(value: Any) -> str:
     return _hash(encode(value))
 
 
-def digest_encoded(values: Mapping[str, str]) -> str:
-    """`digest` of a mapping whose values are encoded: of many alike, only what differs is."""
-    return _hash("{" + ",".join(f"{encode(key)}:{values[key]}" for key in sorted(values)) + "}")
+def digest_encoded(items: Mapping[str, str]) -> str:
+    """`digest` of a mapping from `encode_items`: of many that are alike, only what differs is."""
+    return _hash("{" + ",".join(items[key] for key in sorted(items)) + "}")
+
+
+def encode_items(values: Mapping[str, Any]) -> dict[str, str]:
+    """Each key and its item as `encode` writes it in a mapping."""
+    return {key: f"{encode(key)}:{encode(value)}" for key, value in values.items()}
 
 
 def encode(value: Any) -> str:

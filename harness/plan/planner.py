@@ -34,7 +34,7 @@ from harness.plan.cells import (
     catalog_of,
     digest,
     digest_encoded,
-    encode,
+    encode_items,
     name_mode,
 )
 from harness.plugin.catalog import Catalog
@@ -313,7 +313,7 @@ def _cells(
     place: Place, suite: Suite, parts: Parts, meters: Sequence[MeterPart], data: str
 ) -> tuple[Cell, ...]:
     measured = [
-        (stage, mode, _encoded(_stage_identity(suite, meters, stage, mode)))
+        (stage, mode, encode_items(_stage_identity(suite, meters, stage, mode)))
         for stage, mode in _stages_and_modes(suite)
     ]
     cells = []
@@ -326,16 +326,12 @@ def _cells(
             "weights": _weights(detector, _inside(place, ("detectors", name))),
             "train": detector.train.model_dump(exclude={"workers", "cache_gib", "log_every"}),
         }
-        own = _encoded(identity)
+        own = encode_items(identity)
         for seed in suite.seeds:
-            for stage, mode, stage_identity in measured:
-                encoded = {**own, **stage_identity, "seed": encode(seed)}
-                cells.append(Cell(name, seed, stage, digest_encoded(encoded), mode))
+            seeded = {**own, **encode_items({"seed": seed})}
+            for stage, mode, of_stage in measured:
+                cells.append(Cell(name, seed, stage, digest_encoded({**seeded, **of_stage}), mode))
     return tuple(cells)
-
-
-def _encoded(identity: Mapping[str, Any]) -> dict[str, str]:
-    return {key: encode(value) for key, value in identity.items()}
 
 
 def _stages_and_modes(suite: Suite) -> list[tuple[Stage, str]]:

@@ -20,6 +20,7 @@ but logs are replaced as a whole.
 """
 
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 # Of the folder. 1, which has no such entry in plan.json, is that of harness 0.1 to 0.3; 2, with one
@@ -45,6 +46,7 @@ ANALYSIS = "analysis.json"
 SEED = "seed"
 
 
+@lru_cache(maxsize=1024)
 def cell_folder(run: Path, detector: str, seed: int) -> Path:
     """Where a run keeps the files of a detector under one seed."""
     return run / CELLS / detector / f"{SEED}{seed}"

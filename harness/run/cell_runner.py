@@ -1,6 +1,5 @@
 """One cell: builds its detector, runs its stage, and writes how it ended."""
 
-import json
 import time
 import traceback
 from collections.abc import Sequence
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import CellError, UserError, near_names
-from harness.files import hash_file, write_text
+from harness.files import hash_file, write_json, write_text
 from harness.plan.cells import Cell, Plan, catalog_of
 from harness.plugin.declarations import Stage
 from harness.plugin.metrics import MetricSpec
@@ -54,8 +53,7 @@ class CellRunner:
         if self.launch.is_main:
             path = layout.environment_file(self.folder, self.environment.id)
             if not path.is_file():
-                text = json.dumps(self.environment.to_dict(), indent=2, default=str)
-                write_text(path, text + "\n")
+                write_json(path, self.environment.to_dict())
 
     def run(self, cell: Cell, report: Reporter) -> str:
         """Run a cell and write down what came of it.

@@ -1,6 +1,5 @@
 """A whole run: from a plan to records, a table and a page."""
 
-import json
 import os
 import signal
 import sys
@@ -12,10 +11,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import from_json, to_json
 from rich.console import Console
 
 from harness.errors import ExitCode, Interrupted, UserError
-from harness.files import write_text
+from harness.files import write_json, write_text
 from harness.plan.calls import Call, make_call, read_call, write_call
 from harness.plan.cells import Cell, Plan
 from harness.plan.joining import join_plans
@@ -169,8 +169,10 @@ def _is_over(plan: Plan, folder: Path, done: set[Cell]) -> bool:
         made = min((folder / name).stat().st_mtime for name in (layout.TABLE, layout.PAGE))
     except FileNotFoundError:
         return False
-    files = (layout.records_file(folder, *cell.place) for cell in plan.cells)
-    return all(path.stat().st_mtime <= made for path in files)
+    places = {(cell.detector, cell.seed) for cell in plan.cells}
+    folders = (layout.cell_folder(folder, *place) / layout.RECORDS for place in places)
+    # a records file is replaced whole, which its folder remembers
+    return all(path.stat().st_mtime <= made for path in folders)
 
 
 def _tell_missing_bases(plan: Plan) -> None:
@@ -195,7 +197,7 @@ def _finish(plan: Plan, folder: Path, code: ExitCode) -> ExitCode:
     with locked(folder / layout.PLAN_LOCK, "the plan", wait=True):
         path = folder / layout.PLAN
         kept = {**read_plan(path), "gates": [gate.to_json() for gate in gates]}
-        _write_json(path, kept)
+        write_json(path, kept)
     run = replace(run, plan=kept)
     write_reports(run)
     console = Console()
@@ -233,14 +235,14 @@ def _register(plan: Plan, call: Call, folder: Path) -> Iterator[bool]:
             kept = folder / layout.PLAN
             before = read_plan(kept) if kept.is_file() else None
             joined = join_plans(before, own) if before is not None else own
-            _write_json(kept, joined)
+            write_json(kept, joined)
         yield before is not None and _without_calls(joined) == _without_calls(before)
 
 
 def _without_calls(plan: Any) -> Any:
     """As JSON reads it: a plan just made has tuples where one that was read has lists."""
     cells = [{key: cell[key] for key in cell if key != "call"} for cell in plan["cells"]]
-    return json.loads(json.dumps({**plan, "cells": cells}, default=str))
+    return from_json(to_json({**plan, "cells": cells}, fallback=str))
 
 
 def _refuse_overlap(folder: Path, call: Call) -> None:
@@ -256,10 +258,6 @@ def _refuse_overlap(folder: Path, call: Call) -> None:
                 where=folder,
                 hint="wait for it or stop it; --only, --stages and --seeds choose other cells",
             )
-
-
-def _write_json(path: Path, value: Any) -> None:
-    write_text(path, json.dumps(value, indent=2, default=str) + "\n")
 
 
 def _signal_of(stop: KeyboardInterrupt) -> int:
