@@ -317,21 +317,33 @@ def _cells(
         for stage, mode in _stages_and_modes(suite)
     ]
     cells = []
-    for name, detector in suite.detectors.items():
-        identity = {
-            "harness": __version__,
-            "data": data,
-            "parts": {role: part.identity() for role, part in parts[name].items()},
-            "input": detector.input.model_dump(),
-            "weights": _weights(detector, _inside(place, ("detectors", name))),
-            "train": detector.train.model_dump(exclude={"workers", "cache_gib", "log_every"}),
-        }
-        own = encode_items(identity)
+    for name in suite.detectors:
+        inside = _inside(place, ("detectors", name))
+        own = encode_items(detector_identity(suite, name, parts[name], data, inside))
         for seed in suite.seeds:
             seeded = {**own, **encode_items({"seed": seed})}
             for stage, mode, of_stage in measured:
                 cells.append(Cell(name, seed, stage, digest_encoded({**seeded, **of_stage}), mode))
     return tuple(cells)
+
+
+def detector_identity(
+    suite: Suite, name: str, parts: Mapping[str, Part], data: str, place: Place = str
+) -> dict[str, Any]:
+    """What of a detector determines its numbers, whatever the seed and the stage.
+
+    Raises:
+        UserError: a file of weights is not there.
+    """
+    detector = suite.detectors[name]
+    return {
+        "harness": __version__,
+        "data": data,
+        "parts": {role: part.identity() for role, part in parts.items()},
+        "input": detector.input.model_dump(),
+        "weights": _weights(detector, place),
+        "train": detector.train.model_dump(exclude={"workers", "cache_gib", "log_every"}),
+    }
 
 
 def _stages_and_modes(suite: Suite) -> list[tuple[Stage, str]]:

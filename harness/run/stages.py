@@ -11,6 +11,7 @@ from harness.data.annotations import read_annotations
 from harness.data.images import read_image
 from harness.data.loader import TrainLoader, train_loader
 from harness.plan.cells import USUAL_MODE, Cell, Plan
+from harness.plan.planner import detector_identity
 from harness.plugin.declarations import Stage
 from harness.plugin.metrics import Finding
 from harness.records.layout import DETECTIONS
@@ -74,7 +75,8 @@ class StageRunner:
             )  # fmt: skip
 
         def tell(progress: Progress) -> None:
-            advance(progress.step, progress.total, describe_progress(progress))
+            total = 0 if progress.doing else progress.total
+            advance(progress.step, total, describe_progress(progress))
             if progress.ends_line(spec.train.log_every):
                 track(curves_of(progress), progress.step)
 
@@ -86,6 +88,12 @@ class StageRunner:
             folder=folder,
             device=self.launch.device,
             fingerprint=cell.fingerprint,
+            identity=detector_identity(
+                self.plan.suite,
+                cell.detector,
+                self.plan.parts[cell.detector],
+                self.plan.data_fingerprint,
+            ),
             resume=True,  # where an earlier attempt left something
             on_progress=tell,
             meta=self._meta(cell),

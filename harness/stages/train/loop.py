@@ -29,6 +29,7 @@ def train(
     folder: Path,
     device: torch.device | str = "cpu",
     fingerprint: str = "",
+    identity: Mapping[str, Any] | None = None,
     resume: bool = False,
     on_progress: OnProgress | None = None,
     meta: Mapping[str, Any] | None = None,
@@ -39,13 +40,15 @@ def train(
     resuming needs) and `train_log.jsonl`. The first two are renewed after every epoch (where
     epochs are short: after some), at the end, and on SIGTERM or SIGINT. A training that is done
     under the same fingerprint is not repeated; `resume` continues one that is not, on a CPU to
-    the same bits as without the interruption. Under torchrun every process calls this, and the
-    first one writes.
+    the same bits as without the interruption, and one that was to be shorter. Under torchrun every
+    process calls this, and the first one writes.
 
     Args:
         make_loader: (rank, world) -> the batches of this process.
         seed: for everything random in a step; the loader has its own.
-        fingerprint: of all that determines the weights; a state of another is not continued.
+        fingerprint: of all that determines the weights; a state of another is not continued,
+            unless `identity` says that only the length differs.
+        identity: what the fingerprint is of, as plain values by name.
         on_progress: called after each step in the main process.
         meta: what the checkpoint's "meta" says besides classes, step, seed and fingerprint.
 
@@ -64,14 +67,14 @@ def train(
     accelerator = start_accelerator(settings, device, seed)
     world = accelerator.num_processes
     if resume and state is not None:
-        check_resumable(state, folder, fingerprint, world)
+        check_resumable(state, folder, fingerprint, identity or {}, world)
     with StopRequest() as stop, arithmetic(settings.precision):
         loader = make_loader(accelerator.process_index, world)
         about = {**(meta or {}), "seed": seed, "fingerprint": fingerprint}
-        training = Training(detector, loader, settings, accelerator, folder, about)
+        training = Training(detector, loader, settings, accelerator, folder, about, identity)
         try:
             if resume and state is not None:
-                training.restore(state)
+                training.restore(state, on_progress)
             return result_of(training.run(stop, on_progress), folder)
         finally:
             training.release()

@@ -1,8 +1,9 @@
 """What a training leaves in its folder, and when it can be continued from there."""
 
 import io
+import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,10 @@ from harness.errors import UserError
 from harness.files import write_atomic
 from harness.records.layout import CHECKPOINT, TRAIN_STATE
 
-FORMAT = 2
+FORMAT = 3
 RETRAIN = "retrain in another run (--run-id)"
+LENGTHS = frozenset({"train.steps", "train.epochs"})  # settings that a training may go on under
+SHOWN = 3  # differing settings that an error lists before it counts
 
 State = dict[str, Any]
 
@@ -41,20 +44,25 @@ def is_done(state: State, folder: Path, fingerprint: str) -> bool:
     return same and (folder / CHECKPOINT).exists()
 
 
-def check_resumable(state: State, folder: Path, fingerprint: str, processes: int) -> None:
-    """Raises:
-    UserError: the state is of other settings or another number of processes, or done with
-        its checkpoint gone.
+def check_resumable(
+    state: State, folder: Path, fingerprint: str, identity: Mapping[str, Any], processes: int
+) -> None:
+    """Whether a training can go on from here; a longer one of the same settings can.
+
+    Raises:
+        UserError: the state is of other settings, each named, or another number of processes, or
+            done with its checkpoint gone.
     """
     where = folder / TRAIN_STATE
     if state["fingerprint"] != fingerprint:
-        raise UserError(
-            f"was written under other settings (fingerprint {state['fingerprint']}, "
-            f"now {fingerprint})",
-            where=where,
-            hint=f"use the settings it was started with, or {RETRAIN}",
-        )
-    if state["done"]:
+        changed = _changes(json.loads(state["identity"]), json.loads(pack(identity)))
+        if not changed or changed.keys() - LENGTHS:
+            raise UserError(
+                f"was written under other settings: {_told(changed)}",
+                where=where,
+                hint=f"use the settings it was started with, or {RETRAIN}",
+            )
+    elif state["done"]:
         raise UserError(f"is marked as done, but {CHECKPOINT} is gone", where=where, hint=RETRAIN)
     if state["processes"] != processes:
         raise UserError(
@@ -62,6 +70,28 @@ def check_resumable(state: State, folder: Path, fingerprint: str, processes: int
             where=where,
             hint=f"launch as many as before, or {RETRAIN}",
         )
+
+
+def pack(identity: Mapping[str, Any]) -> str:
+    """Settings as a state keeps them."""
+    return json.dumps(identity, sort_keys=True, default=str)
+
+
+def _changes(before: Any, now: Any, name: str = "") -> dict[str, tuple[Any, Any]]:
+    """Setting -> its old and its new value, of those that differ."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        found: dict[str, tuple[Any, Any]] = {}
+        for key in sorted({*before, *now}):
+            inner = f"{name}.{key}".lstrip(".")
+            found |= _changes(before.get(key), now.get(key), inner)
+        return found
+    return {} if before == now else {name: (before, now)}
+
+
+def _told(changed: Mapping[str, tuple[Any, Any]]) -> str:
+    told = [f"{name} was {before}, is now {now}" for name, (before, now) in changed.items()]
+    more = f" and {len(told) - SHOWN} more" if len(told) > SHOWN else ""
+    return ("; ".join(told[:SHOWN]) or "of the plan") + more
 
 
 def write_state(folder: Path, state: State) -> None:

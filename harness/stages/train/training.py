@@ -32,6 +32,7 @@ from harness.stages.train.state import (
     RETRAIN,
     State,
     capture_rng,
+    pack,
     preserved_rng,
     restore_rng,
     write_checkpoint,
@@ -49,6 +50,7 @@ class Training:
 
     Args:
         about: the checkpoint's origin, for its meta; with "fingerprint".
+        identity: the settings that it is the fingerprint of.
         graph: replaces the CUDA graph that steps are captured in.
 
     Raises:
@@ -63,11 +65,13 @@ class Training:
         accelerator: Accelerator,
         folder: Path,
         about: Mapping[str, Any],
+        identity: Mapping[str, Any] | None = None,
         graph: CudaGraph | None = None,
     ) -> None:
         self.detector, self.loader, self.settings = detector, loader, settings
         self.accelerator, self.folder = accelerator, folder
-        self.about = dict(about)
+        self.about, self.identity = dict(about), identity or {}
+        self.lengths: list[int] = []  # of shorter trainings that this one goes on from
         self.device: torch.device = accelerator.device
         self.total = total_steps(settings, loader.steps_per_epoch)
         self.step, self.losses, self.loss_steps = 0, dict[str, float](), 0
@@ -285,16 +289,17 @@ class Training:
         self.saving_seconds += time.perf_counter() - started
 
     def finish(self) -> State:
-        """Final weights into the detector and, with a small state that says done, on disk."""
+        """Final weights into the detector and, with a state that says done, on disk."""
         final = self.weights()
         if self.is_parallel:
             # without synchronised batch norm the processes' running statistics differ
             final = broadcast(final)
         self.write_weights(final)
-        self.detector.load_state_dict(final)
-        done = {**self.place(), "done": True, "conditions": self.conditions()}
+        # whole, so that a longer training can go on from here
+        done = {**self.snapshot(), "done": True, "conditions": self.conditions()}
         if self.is_main:
             write_state(self.folder, done)
+        self.detector.load_state_dict(final)
         self.accelerator.wait_for_everyone()
         return done
 
@@ -317,6 +322,8 @@ class Training:
     def place(self) -> State:
         return {
             "fingerprint": self.about["fingerprint"],
+            "identity": pack(self.identity),
+            "lengths": [*self.lengths, self.total],
             "processes": self.accelerator.num_processes,
             "step": self.step,
             "losses": self.losses,
@@ -338,12 +345,15 @@ class Training:
             "rng": gather_object([capture_rng(self.device)]),
         }
 
-    def restore(self, state: State) -> None:
+    def restore(self, state: State, on_progress: OnProgress | None = None) -> None:
         """Go back to `snapshot`.
 
         Raises:
-            UserError: it belongs to another detector.
+            UserError: it belongs to another detector, or to a training that is longer already.
         """
+        if state["step"] > self.total:
+            found = f"has taken {state['step']} steps, more than {self.total}"
+            raise UserError(found, where=self.folder / TRAIN_STATE, hint=RETRAIN)
         try:
             self.module.load_state_dict(state["model"])
             recipe.load_optimizer(self.optimizer, state["optimizer"])
@@ -359,6 +369,23 @@ class Training:
         self.window.load_state_dict(state["means"], self.device)
         self.clock = Clock(**{**state["clock"], "sessions": state["clock"]["sessions"] + 1})
         restore_rng(state["rng"][self.accelerator.process_index], self.device)
+        *self.lengths, last = state["lengths"]
+        if last != self.total:
+            self.lengths.append(last)
+            if on_progress is not None and self.is_main:
+                on_progress(replace(self.progress(math.nan), doing=self.new_course(last)))
+
+    def new_course(self, last: int) -> str:
+        """What becomes of the learning rate of a training that was to take `last` steps."""
+        settings = self.settings
+        before, now = (
+            recipe.learning_rate(self.step, total, settings.optimizer.lr, settings.schedule)
+            for total in (last, self.total)
+        )
+        return (
+            f"goes on from step {self.step} to {self.total} instead of {last}: the learning rate "
+            f"is that of a training of {self.total} steps, {now:.3g} instead of {before:.3g}"
+        )
 
     def release(self) -> None:
         """Leave the detector as a plain module in eval mode, whatever happened."""
@@ -385,6 +412,7 @@ class Training:
             "workers": settings.workers,
             "threads": torch.get_num_threads(),
             "steps": self.total,
+            **({"continued_from_steps": self.lengths} if self.lengths else {}),
         }
 
     def how_steps_ran(self) -> dict[str, Any]:

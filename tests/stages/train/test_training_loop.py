@@ -179,10 +179,77 @@ def test_without_resume_a_training_begins_anew(tmp_path: Path) -> None:
     assert [line["step"] for line in log_lines(tmp_path)] == [*range(3, 20, 3), 20]
 
 
+CONSTANT = {"warmup_steps": 0, "final_lr": 0.02}  # the rate of `toy_settings`
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_a_longer_training_goes_on_from_a_shorter_one(tmp_path: Path, cut: bool) -> None:
+    """Under a constant rate its weights are those of a training that was that long from the start.
+
+    Args:
+        cut: the shorter training was interrupted, not finished.
+    """
+    short, long = (toy_settings(epochs=n, ema_decay=0.9, schedule=CONSTANT) for n in (2, 4))
+    identities = [{"train": settings.model_dump()} for settings in (short, long)]
+    run(tmp_path / "whole", settings=long)
+    if cut:
+        stop = stop_at(7, signal.SIGTERM)
+        with pytest.raises(Interrupted):
+            run(tmp_path / "two", settings=short, identity=identities[0], on_progress=stop)
+    else:
+        run(tmp_path / "two", settings=short, identity=identities[0])
+    told: list[str] = []
+    result = run(
+        tmp_path / "two", settings=long, identity=identities[1], fingerprint="longer", resume=True,
+        on_progress=lambda progress: told.append(progress.doing),
+    )  # fmt: skip
+    assert_equal(weights(tmp_path / "two"), weights(tmp_path / "whole"))
+    assert result.measurements[0].conditions.get("continued_from_steps") is None  # a loss
+    [wall] = [m for m in result.measurements if m.metric == "train_wall_time"]
+    assert wall.conditions["continued_from_steps"] == [10]
+    at = 7 if cut else 10
+    assert told[0].startswith(f"goes on from step {at} to 20 instead of 10: the learning rate")
+    assert not any(told[1:])
+
+
+def test_the_new_course_of_a_cosine_is_told(tmp_path: Path) -> None:
+    settings = [toy_settings(epochs=n, schedule={"warmup_steps": 0}) for n in (2, 4)]
+    short, long = settings
+    run(tmp_path, settings=short, identity={"train": short.model_dump()})
+    told: list[str] = []
+    run(
+        tmp_path, settings=long, identity={"train": long.model_dump()}, fingerprint="longer",
+        resume=True, on_progress=lambda progress: told.append(progress.doing),
+    )  # fmt: skip
+    assert told[0].endswith("of a training of 20 steps, 0.01 instead of 0")
+
+
+def test_a_shorter_training_does_not_go_on_from_a_longer_one(tmp_path: Path) -> None:
+    long, short = (toy_settings(epochs=n) for n in (4, 2))
+    run(tmp_path, settings=long, identity={"train": long.model_dump()})
+    with pytest.raises(UserError, match="has taken 20 steps, more than 10"):
+        run(
+            tmp_path, settings=short, identity={"train": short.model_dump()},
+            fingerprint="shorter", resume=True,
+        )  # fmt: skip
+
+
+def test_settings_that_differ_are_named(tmp_path: Path) -> None:
+    before = {"train": {"optimizer": {"lr": 0.1}, "steps": 2}, "data": "a", "seed": [1, 2]}
+    run(tmp_path, identity=before)
+    now = {"train": {"optimizer": {"lr": 0.2}, "steps": 4}, "data": "a", "input": 3}
+    with pytest.raises(UserError) as error:
+        run(tmp_path, identity=now, fingerprint="other", resume=True)
+    told = "input was None, is now 3; seed was [1, 2], is now None; train.optimizer.lr was 0.1, "
+    assert told + "is now 0.2 and 1 more" in str(error.value)
+    with pytest.raises(UserError, match="other settings: of the plan"):
+        run(tmp_path, identity=before, fingerprint="other", resume=True)
+
+
 def test_states_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     with pytest.raises(Interrupted):
         run(tmp_path, on_progress=stop_at(7, signal.SIGTERM))
-    with pytest.raises(UserError, match=r"other settings \(fingerprint toy, now other"):
+    with pytest.raises(UserError, match="other settings: of the plan"):
         run(tmp_path, resume=True, fingerprint="other")
     with pytest.raises(UserError, match="another detector"):
         run(tmp_path, ToyDetector(norm=False), resume=True)
