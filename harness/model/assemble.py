@@ -1,5 +1,6 @@
 """Plan -> detector. The only importer of factories; checks every joint."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,7 @@ import torch
 from harness.errors import UserError
 from harness.manifest.schema import DetectorSpec, Input
 from harness.model.detector import Detector
-from harness.model.features import FeatureSpec
+from harness.model.features import FeatureSpec, hint_sizes
 from harness.plan.cells import Part
 from harness.plugin.declarations import WholeDetector
 
@@ -122,7 +123,11 @@ class PartsBuilder:
             return module(given)
         except (RuntimeError, AssertionError, ValueError) as error:
             what = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-            raise UserError(f"fails on its first image ({what})", where=self.place(slot)) from error
+            raise UserError(
+                f"fails on its first image ({what})",
+                where=self.place(slot),
+                hint=self._hint_sizes(module.out_features),
+            ) from error
 
     def _compare(self, slot: str, declared: Sequence[FeatureSpec], maps: Any) -> None:
         height, width = self.input.size
@@ -133,9 +138,17 @@ class PartsBuilder:
             )
         actual = [tuple(m.shape[1:]) for m in maps]
         if expected != actual:
+            same_channels = [c for c, *_ in expected] == [c for c, *_ in actual]
+            sizes = self._hint_sizes(declared) if same_channels else ""
             raise UserError(
                 f"declares {', '.join(map(str, declared))}, that is {expected} at "
                 f"{height}x{width}, but gives {actual}",
                 where=self.place(slot),
-                hint="its out_features and its forward must agree",
+                hint=sizes or "its out_features and its forward must agree",
             )
+
+    def _hint_sizes(self, features: Sequence[FeatureSpec]) -> str:
+        """What to say where the sides of the input are not multiples of the strides, else ""."""
+        divisor = math.lcm(*(feature.stride for feature in features))
+        divides = all(side % divisor == 0 for side in self.input.size)
+        return "" if divides else hint_sizes(self.input.size, divisor)

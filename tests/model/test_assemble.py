@@ -171,6 +171,25 @@ def test_joints_that_do_not_fit(complaint, changes, part, expected):
     assert expected in line
 
 
+@pytest.mark.parametrize("size", [100, [128, 130]])
+def test_sizes_that_strides_do_not_divide_are_to_blame(complaint, size):
+    line = complaint(input={"size": size})
+    assert line.startswith("detectors.x backbone 'mobilenetv3_d'")
+    assert "the sides must be multiples of 64: " in line
+    assert ("64x64 or 128x128" if size == 100 else "128x128 or 128x192") + " would do" in line
+
+
+def test_a_part_that_fails_at_such_a_size_names_sizes_too(complaint):
+    def halve(pixels: Tensor) -> list[Tensor]:
+        return [pixels.reshape(1, 3, -1, pixels.shape[3] // 64 * 64)]
+
+    OFFERED["backbone"] = Maps(HONEST, HONEST)
+    OFFERED["backbone"].forward = halve
+    line = complaint(backbone="strange", input={"size": 100})
+    assert "fails on its first image (RuntimeError" in line
+    assert "64x64 or 128x128 would do" in line
+
+
 def test_every_slot_is_filled_here():
     (two_stage,) = [a for a in harness_architectures() if a.name == "two_stage"]
     assert set(TINYDET_S) - {"input"} == set(two_stage.slots)
