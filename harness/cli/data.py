@@ -99,6 +99,8 @@ def _prospects(plan: "Plan", annotations: "Annotations") -> "Iterator[Prospect]"
     from harness.results.objects import measure_prospects
 
     for name, spec in plan.suite.detectors.items():
+        if spec.detections is not None:
+            continue
         detector = assemble(spec, plan.parts[name], plan.classes, where=f"detectors.{name}")
         resize = detector.resize.describe()
         found = measure_prospects(annotations, resize, _anchors_of(detector), detector.positive_iou)

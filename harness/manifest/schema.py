@@ -219,9 +219,13 @@ class Report(Keys):
 
 
 class DetectorSpec(Keys):
-    """A whole detector (`detector`), or the parts of an architecture.
+    """A whole detector (`detector`), the parts of an architecture, or a file of detections.
 
     Without `architecture` it is the one that is assembled from the parts that are named.
+
+    Attributes:
+        detections: what a detector of elsewhere found in the validation images, in COCO's result
+            format. It is scored, and has neither cost nor latency.
     """
 
     detector: Use | None = None
@@ -236,9 +240,13 @@ class DetectorSpec(Keys):
     checkpoint: str | None = None
     backbone_checkpoint: str | None = None
     train: Train = Train()
+    detections: str | None = None
 
     @model_validator(mode="after")
     def _whole_or_parts(self) -> "DetectorSpec":
+        others = sorted(self.model_fields_set - {"detections"})
+        if self.detections is not None and others:
+            raise ValueError(f"'detections' stands alone, but there is {', '.join(others)}")
         parts = [name for name in self.parts if name != "backbone"]
         if self.detector is not None and self.architecture is not None:
             raise ValueError("'detector' is whole and has no 'architecture'")

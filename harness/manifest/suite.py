@@ -162,7 +162,9 @@ def _detector(base: Tree, own: Tree, profile: str) -> Tree:
     own = dict(own)
     special = own.pop("profiles", {}).get(profile, {})
     dropped: set[str] = set()
-    if "detector" in own:  # a whole detector inherits no parts
+    if "detections" in own:  # of a detector that is not ours to build
+        dropped = set(base)
+    elif "detector" in own:  # a whole detector inherits no parts
         dropped = PARTS_ONLY
     elif "architecture" in own and own["architecture"] != base.get("architecture"):
         dropped = set(PART_KINDS)  # nor does one of another architecture
@@ -209,13 +211,21 @@ def _apply(tree: Any, path: Sequence[str], override: Override) -> None:
             f"--set {override.text}: '{key}' is inside {kind}, not a mapping",
             hint="set the whole of it, such as key=[a, b]",
         )
-    for name in list(tree) if key == "*" else [key]:
+    for name in _chosen(tree, rest) if key == "*" else [key]:
         if not rest:
             tree[name] = override.value
             continue
         if isinstance(tree.get(name), str) and (rest[0] in ("use", "params") or name == "executor"):
             tree[name] = {"use": tree[name]}
         _apply(tree.setdefault(name, {}), rest, override)
+
+
+def _chosen(tree: Tree, rest: Sequence[str]) -> list[str]:
+    """What `*` stands for: every key, but for files of detections, which have no other setting."""
+    return [
+        name for name, value in tree.items()
+        if not rest or not isinstance(value, dict) or "detections" not in value
+    ]  # fmt: skip
 
 
 def _covers(pattern: Sequence[str], path: KeyPath) -> bool:

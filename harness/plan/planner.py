@@ -41,6 +41,7 @@ from harness.plugin.catalog import Catalog
 from harness.plugin.declarations import Stage
 from harness.plugin.registry import Registry
 
+FILE_SEED = 0  # of what was detected elsewhere, whose seed is not known
 METERED = ("evaluate", "cost", "latency")  # stages that hand meters their input
 NO_DETECTOR = "the suite has no detector '{}'"
 NO_METRIC = "no meter of this suite writes the metric '{}'"
@@ -179,9 +180,13 @@ def modes_of(settings: Latency) -> tuple[str, ...]:
 def detector_parts(registry: Registry, detector: DetectorSpec, place: Place) -> dict[str, Part]:
     """Role -> part of one detector; `place(path)` says where a value stands, for errors.
 
+    A file of detections has none.
+
     Raises:
         UserError: an unknown part, parameters that it refuses, or a slot that is missing.
     """
+    if detector.detections is not None:
+        return {}
     if detector.detector is not None:
         uses = {"detector": detector.detector, **detector.parts}
     else:
@@ -296,17 +301,17 @@ def _weights(detector: DetectorSpec, place: Place) -> list[str | None]:
     Raises:
         UserError: one is not there.
     """
-    hashes: list[str | None] = []
-    for key in ("checkpoint", "backbone_checkpoint"):
-        path = getattr(detector, key)
-        try:
-            hashes.append(None if path is None else hash_file(Path(path)))
-        except OSError as error:
-            found = f"'{path}' cannot be read: {error.strerror}"
-            raise UserError(
-                found, where=place((key,)), hint="the path of a weights file"
-            ) from error
-    return hashes
+    keys = ("checkpoint", "backbone_checkpoint")
+    return [_hash(detector, key, "the path of a weights file", place) for key in keys]
+
+
+def _hash(detector: DetectorSpec, key: str, hint: str, place: Place) -> str | None:
+    path = getattr(detector, key)
+    try:
+        return None if path is None else hash_file(Path(path))
+    except OSError as error:
+        found = f"'{path}' cannot be read: {error.strerror}"
+        raise UserError(found, where=place((key,)), hint=hint) from error
 
 
 def _cells(
@@ -317,12 +322,15 @@ def _cells(
         for stage, mode in _stages_and_modes(suite)
     ]
     cells = []
-    for name in suite.detectors:
+    for name, detector in suite.detectors.items():
         inside = _inside(place, ("detectors", name))
         own = encode_items(detector_identity(suite, name, parts[name], data, inside))
-        for seed in suite.seeds:
+        from_file = detector.detections is not None
+        for seed in (FILE_SEED,) if from_file else suite.seeds:
             seeded = {**own, **encode_items({"seed": seed})}
             for stage, mode, of_stage in measured:
+                if from_file and stage != "evaluate":
+                    continue
                 cells.append(Cell(name, seed, stage, digest_encoded({**seeded, **of_stage}), mode))
     return tuple(cells)
 
@@ -333,12 +341,15 @@ def detector_identity(
     """What of a detector determines its numbers, whatever the seed and the stage.
 
     Raises:
-        UserError: a file of weights is not there.
+        UserError: a file of weights or detections is not there.
     """
     detector = suite.detectors[name]
+    common = {"harness": __version__, "data": data}
+    if detector.detections is not None:
+        hint = "the path of a file in COCO's result format"
+        return {**common, "detections": _hash(detector, "detections", hint, place)}
     return {
-        "harness": __version__,
-        "data": data,
+        **common,
         "parts": {role: part.identity() for role, part in parts.items()},
         "input": detector.input.model_dump(),
         "weights": _weights(detector, place),
@@ -381,13 +392,7 @@ def resolved(plan: Plan) -> dict[str, Any]:
         "data_fingerprint": plan.data_fingerprint,
         "classes": list(plan.classes),
         "detectors": {
-            name: {
-                "input": detector.input.model_dump(),
-                "checkpoint": detector.checkpoint,
-                "backbone_checkpoint": detector.backbone_checkpoint,
-                "train": detector.train.model_dump(),
-                "parts": {role: part.identity() for role, part in plan.parts[name].items()},
-            }
+            name: _resolved_detector(detector, plan.parts[name])
             for name, detector in plan.suite.detectors.items()
         },
         "meters": [m.part.identity() for m in plan.meters],
@@ -398,6 +403,18 @@ def resolved(plan: Plan) -> dict[str, Any]:
         "report": plan.suite.report.model_dump(),
         "gates": [gate.model_dump() for gate in plan.suite.gates],
         "cells": [vars(cell) for cell in plan.cells],
+    }
+
+
+def _resolved_detector(detector: DetectorSpec, parts: Mapping[str, Part]) -> dict[str, Any]:
+    if detector.detections is not None:
+        return {"detections": detector.detections, "parts": {}}
+    return {
+        "input": detector.input.model_dump(),
+        "checkpoint": detector.checkpoint,
+        "backbone_checkpoint": detector.backbone_checkpoint,
+        "train": detector.train.model_dump(),
+        "parts": {role: part.identity() for role, part in parts.items()},
     }
 
 

@@ -1,7 +1,10 @@
 """What a reader must know of a run's numbers: the same lines in the terminal and on the page."""
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from string import Formatter
+from typing import Any
 
 from harness.plan.cells import name_stage
 from harness.plugin.catalog import Catalog
@@ -11,6 +14,8 @@ from harness.report.format import LEVELS, listing
 from harness.results.estimate import Estimate
 from harness.results.run import Run
 from harness.results.validity import Validity
+
+OPTIONAL = re.compile(r"\[(.*?)\]")
 
 
 @dataclass(frozen=True)
@@ -38,8 +43,16 @@ def captions(run: Run) -> list[str]:
     for spec in run.metrics():
         if spec.caption:
             of = [r for r in run.measured if r.metric == spec.name and not r.scope]
-            lines |= dict.fromkeys(spec.caption.format_map(_Known(r.conditions)) for r in of)
+            lines |= dict.fromkeys(_filled(spec.caption, r.conditions) for r in of)
     return list(lines)
+
+
+def _filled(caption: str, conditions: Mapping[str, Any]) -> str:
+    def known(clause: re.Match[str]) -> str:
+        names = [name for _, name, _, _ in Formatter().parse(clause[1]) if name]
+        return clause[1] if all(name in conditions for name in names) else ""
+
+    return OPTIONAL.sub(known, caption).format_map(_Known(conditions))
 
 
 def failures(run: Run) -> list[str]:

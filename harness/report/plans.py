@@ -68,6 +68,9 @@ def _protocol(plan: Plan) -> Grid:
 def _detector(plan: Plan, name: str) -> Grid:
     spec = plan.suite.detectors[name]
     grid = Grid(["", "", ""], name)
+    if spec.detections is not None:
+        grid.add(Text("detections", "dim"), "", spec.detections)
+        return grid
     for role, part in plan.parts[name].items():
         _add(grid, role, part.declaration.name, part.params)
     if "detector" not in plan.parts[name] or "input" in spec.model_fields_set:

@@ -93,16 +93,20 @@ class CellRunner:
             write_end(self.folder, cell, status, error, self.environment.id)
 
     def _run(self, cell: Cell, report: Reporter) -> None:
-        weighted = self._detector(cell)
+        from_file = self.plan.suite.detectors[cell.detector].detections is not None
+        weighted = None if from_file else self._detector(cell)
         started = time.monotonic()
         folder = layout.cell_folder(self.folder, cell.detector, cell.seed)
         with self.tracking.cell(self.folder, cell, report.note) as tracked:
-            measured, weighted = self.stages.run(
-                cell, weighted, folder, report.advance, tracked.log
-            )
-            self._kept = cell.detector, cell.seed, weighted
+            if weighted is None:
+                measured, weights = self.stages.score_file(cell, folder)
+            else:
+                measured, weighted = self.stages.run(
+                    cell, weighted, folder, report.advance, tracked.log
+                )
+                self._kept, weights = (cell.detector, cell.seed, weighted), weighted.weights
             measured = [*measured, Measurement(CELL_SECONDS, time.monotonic() - started)]
-            self._record(cell, measured, weighted.weights)
+            self._record(cell, measured, weights)
             tracked.log_measured(measured)
 
     def _detector(self, cell: Cell) -> Weighted:
@@ -248,9 +252,10 @@ def find_done(plan: Plan, folder: Path, device: str | None) -> set[Cell]:
 
 
 def _weights(plan: Plan, folder: Path, detector: str, seed: int) -> str:
-    """Hash of the weights that a detector of the run would be measured with."""
+    """Hash of the weights, or of the detections, that a detector would be measured with."""
     trained = layout.cell_folder(folder, detector, seed) / layout.CHECKPOINT
     if trained.is_file():
         return hash_file(trained)
-    named = plan.suite.detectors[detector].checkpoint
+    spec = plan.suite.detectors[detector]
+    named = spec.detections or spec.checkpoint
     return "" if named is None else hash_file(Path(named))

@@ -8,8 +8,10 @@ from harness.data.source import Split, SplitName
 from harness.errors import UserError
 from harness.plan.cells import Plan
 from harness.report.terminal import note
-from harness.run.detectors import build_detector
+from harness.run.detectors import build_detector, detections_path
 from harness.run.launch import Launch
+from harness.stages.detections_file import read_detections
+from harness.stages.scoring import read_ground_truth
 from harness.stages.train.launch import check_device
 
 DECODED_FIRST = 1000  # images up to which every file of a split is decoded
@@ -40,11 +42,17 @@ def used_splits(plan: Plan) -> list[Split]:
 def check_detectors(plan: Plan, names: Collection[str]) -> None:
     """Assemble these detectors once: parts that do not fit and bad checkpoints are found here.
 
+    So are files of detections that do not fit the validation images.
+
     Raises:
-        UserError: as `build_detector`.
+        UserError: as `build_detector` and `read_detections`.
     """
     for name in plan.parts:
         if name not in names:
+            continue
+        if plan.suite.detectors[name].detections is not None:
+            truth = read_ground_truth(plan.source.split("val").annotations)
+            read_detections(detections_path(plan, name), truth)
             continue
         try:
             build_detector(plan, name, seed=0)

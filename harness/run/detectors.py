@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from harness.errors import UserError
 from harness.files import hash_file
 from harness.model.assemble import assemble
 from harness.model.checkpoint import (
@@ -52,6 +53,18 @@ def build_detector(plan: Plan, name: str, seed: int) -> Weighted:
         report = load_backbone(detector.get_submodule(place), checkpoint, place)
         return Weighted(detector, "", _notes(report, spec.backbone_checkpoint))
     return Weighted(detector, "")
+
+
+def detections_path(plan: Plan, name: str) -> Path:
+    """The file that stands for a detector of the plan.
+
+    Raises:
+        UserError: the detector is one that is built.
+    """
+    path = plan.suite.detectors[name].detections
+    if path is None:
+        raise UserError("is not a file of detections", where=f"detectors.{name}")
+    return Path(path)
 
 
 def load_trained(weighted: Weighted, checkpoint: Path) -> Weighted:

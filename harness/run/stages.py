@@ -10,18 +10,21 @@ from torch import Tensor
 from harness.data.annotations import read_annotations
 from harness.data.images import read_image
 from harness.data.loader import TrainLoader, train_loader
+from harness.files import hash_file
 from harness.plan.cells import USUAL_MODE, Cell, Plan
 from harness.plan.planner import detector_identity
 from harness.plugin.declarations import Stage
 from harness.plugin.metrics import Finding
 from harness.records.layout import DETECTIONS
 from harness.records.measurement import Measurement
-from harness.run.detectors import Weighted, load_trained
+from harness.run.detectors import Weighted, detections_path, load_trained
 from harness.run.launch import Launch
 from harness.stages.cost import measure_cost
+from harness.stages.detections_file import read_detections, write_detections
 from harness.stages.evaluate import evaluate_detector
 from harness.stages.latency import measure_latency
 from harness.stages.mode_check import CheckData
+from harness.stages.scoring import evaluate, read_ground_truth
 from harness.stages.train.loop import train
 from harness.stages.train.losses import GRAD_NORM
 from harness.stages.train.result import Progress
@@ -130,6 +133,21 @@ class StageRunner:
             folder / DETECTIONS,
             lambda done, total: advance(done, total, "images"),
         )
+
+    def score_file(self, cell: Cell, folder: Path) -> tuple[list[Measurement], str]:
+        """Measurements of a file of detections, kept in the cell's folder as our own are.
+
+        Returns:
+            the measurements, and a hash of the file.
+        """
+        path = detections_path(self.plan, cell.detector)
+        split, settings = self.plan.source.split("val"), self.plan.suite.evaluate
+        truth = read_ground_truth(split.annotations)
+        found = read_detections(path, truth)
+        write_detections(folder / DETECTIONS, found)
+        chosen = truth.image_ids[: settings.max_images]
+        measured = evaluate(split.annotations, found, self._meters("evaluate"), chosen)
+        return measured, hash_file(path)
 
     def _latency(self, mode: str, weighted: Weighted, advance: Advance) -> list[Measurement]:
         settings = self.plan.suite.latency

@@ -88,7 +88,7 @@ def coco_metrics(max_detections: int = COCO_DETECTIONS) -> tuple[MetricSpec, ...
     """COCO's twelve figures; with another limit of detections than 100, of that limit."""
     caption = (
         "AP: COCO's, by {evaluator}, at most {max_detections} detections per image, {images} "
-        "images, in {precision} with TF32 off; size bins by {area} area"
+        "images[, in {precision} with TF32 off]; size bins by {area} area"
     )
     limit = max_detections
     ap = [

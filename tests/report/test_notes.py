@@ -35,6 +35,16 @@ def test_captions_are_of_recorded_conditions_and_each_is_told_once(run: Run) -> 
     assert "batch 8, unknown device, unknown threads threads" in of_time
 
 
+def test_an_optional_clause_goes_with_its_condition(run: Run) -> None:
+    def ap_line(run: Run) -> str:
+        return next(line for line in captions(run) if line.startswith("AP: "))
+
+    assert "images, in float32 with TF32 off; size" in ap_line(run)
+    without = [{k: v for k, v in r.conditions.items() if k != "precision"} for r in run.records]
+    records = [replace(r, conditions=c) for r, c in zip(run.records, without, strict=True)]
+    assert "images; size bins by" in ap_line(replace(run, records=tuple(records)))
+
+
 def test_a_failure_names_its_cell(run: Run) -> None:
     lines = failures(run)
     assert len(lines) == 2 * len(run.detectors)

@@ -1,0 +1,117 @@
+"""A file of detections as a detector of a suite: scored like one that was run here."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tiny_suite import PLUGIN, harness, make_coco, tiny, write_manifest
+
+from harness.records.record import Record
+from harness.records.store import read_run_records
+from harness.results.run_folder import read_run
+
+
+def call(folder: Path, *more: str, fails: int = 0) -> str:
+    own = ["-p", PLUGIN, "--device", "cpu", "--run-id", "s"]
+    done = harness("run", "m.yaml", *own, *more, cwd=folder)
+    assert done.returncode == fails, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def perfect(folder: Path, name: Callable[[int, str], object]) -> list[dict[str, object]]:
+    """The ground truth as detections; `name` gives an image's id from its id and file name."""
+    truth = json.loads((folder / "data/annotations/instances_val.json").read_text())
+    files = {image["id"]: image["file_name"] for image in truth["images"]}
+    return [
+        {
+            "image_id": name(a["image_id"], files[a["image_id"]]),
+            "category_id": a["category_id"],
+            "bbox": a["bbox"],
+            "score": 0.9,
+            "file_name": files[a["image_id"]],  # more than COCO asks for
+        }
+        for a in truth["annotations"]
+    ]
+
+
+def scores(folder: Path, detector: str) -> list[Record]:
+    return [r for r in read_run_records(folder / "results/tiny/s")
+            if r.detector == detector and r.metric == "ap" and not r.scope]  # fmt: skip
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> Path:
+    detectors = [tiny(), "  rival: {detections: found.json}"]
+    write_manifest(tmp_path / "m.yaml", make_coco(tmp_path / "data"), detectors)
+    found = perfect(tmp_path, lambda image, file: Path(file).stem)
+    (tmp_path / "found.json").write_text(json.dumps(found))
+    return tmp_path
+
+
+def test_it_stands_beside_ours_with_intervals_and_a_paired_difference(suite: Path) -> None:
+    out = call(suite, "--seeds", "0,1")
+    [record] = scores(suite, "rival")
+    assert (record.value, record.seed) == (pytest.approx(1.0), 0)
+    assert "precision" not in record.conditions
+    assert not any(f.code == "untrained" for f in record.warnings)
+    assert re.search(r"\nrival +100\.0", out)
+    assert "unknown" not in out
+    run = read_run(suite / "results/tiny/s")
+    assert {r.stage for r in run.records if r.detector == "rival"} == {"evaluate"}
+    assert run.estimate("rival", run.catalog.specs["ap"]).low is not None
+    compared = harness("compare", "results/tiny/s:tiny", "results/tiny/s:rival", cwd=suite)
+    assert "\u25b2 +100.0" in compared.stdout
+    assert "paired bootstrap" in compared.stdout
+    assert "rival" in (suite / "results/tiny/s/report.html").read_text()
+
+
+def test_a_file_that_changes_is_scored_again_and_one_that_does_not_is_not(suite: Path) -> None:
+    call(suite, "--stages", "evaluate", "--only", "rival")
+    again = call(suite, "--stages", "evaluate", "--only", "rival", "--resume")
+    assert "nothing is left to run" in again
+    (suite / "found.json").write_text("[]")
+    call(suite, "--stages", "evaluate", "--only", "rival", "--resume")
+    assert [record.value for record in scores(suite, "rival")] == [0.0]
+
+
+def test_settings_of_all_detectors_leave_it_alone(suite: Path) -> None:
+    call(suite, "--only", "rival", "--set", "detectors.*.train.steps=1")
+    assert scores(suite, "rival")
+
+
+def test_images_that_are_left_out_are_left_out_of_it(suite: Path) -> None:
+    call(suite, "--only", "rival", "--set", "evaluate.max_images=2")
+    [record] = scores(suite, "rival")
+    assert record.conditions["images"] == 2
+
+
+@pytest.mark.parametrize(
+    ("entry", "content", "complaint"),
+    [
+        ("{detections: found.json}", None, "m.yaml:14 detectors.rival.detections: 'found.json'"),
+        ("{detections: found.json}", "{}", "found.json: holds an object, not a list"),
+        ("{detections: found.json}", '[{"image_id": "x.jpg", "category_id": 3, '
+         '"bbox": [1, 2, 3, 4], "score": 1}]', "found.json[0]: unknown image_id 'x.jpg'"),
+        ("{detections: found.json, train: {steps: 3}}", "[]", "'detections' stands alone, but"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said_before_anything_is_trained(
+    suite: Path, entry: str, content: str | None, complaint: str
+) -> None:
+    write_manifest(suite / "m.yaml", suite / "data", [tiny(), f"  rival: {entry}"])
+    (suite / "found.json").unlink()
+    if content is not None:
+        (suite / "found.json").write_text(content)
+    out = call(suite, fails=2)
+    assert complaint in out
+    assert "[1/" not in out
+
+
+def test_it_is_planned_but_costs_nothing(suite: Path) -> None:
+    done = harness("plan", "m.yaml", "--cost", "-p", PLUGIN, cwd=suite)
+    assert done.returncode == 0, done.stderr
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert [line[2] for line in lines if line[:2] == ["rival", "0"]] == ["evaluate"]
+    assert ["detections", "found.json"] in lines
