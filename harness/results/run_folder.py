@@ -7,7 +7,6 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
@@ -29,9 +28,6 @@ from harness.stages.collecting import collector_paused
 from harness.stages.detections_file import read_detections
 from harness.stages.inputs import EvaluationInput, GroundTruth
 from harness.stages.scoring import read_ground_truth, restrict
-
-if TYPE_CHECKING:
-    pass
 
 VERSION = 3  # of the analyses: those that another one kept are made again
 AT_ONCE = 2  # cells or runs that are read: each takes some hundred MB
@@ -161,12 +157,17 @@ def _truth(annotations: Path, changed: int) -> GroundTruth:
 
 
 def _catalog(plan: Json, path: Path) -> Catalog:
-    """What is installed; of other metrics, what the run kept of their declarations."""
+    """What is installed; of other metrics, what the run kept of their declarations.
+
+    What a figure is computed of is as the run kept it: params of its meter may have decided it.
+    """
     try:
         kept = Catalog.from_json(plan["metrics"])
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"has no usable 'metrics' ({error})", where=path) from error
-    return known_metrics().joined(kept)
+    joined = known_metrics().joined(kept)
+    own = {name: replace(joined.specs[name], scoring=s.scoring) for name, s in kept.specs.items()}
+    return replace(joined, specs={**joined.specs, **own})
 
 
 def _undeclared(records: Sequence[Record], catalog: Catalog, path: Path) -> Iterator[str]:
@@ -242,14 +243,11 @@ def _analyse(
     if not path.is_file():
         return None, "no intervals: its detections are not there"
     limit = record.conditions.get("max_detections", MAX_DETECTIONS)
-    if limit != MAX_DETECTIONS:
-        found = f"they are of {MAX_DETECTIONS} detections per image, these scores of {limit}"
-        return None, f"no intervals: {found}"
     chosen = truth.image_ids[: plan["evaluate"]["max_images"]]
     resize = record.conditions.get("input")
     metrics = {s.name: s.scoring for s in catalog.specs.values() if s.scoring is not None}
     asked = {name: vars(scoring) for name, scoring in metrics.items()}
-    inputs = [hash_file(path), truth.sha256, len(chosen), resize, asked, VERSION]
+    inputs = [hash_file(path), truth.sha256, len(chosen), resize, asked, limit, VERSION]
     key = digest([*inputs, settings.model_dump(exclude={"gallery"})])
 
     def make() -> CellAnalysis:
@@ -259,6 +257,7 @@ def _analyse(
                 resize,
                 settings,
                 metrics,
+                limit,
             )
 
     try:

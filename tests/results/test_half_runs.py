@@ -153,14 +153,6 @@ def test_lost_annotations_are_a_note_each(folder: Path) -> None:
     assert rest == [f"{name} seed 0: no intervals: the ground truth is not there" for name in "ab"]
 
 
-def test_scores_of_another_limit_of_detections_are_a_note(folder: Path) -> None:
-    change_records(folder, '"max_detections":100', '"max_detections":300')
-    notes = read_run(folder).notes
-    assert notes[0] == (
-        "a seed 0: no intervals: they are of 100 detections per image, these scores of 300"
-    )
-
-
 @pytest.mark.parametrize("name", ["analysis.json", "analysis.npz"])
 def test_a_broken_analysis_is_made_again_and_nothing_lost(folder: Path, name: str) -> None:
     first = read_run(folder)

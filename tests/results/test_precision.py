@@ -9,6 +9,8 @@ from box_sets import make_detection, make_noisy, make_object, make_set, precisio
 
 from harness.manifest.schema import Report
 from harness.plugin.metrics import Scoring
+from harness.results.ap.boxes import build_scene
+from harness.results.ap.precision import measure_precision
 from harness.results.ap.types import Precision, Sampled
 from harness.stages.inputs import EvaluationInput
 from harness.stages.scoring import read_ground_truth
@@ -203,6 +205,22 @@ def test_a_figure_that_a_plugin_declares_is_scored_like_cocos_own():
     # 4 at every threshold, 2 up to 0.80 (7 of 10), 2 at 0.50 alone
     assert metrics["first"].value == pytest.approx((4 * 10 + 2 * 7 + 2 * 1) / 80)
     assert np.isnan(metrics["of_large"].value)
+
+
+def test_a_crowded_image_is_scored_up_to_the_limit():
+    """250 objects, all found: 40.59 is what pycocotools makes of the best 100, 1 of 300."""
+    boxes = [[(i % 20) * 60, (i // 20) * 60, 20, 20] for i in range(250)]
+    given = make_set(
+        [make_object(box, image=1) for box in boxes],
+        [make_detection(box, 1 - n / 1000, 1) for n, box in enumerate(boxes)],
+        images=1,
+    )
+    for limit, ap in ((100, 0.4059), (300, 1.0)):
+        scene = build_scene(given, None, limit)
+        asked = {"ap": Scoring(limit=limit), "recall": Scoring("recall", limit=limit)}
+        metrics = measure_precision(given.ground_truth, scene, FEW, asked).metrics
+        assert metrics["ap"].value == pytest.approx(ap, abs=1e-4)
+        assert metrics["recall"].value == pytest.approx(min(limit, 250) / 250)
 
 
 def test_what_is_not_known_here_is_left_out():

@@ -198,14 +198,17 @@ def test_images_left_out_of_the_evaluation_are_left_out_of_the_analysis(cli, cop
     assert run.analyses["tiny", 0].metrics["ap"].images == 2
 
 
-def test_another_limit_on_detections_gives_no_intervals(cli, copied: Path):
+def test_another_limit_on_detections_has_its_own_intervals(cli, copied: Path):
     meters = "meters=[{use: coco_ap, params: {max_detections: 50}}, parameters, latency]"
     done = cli("run", "m.yaml", "--resume", "--stages", "evaluate", "--set", meters)
     assert done.code == 0
     run = read_run(copied)
-    assert run.analyses == {}
-    [note] = run.notes
-    assert "they are of 100 detections per image, these scores of 50" in note
+    assert run.notes == ()
+    found = run.analyses["tiny", 0].metrics
+    for metric in ("ap", "ap50", "ar_50"):
+        [recorded] = run.records_of("tiny", metric)
+        assert found[metric].value == pytest.approx(recorded.value, nan_ok=True)
+    assert "ar_100" not in found
 
 
 def test_area_ranges_of_the_manifest_become_metrics(cli, copied: Path):

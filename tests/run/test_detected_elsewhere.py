@@ -44,7 +44,7 @@ def scores(folder: Path, detector: str) -> list[Record]:
 @pytest.fixture
 def suite(tmp_path: Path) -> Path:
     detectors = [tiny(), "  rival: {detections: found.json}"]
-    write_manifest(tmp_path / "m.yaml", make_coco(tmp_path / "data"), detectors)
+    write_manifest(tmp_path / "m.yaml", make_coco(tmp_path / "data", 12), detectors)
     found = perfect(tmp_path, lambda image, file: Path(file).stem)
     (tmp_path / "found.json").write_text(json.dumps(found))
     return tmp_path

@@ -19,7 +19,7 @@ from harness.errors import UserError
 from harness.files import write_atomic, write_text
 from harness.manifest.schema import Report
 from harness.plugin.metrics import Scoring
-from harness.results.ap.boxes import Floats, build_scene
+from harness.results.ap.boxes import MAX_DETECTIONS, Floats, build_scene
 from harness.results.ap.misses import find_misses
 from harness.results.ap.precision import measure_precision
 from harness.results.ap.tide import measure_errors
@@ -39,6 +39,7 @@ def analyse_cell(
     resize: Mapping[str, Any] | None,
     settings: Report,
     metrics: Mapping[str, Scoring],
+    limit: int = MAX_DETECTIONS,
 ) -> CellAnalysis:
     """Scores on resampled images, curves, error kinds and misses.
 
@@ -48,8 +49,9 @@ def analyse_cell(
             there is no curve over sizes at the network's input.
         settings: resamples, size ranges and bins.
         metrics: name -> what to compute for it.
+        limit: detections of a class that count in an image.
     """
-    truth, scene = given.ground_truth, build_scene(given, resize)
+    truth, scene = given.ground_truth, build_scene(given, resize, limit)
     del given  # hundreds of MB, if it is not the caller's as well
     found = measure_precision(truth, scene, settings, metrics)
     errors, misses = measure_errors(scene), find_misses(scene, sorted(truth.image_ids))

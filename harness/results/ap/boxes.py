@@ -43,7 +43,7 @@ class FlatObjects:
 
 @dataclass(frozen=True, eq=False)
 class FlatDetections:
-    """The best 100 of each class in each image, sorted by class, score (highest first), image.
+    """The best of each class in each image (`Scene.limit`), by class, score (highest first), image.
 
     Attributes:
         image, category, box, area: (n,), as of `FlatObjects`; the area is that of the box.
@@ -80,6 +80,7 @@ class Scene:
         images: how many.
         categories: how many.
         shrink: (images,) network pixels per pixel of the original, by area; None if unknown.
+        limit: detections of a class that count in an image.
     """
 
     images: int
@@ -87,13 +88,19 @@ class Scene:
     objects: FlatObjects
     detections: FlatDetections
     shrink: Floats | None
+    limit: int = MAX_DETECTIONS
 
 
-def build_scene(given: EvaluationInput, resize: Mapping[str, Any] | None = None) -> Scene:
+def build_scene(
+    given: EvaluationInput,
+    resize: Mapping[str, Any] | None = None,
+    limit: int = MAX_DETECTIONS,
+) -> Scene:
     """Arrays of an input, whatever the order of its images.
 
     Args:
         resize: how images come into the network (`Resize.describe`).
+        limit: detections of a class that count in an image, the best ones.
     """
     truth = given.ground_truth
     ids = sorted(truth.image_ids)
@@ -103,8 +110,9 @@ def build_scene(given: EvaluationInput, resize: Mapping[str, Any] | None = None)
         len(ids),
         len(categories),
         _objects(truth, images, categories),
-        _detections(given.detections, images, categories),
+        _detections(given.detections, images, categories, limit),
         _shrink(truth, images, resize),
+        limit,
     )
 
 
@@ -119,7 +127,10 @@ def _objects(
 
 
 def _detections(
-    found: Sequence[Mapping[str, Any]], images: Mapping[int, int], categories: Mapping[int, int]
+    found: Sequence[Mapping[str, Any]],
+    images: Mapping[int, int],
+    categories: Mapping[int, int],
+    limit: int,
 ) -> FlatDetections:
     image, category, box = _columns(found, images, categories)
     score = np.fromiter(map(itemgetter("score"), found), np.float64, len(found))
@@ -128,7 +139,7 @@ def _detections(
     rank = np.empty(len(found), np.int64)
     rank[within] = _count_within(image[within] * max(len(categories), 1) + category[within])
     order = np.lexsort((image, -score, category))
-    order = order[rank[order] < MAX_DETECTIONS]
+    order = order[rank[order] < limit]
     area = box[:, 2] * box[:, 3]
     return FlatDetections(
         image[order], category[order], box[order], area[order], score[order], rank[order]

@@ -19,7 +19,7 @@ from harness.results.ap.accumulate import (
     precision_table,
 )
 from harness.results.ap.bootstrap import draw_weights
-from harness.results.ap.boxes import MAX_DETECTIONS, Bools, Floats, Scene, Weights
+from harness.results.ap.boxes import Bools, Floats, Scene, Weights
 from harness.results.ap.matching import Matches, find_pairs, match
 from harness.results.ap.ranges import COCO_RANGES, AreaRange, bin_ranges
 from harness.results.ap.types import Frame, Precision, Sampled, SizeBin
@@ -49,13 +49,16 @@ def measure_precision(
         settings: resamples, further ranges of areas (half-open, while COCO's own are closed)
             and bins of the curves.
         metrics: name -> what to compute for it; those that ask for what is not known here (an
-            area range that there is not, more detections than `MAX_DETECTIONS`) are left out.
+            area range that there is not, another limit than `scene.limit`) are left out.
         seed: of the resamples.
     """
     whole, bins = _ranges(settings), _bins(settings, scene)
     ones = np.ones((1, scene.images), np.int32)
     weights = np.concatenate([ones, draw_weights(scene.images, settings.resamples, seed)])
-    known = {name: scoring for name, scoring in metrics.items() if _is_known(scoring, whole)}
+    known = {
+        name: scoring for name, scoring in metrics.items()
+        if _is_known(scoring, whole, scene.limit)
+    }  # fmt: skip
     areas = list(dict.fromkeys(["all", *(scoring.area for scoring in known.values())]))
     spans = [*(whole[area] for area in areas), *(area for part in bins.values() for area in part)]
     ious = {IOU_50, IOU_75, *(s.threshold for s in known.values() if s.threshold is not None)}
@@ -78,10 +81,8 @@ def measure_precision(
     )  # fmt: skip
 
 
-def _is_known(scoring: Scoring, ranges: Mapping[str, AreaRange]) -> bool:
-    fits = scoring.limit <= MAX_DETECTIONS if scoring.of == "recall" else (
-        scoring.limit == MAX_DETECTIONS
-    )  # fmt: skip
+def _is_known(scoring: Scoring, ranges: Mapping[str, AreaRange], limit: int) -> bool:
+    fits = scoring.limit <= limit if scoring.of == "recall" else scoring.limit == limit
     return fits and scoring.area in ranges
 
 
