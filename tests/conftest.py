@@ -12,10 +12,9 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from shared_folder import SHARED
 from tiny_suite import PLUGIN, make_coco, write_manifest
 from tiny_suite import harness as harness_process
-
-SHARED = Path(os.environ.get("HARNESS_DATA") or Path(__file__).parents[2] / "shared" / "data")
 
 # a busy machine is no mistake of a test's
 hypothesis.settings.register_profile("patient", deadline=None)

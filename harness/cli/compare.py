@@ -16,7 +16,7 @@ def compare(
         str,
         typer.Argument(
             metavar="BASE",
-            help="Run folder, results.csv, .jsonl of records or pytest-benchmark JSON; "
+            help="Run folder, results.csv, .jsonl of records, detections or pytest-benchmark JSON; "
             "PATH:DETECTOR picks one detector.",
         ),
     ],

@@ -1,4 +1,4 @@
-"""`harness score`: AP of a detections file, without a model."""
+"""`harness score`: AP of files of detections, without a model."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,12 +9,19 @@ import typer
 from harness.cli import options as o
 
 if TYPE_CHECKING:
+    from harness.plugin.metrics import MetricSpec
     from harness.plugin.registry import Registry
     from harness.stages.inputs import EvaluationMeter
 
 
 def score(
-    detections: Annotated[Path, typer.Argument(help="Detections in COCO's result format.")],
+    detections: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE...",
+            help="Detections in COCO's result format; further files are compared with the first.",
+        ),
+    ],
     annotations: Annotated[Path, typer.Option(help="COCO-format annotation file.")],
     backend: Annotated[
         str | None, typer.Option(help="Evaluator of COCO's AP: faster_coco_eval or pycocotools.")
@@ -23,6 +30,7 @@ def score(
         int | None, typer.Option(min=11, help="Best detections of an image that count (100).")
     ] = None,
     per_class: Annotated[bool, typer.Option("--per-class", help="Also score each class.")] = False,
+    resamples: o.Resamples = None,
     csv: o.Csv = None,
     plugins: o.Plugins = [],  # noqa: B006
 ) -> None:
@@ -31,25 +39,58 @@ def score(
 
     from harness.cli.planning import load_registry, write_csv
     from harness.data.annotations import read_annotations
-    from harness.plugin.catalog import declared
+    from harness.manifest.schema import Report
+    from harness.plugin.catalog import Catalog
+    from harness.report.comparison_table import print_comparison
     from harness.report.scores import scores_frame, scores_table
     from harness.report.terminal import note
-    from harness.stages.scoring import evaluate
+    from harness.results.comparison import ALL, compare_sides
+    from harness.results.detection_files import run_of_files
+    from harness.results.run import known_metrics
+    from harness.results.sides import split_run
 
     registry = load_registry(plugins)
     options: dict[str, object] = {"backend": backend, "per_class": per_class}
     options["max_detections"] = max_detections
-    meters = list(_meters(registry, options))
-    measured = evaluate(annotations, detections, meters)
-    title = f"{detections} on {annotations}"
-    Console().print(scores_table(measured, declared(registry), title))
+    chosen = list(_meters(registry, options))
+    catalog = Catalog.of([spec for _, specs in chosen for spec in specs]).joined(known_metrics())
+    settings = Report() if resamples is None else Report(resamples=resamples)
+    files = _named(detections)
+    run = run_of_files(files, annotations, [meter for meter, _ in chosen], catalog, settings)
+    console = Console(highlight=False)
+    if len(files) == 1:
+        [(name, path)] = files.items()
+        console.print(scores_table(run, name, f"{path} on {annotations}"))
+    else:
+        print_comparison(compare_sides(split_run(run), [ALL]), console)
     for warning in read_annotations(annotations).warnings:
         note(f"{annotations.name}: {warning}")
-    write_csv(csv, scores_frame(measured))
+    write_csv(csv, scores_frame(run))
 
 
-def _meters(registry: "Registry", options: dict[str, object]) -> "Iterator[EvaluationMeter]":
-    """Those of detections whose parameters all have defaults, with the options that they take."""
+def _named(paths: list[Path]) -> dict[str, Path]:
+    """By the shortest end of their paths that tells them apart."""
+    from harness.errors import UserError
+
+    if len(set(paths)) < len(paths):
+        raise UserError("is named twice", where=max(paths, key=paths.count))
+    for length in range(1, max(len(path.parts) for path in paths) + 1):
+        names = ["/".join((*path.parts[-length:-1], path.stem)) for path in paths]
+        if len(set(names)) == len(names):
+            break
+    else:
+        names = [str(path) for path in paths]
+    return dict(zip(names, paths, strict=True))
+
+
+def _meters(
+    registry: "Registry", options: dict[str, object]
+) -> "Iterator[tuple[EvaluationMeter, tuple[MetricSpec, ...]]]":
+    """Those of detections whose parameters all have defaults, with the options that they take.
+
+    Yields:
+        the meter, and what it writes.
+    """
     from pydantic import ValidationError
 
     from harness.manifest.validation import invalid
@@ -67,4 +108,4 @@ def _meters(registry: "Registry", options: dict[str, object]) -> "Iterator[Evalu
             params = meter.params.model_validate(given)
         except ValidationError as error:
             raise invalid(error, meter.params, lambda path: f"--{path[0]}") from error
-        yield meter.load()(**params.model_dump())
+        yield meter.load()(**params.model_dump()), meter.specs(params)

@@ -91,8 +91,9 @@ def _crowded(owners: NDArray[np.int64]) -> str:
     crowded = int((counts > CROWDED).sum())
     if not crowded:
         return ""
+    holding = "1 image holds" if crowded == 1 else f"{crowded} images hold"
     return (
-        f"{crowded} images hold more than {CROWDED} objects (up to {counts.max()}): AP counts the "
+        f"{holding} more than {CROWDED} objects (up to {counts.max()}): AP counts the "
         f"best {CROWDED} detections of a class and image unless --max-detections is higher"
     )
 

@@ -1,26 +1,41 @@
 """The table of `harness score`."""
 
-from collections.abc import Sequence
-
 import pandas as pd
 
-from harness.plugin.catalog import Catalog
-from harness.records.measurement import Measurement
-from harness.report.format import number
+from harness.report.format import NBSP, number
 from harness.report.terminal import Grid, Head
+from harness.results.estimate import Estimate
+from harness.results.run import Run
 
 
-def scores_table(measured: Sequence[Measurement], catalog: Catalog, title: str) -> Grid:
-    """One row per number, with one more digit than other tables have."""
-    grid = Grid(["metric", "of", Head("value"), ""], title)
-    for m in measured:
-        spec = catalog.spec(m.metric)
-        shown = number(m.value * spec.scale, spec.digits + 1)
-        grid.add(spec.title, m.scope.partition("/")[2], shown, spec.shown_unit)
+def scores_table(run: Run, detector: str, title: str) -> Grid:
+    """One row per number, with one more digit than other tables have, and its interval."""
+    heads: list[Head | str] = ["metric", "of", Head("value"), Head("95 % interval"), ""]
+    grid = Grid(heads, title, lines=True)
+    for record in run.measured:
+        if record.detector == detector:
+            estimate = run.estimate(detector, record.metric, record.scope)
+            spec = estimate.metric
+            shown = number(estimate.value * spec.scale, spec.digits + 1)
+            of = record.scope.partition("/")[2]
+            grid.add(spec.title, of, shown, _interval(estimate), spec.shown_unit)
     return grid
 
 
-def scores_frame(measured: Sequence[Measurement]) -> pd.DataFrame:
-    """Values as recorded, with all digits."""
-    rows = [(m.metric, m.scope, m.value, m.count) for m in measured]
-    return pd.DataFrame(rows, columns=["metric", "scope", "value", "count"], dtype=object)
+def _interval(estimate: Estimate) -> str:
+    if not estimate.has_interval:
+        return ""
+    scale, digits = estimate.metric.scale, estimate.metric.digits + 1
+    low, high = (number(end * scale, digits) for end in (estimate.low, estimate.high))
+    return f"[{low},{NBSP}{high}]"
+
+
+def scores_frame(run: Run) -> pd.DataFrame:
+    """Values as recorded, with all digits; the interval is NaN where none is known."""
+    rows = []
+    for r in run.measured:
+        estimate = run.estimate(r.detector, r.metric, r.scope)
+        place = (r.metric, r.scope, r.value, r.count)
+        rows.append((*place, estimate.low, estimate.high, r.detector))
+    columns = ["metric", "scope", "value", "count", "low", "high", "detections"]
+    return pd.DataFrame(rows, columns=columns, dtype=object)

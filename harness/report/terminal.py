@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from rich.box import SIMPLE_HEAD
+from rich.box import ROUNDED, SIMPLE_HEAD
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.measure import Measurement
 from rich.segment import Segment
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 KEPT = "\ue000"  # stands for NBSP, at which rich breaks lines, while a table is laid out
 UNBOUNDED = 10_000  # columns of a console on which nothing wraps
+LINED = 3  # characters between columns with a line
+EDGES = 4  # of both outer lines
 BEST_STYLE = "bold green"
 STYLES: "Mapping[Verdict, str]" = {
     "better": "green",
@@ -81,10 +83,12 @@ class Grid:
     Attributes:
         heads: a string is that of words, on the left; where all are empty, none are shown.
         title: a line above.
+        lines: between columns, where cells in the middle are empty and the eye needs a guide.
     """
 
     heads: Sequence[Head | str]
     title: str = ""
+    lines: bool = False
     groups: list[tuple[str | Text, list[tuple[Sequence[Cell], str]]]] = field(
         default_factory=lambda: [("", [])]
     )
@@ -104,7 +108,7 @@ class Grid:
         rows = [cells for _, own in self.groups for cells, _ in own]
         columns = [_aligned([row[i] for row in rows if i < len(row)]) for i in range(len(heads))]
         left = [iter(column) for column in columns]
-        widths, gap = _fit(console, above, columns, options.max_width)
+        widths, gap = _fit(console, above, columns, options.max_width, self.lines)
         if self.title:
             yield Text(self.title, style="bold")
         for number, (heading, own) in enumerate(self.groups):
@@ -160,9 +164,10 @@ def _above(heads: Sequence[Head]) -> list[Text]:
 def _table(
     heads: Sequence[Head], above: Sequence[Text], widths: Sequence[int], gap: int, has_heads: bool
 ) -> Table:
+    lines = gap == LINED
     table = Table(
-        box=SIMPLE_HEAD, show_edge=False, show_header=has_heads, header_style="",
-        padding=(0, gap - 1, 0, 0), pad_edge=False,
+        box=ROUNDED if lines else SIMPLE_HEAD, show_edge=lines, pad_edge=lines,
+        show_header=has_heads, header_style="", padding=(0, 1) if lines else (0, gap - 1, 0, 0),
     )  # fmt: skip
     for head, title, width in zip(heads, above, widths, strict=True):
         justify = "right" if head.right else "left"
@@ -194,12 +199,17 @@ def _kept(cell: str | Text) -> Text:
 
 
 def _fit(
-    console: Console, heads: Sequence[Text], columns: Sequence[Sequence[Text]], room: int
+    console: Console,
+    heads: Sequence[Text],
+    columns: Sequence[Sequence[Text]],
+    room: int,
+    lines: bool,
 ) -> tuple[list[int], int]:
     """Widths of columns, and of the gap between them.
 
-    The widest columns shrink first: to their longest word, then to that of their cells, so that
-    words of heads are broken, and at last those of cells.
+    Lines are drawn where there is room for them. The widest columns shrink first: to their longest
+    word, then to that of their cells, so that words of heads are broken, and at last those of
+    cells.
     """
     of_heads, of_cells = (
         [_measure(console, [h]) for h in heads],
@@ -209,7 +219,10 @@ def _fit(
     words = [max(word, other) for word, (other, _) in zip(cells, of_heads, strict=True)]
     widths = [max(line, other) for (_, line), (_, other) in zip(of_cells, of_heads, strict=True)]
     gaps = len(heads) - 1
-    gap = 2 if sum(words) + 2 * gaps <= room else 1
+    if lines and sum(words) + LINED * gaps <= room - EDGES:
+        gap, room = LINED, room - EDGES
+    else:
+        gap = 2 if sum(words) + 2 * gaps <= room else 1
     for floors in (words, cells, [1] * len(cells)):
         cap = max(widths, default=0)
         while cap > 1 and sum(_capped(widths, cap, floors)) > room - gap * gaps:

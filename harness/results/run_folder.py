@@ -16,8 +16,9 @@ from harness.files import hash_file, read_json_lines
 from harness.manifest.schema import Report
 from harness.plan.cells import digest
 from harness.plugin.catalog import Catalog
-from harness.plugin.metrics import NAME, NAMING
+from harness.plugin.metrics import NAME, NAMING, Scoring
 from harness.records import layout
+from harness.records.measurement import Measurement
 from harness.records.record import Record
 from harness.records.store import latest, read_run_records
 from harness.results.ap.analysis import analyse_cell, load_or_make
@@ -245,25 +246,36 @@ def _analyse(
     limit = record.conditions.get("max_detections", MAX_DETECTIONS)
     chosen = truth.image_ids[: plan["evaluate"]["max_images"]]
     resize = record.conditions.get("input")
-    metrics = {s.name: s.scoring for s in catalog.specs.values() if s.scoring is not None}
-    asked = {name: vars(scoring) for name, scoring in metrics.items()}
+    asked = {name: vars(scoring) for name, scoring in _scorings(catalog).items()}
     inputs = [hash_file(path), truth.sha256, len(chosen), resize, asked, limit, VERSION]
     key = digest([*inputs, settings.model_dump(exclude={"gallery"})])
 
     def make() -> CellAnalysis:
         with collector_paused():
-            return analyse_cell(
-                restrict(EvaluationInput(truth, read_detections(path, truth)), chosen),
-                resize,
-                settings,
-                metrics,
-                limit,
-            )
+            given = restrict(EvaluationInput(truth, read_detections(path, truth)), chosen)
+            return analyse_cell(given, resize, settings, _scorings(catalog), limit)
 
     try:
         return load_or_make(cell / layout.ANALYSIS, key, make)
     except UserError as error:
         return None, f"no intervals: {error}"
+
+
+def analyse_file(
+    given: EvaluationInput, measured: Sequence[Measurement], settings: Report, catalog: Catalog
+) -> CellAnalysis | None:
+    """The analysis of detections that are in no run, None where no score was measured of them."""
+    scorings = _scorings(catalog)
+    scored = next((m for m in measured if m.metric in scorings and not m.scope), None)
+    if scored is None:
+        return None
+    limit = scored.conditions.get("max_detections", MAX_DETECTIONS)
+    with collector_paused():
+        return analyse_cell(given, None, settings, scorings, limit)
+
+
+def _scorings(catalog: Catalog) -> dict[str, Scoring]:
+    return {s.name: s.scoring for s in catalog.specs.values() if s.scoring is not None}
 
 
 def _settings(plan: Json, where: Path, resamples: int | None) -> Report:

@@ -9,14 +9,15 @@ from pathlib import Path
 from harness.errors import UserError, near_names
 from harness.plugin.catalog import Catalog
 from harness.records import layout
+from harness.results.detection_files import is_detections, run_like
 from harness.results.estimate import Estimate
 from harness.results.run import MODE, Run, known_metrics
 from harness.results.run_folder import AT_ONCE, open_run
 
 TABLES = (".parquet", ".csv", ".sqlite")
 KINDS = (
-    "a run folder, a .jsonl of records, a table (.csv, .parquet, .sqlite) "
-    "or a pytest-benchmark JSON"
+    "a run folder, a .jsonl of records, a table (.csv, .parquet, .sqlite), "
+    "a pytest-benchmark JSON or a file of detections"
 )
 
 
@@ -49,7 +50,8 @@ class Side:
 def read_sides(given: Sequence[str], resamples: int | None = None) -> tuple[Side, ...]:
     """Read what a command line names, each as PATH or PATH:DETECTOR.
 
-    With a detector picked on any side, every side is one detector.
+    With a detector picked on any side, every side is one detector, and so it is with a file of
+    detections, which is scored as the detectors of the first run were.
 
     Args:
         resamples: of the bootstrap, in place of the runs' own.
@@ -58,15 +60,35 @@ def read_sides(given: Sequence[str], resamples: int | None = None) -> tuple[Side
         UserError: nothing is there, it cannot be read, or the detector is not in it.
     """
     split = [split_detector(text) for text in given]
-    paths = list(dict.fromkeys(path for path, _ in split))
+    everything = list(dict.fromkeys(path for path, _ in split))
+    paths = [path for path in everything if not is_detections(path)]
     with ThreadPoolExecutor(AT_ONCE) as pool:
         read = dict(zip(paths, pool.map(lambda p: read_side(p, resamples), paths), strict=True))
+    if len(paths) < len(everything):
+        base = _scored_run(paths, resamples)
+        for path in set(everything) - set(paths):
+            read[path] = replace(_only(side_of(run_like(base, path), path)), name=path.stem)
     sides = [_pick(read[path], detector) for path, detector in split]
-    if any(detector for _, detector in split):
+    if any(side.picked for side in sides):
         sides = [_only(side) for side in sides]
     return tuple(
         replace(side, name=name) for side, name in zip(sides, _short_names(sides), strict=True)
     )
+
+
+def _scored_run(paths: Sequence[Path], resamples: int | None) -> Run:
+    """The first run, which says what files of detections are scored on.
+
+    Raises:
+        UserError: there is none.
+    """
+    run = next((path for path in paths if layout.is_run(path)), None)
+    if run is None:
+        raise UserError(
+            "a file of detections is compared with a run, which says on what images",
+            hint="name a run as well, or `harness score FILE FILE --annotations FILE`",
+        )
+    return open_run(run, resamples)
 
 
 def split_detector(text: str) -> tuple[Path, str | None]:
@@ -124,6 +146,14 @@ def side_of(run: Run, path: Path | None = None) -> Side:
         time=min((record.time for record in run.measured), default=math.nan),
         commit=_commit(run),
         catalog=run.catalog,
+    )
+
+
+def split_run(run: Run) -> tuple[Side, ...]:
+    """Each detector of a run as a side of its own, of one detector."""
+    whole = side_of(run)
+    return tuple(
+        replace(_pick(whole, name), name=name) for name in run.detectors if name in whole.estimates
     )
 
 

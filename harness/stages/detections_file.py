@@ -127,7 +127,7 @@ def _check_detection(
     missing = [key for key in KEYS if key not in entry]
     if missing:
         raise UserError(f"has no {', '.join(missing)}", where=where, hint=FORM)
-    image, category = entry["image_id"], entry["category_id"]
+    image, category = _as_integer(entry["image_id"]), _as_integer(entry["category_id"])
     if not _is_integer(image) or image not in images:
         hint = "the annotation file has no such image: is it the one of this split?"
         raise UserError(f"unknown image_id {image!r}", where=where, hint=hint)
@@ -158,6 +158,11 @@ def _check_score(score: Any, where: str) -> float:
 
 def _is_integer(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _as_integer(value: Any) -> Any:
+    """An id that went through a table of floats as the integer that it is."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _is_finite(value: Any) -> bool:

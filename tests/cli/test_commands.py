@@ -1,10 +1,12 @@
 """The other commands, on what a run left behind and on nothing."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from PIL import Image
 from tiny_suite import PLUGIN, make_coco, write_manifest
@@ -160,6 +162,62 @@ def test_ground_truth_scores_one(cli, tmp_path: Path, data: Path):
     values = {(row[0], row[1]): float(row[2] or "nan") for row in rows[1:]}
     assert values["ap", ""] == values["ap_small", ""] == 1.0
     assert values["ap", "class/bar"] == 1.0
+
+
+def test_several_files_are_compared_with_the_first(cli, tmp_path: Path):
+    annotations = make_coco(tmp_path / "many", 12) / "annotations" / "instances_val.json"
+    document = json.loads(annotations.read_text())
+    found = [{**a, "score": 1.0} for a in document["annotations"]]
+    for name, kept in (("good", found), ("bad", []), ("more/good", found[:1])):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / f"{name}.json").write_text(json.dumps(kept))
+    files = ["good.json", "bad.json", "more/good.json"]
+    assert (
+        "good.json: is named twice"
+        in cli("score", "good.json", "good.json", "--annotations", annotations).mistake
+    )
+    done = cli("score", *files, "--annotations", annotations, "--csv", "s.csv")
+    assert done.code == 0, done.err
+    assert re.search(r"AP %.*good +100\.0", done.out), done.out
+    assert re.search(r"\bbad +0\.0", done.out)
+    assert re.search(r"more/good +[0-9.]+", done.out)
+    assert "paired bootstrap" in done.out
+    table = pd.read_csv(tmp_path / "s.csv")
+    ap = table[(table["metric"] == "ap") & table["scope"].isna()].set_index("detections")
+    assert list(ap["value"][["bad"]]) == [0.0]
+    assert ap["low"]["more/good"] <= ap["value"]["more/good"] <= ap["high"]["more/good"]
+
+
+def test_a_file_of_detections_stands_beside_a_run(cli, copied: Path, tmp_path: Path):
+    places = json.loads((copied / "plan.json").read_text())["splits"]["val"]
+    document = json.loads(Path(places["annotations"]).read_text())
+    found = [{**a, "score": 1.0} for a in document["annotations"]]
+    (tmp_path / "yolo.json").write_text(json.dumps(found))
+    done = cli("compare", f"{copied}:tiny", "yolo.json", "--csv", "c.csv")
+    assert done.code == 0, done.err
+    table = pd.read_csv(tmp_path / "c.csv").set_index("metric")
+    assert table["other"]["ap"] == "yolo"
+    assert table["other_value"]["ap"] == 1.0
+    assert table["difference"]["ap"] == 1.0
+    assert "no such number" not in done.out
+    again = cli("compare", "yolo.json", f"{copied}:tiny", "--metrics", "ap", "--csv", "c.csv")
+    assert again.code == 0, again.err
+    turned = pd.read_csv(tmp_path / "c.csv").set_index("metric")
+    assert turned["difference"]["ap"] == -table["difference"]["ap"]
+
+
+def test_files_of_detections_alone_are_not_compared(cli, tmp_path: Path):
+    (tmp_path / "a.json").write_text("[]")
+    (tmp_path / "b.json").write_text("[]")
+    assert (
+        "harness score FILE FILE --annotations FILE" in cli("compare", "a.json", "b.json").mistake
+    )
+
+
+def test_a_file_of_other_images_is_not_compared_with_a_run(cli, copied: Path, tmp_path: Path):
+    wrong = [{"image_id": 999, "category_id": 3, "bbox": [0, 0, 1, 1], "score": 1}]
+    (tmp_path / "a.json").write_text(json.dumps(wrong))
+    assert "unknown image_id 999" in cli("compare", copied, "a.json").mistake
 
 
 @pytest.mark.parametrize("text", ["", "{", "[3]", '[{"image_id": 1}]', '{"a": 1}'])

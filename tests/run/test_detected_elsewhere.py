@@ -64,6 +64,10 @@ def test_it_stands_beside_ours_with_intervals_and_a_paired_difference(suite: Pat
     compared = harness("compare", "results/tiny/s:tiny", "results/tiny/s:rival", cwd=suite)
     assert "\u25b2 +100.0" in compared.stdout
     assert "paired bootstrap" in compared.stdout
+    found = harness("compare", "results/tiny/s:tiny", "found.json", cwd=suite)
+    lines = [out.stdout.splitlines()[2].split() for out in (found, compared)]
+    assert lines[0] == lines[1]
+    assert lines[0][:2] == ["AP", "%"]
     assert "rival" in (suite / "results/tiny/s/report.html").read_text()
 
 

@@ -60,6 +60,8 @@ def read(annotations: Path, text: str | bytes):
         ({"image_id": "9"}, "found.json[1]", "unknown image_id '9'"),
         ({"image_id": [7]}, "found.json[1]", "unknown image_id [7]"),
         ({"category_id": 0}, "found.json[1]", "unknown category_id 0"),
+        ({"category_id": 1.5}, "found.json[1]", "unknown category_id 1.5"),
+        ({"image_id": 1.5}, "found.json[1]", "unknown image_id 1.5"),
     ],
 )
 def test_bad_detections_are_one_clear_line(annotations, text, place, found):
@@ -127,6 +129,12 @@ def test_text_that_is_one_image_s_id_and_another_s_name_is_refused(annotations):
     named(annotations, {7: "8.jpg", 8: "b.jpg"})
     with pytest.raises(UserError, match="'8' names several images"):
         read(annotations, json.dumps([{**GOOD, "image_id": "8"}]))
+
+
+def test_ids_that_a_table_of_floats_wrote_are_integers(annotations):
+    (entry,) = read(annotations, json.dumps([{**GOOD, "image_id": 8.0, "category_id": 3.0}]))
+    assert (entry["image_id"], entry["category_id"]) == (8, 3)
+    assert {type(entry[key]) for key in ("image_id", "category_id")} == {int}
 
 
 def test_unknown_file_name_is_refused(annotations):
