@@ -7,6 +7,7 @@ from typing import Any
 
 import typer
 
+from harness.cli.ablate import ablate
 from harness.cli.cell import cell
 from harness.cli.check_plugin import check_plugin
 from harness.cli.compare import compare
@@ -64,6 +65,7 @@ _COMMANDS: dict[str, Callable[..., int | None]] = {
     "cell": cell,
     "watch": watch,
     "plan": plan,
+    "ablate": ablate,
     "list": list_,
     "describe": describe,
     "new": new,

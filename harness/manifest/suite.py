@@ -31,6 +31,7 @@ class Override:
     path: tuple[str, ...]
     value: Any
     text: str
+    option: str = "--set"
 
 
 @dataclass(frozen=True)
@@ -208,7 +209,7 @@ def _apply(tree: Any, path: Sequence[str], override: Override) -> None:
     if not isinstance(tree, dict):
         kind = "a list" if isinstance(tree, list) else "a value"
         raise UserError(
-            f"--set {override.text}: '{key}' is inside {kind}, not a mapping",
+            f"{override.option} {override.text}: '{key}' is inside {kind}, not a mapping",
             hint="set the whole of it, such as key=[a, b]",
         )
     for name in _chosen(tree, rest) if key == "*" else [key]:
@@ -226,6 +227,11 @@ def _chosen(tree: Tree, rest: Sequence[str]) -> list[str]:
         name for name, value in tree.items()
         if not rest or not isinstance(value, dict) or "detections" not in value
     ]  # fmt: skip
+
+
+def set_value(tree: Tree, path: Sequence[str], value: Any, text: str) -> None:
+    """Set a value of a tree as an override does; `text` names it in errors, as of `--vary`."""
+    _apply(tree, path, Override(tuple(path), value, text, "--vary"))
 
 
 def _covers(pattern: Sequence[str], path: KeyPath) -> bool:

@@ -15,6 +15,7 @@ def harness_sections() -> Sequence[Section]:
         _section("answer", 10, "Which detector, and is it really better?", "best and how sure"),
         _section("results", 20, "Results", "every number of every detector"),
         _section("pairs", 30, "Is A better than B?", "differences of all pairs, per score"),
+        _section("bought", 35, "Which part bought the accuracy?", "what one change is worth"),
         _section("modes", 40, "Inference modes", "each mode against eager"),
         _section("figures", 50, "Figures", "all figures"),
         _section("claims", 60, "Published, and measured here", "claims of the suite"),

@@ -50,6 +50,7 @@ def make_run(
     published: Sequence[Mapping[str, Any]] = (),
     catalog: Catalog | None = None,
     more: Iterable[Record] = (),
+    detectors_of_plan: Mapping[str, Any] | None = None,
     **plan: Any,
 ) -> Run:
     """A finished run of `detectors`, name -> AP.
@@ -60,7 +61,8 @@ def make_run(
         modes: of the latencies; see `SPEEDS`. A mode that is not in it has failed.
         catalog: the metrics, by default all that are installed.
         more: records beyond those of a run, such as a plugin's (`record_of`).
-        plan: keys of plan.json to replace.
+        detectors_of_plan: in place of what the plan says of them.
+        plan: other keys of plan.json to replace.
     """
     catalog = known_metrics() if catalog is None else catalog
     truth = _draw_images(folder / "data", images, classes)
@@ -79,7 +81,8 @@ def make_run(
     ]
     records = [r for cell in cells for r in _records(cell, detectors, truth, classes)]
     metrics = {"format": layout.FORMAT, "metrics": catalog.to_json()}
-    written = {**_plan(folder, detectors, classes, cells, published), **metrics, **plan}
+    own = {"detectors": detectors_of_plan} if detectors_of_plan else {}
+    written = {**_plan(folder, detectors, classes, cells, published), **metrics, **own, **plan}
     (folder / layout.PLAN).write_text(json.dumps(written))
     _write_detections(folder, detectors, seeds, truth)
     analyses = {
@@ -219,6 +222,7 @@ def _plan(
 ) -> dict[str, Any]:
     data = folder / "data"
     size = {"size": [320, 320]}
+    parts = {"backbone": {"use": "made_up", "params": {}, "plugin": ["made", "1"]}}
     return {
         "suite": "made",
         "profile": "quick",
@@ -227,7 +231,7 @@ def _plan(
         "data_name": "made",
         "data_fingerprint": "cc" * 32,
         "classes": list(classes),
-        "detectors": {name: {"input": size, "parts": {"backbone": {}}} for name in detectors},
+        "detectors": {name: {"input": size, "parts": parts} for name in detectors},
         "meters": [],
         "evaluate": {"max_images": None},
         "latency": {"runs": 200},

@@ -1,0 +1,129 @@
+"""What the detectors of a run differ in, and what each difference by itself is worth.
+
+A part is one thing, whatever its parameters, where another plugin stands in its place; where the
+plugin is the same, each parameter is one thing, as is each setting of input and training.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+from harness.results.run import Json, Run
+
+NOTHING = "–"
+UNIMPORTANT = frozenset({"workers", "cache_gib", "log_every"})  # they change no weight
+Aspects = Mapping[str, str]  # what -> how it is chosen
+_NONE: tuple[str, Aspects] = ("", {})
+
+
+@dataclass(frozen=True)
+class Change:
+    """One thing that is otherwise in another detector.
+
+    Attributes:
+        what: "neck", "neck groups", "input size", "train optimizer lr".
+        before, after: how it is chosen.
+    """
+
+    what: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """Two detectors that differ in one thing alone."""
+
+    base: str
+    other: str
+    change: Change
+
+
+def single_changes(run: Run) -> list[Ablation]:
+    """Pairs that differ in one thing, the earlier of the suite first; grouped by what it is."""
+    known = {name: d for name, d in run.plan["detectors"].items() if d and d.get("parts")}
+    found = [
+        Ablation(base, other, changed[0])
+        for base, other in combinations(known, 2)
+        if len(changed := changes(known[base], known[other])) == 1
+    ]
+    order = list(dict.fromkeys(one.change for one in found))
+    return sorted(found, key=lambda one: order.index(one.change))
+
+
+def changes(base: Json, other: Json) -> list[Change]:
+    """Everything in which one detector of a plan differs from another."""
+    one, two = list(_sides(base)), list(_sides(other))
+    names = dict.fromkeys([name for name, _, _ in (*one, *two)])
+    before, after = ({name: (use, rest) for name, use, rest in side} for side in (one, two))
+    found: list[Change] = []
+    for name in names:
+        (use, rest), (other_use, other_rest) = before.get(name, _NONE), after.get(name, _NONE)
+        if use != other_use:
+            found.append(Change(name, use or NOTHING, other_use or NOTHING))
+            continue
+        for key in dict.fromkeys([*rest, *other_rest]):
+            values = rest.get(key, NOTHING), other_rest.get(key, NOTHING)
+            if values[0] != values[1]:
+                found.append(Change(f"{name} {key}", *values))
+    return found
+
+
+def differing(run: Run) -> dict[str, list[str]]:
+    """What -> how each detector has it, of all that is not the same everywhere.
+
+    Files of detections, of which nothing is known, are left out.
+    """
+    known = {name: d for name, d in run.plan["detectors"].items() if d and d.get("parts")}
+    chosen = [_aspects(detector) for detector in known.values()]
+    names = dict.fromkeys(name for aspects in chosen for name in aspects)
+    table = {name: [aspects.get(name, NOTHING) for aspects in chosen] for name in names}
+    return {name: values for name, values in table.items() if len(set(values)) > 1}
+
+
+def described(run: Run) -> list[str]:
+    """The detectors that `differing` has a column for."""
+    return [name for name, d in run.plan["detectors"].items() if d and d.get("parts")]
+
+
+def _sides(detector: Json) -> Iterator[tuple[str, str, Aspects]]:
+    """(thing, plugin or "", its parameters or settings)."""
+    for role, part in detector["parts"].items():
+        yield role, str(part["use"]), _flat(part["params"])
+    if "detector" not in detector["parts"]:  # a whole one decides itself
+        yield "input", "", _flat(detector.get("input") or {})
+    train = detector.get("train") or {}
+    yield "train", "", _flat({k: v for k, v in train.items() if k not in UNIMPORTANT})
+    for key in ("checkpoint", "backbone_checkpoint"):
+        if detector.get(key):
+            yield key.replace("_", " "), str(detector[key]), {}
+
+
+def _aspects(detector: Json) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, use, rest in _sides(detector):
+        if use:
+            found[name] = use
+        found |= {f"{name} {key}": value for key, value in rest.items()}
+    return found
+
+
+def _flat(settings: Mapping[str, Any], outer: str = "") -> dict[str, str]:
+    """Setting -> value as text; settings within settings by both names."""
+    found: dict[str, str] = {}
+    for key, value in settings.items():
+        name = f"{outer} {key}".lstrip()
+        if isinstance(value, Mapping):
+            found |= _flat(value, name)
+        elif value is not None:
+            found[name] = _text(value)
+    return found
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ", ".join(_text(one) for one in value)
+    return str(value)

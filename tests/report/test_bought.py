@@ -1,0 +1,57 @@
+"""The section on what one change is worth: its rows, and what it says where there are none."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from making_runs import make_run
+from page_text import text_of
+
+from harness.report.sections import bought
+
+NAMES = {"small": 0.30, "wide": 0.34, "deep": 0.31}
+
+
+def parts(**backbone: Any) -> dict[str, Any]:
+    return {"parts": {"backbone": {"use": "net", "params": backbone, "plugin": ["p", "1"]}}}
+
+
+def page_of(folder: Path, **detectors: dict[str, Any]) -> str:
+    run = make_run(folder / "made", detectors=NAMES, detectors_of_plan=detectors)
+    return str(bought.build(run))
+
+
+def rows_of(page: str, table: str) -> list[str]:
+    body = page[page.index(f'class="{table}"') :].partition("</table>")[0]
+    return [text_of(row) for row in re.findall(r"<tr>.*?</tr>", body, re.S)][1:]
+
+
+def test_a_row_for_each_pair_that_differs_in_one_thing(tmp_path: Path) -> None:
+    page = page_of(
+        tmp_path, small=parts(width=1, depth=2), wide=parts(width=2, depth=2),
+        deep=parts(width=2, depth=3),
+    )  # fmt: skip
+    first, second = rows_of(page, "numbers bought")
+    assert re.match(r"backbone width: 1 → becomes 2 wide instead of small ▲ \+4\.0", first)
+    assert re.match(r"backbone depth: 2 → becomes 3 deep instead of wide ▼ −3\.0", second)
+    assert "significantly better" in first
+    assert re.search(r"\[\+\d\.\d, \+\d\.\d\]", first)
+    assert rows_of(page, "words differing") == ["backbone width 1 2 2", "backbone depth 2 2 3"]
+
+
+def test_without_such_a_pair_it_says_how_to_get_one(tmp_path: Path) -> None:
+    page = page_of(
+        tmp_path, small=parts(width=1, depth=2), wide=parts(width=2, depth=3),
+        deep=parts(width=3, depth=4),
+    )  # fmt: skip
+    assert "harness ablate" in page
+    assert 'class="numbers bought"' not in page
+    assert len(rows_of(page, "words differing")) == 2
+
+
+@pytest.mark.parametrize("names", [["small"], []])
+def test_one_detector_has_nothing_to_be_compared_with(tmp_path: Path, names: list[str]) -> None:
+    file = {"detections": "x.json", "parts": {}}
+    detectors = {name: parts(width=1) if name in names else file for name in NAMES}
+    assert page_of(tmp_path, **detectors) == "None"
