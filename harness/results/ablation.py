@@ -30,6 +30,10 @@ class Change:
     before: str
     after: str
 
+    @property
+    def turned(self) -> "Change":
+        return Change(self.what, self.after, self.before)
+
 
 @dataclass(frozen=True)
 class Ablation:
@@ -41,15 +45,21 @@ class Ablation:
 
 
 def single_changes(run: Run) -> list[Ablation]:
-    """Pairs that differ in one thing, the earlier of the suite first; grouped by what it is."""
+    """Pairs that differ in one thing, grouped by what it is and told in one direction.
+
+    It is that of the first such pair, whose base is the earlier one of the suite.
+    """
     known = {name: d for name, d in run.plan["detectors"].items() if d and d.get("parts")}
-    found = [
-        Ablation(base, other, changed[0])
-        for base, other in combinations(known, 2)
-        if len(changed := changes(known[base], known[other])) == 1
-    ]
-    order = list(dict.fromkeys(one.change for one in found))
-    return sorted(found, key=lambda one: order.index(one.change))
+    found: dict[Change, list[Ablation]] = {}
+    for base, other in combinations(known, 2):
+        changed = changes(known[base], known[other])
+        if len(changed) != 1:
+            continue
+        [change] = changed
+        if change.turned in found:
+            base, other, change = other, base, change.turned
+        found.setdefault(change, []).append(Ablation(base, other, change))
+    return [one for own in found.values() for one in own]
 
 
 def changes(base: Json, other: Json) -> list[Change]:
@@ -125,5 +135,5 @@ def _text(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return ", ".join(_text(one) for one in value)
+        return ", ".join(_text(one) for one in value) or "none"
     return str(value)

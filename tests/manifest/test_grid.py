@@ -60,9 +60,15 @@ def test_parts_and_lists_are_values_too() -> None:
         (["--vary", "neck"], "--vary neck: is not of the form key=A,B"),
         (["--vary", "neck=a"], "--vary neck=a: needs two values or more"),
         (["--vary", "neck=[a"], "--vary neck=[a:1: is not YAML"),
-        (["--vary", "detector.params.channels=4,x"], "harness: --vary: detectors.x.detector.params.channels: input"),
+        (
+            ["--vary", "detector.params.channels=4,x"],
+            "harness: --vary: detectors.x.detector.params.channels: input",
+        ),
         (["--vary", "detector=tiny,tinny"], "no detector is called 'tinny'"),
-        (["--vary", "train.steps.x=1,2"], "--vary: detectors.x1.train.steps: input should be a valid integer"),
+        (
+            ["--vary", "train.steps.x=1,2"],
+            "--vary: detectors.x1.train.steps: input should be a valid integer",
+        ),
         (["--base", "c", "--vary", "detector=tiny,tiny"], "m.yaml: has no detector 'c'"),
         (["--vary", "train.steps=" + ",".join(map(str, range(1, 70)))], "makes 69 detectors"),
         (["--vary", "train.steps=1,2", "--out", "m.yaml"], "m.yaml: exists already"),

@@ -71,6 +71,15 @@ def test_pairs_that_differ_in_two_things_are_left_out() -> None:
     ]  # fmt: skip
 
 
+def test_the_same_change_is_told_in_one_direction() -> None:
+    pan = other("parts", "neck", to={"use": "pan", "params": {}})
+    small_pan = {**pan, "input": {"size": [64, 64]}}
+    small = other("input", "size", to=[64, 64])
+    run = run_of(a=BASE, b=pan, c={**small_pan, "input": small["input"]}, d=small)
+    told = [(one.base, one.other) for one in single_changes(run) if one.change.what == "neck"]
+    assert told == [("a", "b"), ("d", "c")]
+
+
 def test_what_is_not_built_here_is_left_out() -> None:
     file = {"detections": "x.json", "parts": {}}
     run = run_of(a=BASE, b=other("input", "size", to=[64, 64]), file=file, bare=None)
