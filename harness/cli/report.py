@@ -26,6 +26,7 @@ def report(
     from harness.report.page import write_page
     from harness.report.terminal import note
     from harness.results.run_folder import read_run
+    from harness.run.watching import is_live, read_status
 
     if out is not None and out.is_dir():
         raise UserError(f"'{out}' is a folder", where="--out", hint="the name of a file")
@@ -34,5 +35,5 @@ def report(
     for line in read.notes:
         note(line)
     path = out or run / layout.PAGE
-    write_page(path, read)
+    write_page(path, read, is_live(run, read_status(run)))
     print(f"report: {path}")

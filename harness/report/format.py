@@ -60,6 +60,16 @@ def signed(value: float) -> str:
     return text if text.strip("+−0.,") else text[1:]
 
 
+def duration(seconds: float) -> str:
+    """ "42 s", "3 min 05 s", "2 h 10 min"."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+
+
 def amount(spec: MetricSpec, value: float) -> str:
     """A value of a metric, without its unit."""
     return number(value * spec.scale, spec.digits)

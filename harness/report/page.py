@@ -22,23 +22,34 @@ from harness.report.templating import render, swatches
 from harness.results.run import Run
 
 
-def write_page(path: Path, run: Run) -> None:
+def write_page(path: Path, run: Run, goes_on: bool = False) -> None:
     """Write the page whole; it needs nothing but itself.
+
+    Args:
+        goes_on: see `render_page`.
 
     Raises:
         UserError: the folder is read-only or the disk full.
     """
-    write_text(path, render_page(run))
+    write_text(path, render_page(run, goes_on=goes_on))
 
 
-def render_page(run: Run, now: datetime | None = None, registry: Registry | None = None) -> str:
+def render_page(
+    run: Run,
+    now: datetime | None = None,
+    registry: Registry | None = None,
+    goes_on: bool = False,
+) -> str:
     """The page as text; every number on it comes from the run's folder.
 
     Args:
         now: when the page says that it was written.
         registry: whose sections and figures; those of the loaded plugins by default.
+        goes_on: more is being measured: the page says what comes next, and looks for a newer one of
+            itself now and then.
     """
-    from harness.report.sections.run import describe_state  # which shows itself by this module
+    # which shows itself by this module
+    from harness.report.sections.run import describe_rest, describe_state
 
     chosen = declared("section", registry)
     made = [(section, build(section, run)) for section in chosen]
@@ -51,6 +62,7 @@ def render_page(run: Run, now: datetime | None = None, registry: Registry | None
         written=moment((now or datetime.now(UTC)).timestamp()),
         version=__version__,
         state=describe_state(run),
+        rest=describe_rest(run) if goes_on else "",
         scripts=Markup("\n").join(_scripts(body for _, body in there)),
     )
 

@@ -115,13 +115,14 @@ def _run_cells(
     """
     reports = Reports(folder, launch.is_main)
     try:
+        reports.begin(note)
         with reporter(len(plan.cells), quiet=not launch.is_main) as report:
             work = Work(plan, folder, done, report, lambda: reports.refresh_if_due(report.note))
             if executor is None:
                 return run_here(work, CellRunner(plan, launch, folder))
             return run_jobs(work, executor, options)
     except KeyboardInterrupt as stop:
-        reports.refresh(note)
+        reports.refresh(note, goes_on=False)
         continued = f"--resume --run-id {folder.name} continues"
         raise Interrupted(_signal_of(stop), f"interrupted; {continued}") from stop
 
@@ -266,35 +267,39 @@ def _signal_of(stop: KeyboardInterrupt) -> int:
 
 @dataclass
 class Reports:
-    """results.csv and report.html while a run goes on."""
+    """results.csv and report.html while a run goes on, from its first second."""
 
     folder: Path
     is_main: bool
     made: float = field(default_factory=time.monotonic)
+
+    def begin(self, tell: Callable[[str], None]) -> None:
+        if not (self.folder / layout.PAGE).is_file():
+            self.refresh(tell)
 
     def refresh_if_due(self, tell: Callable[[str], None]) -> None:
         if time.monotonic() - self.made >= REPORT_SECONDS:
             self.refresh(tell)
             self.made = time.monotonic()
 
-    def refresh(self, tell: Callable[[str], None]) -> None:
+    def refresh(self, tell: Callable[[str], None], goes_on: bool = True) -> None:
         """What was measured is in the records: a page that cannot be made harms no cell.
 
         At the end of a whole run the same mistake is raised.
         """
         try:
             if self.is_main:
-                write_reports(read_run(self.folder))
+                write_reports(read_run(self.folder), goes_on)
         except Exception as error:
             tell(f"the report was not written: {type(error).__name__}: {error}")
 
 
-def write_reports(run: Run) -> None:
+def write_reports(run: Run, goes_on: bool = False) -> None:
     """Rewrite results.csv and report.html from all records."""
     from harness.report.page import write_page
 
     write_text(run.folder / layout.TABLE, run.frame.to_csv(index=False))
-    write_page(run.folder / layout.PAGE, run)
+    write_page(run.folder / layout.PAGE, run, goes_on)
 
 
 def _earlier(plan: Plan, launch: Launch, run_id: str | None, results: Path) -> Path:

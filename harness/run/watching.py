@@ -18,7 +18,7 @@ from harness.records import layout
 from harness.records.locks import is_held
 from harness.records.record import Record
 from harness.records.store import latest, read_records
-from harness.report.format import NBSP
+from harness.report.format import NBSP, duration
 from harness.report.terminal import Grid, Head
 from harness.results.run_folder import read_plan
 from harness.run.progress import Step, read_progress
@@ -114,7 +114,7 @@ def render_status(folder: Path, cells: Sequence[CellStatus]) -> Group:
     counts = Counter(cell.state for cell in cells)
     words = [f"{counts[state]} {state}" for state in reversed(LOOKS) if counts[state]]
     left = time_left(cells) if counts["done"] + counts["failed"] < len(cells) else None
-    told = f", about {_duration(left)} left" if left is not None else ""
+    told = f", about {duration(left)} left" if left is not None else ""
     live = "" if is_live(folder, cells) else " (nothing runs now)"
     lines: list[Any] = [f"{folder.name}: {len(cells)} cells, {', '.join(words)}{told}{live}"]
     at_work = [cell for cell in cells if cell.step is not None]
@@ -138,7 +138,7 @@ def _table(cells: Sequence[CellStatus]) -> Grid:
         assert step is not None
         steps = f"{step.done}/{step.total}" if step.total else ""
         remark = ", ".join(filter(None, (cell.loss or step.note, step.process)))
-        since = _duration(time.time() - step.started).replace(" ", NBSP)
+        since = duration(time.time() - step.started).replace(" ", NBSP)
         name = cell.cell.replace(" ", NBSP)
         grid.add(name, Text(cell.state, LOOKS[cell.state]), steps, since, remark)
     return grid
@@ -181,12 +181,3 @@ def _loss(folder: Path, cell: dict[str, Any]) -> str:
         return ""
     losses = [(k, v) for k, v in lines[-1].items() if "loss" in k and isinstance(v, float)]
     return "  ".join(f"{key} {value:.3f}" for key, value in losses[:4])
-
-
-def _duration(seconds: float) -> str:
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02} min"

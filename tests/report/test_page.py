@@ -209,3 +209,30 @@ def test_unequal_training_is_told_at_the_top(made: Run) -> None:
     assert words in text_of(render_page(replace(made, plan=plan)))
     plan["detectors"]["tinydet_s"]["train"] = plan["detectors"]["tinydet_m"]["train"]
     assert list(unequal_training(replace(made, plan=plan))) == []
+
+
+def test_a_run_that_goes_on_says_what_is_before_it(made: Run) -> None:
+    """By the mean time of cells of the same stage; of stages that took none, no time is known."""
+    cells = made.plan["cells"]
+    last = {"detector": cells[-1]["detector"], "seed": cells[-1]["seed"]}
+    kept = tuple(r for r in made.records if (r.detector, r.seed) != tuple(last.values()))
+    took = [r for r in kept if r.kind == "cell"]
+    timed = tuple(
+        replace(r, kind="measurement", metric="cell_seconds", value=10.0, unit="s") for r in took
+    )
+    page = text_of(render_page(replace(made, records=(*timed, *kept)), goes_on=True))
+    name = f"{last['detector']} seed {last['seed']} train"
+    assert f"still running, at most about 40 s left; now or next: {name}." in page
+    unknown = text_of(render_page(replace(made, records=kept), goes_on=True))
+    assert f"still running; now or next: {name}." in unknown
+    assert "data-reload" in render_page(made, goes_on=True)
+    over = render_page(made)
+    assert "still running" not in over
+    assert "data-reload=" not in over
+
+
+def test_a_run_that_has_just_begun_has_a_page(made: Run) -> None:
+    page = text_of(render_page(replace(made, records=(), analyses={}, training={}), goes_on=True))
+    assert "still running; now or next: " in page
+    assert "” could not be made" not in page
+    assert "0 of" in page

@@ -12,7 +12,7 @@ from harness.records.store import read_run_records
 def test_a_page_that_cannot_be_made_harms_no_cell(
     cli, tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    def fail(path: Path, run: object) -> None:
+    def fail(path: Path, run: object, goes_on: bool) -> None:
         raise ZeroDivisionError("in a template")
 
     monkeypatch.setattr("harness.report.page.write_page", fail)
@@ -31,9 +31,9 @@ def test_an_interruption_of_the_page_is_not_the_cells(
 ):
     written: list[Path] = []
 
-    def interrupt_once(path: Path, run: object) -> None:
+    def interrupt_once(path: Path, run: object, goes_on: bool) -> None:
         written.append(path)
-        if len(written) == 1:
+        if len(written) == 2:  # not of that from the start
             raise KeyboardInterrupt
 
     write_manifest(tmp_path / "m.yaml", data)
@@ -41,6 +41,6 @@ def test_an_interruption_of_the_page_is_not_the_cells(
     monkeypatch.setattr("harness.run.session.REPORT_SECONDS", 0.0)
     done = cli("run", "m.yaml", "--stages", "evaluate,cost", "--run-id", "r")
     assert done.code == 130
-    assert len(written) == 2
+    assert len(written) == 3
     [end] = [r for r in read_run_records(tmp_path / "results" / "tiny" / "r") if r.kind == "cell"]
     assert (end.stage, end.status) == ("evaluate", "ok")

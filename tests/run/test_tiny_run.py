@@ -195,10 +195,13 @@ def test_the_page_is_not_written_after_each_cell(
 
     monkeypatch.setattr(page, "write_page", count)
     assert cli("run", "m.yaml", "--run-id", "a", "--stages", "cost").code == 0
-    assert len(written) == 1
+    assert len(written) == 2, "at the start and at the end"
     monkeypatch.setattr(session, "REPORT_SECONDS", 0.0)
     assert cli("run", "m.yaml", "--run-id", "b", "--stages", "cost").code == 0
-    assert len(written) == 1 + 3, "in a long run, after cells and at the end"
+    assert len(written) == 2 + 4, "in a long run, also after cells"
+    assert [len(arguments) > 2 and arguments[2] for arguments in written[2:]] == [True] * 3 + [
+        False
+    ]
 
 
 def test_numbers_of_untrained_weights_say_so(cli, tmp_path: Path, data: Path):

@@ -2,16 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import mean
 from typing import Any
 
 from markupsafe import Markup
 
-from harness.plan.cells import STAGES
+from harness.plan.cells import STAGES, name_stage
 from harness.records.record import Record
-from harness.report.format import listing, moment
+from harness.report.format import duration, listing, moment
 from harness.report.notes import failure
 from harness.report.page import show
 from harness.results.run import Run
+from harness.stages.metrics import CELL_SECONDS
 
 Place = tuple[str, int, str, str]
 
@@ -71,6 +73,24 @@ def describe_state(run: Run) -> State:
         errors=tuple(failure(end) for end in last if end.status != "ok"),
         as_of=moment(max(times)) if times else "",
     )
+
+
+def describe_rest(run: Run) -> str:
+    """What a run that goes on has before it: cells, time as far as it is known, what comes next."""
+    ends = _ends(run)
+    left = [cell for cell in run.plan["cells"] if _place(cell) not in ends]
+    if not left:
+        return "still running"
+    took: dict[str, list[float]] = {}
+    for record in run.measured:
+        if record.metric == CELL_SECONDS:
+            took.setdefault(record.stage, []).append(record.value)
+    known = all(cell["stage"] in took for cell in left)
+    seconds = sum(mean(took[cell["stage"]]) for cell in left) if known else None
+    upper = "" if seconds is None else f", at most about {duration(seconds)} left"
+    first = left[0]
+    name = name_stage(first["stage"], first.get("mode", ""))
+    return f"still running{upper}; now or next: {first['detector']} seed {first['seed']} {name}"
 
 
 def _place(cell: Mapping[str, Any] | Record) -> Place:

@@ -18,6 +18,17 @@
   dark.addEventListener("change", tell);
   tell();
 
+  // of a run that goes on: the page is rewritten now and then, and is not taken from a reader
+  const live = document.querySelector("[data-reload]");
+  if (live) {
+    const wait = 1000 * Number(live.dataset.reload);
+    let touched = Date.now();
+    for (const kind of ["pointerdown", "keydown", "wheel", "touchmove"]) {
+      addEventListener(kind, () => (touched = Date.now()), { passive: true });
+    }
+    setInterval(() => Date.now() - touched >= wait && location.reload(), wait / 4);
+  }
+
   // sorting: the best first, then the other way round
   const key = (row, index) => row.cells[index].dataset.sort ?? row.cells[index].textContent.trim();
   const compare = (a, b) => {
