@@ -22,3 +22,7 @@ def __getattr__(name: str) -> Any:
 
         return hookimpl
     raise AttributeError(f"module 'harness' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Sequence
 from functools import wraps
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -31,13 +31,30 @@ UsageError: Any = typer.BadParameter.__base__
 
 app = typer.Typer(
     name="harness",
-    help="Benchmark small-object detectors part by part: AP, MACs and milliseconds.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # rich help costs twice the whole start
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        from harness import __version__
+
+        print(f"harness {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_tell_version, is_eager=True, help="Tell the version."),
+    ] = False,
+) -> None:
+    """Benchmark small-object detectors part by part: AP, MACs and milliseconds."""
 
 
 def report_errors(command: Callable[..., int | None]) -> Callable[..., int]:
@@ -60,27 +77,28 @@ def _say(message: object, code: int) -> int:
     return int(code)
 
 
-_COMMANDS: dict[str, Callable[..., int | None]] = {
-    "run": run_command,
-    "cell": cell,
-    "watch": watch,
-    "plan": plan,
-    "ablate": ablate,
-    "list": list_,
-    "describe": describe,
-    "new": new,
-    "check-plugin": check_plugin,
-    "report": report,
-    "compare": compare,
-    "history": history,
-    "export": export,
-    "data": data,
-    "score": score,
-    "predict": predict,
-    "doctor": doctor,
+# What --help lists of them, on one line of 80 characters.
+_COMMANDS: dict[str, tuple[Callable[..., int | None], str]] = {
+    "run": (run_command, "Train, evaluate and measure the detectors of a suite."),
+    "plan": (plan, "Show what a run would do, with every parameter."),
+    "watch": (watch, "Follow a run from its folder, on any machine."),
+    "cell": (cell, "Run one cell of a run again, or on another machine."),
+    "report": (report, "Rewrite the page of a run."),
+    "compare": (compare, "Compare runs, detectors or files of detections."),
+    "history": (history, "Follow a metric over runs."),
+    "export": (export, "Write numbers and intervals of runs into one file."),
+    "score": (score, "Score files of detections against annotations."),
+    "ablate": (ablate, "Write a suite of one detector's variants."),
+    "data": (data, "Show object sizes and what anchors make of them."),
+    "doctor": (doctor, "Check this machine, and a data set."),
+    "predict": (predict, "Draw what a trained detector finds in images."),
+    "list": (list_, "List what the plugins offer."),
+    "describe": (describe, "Show a part's parameters, or a metric."),
+    "new": (new, "Write the package of a plugin, to begin from."),
+    "check-plugin": (check_plugin, "Try out every part of a plugin."),
 }
-for _name, _command in _COMMANDS.items():
-    app.command(_name)(report_errors(_command))
+for _name, (_command, _summary) in _COMMANDS.items():
+    app.command(_name, short_help=_summary)(report_errors(_command))
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 from PIL import Image
 from tiny_suite import PLUGIN, make_coco, write_manifest
 from tiny_suite import harness as harness_process
+
+import harness
 
 COMMANDS = [
     "run", "plan", "list", "describe", "report", "compare", "history", "export", "data", "score",
@@ -22,6 +25,15 @@ def test_help_names_every_command_and_the_module_runs_like_the_script(tmp_path: 
     done = harness_process("--help", cwd=tmp_path)
     assert done.returncode == 0
     assert all(f" {name} " in done.stdout for name in COMMANDS)
+    assert "..." not in done.stdout
+
+
+def test_the_version_is_told_and_is_that_of_the_citation(cli):
+    told = cli("--version")
+    assert (told.code, told.out) == (0, f"harness {harness.__version__}\n")
+    cited = yaml.safe_load((Path(__file__).parents[2] / "CITATION.cff").read_text())
+    assert cited["version"] == harness.__version__
+    assert set(dir(harness)) == {"__version__", "build", "hookimpl", "load_results"}
 
 
 @pytest.mark.parametrize(
