@@ -10,6 +10,7 @@ import typer
 from harness.cli.ablate import ablate
 from harness.cli.cell import cell
 from harness.cli.check_plugin import check_plugin
+from harness.cli.choose import choose
 from harness.cli.compare import compare
 from harness.cli.data import data
 from harness.cli.doctor import doctor
@@ -85,6 +86,7 @@ _COMMANDS: dict[str, tuple[Callable[..., int | None], str]] = {
     "cell": (cell, "Run one cell of a run again, or on another machine."),
     "report": (report, "Rewrite the page of a run."),
     "compare": (compare, "Compare runs, detectors or files of detections."),
+    "choose": (choose, "Name the best detector of a run within limits."),
     "history": (history, "Follow a metric over runs."),
     "export": (export, "Write numbers and intervals of runs into one file."),
     "score": (score, "Score files of detections against annotations."),

@@ -17,7 +17,7 @@ import harness
 
 COMMANDS = [
     "run", "plan", "list", "describe", "report", "compare", "history", "export", "data", "score",
-    "predict", "doctor",
+    "predict", "doctor", "choose", "ablate", "watch", "cell", "new", "check-plugin",
 ]  # fmt: skip
 
 
@@ -174,6 +174,16 @@ def test_ground_truth_scores_one(cli, tmp_path: Path, data: Path):
     values = {(row[0], row[1]): float(row[2] or "nan") for row in rows[1:]}
     assert values["ap", ""] == values["ap_small", ""] == 1.0
     assert values["ap", "class/bar"] == 1.0
+
+
+def test_choose_says_why_nothing_fits(cli, copied: Path):
+    done = cli("choose", copied, "--at-most", "params=1")
+    assert done.code == 4
+    assert done.out == "nothing fits: tiny has no usable score\n"
+    assert (
+        "--at-most latency: is not of the form"
+        in cli("choose", copied, "--at-most", "latency").mistake
+    )
 
 
 def test_several_files_are_compared_with_the_first(cli, tmp_path: Path):

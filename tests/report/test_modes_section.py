@@ -1,13 +1,13 @@
 """The section of inference modes: what stands in it, what in no other, and when it is there."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
 import pytest
-from browser import OVERLAPS, faults, find_browser, opened
+from browser import OVERLAPS, faults, opened
 from making_runs import make_run
 from page_text import text_of
 from rich.console import Console
@@ -156,16 +156,6 @@ def test_the_terminal_says_nothing_of_modes_where_there_is_one(made: Run) -> Non
 
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="no playwright")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator["sync_api.Browser"]:
-    if find_browser() is None:
-        pytest.skip("no chromium")
-    with sync_api.sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=find_browser(), args=["--no-sandbox"])
-        yield started
-        started.close()
 
 
 @pytest.mark.parametrize(("width", "dark"), [(400, True), (1000, False), (1600, True)])

@@ -2,7 +2,6 @@
 
 import csv
 import io
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,16 +28,6 @@ FORBID = """() => {
   Object.defineProperty(navigator, "clipboard", { value: { writeText: no } });
   document.execCommand = () => { window.pasted.push(document.activeElement.value); return true; };
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator["sync_api.Browser"]:
-    with sync_api.sync_playwright() as driver:
-        opened_browser = driver.chromium.launch(
-            executable_path=find_browser(), args=["--no-sandbox"]
-        )
-        yield opened_browser
-        opened_browser.close()
 
 
 @pytest.mark.parametrize(

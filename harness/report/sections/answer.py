@@ -6,6 +6,7 @@ from typing import Any
 from markupsafe import Markup
 
 from harness.plugin.metrics import MetricSpec
+from harness.report.choices import as_data
 from harness.report.figures.tradeoffs import draw
 from harness.report.format import WORDS, amount, listing, number
 from harness.report.page import show
@@ -38,6 +39,7 @@ def build(run: Run) -> Markup:
         verdict=lambda ranking: " ".join([*verdicts(ranking), *caveats(run, ranking)]),
         picture=_picture(run),
         headlines=list(headlines(run)),
+        choices=as_data(run),
     )
 
 

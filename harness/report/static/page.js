@@ -29,6 +29,57 @@
     setInterval(() => Date.now() - touched >= wait && location.reload(), wait / 4);
   }
 
+  // the best within limits, which the address keeps: report.html#max.latency=25&min.ap_small=10
+  const form = document.getElementById("choose");
+  if (form) {
+    const { score, limits, detectors } = JSON.parse(document.getElementById("choices").textContent);
+    const chosen = document.getElementById("chosen");
+    const sign = (limit) => (limit.upper ? "max" : "min");
+    const list = (names) =>
+      names.length < 2 ? names.join("") : `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`;
+    const asked = () =>
+      limits
+        .map((limit) => ({ ...limit, text: form.elements[limit.name].value }))
+        .filter(({ text }) => text !== "" && Number.isFinite(Number(text)));
+    const meets = (values) => (limit) => {
+      const value = values[limit.name];
+      if (value === null) return false;
+      return limit.upper ? value <= Number(limit.text) : value >= Number(limit.text);
+    };
+    const show = () => {
+      const wanted = asked();
+      const fitting = detectors.filter(({ values }) => wanted.every(meets(values)));
+      if (!wanted.length) return chosen.replaceChildren();
+      if (!fitting.length) return chosen.replaceChildren("Nothing keeps to all of these limits.");
+      const [best, ...others] = fitting;
+      const told = new Map();
+      for (const { name } of others)
+        told.set(best.behind[name], [...(told.get(best.behind[name]) ?? []), name]);
+      const sentences = [...told].map(([said, names]) => said.replace("{}", list(names)));
+      if (!others.length) sentences.push("Nothing else fits.");
+      const name = document.createElement("strong");
+      name.textContent = best.name;
+      chosen.replaceChildren(name, ` ${score} ${best.shown}. ${sentences.join(" ")}`);
+    };
+    const fromAddress = () => {
+      const given = new URLSearchParams(location.hash.slice(1));
+      const known = limits.filter((limit) => given.has(`${sign(limit)}.${limit.name}`));
+      if (!known.length) return;
+      for (const limit of limits)
+        form.elements[limit.name].value = given.get(`${sign(limit)}.${limit.name}`) ?? "";
+      form.scrollIntoView();
+      show();
+    };
+    form.addEventListener("submit", (event) => event.preventDefault());
+    form.addEventListener("input", () => {
+      const parts = asked().map((limit) => [`${sign(limit)}.${limit.name}`, limit.text]);
+      history.replaceState(null, "", `#${new URLSearchParams(parts)}`);
+      show();
+    });
+    addEventListener("hashchange", fromAddress);
+    fromAddress();
+  }
+
   // sorting: the best first, then the other way round
   const key = (row, index) => row.cells[index].dataset.sort ?? row.cells[index].textContent.trim();
   const compare = (a, b) => {
