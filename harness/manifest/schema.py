@@ -7,7 +7,9 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from harness.errors import UserError
 from harness.plugin.declarations import PART_KINDS
+from harness.plugin.lengths import Length
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 Positive = Annotated[int, Field(gt=0)]
@@ -104,19 +106,29 @@ class Input(Keys):
         return value
 
 
-class Optimizer(Keys):
-    name: Literal["sgd", "adamw"] = "sgd"
-    lr: Annotated[float, Field(gt=0)] = 0.02
-    momentum: Fraction = 0.9
-    weight_decay: Annotated[float, Field(ge=0)] = 1e-5
+class Named(BaseModel):
+    """A plugin part chosen by `name`; the other keys are its parameters, which the plan checks."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: Name
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare_name(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    @property
+    def use(self) -> Use:
+        return Use(use=self.name, params=dict(self.model_extra or {}))
 
 
-class Schedule(Keys):
-    """Linear warm-up over `warmup_steps` from `warmup_factor` x lr, then cosine to `final_lr`."""
+class OptimizerSpec(Named):
+    name: Name = "sgd"
 
-    warmup_steps: Annotated[int, Field(ge=0)] = 500
-    warmup_factor: Fraction = 1 / 3
-    final_lr: Annotated[float, Field(ge=0)] = 0.0
+
+class ScheduleSpec(Named):
+    name: Name = "cosine"
 
 
 class Train(Keys):
@@ -134,8 +146,8 @@ class Train(Keys):
     epochs: Positive | None = None
     batch_size: Positive = 8
     gpus: Positive | None = None
-    optimizer: Optimizer = Optimizer()
-    schedule: Schedule = Schedule()
+    optimizer: OptimizerSpec = OptimizerSpec()
+    schedule: ScheduleSpec = ScheduleSpec()
     clip_norm: Annotated[float, Field(gt=0)] | None = 35.0
     augment: Literal["none", "flip", "paper"] = "paper"
     ema_decay: Fraction | None = None
@@ -159,6 +171,19 @@ class Train(Keys):
         if self.steps is not None and self.epochs is not None:
             raise ValueError("give 'steps' or 'epochs', not both")
         return self
+
+    def length(self, batches: int) -> Length:
+        """Of the whole training, `batches` being those of an epoch.
+
+        Raises:
+            UserError: nothing says how long.
+        """
+        epoch = batches / self.accumulate
+        if self.steps is not None:
+            return Length(self.steps, epoch)
+        if self.epochs is None:
+            raise UserError("has no length", where="train", hint="give 'steps' or 'epochs'")
+        return Length(max(1, self.epochs * batches // self.accumulate), epoch)
 
 
 class Evaluate(Keys):

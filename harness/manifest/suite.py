@@ -22,6 +22,8 @@ LAYER_KEYS = {
 }  # fmt: skip
 PARTS_ONLY = {*PART_KINDS, "architecture", "input", "backbone_checkpoint"}
 DEFAULT_PROFILE = "quick"
+NAMED = {"optimizer": "sgd", "schedule": "cosine"}  # by "name", not "use"; which without one
+INHERITED = {"optimizer": ("lr", "weight_decay")}  # by another part of this kind
 
 
 @dataclass(frozen=True)
@@ -171,20 +173,23 @@ def _detector(base: Tree, own: Tree, profile: str) -> Tree:
 
 
 def _merge(below: Tree, above: Mapping[str, Any]) -> Tree:
-    """Mappings merge key by key, except a part that `use`s another plugin; all else replaces."""
+    """Mappings merge key by key, except a part that is another plugin's; all else replaces."""
     for key, value in above.items():
-        old = below.get(key)
-        if isinstance(old, str) and isinstance(value, dict) and "use" not in value:
-            old = {"use": old}
-        if (
-            isinstance(old, dict)
-            and isinstance(value, dict)
-            and value.get("use", old.get("use")) == old.get("use")
-        ):
+        old, chooser, usual = below.get(key), _chooser(key), NAMED.get(key)
+        if isinstance(old, str) and isinstance(value, dict) and chooser not in value:
+            old = {chooser: old}
+        if not (isinstance(old, dict) and isinstance(value, dict)):
+            below[key] = deepcopy(value)
+        elif value.get(chooser, old.get(chooser, usual)) == old.get(chooser, usual):
             below[key] = _merge(dict(old), value)
         else:
-            below[key] = deepcopy(value)
+            kept = {name: old[name] for name in INHERITED.get(key, ()) if name in old}
+            below[key] = kept | deepcopy(value)
     return below
+
+
+def _chooser(key: str) -> str:
+    return "name" if key in NAMED else "use"
 
 
 def _check_target(tree: Tree, override: Override) -> None:
@@ -213,8 +218,9 @@ def _apply(tree: Any, path: Sequence[str], override: Override) -> None:
         if not rest:
             tree[name] = override.value
             continue
-        if isinstance(tree.get(name), str) and (rest[0] in ("use", "params") or name == "executor"):
-            tree[name] = {"use": tree[name]}
+        flat = name in ("executor", *NAMED)  # parameters stand beside the name
+        if isinstance(tree.get(name), str) and (rest[0] in ("use", "params") or flat):
+            tree[name] = {_chooser(name): tree[name]}
         _apply(tree.setdefault(name, {}), rest, override)
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from harness.data.source import DataSource
@@ -37,6 +37,18 @@ class Part:
             "params": dict(self.params),
             "plugin": [provider.name, provider.version],
         }
+
+
+@dataclass(frozen=True)
+class TrainingParts:
+    """What a training is made of, checked and complete."""
+
+    optimizer: Part
+    schedule: Part
+
+    def identity(self) -> dict[str, Any]:
+        """What of them determines a number."""
+        return {"optimizer": self.optimizer.identity(), "schedule": self.schedule.identity()}
 
 
 @dataclass(frozen=True)
@@ -119,6 +131,7 @@ class Plan:
         data_fingerprint: of the data, "" when a plan was made without.
         trackers: who is told of its curves and numbers, which they do not change.
         executor: where its cells run; None in a plan that was made for a single cell.
+        training: detector name -> what trains it.
     """
 
     suite: Suite
@@ -131,6 +144,7 @@ class Plan:
     fingerprint: str
     trackers: tuple[Part, ...] = ()
     executor: Part | None = None
+    training: Mapping[str, TrainingParts] = field(default_factory=dict)
 
     def meters_of(self, stage: Stage) -> list[MeterPart]:
         return [m for m in self.meters if m.stage == stage]

@@ -18,6 +18,7 @@ from harness.manifest.schema import (
     DetectorSpec,
     Latency,
     Suite,
+    Train,
     Use,
     renamed,
 )
@@ -31,6 +32,7 @@ from harness.plan.cells import (
     MeterPart,
     Part,
     Plan,
+    TrainingParts,
     catalog_of,
     digest,
     digest_encoded,
@@ -41,6 +43,8 @@ from harness.plugin.catalog import Catalog
 from harness.plugin.declarations import Stage
 from harness.plugin.registry import Registry
 
+# of `train`: what determines no number, and what `TrainingParts` has complete
+NOT_IN_FINGERPRINT = {"workers", "cache_gib", "log_every", "optimizer", "schedule"}
 METERED = ("evaluate", "cost", "latency")  # stages that hand meters their input
 NO_DETECTOR = "the suite has no detector '{}'"
 NO_METRIC = "no meter of this suite writes the metric '{}'"
@@ -123,13 +127,19 @@ def _complete(
     classes: Sequence[str] | None = None,
 ) -> Plan:
     source = _source(place, registry, suite)
+    training = {
+        name: training_parts(registry, detector.train, _inside(place, ("detectors", name, "train")))
+        for name, detector in suite.detectors.items()
+    }
     if classes is not None:
-        return Plan(suite, source, tuple(classes), parts, meters, (), "", "")
+        return Plan(suite, source, tuple(classes), parts, meters, (), "", "", training=training)
     trackers = _trackers(suite, registry, place)
     data = source.fingerprint()
-    cells = _cells(place, suite, parts, meters, data)
-    fingerprint = digest([c.fingerprint for c in cells])
-    return Plan(suite, source, source.classes(), parts, meters, cells, data, fingerprint, trackers)
+    cells = _cells(place, suite, parts, training, meters, data)
+    return Plan(
+        suite, source, source.classes(), parts, meters, cells, data,
+        digest([c.fingerprint for c in cells]), trackers, training=training,
+    )  # fmt: skip
 
 
 def _choose(
@@ -192,6 +202,21 @@ def detector_parts(registry: Registry, detector: DetectorSpec, place: Place) -> 
     return parts
 
 
+def training_parts(registry: Registry, train: Train, place: Place) -> TrainingParts:
+    """What a `train` names; `place(path)` says where a value of it stands, for errors.
+
+    Raises:
+        UserError: an unknown name, or parameters that are refused.
+    """
+
+    def named(kind: str, use: Use) -> Part:
+        return _part(registry, kind, use, (kind,), _of_named(place))
+
+    return TrainingParts(
+        named("optimizer", train.optimizer.use), named("schedule", train.schedule.use)
+    )
+
+
 def _part(registry: Registry, kind: str, use: Use, path: KeyPath, place: Place) -> Part:
     entry = registry.get(kind, use.use, where=place((*path, "use")))
     model = entry.declaration.params
@@ -216,6 +241,12 @@ def _trackers(suite: Suite, registry: Registry, place: Place) -> tuple[Part, ...
 def _without_params(place: Place) -> Place:
     """Of an executor, whose params are keys next to its name."""
     return lambda path: place(tuple(key for key in path if key != "params"))
+
+
+def _of_named(place: Place) -> Place:
+    """Of a part whose params are keys next to its `name`."""
+    without = _without_params(place)
+    return lambda path: without(tuple("name" if key == "use" else key for key in path))
 
 
 def _inside(place: Place, outer: KeyPath) -> Place:
@@ -310,7 +341,12 @@ def _weights(detector: DetectorSpec, place: Place) -> list[str | None]:
 
 
 def _cells(
-    place: Place, suite: Suite, parts: Parts, meters: Sequence[MeterPart], data: str
+    place: Place,
+    suite: Suite,
+    parts: Parts,
+    training: Mapping[str, TrainingParts],
+    meters: Sequence[MeterPart],
+    data: str,
 ) -> tuple[Cell, ...]:
     measured = [
         (stage, mode, encode_items(_stage_identity(suite, meters, stage, mode)))
@@ -324,7 +360,8 @@ def _cells(
             "parts": {role: part.identity() for role, part in parts[name].items()},
             "input": detector.input.model_dump(),
             "weights": _weights(detector, _inside(place, ("detectors", name))),
-            "train": detector.train.model_dump(exclude={"workers", "cache_gib", "log_every"}),
+            "train": detector.train.model_dump(exclude=NOT_IN_FINGERPRINT),
+            "training": training[name].identity(),
         }
         own = encode_items(identity)
         for seed in suite.seeds:
@@ -373,7 +410,7 @@ def resolved(plan: Plan) -> dict[str, Any]:
                 "input": detector.input.model_dump(),
                 "checkpoint": detector.checkpoint,
                 "backbone_checkpoint": detector.backbone_checkpoint,
-                "train": detector.train.model_dump(),
+                "train": {**detector.train.model_dump(), **plan.training[name].identity()},
                 "parts": {role: part.identity() for role, part in plan.parts[name].items()},
             }
             for name, detector in plan.suite.detectors.items()

@@ -17,14 +17,17 @@ from harness.plugin.declarations import (
     Meter,
     Neck,
     NoParams,
+    Optimizer,
     Params,
     RoiOp,
     Rpn,
+    Schedule,
     Section,
     Tracker,
     WholeDetector,
 )
 from harness.plugin.hookspecs import hookimpl
+from harness.plugin.lengths import Length, Span
 from harness.plugin.metrics import Finding, MetricSpec, Scoring
 
 __all__ = [
@@ -38,15 +41,19 @@ __all__ = [
     "Executor",
     "Figure",
     "Finding",
+    "Length",
     "Meter",
     "MetricSpec",
     "Neck",
     "NoParams",
+    "Optimizer",
     "Params",
     "RoiOp",
     "Rpn",
+    "Schedule",
     "Scoring",
     "Section",
+    "Span",
     "Tracker",
     "UserError",
     "WholeDetector",

@@ -200,6 +200,42 @@ class Tracker(Declaration):
 
 
 @dataclass(frozen=True)
+class Optimizer(Declaration):
+    """`factory(model, **params)` -> a `torch.optim.Optimizer` of the weights that are trained.
+
+    Its params have `lr`, the rate that a schedule begins from, and `weight_decay`, which another
+    optimiser in a layer above inherits.
+
+    Attributes:
+        capturable: its step keeps all that changes in tensors and so may be captured in a CUDA
+            graph; then the factory is called with `capturable=` a bool.
+    """
+
+    kind: ClassVar[str] = "optimizer"
+    capturable: bool = False
+
+    @property
+    def about(self) -> str:
+        return "its steps can be captured" if self.capturable else ""
+
+    def __post_init__(self) -> None:
+        for name in ("lr", "weight_decay"):
+            if name not in self.params.model_fields:
+                raise ValueError(f"the params of optimizer '{self.name}' have no '{name}'")
+
+
+@dataclass(frozen=True)
+class Schedule(Declaration):
+    """`factory(**params)` -> `rate(step, length, lr)`, the learning rate of a step from 0.
+
+    A pure function of the step, of a `harness.plugin.Length` and of the optimiser's `lr`, so that
+    there is nothing to restore.
+    """
+
+    kind: ClassVar[str] = "schedule"
+
+
+@dataclass(frozen=True)
 class Section(Declaration):
     """A section of the page: `build(run)` -> what it shows, or None where it has nothing.
 

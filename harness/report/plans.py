@@ -74,9 +74,8 @@ def _detector(plan: Plan, name: str) -> Grid:
         _add(grid, "input", "x".join(map(str, spec.input.size)), {})
     train = spec.train.model_dump()
     _add(grid, "train", "", {k: v for k, v in train.items() if not isinstance(v, dict)})
-    for key, value in train.items():
-        if isinstance(value, dict):
-            _add(grid, key, "", value)
+    for key, part in vars(plan.training[name]).items():
+        _add(grid, key, part.declaration.name, part.params)
     for key in ("checkpoint", "backbone_checkpoint"):
         if getattr(spec, key):
             grid.add(Text(key, "dim"), "", str(getattr(spec, key)))

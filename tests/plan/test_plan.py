@@ -103,6 +103,8 @@ CHANGES = [
     ("detectors.one.train.batch_size=3", EVERY),
     ("detectors.one.train.optimizer.lr=0.5", EVERY),
     ("detectors.one.train.schedule.warmup_steps=1", EVERY),
+    ("detectors.one.train.schedule=constant", EVERY),
+    ("detectors.one.train.optimizer=adamw", EVERY),
     ("detectors.one.train.augment=none", EVERY),
     ("detectors.one.train.precision=bfloat16", EVERY),
     ("detectors.one.train.ema_decay=0.9", EVERY),
@@ -131,6 +133,8 @@ CHANGES = [
     ("latency.modes=[eager, fused]", set()),  # of the cell of eager
     ("latency.check_images=7", set()),  # nothing is checked
     ("stages=[train, evaluate, latency, cost]", set()),
+    ("detectors.one.train.optimizer={name: sgd, lr: 2e-2}", set()),  # as without
+    ("detectors.one.train.schedule.warmup_steps=500", set()),
     ("detectors.one.neck.params.groups=[7, 5, 1, 1]", set()),
     ("detectors.one.input.size=[320, 320]", set()),
 ]  # fmt: skip
@@ -186,6 +190,13 @@ MISTAKES = [
     ("meters=[coco_ap, latncy]", {}, "no meter is called 'latncy' (did you mean 'latency'?"),
     ("detectors.one.rpn.params.anchor_scael=3", {}, "detectors.one.rpn.params.anchor_scael: unknown key 'anchor_scael' (did you mean 'anchor_scale'?"),
     ("detectors.one.rpn.params.anchor_scale=wide", {}, "detectors.one.rpn.params.anchor_scale: input should be a valid number"),
+    ("detectors.one.train.optimizer=adam", {}, "detectors.one.train.optimizer.name: no optimizer is called 'adam' (did you mean 'adamw'?"),
+    ("detectors.one.train.optimizer.lrr=1", {}, "detectors.one.train.optimizer.lrr: unknown key 'lrr' (did you mean 'lr'?"),
+    ("detectors.one.train.optimizer.lr=-1", {}, "detectors.one.train.optimizer.lr: input should be greater than 0, not -1"),
+    ("detectors.one.train.optimizer={nesterov: true, momentum: 0}", {}, "detectors.one.train.optimizer: 'nesterov' needs a momentum"),
+    ("detectors.one.train.schedule.name=cosin", {}, "detectors.one.train.schedule.name: no schedule is called 'cosin' (did you mean 'cosine'?"),
+    ("detectors.one.train.schedule.warmup_stesp=1", {}, "detectors.one.train.schedule.warmup_stesp: unknown key 'warmup_stesp' (did you mean 'warmup_steps'?"),
+    ("detectors.one.train.schedule.warmup_steps=5 epoch s", {}, "detectors.one.train.schedule.warmup_steps: should be steps (500), a share of the training (0.05) or '15 epochs', not '5 epoch s'"),
     ("columns=[ap, ap_smal]", {}, "no meter of this suite writes the metric 'ap_smal' (did you mean 'ap_small'?"),
     ("columns=[macs_fvcore]", {}, "no meter of this suite writes the metric 'macs_fvcore'"),
     ("gates=[{metric: app, against: one, at_least: 0}]", {}, "gates.0.metric: no meter of this suite writes the metric 'app' (did you mean 'ap'?"),
@@ -226,6 +237,18 @@ def test_an_unknown_part_is_blamed_on_the_line_that_names_it(plan, manifest: Pat
     with pytest.raises(UserError) as caught:
         plan(path=path)
     assert str(caught.value).startswith(f"{path}:8 defaults.detector.neck.use: no neck is called")
+
+
+def test_a_key_of_an_optimiser_is_blamed_on_the_layer_that_wrote_it(plan, manifest: Path, tmp_path):
+    text = manifest.read_text().replace("train: {steps: 10}", "train: {optimizer: {momentun: 0.7}}")
+    path = tmp_path / "m.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError) as caught:
+        plan(path=path)
+    assert str(caught.value).startswith(
+        f"{path}:12 defaults.detector.train.optimizer.momentun: unknown key 'momentun' "
+        "(did you mean 'momentum'?"
+    )
 
 
 def test_choices_narrow_a_plan_without_changing_its_cells(plan):

@@ -69,13 +69,17 @@ class Training:
         self.accelerator, self.folder = accelerator, folder
         self.about = dict(about)
         self.device: torch.device = accelerator.device
-        self.total = total_steps(settings, loader.steps_per_epoch)
+        self.recipe = recipe.Recipe.of(settings)
+        self.length = settings.length(loader.steps_per_epoch)
+        self.total = self.length.steps
         self.step, self.losses, self.loss_steps = 0, dict[str, float](), 0
         self.begun_epoch: int | None = None
         self.window, self.clock = LossWindow(), Clock(sessions=1)
         self.rates, self.within_step = (math.nan, math.nan), False
         self.began, self.saving_seconds = time.perf_counter(), 0.0
-        self.way = choose_way(settings, self.device, accelerator.num_processes)
+        self.way = choose_way(
+            settings, self.device, accelerator.num_processes, self.recipe.capturable
+        )
         if graph is None and self.way.captured:
             graph = CudaGraph(self.device)
         self.compile_clock = CompileClock()
@@ -86,9 +90,7 @@ class Training:
         if self.way.compiled:
             keep_compiled_kernels()
             self.module.compile()
-        optimizer = recipe.build_optimizer(
-            self.module.parameters(), settings.optimizer, capturable=graph is not None
-        )
+        optimizer = self.recipe.build_optimizer(self.module, captured=graph is not None)
         self.model, self.optimizer = accelerator.prepare(self.module, optimizer)
         step = Step(detector, self.model, self.optimizer, accelerator, settings.clip_norm)
         self.take: Step | StaticStep = step
@@ -182,8 +184,7 @@ class Training:
 
     def advance(self, micro: list[Batch]) -> float:
         """One optimiser step; returns its learning rate."""
-        settings = self.settings
-        lr = recipe.learning_rate(self.step, self.total, settings.optimizer.lr, settings.schedule)
+        lr = self.recipe.learning_rate(self.step, self.length)
         recipe.set_learning_rate(self.optimizer, lr)
         self.begin_epoch()
         images = sum(len(inputs.pixels) for inputs, _ in micro)
@@ -402,19 +403,6 @@ class Training:
         if self.way.compiled:
             said["compile_seconds"] = round(self.compile_clock.seconds, 1)
         return said
-
-
-def total_steps(settings: Train, batches: int) -> int:
-    """Optimiser steps of the whole training, `batches` being those of an epoch.
-
-    Raises:
-        UserError: the settings name no length.
-    """
-    if settings.steps is not None:
-        return settings.steps
-    if settings.epochs is None:
-        raise UserError("has no length", where="train", hint="give 'steps' or 'epochs'")
-    return max(1, settings.epochs * batches // settings.accumulate)
 
 
 def endless(loader: TrainLoader, position: int) -> Iterator[Batch]:
