@@ -131,6 +131,14 @@ class ScheduleSpec(Named):
     name: Name = "cosine"
 
 
+def _listed(value: Any) -> Any:
+    """A bare name, or one mapping, is a list of one."""
+    return value if isinstance(value, list | tuple) else (value,)
+
+
+Augments = Annotated[tuple[Use, ...], BeforeValidator(_listed), Field(min_length=1)]
+
+
 class Train(Keys):
     """One of `steps` and `epochs` says how long. `batch_size` is per process.
 
@@ -149,7 +157,7 @@ class Train(Keys):
     optimizer: OptimizerSpec = OptimizerSpec()
     schedule: ScheduleSpec = ScheduleSpec()
     clip_norm: Annotated[float, Field(gt=0)] | None = 35.0
-    augment: Literal["none", "flip", "paper"] = "paper"
+    augment: Augments = (Use(use="paper"),)
     ema_decay: Fraction | None = None
     precision: Precision = "float32"
     accumulate: Positive = 1

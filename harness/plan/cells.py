@@ -45,10 +45,15 @@ class TrainingParts:
 
     optimizer: Part
     schedule: Part
+    augment: tuple[Part, ...]
 
     def identity(self) -> dict[str, Any]:
         """What of them determines a number."""
-        return {"optimizer": self.optimizer.identity(), "schedule": self.schedule.identity()}
+        return {
+            "optimizer": self.optimizer.identity(),
+            "schedule": self.schedule.identity(),
+            "augment": [part.identity() for part in self.augment],
+        }
 
 
 @dataclass(frozen=True)

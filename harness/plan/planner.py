@@ -5,8 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ValidationError
-
 from harness import __version__
 from harness.data.source import DataSource
 from harness.errors import UserError, near_names
@@ -23,7 +21,7 @@ from harness.manifest.schema import (
     renamed,
 )
 from harness.manifest.suite import Manifest
-from harness.manifest.validation import invalid
+from harness.manifest.validation import check_params
 from harness.plan.architectures import check_whole, choose_architecture
 from harness.plan.cells import (
     STAGES,
@@ -44,7 +42,7 @@ from harness.plugin.declarations import Stage
 from harness.plugin.registry import Registry
 
 # of `train`: what determines no number, and what `TrainingParts` has complete
-NOT_IN_FINGERPRINT = {"workers", "cache_gib", "log_every", "optimizer", "schedule"}
+NOT_IN_FINGERPRINT = {"workers", "cache_gib", "log_every", "optimizer", "schedule", "augment"}
 METERED = ("evaluate", "cost", "latency")  # stages that hand meters their input
 NO_DETECTOR = "the suite has no detector '{}'"
 NO_METRIC = "no meter of this suite writes the metric '{}'"
@@ -213,18 +211,21 @@ def training_parts(registry: Registry, train: Train, place: Place) -> TrainingPa
         return _part(registry, kind, use, (kind,), _of_named(place))
 
     return TrainingParts(
-        named("optimizer", train.optimizer.use), named("schedule", train.schedule.use)
+        named("optimizer", train.optimizer.use),
+        named("schedule", train.schedule.use),
+        tuple(
+            _part(registry, "augmentation", use, ("augment", i), place)
+            for i, use in enumerate(train.augment)
+        ),
     )
 
 
 def _part(registry: Registry, kind: str, use: Use, path: KeyPath, place: Place) -> Part:
     entry = registry.get(kind, use.use, where=place((*path, "use")))
-    model = entry.declaration.params
-    try:
-        params = model.model_validate(use.params)
-    except ValidationError as error:
-        raise invalid(error, model, lambda inner: place((*path, "params", *inner))) from error
-    return Part(kind, entry, params.model_dump())
+    params = check_params(
+        entry.declaration, use.params, lambda inner: place((*path, "params", *inner))
+    )
+    return Part(kind, entry, params)
 
 
 def _trackers(suite: Suite, registry: Registry, place: Place) -> tuple[Part, ...]:

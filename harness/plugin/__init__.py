@@ -7,6 +7,7 @@ move. Parts, stages and runs have their own public modules (`docs/hooks.md`).
 from harness.errors import CellError, UserError
 from harness.plugin.declarations import (
     Architecture,
+    Augmentation,
     Backbone,
     BoxHead,
     Dataset,
@@ -32,6 +33,7 @@ from harness.plugin.metrics import Finding, MetricSpec, Scoring
 
 __all__ = [
     "Architecture",
+    "Augmentation",
     "Backbone",
     "BoxHead",
     "CellError",

@@ -236,6 +236,30 @@ class Schedule(Declaration):
 
 
 @dataclass(frozen=True)
+class Augmentation(Declaration):
+    """`factory(**params)` -> `augment(image, target)` -> both, as in `torchvision.transforms.v2`.
+
+    The image is a `tv_tensors.Image`, uint8; the target a dict of "boxes" (`BoundingBoxes` in
+    XYXY) and "labels". A transform of torchvision may be the target itself. Random numbers come
+    from torch's default generator, which is seeded for each sample.
+
+    Attributes:
+        images: of how many it makes one at most. Where of several, a third argument is a function
+            that draws another sample each time it is called, and `close_augment` leaves it out.
+        takes: what else the factory is called with: `image_size`, the (height, width) of the
+            network's input, or `mean`, the colour (0..255, RGB) around photos.
+    """
+
+    kind: ClassVar[str] = "augmentation"
+    images: int = 1
+    takes: tuple[Literal["image_size", "mean"], ...] = ()
+
+    @property
+    def about(self) -> str:
+        return f"makes one image of {self.images} at most" if self.images > 1 else ""
+
+
+@dataclass(frozen=True)
 class Section(Declaration):
     """A section of the page: `build(run)` -> what it shows, or None where it has nothing.
 

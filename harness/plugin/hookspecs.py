@@ -82,6 +82,11 @@ def harness_schedules() -> Sequence[d.Schedule]:  # type: ignore[empty-body]
 
 
 @hookspec
+def harness_augmentations() -> Sequence[d.Augmentation]:  # type: ignore[empty-body]
+    """Augmentations: training samples -> other training samples."""
+
+
+@hookspec
 def harness_sections() -> Sequence[d.Section]:  # type: ignore[empty-body]
     """Sections of the page."""
 

@@ -1,11 +1,11 @@
-"""What detectors are trained by: optimisers and schedules."""
+"""What detectors are trained by: optimisers, schedules, augmentations."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from harness.plugin import Optimizer, Params, Schedule, Span, hookimpl
+from harness.plugin import Augmentation, NoParams, Optimizer, Params, Schedule, Span, hookimpl
 
 _HERE = "harness_plugins.recipes"
 Positive = Annotated[float, Field(gt=0)]
@@ -103,6 +103,125 @@ class MultiStepParams(WarmUpParams):
 
     milestones: Annotated[tuple[Span, ...], Field(min_length=1)] = (8 / 12, 11 / 12)
     gamma: Positive = 0.1
+
+
+def _ascending(value: tuple[float, float]) -> tuple[float, float]:
+    if value[0] > value[1]:
+        raise ValueError("should be [least, most]")
+    return value
+
+
+Range = Annotated[tuple[Positive, Positive], AfterValidator(_ascending)]
+Grey = Annotated[int, Field(ge=0, le=255)]
+
+
+class HsvParams(Params):
+    """Added to hue (0..180), saturation and value (0..255), each half the time, up to so much."""
+
+    hue: NotNegative = 5
+    saturation: NotNegative = 30
+    value: NotNegative = 30
+
+
+class PhotometricParams(Params):
+    """Each half the time.
+
+    Attributes:
+        shift: grey levels added, up to.
+        contrast: factor on all channels.
+        saturation: factor in HSV.
+        hue: degrees, up to.
+    """
+
+    shift: NotNegative = 32
+    contrast: Range = (0.5, 1.5)
+    saturation: Range = (0.5, 1.5)
+    hue: NotNegative = 18
+
+
+class MultiScaleParams(Params):
+    """The image grows or shrinks on a canvas of its own size, at a random place.
+
+    Attributes:
+        fill: grey level around it.
+    """
+
+    scale: Range = (0.5, 1.5)
+    fill: Grey = 114
+
+
+class AffineParams(MultiScaleParams):
+    """Turned, scaled, sheared about its centre, and moved.
+
+    Attributes:
+        degrees: turned by up to.
+        translate: moved by up to this share of its sides.
+        stretch: a factor for each axis.
+        shear: degrees, up to, along each axis.
+    """
+
+    degrees: NotNegative = 0
+    translate: Fraction = 0.1
+    stretch: Range = (1, 1)
+    shear: NotNegative = 0
+
+
+class MosaicParams(Params):
+    """Four images around a random point, each fitted into the network's input, then turned, scaled,
+    sheared and moved as YOLOX does.
+
+    Attributes:
+        probability: of being done.
+        degrees, shear: up to.
+        translate: by up to this share of the network's input.
+    """
+
+    probability: Fraction = 1
+    degrees: NotNegative = 10
+    translate: Fraction = 0.1
+    scale: Range = (0.5, 1.5)
+    shear: NotNegative = 2
+    fill: Grey = 114
+
+
+class MixupParams(Params):
+    """Another image over this one, boxes of both.
+
+    Attributes:
+        probability: of being done.
+        weight: of this image.
+        scale: of the other, 1 where it just fits.
+    """
+
+    probability: Fraction = 1
+    weight: Fraction = 0.5
+    scale: Range = (0.5, 1.5)
+    fill: Grey = 114
+
+
+@hookimpl
+def harness_augmentations() -> Sequence[Augmentation]:
+    drawn, warped = "harness.data.augment", f"{_HERE}.warping"
+    ssd = "SSD's and TinyDet's: photometric distortion, expansion, IoU crop, flip"
+    return [
+        Augmentation("none", f"{drawn}:none", NoParams, "photos as they are"),
+        Augmentation("flip", f"{drawn}:flip", NoParams, "horizontally, half the time"),
+        Augmentation("paper", f"{drawn}:paper", NoParams, ssd, takes=("mean",)),
+        Augmentation("hsv", f"{_HERE}.colours:hsv", HsvParams, "YOLOX's jitter of colours"),
+        Augmentation(
+            "photometric", f"{_HERE}.colours:photometric", PhotometricParams,
+            "brightness, contrast, saturation, hue",
+        ),
+        Augmentation("multi_scale", f"{warped}:multi_scale", MultiScaleParams, "zooms in and out"),
+        Augmentation("random_affine", f"{warped}:random_affine", AffineParams, "an affine map"),
+        Augmentation(
+            "mosaic", f"{_HERE}.mixing:mosaic", MosaicParams, "four images in one, warped",
+            images=4, takes=("image_size",),
+        ),
+        Augmentation(
+            "mixup", f"{_HERE}.mixing:mixup", MixupParams, "another image over it", images=2
+        ),
+    ]  # fmt: skip
 
 
 @hookimpl
