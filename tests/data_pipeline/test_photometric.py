@@ -148,7 +148,7 @@ def test_distorting_after_resizing_stays_near_the_papers_order(name: str) -> Non
             pixels = cut(pixels, view.window, fill)
         expected = resize_bilinear(pixels, (320, 320))
         expected = expected.flip(-1) if view.flip else expected
-        found = dataset.render(index, view, (entry.height, entry.width), seed=0).image.pixels
+        found = dataset.render(index, view, (entry.height, entry.width), 0, fill).image.pixels
         means.append((found.int() - expected.int()).abs().float().mean().item())
     assert np.mean(means) < 0.4, means
     assert max(means) < 2.0, means
