@@ -167,6 +167,9 @@ def train_loader(
     )
     dataset = TrainDataset(reader, annotations, plan, seed)
     order = EpochBatches(len(dataset), settings.batch_size, seed, rank, world)
+    closes = settings.last_phase(order.steps_per_epoch)
+    if closes is not None:
+        order.close_at = closes * settings.accumulate
     return TrainLoader(dataset, order, settings.workers)
 
 

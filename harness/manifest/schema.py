@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from harness.errors import UserError
 from harness.plugin.declarations import PART_KINDS
-from harness.plugin.lengths import Length
+from harness.plugin.lengths import Length, Span
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 Positive = Annotated[int, Field(gt=0)]
@@ -131,6 +131,13 @@ class ScheduleSpec(Named):
     name: Name = "cosine"
 
 
+class Ema(Keys):
+    """An average of the weights whose decay rises: `decay` x (1 - exp(-step / `ramp`))."""
+
+    decay: Fraction = 0.9998
+    ramp: Annotated[float, Field(gt=0)] = 2000
+
+
 def _listed(value: Any) -> Any:
     """A bare name, or one mapping, is a list of one."""
     return value if isinstance(value, list | tuple) else (value,)
@@ -148,6 +155,9 @@ class Train(Keys):
         step: how a step runs: launched kernel by kernel ("eager"), recorded as a CUDA graph and
             replayed ("captured"), or compiled by torch, which takes a minute or more at the start
             ("compiled"; on one GPU also captured). "auto" is captured on one GPU, else eager.
+        close_augment: how long at the end no image is made of several: steps, a share below 1, or
+            "N epochs". The detector is told when this last phase begins.
+        ema, ema_decay: of an average of the weights; `ema_decay` with timm's warm-up.
     """
 
     steps: Positive | None = None
@@ -158,6 +168,8 @@ class Train(Keys):
     schedule: ScheduleSpec = ScheduleSpec()
     clip_norm: Annotated[float, Field(gt=0)] | None = 35.0
     augment: Augments = (Use(use="paper"),)
+    close_augment: Span = 0
+    ema: Ema | None = None
     ema_decay: Fraction | None = None
     precision: Precision = "float32"
     accumulate: Positive = 1
@@ -178,6 +190,8 @@ class Train(Keys):
     def _one_length(self) -> "Train":
         if self.steps is not None and self.epochs is not None:
             raise ValueError("give 'steps' or 'epochs', not both")
+        if self.ema is not None and self.ema_decay is not None:
+            raise ValueError("give 'ema' or 'ema_decay', not both")
         return self
 
     def length(self, batches: int) -> Length:
@@ -192,6 +206,13 @@ class Train(Keys):
         if self.epochs is None:
             raise UserError("has no length", where="train", hint="give 'steps' or 'epochs'")
         return Length(max(1, self.epochs * batches // self.accumulate), epoch)
+
+    def last_phase(self, batches: int) -> int | None:
+        """Step with which the time of `close_augment` begins, None without it; see `length`."""
+        if not self.close_augment:
+            return None
+        length = self.length(batches)
+        return max(0, length.steps - length.of(self.close_augment))
 
 
 class Evaluate(Keys):

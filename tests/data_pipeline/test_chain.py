@@ -92,6 +92,30 @@ def test_a_closing_sample_is_one_photo(folder: CocoFolder) -> None:
     assert any(len(dataset.sample(SampleKey(0, row)).boxes) > 2 for row in range(6))
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("close", [2, 0.25, "0.6667 epochs"])
+def test_the_end_of_a_training_is_without_mosaic(
+    folder: CocoFolder, close: Any, workers: int
+) -> None:
+    """Of 8 steps at 3 batches an epoch, the last two: epoch 2."""
+    how: dict[str, Any] = {"augment": ["mosaic", "hsv"], "workers": workers}
+    strong, mild = loader(folder, **how), loader(folder, augment=["hsv"])
+    closing = loader(folder, steps=8, close_augment=close, **how)
+    for epoch in range(3):
+        batches = zip(*(each.batches(epoch) for each in (closing, strong, mild)), strict=True)
+        for step, (found, before, after) in enumerate(batches):
+            closed = 3 * epoch + step >= 6
+            assert equal([found], [before]) != closed
+            assert equal([found], [after]) == closed
+    resumed, mild_again = closing.batches(2, 1), mild.batches(2, 1)
+    assert equal([next(resumed)], [next(mild_again)])
+
+
+def test_accumulated_batches_count_as_one_step(folder: CocoFolder) -> None:
+    settings = Train(steps=4, accumulate=2, batch_size=2, close_augment=1, workers=0)
+    assert train_loader(folder.split("train"), RESIZE, settings, 0).order.close_at == 6
+
+
 def test_names_and_params_are_checked_without_a_plan_too(folder: CocoFolder) -> None:
     for augment, found in (
         ("mosiac", r"train.augment: no augmentation is called 'mosiac' \(did you mean 'mosaic'"),

@@ -1,5 +1,6 @@
 """What a step does to the weights: the optimiser, its learning rate, the average of the weights."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -110,12 +111,23 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
             group["lr"] = rate
 
 
-def build_ema(model: nn.Module, decay: float) -> "ModelEmaV3":
+def build_ema(model: nn.Module, settings: Train) -> "ModelEmaV3 | None":
     """timm's average over parameters and buffers; call `update(model, step=...)` after a step.
 
-    Its warm-up (1 - (1 + step)^(-2/3), at most `decay`) lets short trainings forget the random
-    weights that they began with.
+    Under `ema_decay` with its warm-up (1 - (1 + step)^(-2/3), at most the decay), which lets short
+    trainings forget the random weights that they began with; under `ema` with YOLOX's.
     """
+    if settings.ema is None and settings.ema_decay is None:
+        return None
     from timm.utils.model_ema import ModelEmaV3  # takes seconds, and few trainings average
 
-    return ModelEmaV3(model, decay=decay, use_warmup=True)
+    if settings.ema is None:
+        assert settings.ema_decay is not None
+        return ModelEmaV3(model, decay=settings.ema_decay, use_warmup=True)
+    decay, ramp = settings.ema.decay, settings.ema.ramp
+
+    class RampedEma(ModelEmaV3):
+        def get_decay(self, step: int | None = None) -> float:
+            return decay if step is None else decay * (1 - math.exp(-step / ramp))
+
+    return RampedEma(model)

@@ -74,6 +74,7 @@ class Training:
         self.total = self.length.steps
         self.step, self.losses, self.loss_steps = 0, dict[str, float](), 0
         self.begun_epoch: int | None = None
+        self.closes, self.closed = settings.last_phase(loader.steps_per_epoch), False
         self.window, self.clock = LossWindow(), Clock(sessions=1)
         self.rates, self.within_step = (math.nan, math.nan), False
         self.began, self.saving_seconds = time.perf_counter(), 0.0
@@ -84,8 +85,7 @@ class Training:
             graph = CudaGraph(self.device)
         self.compile_clock = CompileClock()
         detector.to(self.device).to(memory_format=TRAIN_LAYOUT).train()
-        decay = settings.ema_decay
-        self.ema = None if decay is None else recipe.build_ema(detector, decay)
+        self.ema = recipe.build_ema(detector, settings)
         self.module = self.share_norms(detector)
         if self.way.compiled:
             keep_compiled_kernels()
@@ -187,6 +187,7 @@ class Training:
         lr = self.recipe.learning_rate(self.step, self.length)
         recipe.set_learning_rate(self.optimizer, lr)
         self.begin_epoch()
+        self.begin_last_phase()
         images = sum(len(inputs.pixels) for inputs, _ in micro)
         self.clock.count(images * self.accelerator.num_processes)
         numbers: Numbers = self.take(micro)
@@ -203,6 +204,13 @@ class Training:
             batches = self.total * self.settings.accumulate
             trained: Any = self.module  # the detector, or a copy with shared norms
             trained.begin_epoch(self.epoch, -(-batches // self.loader.steps_per_epoch))
+
+    def begin_last_phase(self) -> None:
+        """Tell the detector, once."""
+        if self.closes is not None and self.step >= self.closes and not self.closed:
+            self.closed = True
+            trained: Any = self.module
+            trained.begin_last_phase()
 
     def check_losses(self, log: TrainLog | None, lr: float, saves: bool) -> None:
         """Read the losses: at log lines, before checkpoints, and wherever reading is free.

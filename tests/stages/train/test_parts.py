@@ -371,13 +371,28 @@ def test_window_goes_on_from_its_state() -> None:
 def test_ema_in_closed_form() -> None:
     model = nn.Linear(1, 1, bias=False)
     model.weight.data.fill_(5.0)
-    ema, average = build_ema(model, decay=0.6), 5.0
+    ema, average = build_ema(model, Train(ema_decay=0.6)), 5.0
+    assert ema is not None
     for step in range(1, 30):
         model.weight.data.fill_(1 / step)
         ema.update(model, step=step)
         warm = min(0.6, 1 - (1 + step - 1) ** (-2 / 3)) if step > 1 else 0.0
         average = warm * average + (1 - warm) / step
         assert ema.module.weight.item() == pytest.approx(average, rel=1e-5)
+
+
+def test_the_average_of_yolox() -> None:
+    """Its published decays; and a step in closed form."""
+    model = nn.Linear(1, 1, bias=False)
+    model.weight.data.fill_(5.0)
+    ema = build_ema(model, Train(ema={"decay": 0.9998, "ramp": 2000}))
+    assert ema is not None
+    expected = {1: 0.00049977505, 100: 0.048760821, 2000: 0.63199413, 20_000: 0.99975461}
+    assert {s: ema.get_decay(s) for s in expected} == pytest.approx(expected, rel=1e-6)
+    model.weight.data.fill_(1.0)
+    ema.update(model, step=2000)
+    assert ema.module.weight.item() == pytest.approx(1 + 4 * 0.63199413, rel=1e-6)
+    assert build_ema(model, Train()) is None
 
 
 def test_clock_leaves_the_first_step_out(monkeypatch: pytest.MonkeyPatch) -> None:
