@@ -63,6 +63,9 @@ Precisions = Annotated[
 ]
 
 
+SUITES_RECIPE = "same"
+
+
 class Keys(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -276,6 +279,8 @@ class DetectorSpec(Keys):
     """A whole detector (`detector`), or the parts of an architecture.
 
     Without `architecture` it is the one that is assembled from the parts that are named.
+    `recipe`: "same" for the suite's `train`, "paper" for the published one of its own plugin, or
+    the name of a recipe; what that leaves open is the suite's.
     """
 
     detector: Use | None = None
@@ -289,6 +294,7 @@ class DetectorSpec(Keys):
     input: Input = Input()
     checkpoint: str | None = None
     backbone_checkpoint: str | None = None
+    recipe: Name = SUITES_RECIPE
     train: Train = Train()
 
     @model_validator(mode="after")

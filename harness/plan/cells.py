@@ -9,7 +9,7 @@ from typing import Any
 from harness.data.source import DataSource
 from harness.manifest.schema import Suite
 from harness.plugin.catalog import Catalog
-from harness.plugin.declarations import Declaration, Meter, Stage
+from harness.plugin.declarations import Declaration, Meter, Recipe, Stage
 from harness.plugin.metrics import MetricSpec
 from harness.plugin.registry import Entry
 
@@ -41,11 +41,16 @@ class Part:
 
 @dataclass(frozen=True)
 class TrainingParts:
-    """What a training is made of, checked and complete."""
+    """What a training is made of, checked and complete.
+
+    Attributes:
+        recipe: where they come from; None: the suite's own `train`.
+    """
 
     optimizer: Part
     schedule: Part
     augment: tuple[Part, ...]
+    recipe: Recipe | None = None
 
     def identity(self) -> dict[str, Any]:
         """What of them determines a number."""

@@ -13,6 +13,7 @@ from harness.manifest.reader import KeyPath
 from harness.manifest.schema import (
     MODES,
     PRECISIONS,
+    SUITES_RECIPE,
     DetectorSpec,
     Latency,
     Suite,
@@ -37,8 +38,9 @@ from harness.plan.cells import (
     encode_items,
     name_mode,
 )
+from harness.plan.recipes import apply_recipes, find_recipe
 from harness.plugin.catalog import Catalog
-from harness.plugin.declarations import Stage
+from harness.plugin.declarations import Recipe, Stage
 from harness.plugin.registry import Registry
 
 # of `train`: what determines no number, and what `TrainingParts` has complete
@@ -85,7 +87,7 @@ def make_plan(
         update={key: names for key, names in chosen.items() if names}
     )
     suite = suite.model_copy(update={"latency": latency})
-    parts, meters = _parts(suite, registry, manifest.place)
+    suite, parts, meters = _parts(suite, registry, manifest.place)
     _check_metrics(manifest, suite, meters)
     _check_gates(manifest, suite, meters)
     use = Use(use=suite.executor.use, params=suite.executor.params)
@@ -100,20 +102,31 @@ def plan_suite(suite: Suite, registry: Registry, place: Place) -> Plan:
     Raises:
         UserError: anything that can be wrong without a GPU.
     """
-    return _complete(suite, registry, place, *_parts(suite, registry, place))
+    suite, parts, meters = _parts(suite, registry, place)
+    return _complete(suite, registry, place, parts, meters)
 
 
-def _parts(suite: Suite, registry: Registry, place: Place) -> tuple[Parts, tuple[MeterPart, ...]]:
-    parts = {
-        name: detector_parts(registry, detector, _inside(place, ("detectors", name)))
-        for name, detector in suite.detectors.items()
-    }
+def _parts(
+    suite: Suite, registry: Registry, place: Place
+) -> tuple[Suite, Parts, tuple[MeterPart, ...]]:
+    """The suite with its recipes applied, the parts of its detectors, its meters."""
+
+    def parts_of(suite: Suite) -> Parts:
+        return {
+            name: detector_parts(registry, detector, _inside(place, ("detectors", name)))
+            for name, detector in suite.detectors.items()
+        }
+
+    parts = parts_of(suite)
+    cooked = apply_recipes(suite, registry, parts, place)
+    if cooked is not suite:
+        suite, parts = cooked, parts_of(cooked)
     meters = tuple(
         MeterPart(_part(registry, "meter", use, ("meters", i), place))
         for i, use in enumerate(suite.meters)
     )
     _check_meters(place, meters)
-    return parts, meters
+    return suite, parts, meters
 
 
 def _complete(
@@ -126,7 +139,7 @@ def _complete(
 ) -> Plan:
     source = _source(place, registry, suite)
     training = {
-        name: training_parts(registry, detector.train, _inside(place, ("detectors", name, "train")))
+        name: _training(registry, detector, _inside(place, ("detectors", name)))
         for name, detector in suite.detectors.items()
     }
     if classes is not None:
@@ -198,6 +211,11 @@ def detector_parts(registry: Registry, detector: DetectorSpec, place: Place) -> 
     if detector.detector is not None:
         check_whole(parts["detector"], detector, place)
     return parts
+
+
+def _training(registry: Registry, detector: DetectorSpec, place: Place) -> TrainingParts:
+    parts = training_parts(registry, detector.train, _inside(place, ("train",)))
+    return replace(parts, recipe=find_recipe(detector, registry, place(("recipe",))))
 
 
 def training_parts(registry: Registry, train: Train, place: Place) -> TrainingParts:
@@ -411,6 +429,7 @@ def resolved(plan: Plan) -> dict[str, Any]:
                 "input": detector.input.model_dump(),
                 "checkpoint": detector.checkpoint,
                 "backbone_checkpoint": detector.backbone_checkpoint,
+                "recipe": _told(plan.training[name].recipe),
                 "train": {**detector.train.model_dump(), **plan.training[name].identity()},
                 "parts": {role: part.identity() for role, part in plan.parts[name].items()},
             }
@@ -425,6 +444,13 @@ def resolved(plan: Plan) -> dict[str, Any]:
         "gates": [gate.model_dump() for gate in plan.suite.gates],
         "cells": [vars(cell) for cell in plan.cells],
     }
+
+
+def _told(recipe: Recipe | None) -> dict[str, Any]:
+    """Name and source; the suite's has none."""
+    if recipe is None:
+        return {"use": SUITES_RECIPE, "source": ""}
+    return {"use": recipe.name, "source": recipe.source}
 
 
 def _protocol(suite: Suite, stage: Stage, mode: str) -> dict[str, Any] | None:

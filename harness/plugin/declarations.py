@@ -260,6 +260,47 @@ class Augmentation(Declaration):
 
 
 @dataclass(frozen=True)
+class Trainee:
+    """A detector that a recipe is for, as a manifest says.
+
+    Attributes:
+        parts: complete params of its parts, by kind.
+        image_size: (height, width) of the network's input.
+        batch_size: images of a batch, None where the recipe decides.
+        batches: of a step, over all processes.
+    """
+
+    parts: Mapping[str, Mapping[str, Any]]
+    image_size: tuple[int, int]
+    batch_size: int | None
+    batches: int
+
+
+@dataclass(frozen=True)
+class Recipe(Declaration):
+    """How the authors of a detector train it: `factory(trainee)` -> keys of a manifest's `train`.
+
+    With a `Trainee`. The target imports no torch.
+
+    Attributes:
+        of: kind and name of the part whose detectors have it as `recipe: paper`.
+        source: where it is published, for readers.
+        given: params of that part which belong to it.
+    """
+
+    kind: ClassVar[str] = "recipe"
+    params: type[Params] = NoParams
+    summary: str = ""
+    of: tuple[str, str] = ("", "")
+    source: str = ""
+    given: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def about(self) -> str:
+        return f"recipe: paper of detectors with the {self.of[0]} {self.of[1]}; {self.source}"
+
+
+@dataclass(frozen=True)
 class Section(Declaration):
     """A section of the page: `build(run)` -> what it shows, or None where it has nothing.
 

@@ -87,6 +87,11 @@ def harness_augmentations() -> Sequence[d.Augmentation]:  # type: ignore[empty-b
 
 
 @hookspec
+def harness_recipes() -> Sequence[d.Recipe]:  # type: ignore[empty-body]
+    """Recipes: how the authors of a detector train it."""
+
+
+@hookspec
 def harness_sections() -> Sequence[d.Section]:  # type: ignore[empty-body]
     """Sections of the page."""
 

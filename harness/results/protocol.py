@@ -17,6 +17,8 @@ from harness.data.scaling import describe_input
 from harness.plugin.metrics import MetricSpec
 
 NOT_RECORDED = "not recorded"
+# What it means where a condition is recorded only if it is another.
+UNSAID: Mapping[str, str] = {"recipe": "the suite's"}
 Conditions = Mapping[str, Any]
 # How a condition is called; others by their name without underscores.
 WORDS: Mapping[str, str] = {
@@ -133,7 +135,7 @@ def in_words(condition: str) -> str:
 def show_value(condition: str, value: Any) -> str:
     """A condition's value for people: hashes short, an input as its size."""
     if value is None:
-        return NOT_RECORDED
+        return UNSAID.get(condition, NOT_RECORDED)
     if condition == "input" and isinstance(value, Mapping):
         return describe_input(value)
     if condition.endswith("sha256"):
