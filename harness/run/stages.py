@@ -114,7 +114,7 @@ class StageRunner:
             "spec": spec.model_dump(
                 mode="json",
                 exclude_none=True,  # and what a whole detector decides for itself
-                exclude={"train", "input"} if spec.detector is not None else {"train"},
+                exclude={"train", "recipe", *(("input",) if spec.detector is not None else ())},
             ),
             "classes": list(self.plan.classes),
             "category_ids": [int(i) for i in annotations.category_ids],
