@@ -149,7 +149,13 @@ class TrainDataset(Dataset[TrainSample | UserError]):
         """At network size; boxes clipped, and dropped where `MIN_SIDE` network pixels are not left.
 
         Where none is left, it is the original: training needs ground truth.
+
+        Raises:
+            UserError: the pixels are not of uint8 any more.
         """
+        if augmented[0].dtype != torch.uint8:
+            found = f"the augmentations give pixels of {augmented[0].dtype}, not of uint8"
+            raise UserError(found, where="train.augment", hint="detectors normalise themselves")
         for pixels, objects in (augmented, original):
             image = self.reader.resize(pixels.as_subclass(Tensor))
             boxes = objects["boxes"].as_subclass(Tensor)

@@ -1,12 +1,15 @@
 """Chains of augmentations in the loader: the same for any number of workers and processes."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from photo_sets import RESIZE, equal, loader, make_folder
+from torchvision.transforms import v2
 
+from harness.data.chain import Chain, Link
 from harness.data.dataset import SampleKey, TrainDataset
 from harness.data.folder import CocoFolder
 from harness.data.loader import train_loader
@@ -82,6 +85,26 @@ def test_where_no_box_is_left_the_photo_stays_as_it_is(folder: CocoFolder) -> No
     same = loader(folder, augment="none")
     assert equal(list(lost.batches(0)), list(same.batches(0)))
     assert not equal(list(plain.batches(0)), list(same.batches(0)))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_pixels_that_became_floating_point_are_refused(folder: CocoFolder, workers: int) -> None:
+    train = loader(folder, augment=["hsv"], workers=workers)
+    scaled = Link(lambda image, target: (image / 255, target), images=1)
+    train.dataset.plan = replace(train.dataset.plan, chain=Chain((scaled,)))
+    with pytest.raises(UserError, match=r"train.augment: .* torch.float32, not of uint8"):
+        next(train.batches(0))
+
+
+def test_what_torchvision_crops_away_is_dropped(folder: CocoFolder) -> None:
+    """`v2.RandomIoUCrop` leaves boxes outside of its crop as empty ones."""
+    dataset = loader(folder, augment=["hsv"]).dataset
+    cropped = Link(v2.RandomIoUCrop(sampler_options=[0.3]), images=1)
+    dataset.plan = replace(dataset.plan, chain=Chain((cropped,)))
+    samples = [dataset.sample(SampleKey(epoch, row)) for epoch in range(5) for row in range(6)]
+    assert {len(sample.boxes) for sample in samples} == {1, 2}
+    assert all((s.boxes[:, 2:] > s.boxes[:, :2]).all() for s in samples)
+    assert len({sample.image.image_size for sample in samples}) > 10
 
 
 def test_a_closing_sample_is_one_photo(folder: CocoFolder) -> None:
