@@ -236,6 +236,9 @@ def _apply(tree: Any, path: Sequence[str], override: Override) -> None:
         if not rest:
             tree[name] = override.value
             continue
+        if name in NAMED and tuple(rest) == ("name",):  # another's parameters go with it
+            merge(tree, {name: {"name": override.value}})
+            continue
         flat = name in ("executor", *NAMED)  # parameters stand beside the name
         if isinstance(tree.get(name), str) and (rest[0] in ("use", "params") or flat):
             tree[name] = {_chooser(name): tree[name]}

@@ -106,3 +106,12 @@ def test_a_schedule_by_a_bare_word_and_its_params_by_override(load):
     assert detectors["one"].train.schedule.use == Use(use="constant", params={"warmup_steps": 3})
     assert detectors["two"].train.schedule.use == Use(use="constant")
     assert load().suite.detectors["one"].train.schedule.use == Use(use="cosine")
+
+
+def test_another_optimiser_by_override_brings_no_parameters_of_the_old_one(load):
+    found = load(sets=["detectors.one.train.optimizer.name=adamw"]).suite.detectors["one"].train
+    assert found.optimizer.use == Use(use="adamw", params={"lr": 0.25})
+    sets = ["detectors.two.train.optimizer.name=sgd", "detectors.two.train.schedule.name=constant"]
+    train = load(sets=sets).suite.detectors["two"].train
+    assert train.optimizer.use.params == {"lr": 0.125, "momentum": 0.8}
+    assert train.schedule.use == Use(use="constant")
