@@ -2,7 +2,7 @@
 
 Two kinds of condition count, and a metric names both. Those of its `protocol` (data, evaluator,
 device, batch ...) must agree between any two values. A detector's own `settings` (input size, score
-threshold, NMS, detections per image) are part of what is compared when the detectors differ:
+threshold, NMS, detections per image, recipe) are part of what is compared when detectors differ:
 TinyDet-L takes 512x512 because it is TinyDet-L. Between two values of the same detector they mean
 that one thing was measured differently, and are a mismatch too. What was merely observed (boxes
 found, load of the machine, clocks) decides nothing here; `harness.results.validity` judges it.
