@@ -15,7 +15,7 @@ Spared = tuple[Literal["norm", "bias"], ...]
 
 
 class OptimizerParams(Params):
-    """What every shipped optimiser has.
+    """The rate, and which weights decay.
 
     Attributes:
         lr: the schedule's base.
@@ -34,7 +34,12 @@ class OptimizerParams(Params):
 
 
 class SgdParams(OptimizerParams):
-    __doc__ = OptimizerParams.__doc__
+    """The rate, momentum, and which weights decay.
+
+    Attributes:
+        lr, no_decay: as those of adamw.
+        nesterov: the gradient is taken as if the momentum had already been applied.
+    """
 
     momentum: Fraction = 0.9
     nesterov: bool = False
