@@ -16,7 +16,7 @@ from harness.plan.cells import Plan
 from harness.plan.planner import make_plan, plan_suite, resolved
 from harness.plugin import Length
 from harness.plugin.manager import load_plugins
-from harness.stages.train.recipe import Recipe, build_ema
+from harness.stages.train.recipe import Optimization, build_ema
 
 MANIFEST = """\
 suite: demo
@@ -121,7 +121,7 @@ def test_the_published_figures_at_the_published_length(plan: Make) -> None:
     assert lengths == {"nano": 300, "nanodet": 300, "s": 240, "l": 240}
     batches = {n: train_of(made, n).batch_size for n in lengths}
     assert batches == {"nano": 64, "nanodet": 96, "s": 32, "l": 8}
-    rates = {n: Recipe.of(train_of(made, n)) for n in lengths}
+    rates = {n: Optimization.of(train_of(made, n)) for n in lengths}
     assert {n: r.lr for n, r in rates.items()} == {
         "nano": 0.01, "nanodet": 1e-3, "s": 0.35, "l": 0.18,
     }  # fmt: skip
@@ -151,12 +151,12 @@ def test_the_rate_follows_the_images_of_a_step(
     plan: Make, change: str, lr: float, batch: int
 ) -> None:
     train = train_of(plan(*PAPER, change), "nano")
-    assert (Recipe.of(train).lr, train.batch_size) == (pytest.approx(lr), batch)
+    assert (Optimization.of(train).lr, train.batch_size) == (pytest.approx(lr), batch)
 
 
 def test_published_batches_are_shared_by_the_processes(plan: Make) -> None:
     train = train_of(plan(*PAPER, "detectors.nano.train.gpus=8", length="log_every: 5"), "nano")
-    assert (train.batch_size, Recipe.of(train).lr) == (8, 0.01)
+    assert (train.batch_size, Optimization.of(train).lr) == (8, 0.01)
 
 
 def test_a_recipe_by_its_name_trains_any_detector(plan: Make) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Optimization:
     """An optimiser and the learning rates of its steps, as the plugins offer them.
 
     Attributes:

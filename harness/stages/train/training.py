@@ -69,7 +69,7 @@ class Training:
         self.accelerator, self.folder = accelerator, folder
         self.about = dict(about)
         self.device: torch.device = accelerator.device
-        self.recipe = recipe.Recipe.of(settings)
+        self.optimization = recipe.Optimization.of(settings)
         self.length = settings.length(loader.steps_per_epoch)
         self.total = self.length.steps
         self.step, self.losses, self.loss_steps = 0, dict[str, float](), 0
@@ -79,7 +79,7 @@ class Training:
         self.rates, self.within_step = (math.nan, math.nan), False
         self.began, self.saving_seconds = time.perf_counter(), 0.0
         self.way = choose_way(
-            settings, self.device, accelerator.num_processes, self.recipe.capturable
+            settings, self.device, accelerator.num_processes, self.optimization.capturable
         )
         if graph is None and self.way.captured:
             graph = CudaGraph(self.device)
@@ -90,7 +90,7 @@ class Training:
         if self.way.compiled:
             keep_compiled_kernels()
             self.module.compile()
-        optimizer = self.recipe.build_optimizer(self.module, captured=graph is not None)
+        optimizer = self.optimization.build_optimizer(self.module, captured=graph is not None)
         self.model, self.optimizer = accelerator.prepare(self.module, optimizer)
         step = Step(detector, self.model, self.optimizer, accelerator, settings.clip_norm)
         self.take: Step | StaticStep = step
@@ -184,7 +184,7 @@ class Training:
 
     def advance(self, micro: list[Batch]) -> float:
         """One optimiser step; returns its learning rate."""
-        lr = self.recipe.learning_rate(self.step, self.length)
+        lr = self.optimization.learning_rate(self.step, self.length)
         recipe.set_learning_rate(self.optimizer, lr)
         self.begin_epoch()
         self.begin_last_phase()

@@ -29,7 +29,7 @@ from harness.plugin import Length
 from harness.stages.train.clock import Clock
 from harness.stages.train.launch import StopRequest
 from harness.stages.train.losses import LossWindow, TrainLog
-from harness.stages.train.recipe import Recipe, build_ema, load_optimizer
+from harness.stages.train.recipe import Optimization, build_ema, load_optimizer
 from harness.stages.train.state import (
     capture_rng,
     load_safely,
@@ -42,9 +42,9 @@ CPU = torch.device("cpu")
 rates = st.floats(1e-6, 1.0)
 
 
-def recipe(optimizer: dict[str, Any] | None = None, **schedule: Any) -> Recipe:
+def recipe(optimizer: dict[str, Any] | None = None, **schedule: Any) -> Optimization:
     given = {"optimizer": optimizer or {}, "schedule": schedule}
-    return Recipe.of(Train.model_validate(given))
+    return Optimization.of(Train.model_validate(given))
 
 
 def test_published_schedule_in_figures() -> None:
