@@ -6,6 +6,7 @@ from typing import Any, TypedDict, Unpack
 import torch
 from pydantic import ValidationError
 
+from harness.conformance.augmentation_check import examine_augmentation
 from harness.conformance.detector_trials import DetectorTrial
 from harness.conformance.examination import Verdict, examine
 from harness.conformance.head_trials import CLASSES, POOLED, BoxHeadTrial, RoiOpTrial, RpnTrial
@@ -22,6 +23,7 @@ from harness.model.one_stage import assemble_one_stage
 from harness.plan.cells import Part
 from harness.plugin.declarations import (
     Architecture,
+    Augmentation,
     Backbone,
     BoxHead,
     Declaration,
@@ -151,6 +153,17 @@ def check_detector(detector: WholeDetector, params: Params | None = None) -> Ver
     return _check(detector, params)
 
 
+def check_augmentation(augmentation: Augmentation, params: Params | None = None) -> Verdict:
+    """Check an augmentation with several seeds: pixels, boxes, the same sample for the same seed.
+
+    Raises:
+        NonconformingError: something is wrong.
+    """
+    verdict = examine_augmentation(augmentation, complete(augmentation, params))
+    verdict.require()
+    return verdict
+
+
 def check_entry(declaration: Declaration, params: Params | None = None) -> Verdict:
     """Check anything that a plugin offers; what has no check of its own must at least load.
 
@@ -172,11 +185,14 @@ def check_entry(declaration: Declaration, params: Params | None = None) -> Verdi
     if isinstance(declaration, Architecture):
         return Verdict(what, unchecked="say which parts it takes: check_architecture in a test")
     trial = TRIALS.get(type(declaration))
-    if trial is None:
+    if trial is None and not isinstance(declaration, Augmentation):
         return Verdict(what, unchecked="its target loads; there is no more to check of its kind")
     if needed:
         return Verdict(what, unchecked=f"has no default for {', '.join(needed)}: give it by --set")
     checked = complete(declaration, params)
+    if isinstance(declaration, Augmentation):
+        return examine_augmentation(declaration, checked)
+    assert trial is not None
     try:
         return examine(trial(declaration, checked))
     except Exception as error:  # it cannot be built at all

@@ -1,19 +1,24 @@
-"""Geometry of the training augmentation: the one of SSD (Liu et al. 2016, sections 2.2, 3.6),
-which TinyDet uses. `harness.data.dataset` applies to the pixels what is drawn here.
+"""Augmentations that are drawn before any pixel is read: flips, and the one of SSD (Liu et al.
+2016, sections 2.2, 3.6), which TinyDet uses. `harness.data.dataset` applies them to the pixels.
 
 All draws are from torch's default generator, which the data set seeds for each sample.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from harness.data.photometric import Distortion, bernoulli, draw_distortion, uniform
+from harness.data.photometric import (
+    Distortion,
+    Rectangle,
+    bernoulli,
+    draw_distortion,
+    uniform,
+)
 
-Mode = Literal["none", "flip", "paper"]
 Size = tuple[int, int]
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 OVERLAPS = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, None)  # None: no crop
@@ -51,6 +56,8 @@ def _draw_crop(canvas: Window, boxes: Tensor) -> Window:
     """A crop whose IoU with a box centred in it reaches the minimum that is drawn."""
     from torchvision.ops import box_iou  # takes seconds to import, for trainings alone
 
+    if not len(boxes):
+        return canvas
     while (least := OVERLAPS[int(torch.randint(len(OVERLAPS), ()))]) is not None:
         crops = _draw_crops(canvas)
         centres = (boxes[:, :2] + boxes[:, 2:]) / 2
@@ -107,7 +114,47 @@ class View:
     distortion: Distortion = UNCHANGED
 
 
-Augment = Callable[[Size, Tensor, Tensor], View]
+Draw = Callable[[Size, Tensor, Tensor], View]  # of size, boxes and labels of a photo
+
+
+@dataclass(frozen=True)
+class ViewAugment:
+    """An augmentation by views, also of a sample whose pixels are there.
+
+    Attributes:
+        cuts: it may make windows, for which the whole photo is read.
+        distorts: it may change colours.
+        fill: (3,) uint8, the colour around the photo.
+    """
+
+    draw: Draw
+    cuts: bool = False
+    distorts: bool = False
+    fill: Tensor | None = None
+
+    def __call__(self, image: Tensor, target: dict[str, Any]) -> tuple[Tensor, dict[str, Any]]:
+        """As a transform of `torchvision.transforms.v2`."""
+        from torchvision import tv_tensors  # takes seconds to import, for trainings alone
+
+        height, width = image.shape[-2:]
+        view = self.draw((height, width), target["boxes"].as_subclass(Tensor), target["labels"])
+        pixels, photo = image.as_subclass(Tensor), (0, 0, width, height)
+        if view.window is not None:
+            assert self.fill is not None
+            pixels = cut(pixels, view.window, self.fill)
+            photo = _inside(view.window, (height, width))
+        pixels = view.distortion.within(pixels, photo)
+        pixels = tv_tensors.Image(pixels.flip(-1) if view.flip else pixels)
+        size = tuple(pixels.shape[-2:])
+        boxes = tv_tensors.BoundingBoxes(view.boxes, format="XYXY", canvas_size=size)
+        return pixels, {"boxes": boxes, "labels": view.labels}
+
+
+def _inside(window: Window, size: Size) -> Rectangle:
+    """The photo in pixels of a window."""
+    x1, y1 = max(0, -window.left), max(0, -window.top)
+    x2 = min(window.width, size[1] - window.left)
+    return x1, y1, max(x1, x2), max(y1, min(window.height, size[0] - window.top))
 
 
 def keep_as_is(size: Size, boxes: Tensor, labels: Tensor) -> View:
@@ -145,4 +192,17 @@ def paper_augment(size: Size, boxes: Tensor, labels: Tensor) -> View:
     return replace(seen, window=window, distortion=distortion)
 
 
-AUGMENTS: dict[Mode, Augment] = {"none": keep_as_is, "flip": flip_half, "paper": paper_augment}
+def none() -> ViewAugment:
+    """Target of the augmentation."""
+    return ViewAugment(keep_as_is)
+
+
+def flip() -> ViewAugment:
+    """Target of the augmentation."""
+    return ViewAugment(flip_half)
+
+
+def paper(mean: tuple[float, float, float]) -> ViewAugment:
+    """Target of the augmentation."""
+    fill = torch.tensor([round(m) for m in mean], dtype=torch.uint8)
+    return ViewAugment(paper_augment, cuts=True, distorts=True, fill=fill)

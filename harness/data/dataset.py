@@ -11,8 +11,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from harness.data.annotations import Annotations
-from harness.data.augment import AUGMENTS, IMAGENET_MEAN, Mode, View, cut
+from harness.data.augment import MIN_SIDE, View, cut
 from harness.data.batch import Inputs, Targets
+from harness.data.chain import Chain, Sample, make_sample
 from harness.data.photometric import BatchDistortion, Distortion, Rectangle, UndistortedInputs
 from harness.data.reading import ImageReader
 from harness.data.resize import ResizedImage, collate_images
@@ -26,20 +27,23 @@ class AugmentPlan:
     """How training samples are made.
 
     Attributes:
-        mean: RGB colour, in 0..255, of the canvas that expansion fills.
+        chain: what is done to each.
         distort_on_device: distortion is left to `UndistortedInputs`, for the whole batch at once.
     """
 
-    mode: Mode
-    mean: tuple[float, float, float] = IMAGENET_MEAN
+    chain: Chain
     distort_on_device: bool = False
 
 
 class SampleKey(NamedTuple):
-    """What a sampler asks for; with the seed it determines a training sample completely."""
+    """What a sampler asks for; with the seed it determines a training sample completely.
+
+    `closing`: without augmentations that make one image of several.
+    """
 
     epoch: int
     row: int
+    closing: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ def sample_seeds(seed: int, key: SampleKey) -> tuple[int, int]:
 class TrainDataset(Dataset[TrainSample | UserError]):
     """Augmented training samples; images without a trainable box or too small are left out.
 
-    A sample is a pure function of (seed, epoch, row). A user's mistake found in a worker is
+    A sample is a pure function of the seed and its key. A user's mistake found in a worker is
     returned, not raised, so that it reaches the main process as it is.
 
     Attributes:
@@ -103,8 +107,9 @@ class TrainDataset(Dataset[TrainSample | UserError]):
 
     @property
     def most_boxes(self) -> int:
-        """Boxes of the image with the most; augmentation only removes some."""
-        return max(len(self.annotations.trainable(int(index))) for index in self.indices)
+        """Boxes of as many images as make one, each with the most; augmentation removes some."""
+        most = max(len(self.annotations.trainable(int(index))) for index in self.indices)
+        return most * self.plan.chain.images
 
     def __getitem__(self, key: SampleKey) -> TrainSample | UserError:
         try:
@@ -115,21 +120,65 @@ class TrainDataset(Dataset[TrainSample | UserError]):
     def sample(self, key: SampleKey) -> TrainSample:
         """Read and augment one sample; torch's default generator is left unchanged."""
         index = int(self.indices[key.row])
-        entry, objects = self.annotations.images[index], self.annotations.trainable(index)
-        size = (entry.height, entry.width)
-        boxes, labels = torch.from_numpy(objects.boxes).float(), torch.from_numpy(objects.labels)
         of_view, of_loss = sample_seeds(self.seed, key)
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(of_view)
-            view = AUGMENTS[self.plan.mode](size, boxes, labels)
-        return self.render(index, view, size, of_loss)
+            if (only := self.plan.chain.view) is None:
+                original = self.original(index)
+                augmented = self.plan.chain(original, self.another, key.closing)
+                return self.finish(augmented, original, of_loss)
+            entry = self.annotations.images[index]
+            size = (entry.height, entry.width)
+            view = only.draw(size, *self.objects(index))
+        return self.render(index, view, size, of_loss, only.fill)
 
-    def render(self, index: int, view: View, size: tuple[int, int], seed: int) -> TrainSample:
+    def objects(self, index: int) -> tuple[Tensor, Tensor]:
+        """Boxes and labels of an image."""
+        found = self.annotations.trainable(index)
+        return torch.from_numpy(found.boxes).float(), torch.from_numpy(found.labels)
+
+    def original(self, index: int) -> Sample:
+        """A photo and its objects as they are."""
+        return make_sample(self.reader.photo(index), *self.objects(index))
+
+    def another(self) -> Sample:
+        """One of the images that are trained on, by torch's default generator."""
+        return self.original(int(self.indices[int(torch.randint(len(self), ()))]))
+
+    def finish(self, augmented: Sample, original: Sample, seed: int) -> TrainSample:
+        """At network size; boxes clipped, and dropped where `MIN_SIDE` network pixels are not left.
+
+        Where none is left, it is the original: training needs ground truth.
+
+        Raises:
+            UserError: the pixels are not of uint8 any more.
+        """
+        if augmented[0].dtype != torch.uint8:
+            found = f"the augmentations give pixels of {augmented[0].dtype}, not of uint8"
+            raise UserError(found, where="train.augment", hint="detectors normalise themselves")
+        for pixels, objects in (augmented, original):
+            image = self.reader.resize(pixels.as_subclass(Tensor))
+            boxes = objects["boxes"].as_subclass(Tensor)
+            (height, width), (y, x) = image.image_size, image.scale
+            limit = torch.tensor([width, height] * 2, dtype=boxes.dtype)
+            boxes = boxes.clamp(min=0.0).minimum(limit)
+            sides = (boxes[:, 2:] - boxes[:, :2]) * torch.tensor([x, y])
+            kept = (sides >= MIN_SIDE).all(1)
+            if kept.any():
+                break
+        else:
+            boxes, kept = objects["boxes"].as_subclass(Tensor), torch.ones_like(kept)
+        whole = (0, 0, image.pixels.shape[2], image.pixels.shape[1])
+        return TrainSample(image, boxes[kept], objects["labels"][kept], seed, None, whole)
+
+    def render(
+        self, index: int, view: View, size: tuple[int, int], seed: int, fill: Tensor | None
+    ) -> TrainSample:
         """Pixels of a view: cropped, resized to network size, distorted, flipped."""
         if view.window is None:
             image = self.reader.resized(index)
         else:
-            fill = torch.tensor([round(m) for m in self.plan.mean], dtype=torch.uint8)
+            assert fill is not None
             image = self.reader.resize(cut(self.reader.photo(index), view.window, fill))
         photo, pixels = photo_rectangle(view, size, image), image.pixels
         if not self.plan.distort_on_device:

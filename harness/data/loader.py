@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Sampler
 from harness.data.annotations import read_annotations
 from harness.data.augment import IMAGENET_MEAN
 from harness.data.batch import Inputs, Targets
+from harness.data.chain import build_chain
 from harness.data.dataset import (
     AugmentPlan,
     EvalDataset,
@@ -21,6 +22,7 @@ from harness.data.dataset import (
 )
 from harness.data.reading import ImageReader
 from harness.data.resize import Resize
+from harness.data.scaling import input_size
 from harness.data.source import Split
 from harness.errors import UserError
 from harness.manifest.schema import Evaluate, Train
@@ -33,10 +35,14 @@ class EpochBatches(Sampler[list[SampleKey]]):
 
     The order depends on (seed, epoch) alone. Images that do not fill the last batch of all
     processes wait for another epoch; a set smaller than one such batch is repeated to fill it.
+
+    Attributes:
+        close_at: batches of the whole training after which `SampleKey.closing` begins.
     """
 
     def __init__(self, images: int, batch_size: int, seed: int, rank: int, world: int) -> None:
         self.images, self.batch_size, self.seed = images, batch_size, seed
+        self.close_at = math.inf
         self.rank, self.world = rank, world
         self.steps_per_epoch = max(1, images // (batch_size * world))
         self.set_epoch(0)
@@ -54,7 +60,9 @@ class EpochBatches(Sampler[list[SampleKey]]):
         epoch, order = self.epoch, self._order()
         for step in range(self.start_step, self.steps_per_epoch):
             start = (step * self.world + self.rank) * self.batch_size
-            yield [SampleKey(epoch, row) for row in order[start : start + self.batch_size]]
+            closing = epoch * self.steps_per_epoch + step >= self.close_at
+            rows = order[start : start + self.batch_size]
+            yield [SampleKey(epoch, row, closing) for row in rows]
 
     def _order(self) -> list[int]:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
@@ -150,12 +158,18 @@ def train_loader(
     Raises:
         UserError: wrong annotations, nothing to train on; or, while iterating, a bad image.
     """
-    annotations, is_paper = read_annotations(split.annotations), settings.augment == "paper"
-    plan = AugmentPlan(settings.augment, mean, colours_on_device and is_paper)
-    images, kept = annotations.images, settings.cache_gib
-    reader = ImageReader(split, images, resize, whole=is_paper, cache_gib=kept, note=rank == 0)
+    annotations, kept = read_annotations(split.annotations), settings.cache_gib
+    chain = build_chain(settings.augment, input_size(resize.describe()), mean)
+    on_device = colours_on_device and chain.view is not None and chain.view.distorts
+    plan, whole = AugmentPlan(chain, on_device), chain.reads_photos
+    reader = ImageReader(
+        split, annotations.images, resize, whole=whole, cache_gib=kept, note=rank == 0
+    )
     dataset = TrainDataset(reader, annotations, plan, seed)
     order = EpochBatches(len(dataset), settings.batch_size, seed, rank, world)
+    closes = settings.last_phase(order.steps_per_epoch)
+    if closes is not None:
+        order.close_at = closes * settings.accumulate
     return TrainLoader(dataset, order, settings.workers)
 
 

@@ -34,6 +34,13 @@ def network_scale(resize: Mapping[str, Any], height: int, width: int) -> Scale:
     return size[0] / height, size[1] / width
 
 
+def input_size(resize: Mapping[str, Any]) -> tuple[int, int]:
+    """(height, width) of the network's input; where it varies, the square of the shortest side."""
+    if resize["kind"] == "shortest_side":
+        return resize["side"], resize["side"]
+    return resize["height"], resize["width"]
+
+
 def describe_input(resize: Mapping[str, Any]) -> str:
     """The described resize in words.
 

@@ -7,7 +7,9 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from harness.errors import UserError
 from harness.plugin.declarations import PART_KINDS
+from harness.plugin.lengths import Length, Span
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 Positive = Annotated[int, Field(gt=0)]
@@ -61,6 +63,9 @@ Precisions = Annotated[
 ]
 
 
+SUITES_RECIPE = "same"
+
+
 class Keys(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -104,19 +109,44 @@ class Input(Keys):
         return value
 
 
-class Optimizer(Keys):
-    name: Literal["sgd", "adamw"] = "sgd"
-    lr: Annotated[float, Field(gt=0)] = 0.02
-    momentum: Fraction = 0.9
-    weight_decay: Annotated[float, Field(ge=0)] = 1e-5
+class Named(BaseModel):
+    """A plugin part chosen by `name`; the other keys are its parameters, which the plan checks."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: Name
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare_name(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    @property
+    def use(self) -> Use:
+        return Use(use=self.name, params=dict(self.model_extra or {}))
 
 
-class Schedule(Keys):
-    """Linear warm-up over `warmup_steps` from `warmup_factor` x lr, then cosine to `final_lr`."""
+class OptimizerSpec(Named):
+    name: Name = "sgd"
 
-    warmup_steps: Annotated[int, Field(ge=0)] = 500
-    warmup_factor: Fraction = 1 / 3
-    final_lr: Annotated[float, Field(ge=0)] = 0.0
+
+class ScheduleSpec(Named):
+    name: Name = "cosine"
+
+
+class Ema(Keys):
+    """An average of the weights whose decay rises: `decay` x (1 - exp(-step / `ramp`))."""
+
+    decay: Fraction = 0.9998
+    ramp: Annotated[float, Field(gt=0)] = 2000
+
+
+def _listed(value: Any) -> Any:
+    """A bare name, or one mapping, is a list of one."""
+    return value if isinstance(value, list | tuple) else (value,)
+
+
+Augments = Annotated[tuple[Use, ...], BeforeValidator(_listed), Field(min_length=1)]
 
 
 class Train(Keys):
@@ -128,16 +158,21 @@ class Train(Keys):
         step: how a step runs: launched kernel by kernel ("eager"), recorded as a CUDA graph and
             replayed ("captured"), or compiled by torch, which takes a minute or more at the start
             ("compiled"; on one GPU also captured). "auto" is captured on one GPU, else eager.
+        close_augment: how long at the end no image is made of several: steps, a share below 1, or
+            "N epochs". The detector is told when this last phase begins.
+        ema, ema_decay: of an average of the weights; `ema_decay` with timm's warm-up.
     """
 
     steps: Positive | None = None
     epochs: Positive | None = None
     batch_size: Positive = 8
     gpus: Positive | None = None
-    optimizer: Optimizer = Optimizer()
-    schedule: Schedule = Schedule()
+    optimizer: OptimizerSpec = OptimizerSpec()
+    schedule: ScheduleSpec = ScheduleSpec()
     clip_norm: Annotated[float, Field(gt=0)] | None = 35.0
-    augment: Literal["none", "flip", "paper"] = "paper"
+    augment: Augments = (Use(use="paper"),)
+    close_augment: Span = 0
+    ema: Ema | None = None
     ema_decay: Fraction | None = None
     precision: Precision = "float32"
     accumulate: Positive = 1
@@ -158,7 +193,29 @@ class Train(Keys):
     def _one_length(self) -> "Train":
         if self.steps is not None and self.epochs is not None:
             raise ValueError("give 'steps' or 'epochs', not both")
+        if self.ema is not None and self.ema_decay is not None:
+            raise ValueError("give 'ema' or 'ema_decay', not both")
         return self
+
+    def length(self, batches: int) -> Length:
+        """Of the whole training, `batches` being those of an epoch.
+
+        Raises:
+            UserError: nothing says how long.
+        """
+        epoch = batches / self.accumulate
+        if self.steps is not None:
+            return Length(self.steps, epoch)
+        if self.epochs is None:
+            raise UserError("has no length", where="train", hint="give 'steps' or 'epochs'")
+        return Length(max(1, self.epochs * batches // self.accumulate), epoch)
+
+    def last_phase(self, batches: int) -> int | None:
+        """Step with which the time of `close_augment` begins, None without it; see `length`."""
+        if not self.close_augment:
+            return None
+        length = self.length(batches)
+        return max(0, length.steps - length.of(self.close_augment))
 
 
 class Evaluate(Keys):
@@ -222,6 +279,8 @@ class DetectorSpec(Keys):
     """A whole detector (`detector`), the parts of an architecture, or a file of detections.
 
     Without `architecture` it is the one that is assembled from the parts that are named.
+    `recipe`: "same" for the suite's `train`, "paper" for the published one of its own plugin, or
+    the name of a recipe; what that leaves open is the suite's.
 
     Attributes:
         detections: what a detector of elsewhere found in the validation images, in COCO's result
@@ -239,6 +298,7 @@ class DetectorSpec(Keys):
     input: Input = Input()
     checkpoint: str | None = None
     backbone_checkpoint: str | None = None
+    recipe: Name = SUITES_RECIPE
     train: Train = Train()
     detections: str | None = None
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from harness.errors import UserError, near_names
 from harness.manifest.reader import Document, KeyPath, parse_yaml, read_yaml
-from harness.manifest.schema import Suite
+from harness.manifest.schema import SUITES_RECIPE, Suite
 from harness.manifest.validation import invalid
 from harness.plugin.declarations import PART_KINDS
 
@@ -22,6 +22,13 @@ LAYER_KEYS = {
 }  # fmt: skip
 PARTS_ONLY = {*PART_KINDS, "architecture", "input", "backbone_checkpoint"}
 DEFAULT_PROFILE = "quick"
+NAMED = {"optimizer": "sgd", "schedule": "cosine"}  # by "name", not "use"; which without one
+# of `train`, what a suite says whatever recipe a detector has
+BUDGET = {
+    "steps", "epochs", "batch_size", "accumulate", "gpus", "precision", "step", "workers",
+    "cache_gib", "log_every",
+}  # fmt: skip
+INHERITED = {"optimizer": ("lr", "weight_decay")}  # by another part of this kind
 
 
 @dataclass(frozen=True)
@@ -44,7 +51,7 @@ class Manifest:
     suite: Suite = field(init=False)
 
     def __post_init__(self) -> None:
-        tree = _resolve(self.document.value, self.profile)
+        tree = _resolve(self.document.value, self.profile, self.overrides)
         for override in self.overrides:
             _check_target(tree, override)
             _apply(tree, override.path, override)
@@ -150,16 +157,25 @@ def _require_mapping(document: Document, path: KeyPath, known: set[str] | None =
     return value
 
 
-def _resolve(raw: Tree, profile: str) -> Tree:
-    """defaults < profile; for each detector: those < its own keys < its keys for the profile."""
-    layer = _merge(deepcopy(raw.get("defaults", {})), raw["profiles"][profile])
+def _resolve(raw: Tree, profile: str, overrides: Sequence[Override] = ()) -> Tree:
+    """defaults < profile; for each detector: those < its own keys < its keys for the profile.
+
+    Args:
+        overrides: that are applied to it later, and may choose recipes.
+    """
+    layer = merge(deepcopy(raw.get("defaults", {})), raw["profiles"][profile])
     base = layer.pop("detector", {})
-    detectors = {name: _detector(base, own, profile) for name, own in raw["detectors"].items()}
+    detectors = {}
+    for name, own in raw["detectors"].items():
+        path = ("detectors", name, "recipe")
+        chosen = [o.value for o in overrides if len(o.path) == 3 and _covers(o.path, path)]
+        detectors[name] = _detector(base, own, profile, chosen[-1:])
     head = {"suite": raw["suite"], "profile": profile, "published": raw.get("published", [])}
     return {**layer, **head, "detectors": detectors}
 
 
-def _detector(base: Tree, own: Tree, profile: str) -> Tree:
+def _detector(base: Tree, own: Tree, profile: str, chosen: Sequence[Any]) -> Tree:
+    """`chosen`: the recipe, where an override says which."""
     own = dict(own)
     special = own.pop("profiles", {}).get(profile, {})
     dropped: set[str] = set()
@@ -170,24 +186,31 @@ def _detector(base: Tree, own: Tree, profile: str) -> Tree:
     elif "architecture" in own and own["architecture"] != base.get("architecture"):
         dropped = set(PART_KINDS)  # nor does one of another architecture
     base = {key: value for key, value in base.items() if key not in dropped}
-    return _merge(_merge(deepcopy(base), own), special)
+    recipes = (*chosen, *(layer["recipe"] for layer in (special, own, base) if "recipe" in layer))
+    train = base.get("train")
+    if recipes and recipes[0] != SUITES_RECIPE and isinstance(train, dict):
+        base["train"] = {key: value for key, value in train.items() if key in BUDGET}
+    return merge(merge(deepcopy(base), own), special)
 
 
-def _merge(below: Tree, above: Mapping[str, Any]) -> Tree:
-    """Mappings merge key by key, except a part that `use`s another plugin; all else replaces."""
+def merge(below: Tree, above: Mapping[str, Any]) -> Tree:
+    """Mappings merge key by key, except a part that is another plugin's; all else replaces."""
     for key, value in above.items():
-        old = below.get(key)
-        if isinstance(old, str) and isinstance(value, dict) and "use" not in value:
-            old = {"use": old}
-        if (
-            isinstance(old, dict)
-            and isinstance(value, dict)
-            and value.get("use", old.get("use")) == old.get("use")
-        ):
-            below[key] = _merge(dict(old), value)
-        else:
+        old, chooser, usual = below.get(key), _chooser(key), NAMED.get(key)
+        if isinstance(old, str) and isinstance(value, dict) and chooser not in value:
+            old = {chooser: old}
+        if not (isinstance(old, dict) and isinstance(value, dict)):
             below[key] = deepcopy(value)
+        elif value.get(chooser, old.get(chooser, usual)) == old.get(chooser, usual):
+            below[key] = merge(dict(old), value)
+        else:
+            kept = {name: old[name] for name in INHERITED.get(key, ()) if name in old}
+            below[key] = kept | deepcopy(value)
     return below
+
+
+def _chooser(key: str) -> str:
+    return "name" if key in NAMED else "use"
 
 
 def _check_target(tree: Tree, override: Override) -> None:
@@ -216,8 +239,12 @@ def _apply(tree: Any, path: Sequence[str], override: Override) -> None:
         if not rest:
             tree[name] = override.value
             continue
-        if isinstance(tree.get(name), str) and (rest[0] in ("use", "params") or name == "executor"):
-            tree[name] = {"use": tree[name]}
+        if name in NAMED and tuple(rest) == ("name",):  # another's parameters go with it
+            merge(tree, {name: {"name": override.value}})
+            continue
+        flat = name in ("executor", *NAMED)  # parameters stand beside the name
+        if isinstance(tree.get(name), str) and (rest[0] in ("use", "params") or flat):
+            tree[name] = {_chooser(name): tree[name]}
         _apply(tree.setdefault(name, {}), rest, override)
 
 

@@ -1,12 +1,13 @@
 """From pydantic's errors to one user error with a place and a hint."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from harness.errors import UserError, near_names
 from harness.manifest.reader import Key, KeyPath
+from harness.plugin.declarations import Declaration
 
 
 def invalid(
@@ -31,6 +32,20 @@ def invalid(
     found = repr(first["input"])
     shown = "" if isinstance(first["input"], dict) else f", not {found[:60]}"
     return UserError(f"{message}{shown}{more}", where=place(path))
+
+
+def check_params(
+    declaration: Declaration, given: Mapping[str, Any], place: Callable[[KeyPath], str]
+) -> dict[str, Any]:
+    """The params of a part, complete; `place(path)` says where one of them stands.
+
+    Raises:
+        UserError: the part refuses them.
+    """
+    try:
+        return declaration.params.model_validate(given).model_dump()
+    except ValidationError as error:
+        raise invalid(error, declaration.params, place) from error
 
 
 def _key_path(error: Any) -> KeyPath:

@@ -65,6 +65,10 @@ class Detector(nn.Module, ABC):
             epochs: of the whole training, a begun one included.
         """
 
+    def begin_last_phase(self) -> None:
+        """Told once, when the time of `train.close_augment` begins, and when a training is resumed
+        in it; for losses, as `begin_epoch`."""
+
     def anchor_levels(self, size: tuple[int, int]) -> list[AnchorLevel]:
         """Anchors for a network input of (height, width), as padded; empty without anchors."""
         return []

@@ -62,6 +62,11 @@ class OneStageDetector(AssembledDetector):
         if begin is not None:
             begin(epoch, epochs)
 
+    def begin_last_phase(self) -> None:
+        begin = getattr(self.part("head"), "begin_last_phase", None)
+        if begin is not None:
+            begin()
+
     def part(self, role: str) -> Any:
         """The module with the role "backbone", "neck" or "head"."""
         module: Any = self

@@ -96,8 +96,9 @@ class TrainingMaps:
 class DenseHead(Protocol):
     """Predicts at every cell of a list of maps, with anchors or without.
 
-    It may also offer `anchor_levels(size)`, `positive_iou` and `begin_epoch(epoch, epochs)`, as
-    `Detector` has them, a `checkpoint_name` (see `OneStageDetector`), and `make_auxiliary`.
+    It may also offer `anchor_levels(size)`, `positive_iou`, `begin_epoch(epoch, epochs)` and
+    `begin_last_phase()`, as `Detector` has them, a `checkpoint_name` (see `OneStageDetector`),
+    and `make_auxiliary`.
 
     Attributes:
         frame: of its boxes; `to_image` may clip.

@@ -3,13 +3,13 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from harness.data.source import DataSource
 from harness.manifest.schema import Suite
 from harness.plugin.catalog import Catalog
-from harness.plugin.declarations import Declaration, Meter, Stage
+from harness.plugin.declarations import Declaration, Meter, Recipe, Stage
 from harness.plugin.metrics import MetricSpec
 from harness.plugin.registry import Entry
 
@@ -36,6 +36,28 @@ class Part:
             "use": self.declaration.name,
             "params": dict(self.params),
             "plugin": [provider.name, provider.version],
+        }
+
+
+@dataclass(frozen=True)
+class TrainingParts:
+    """What a training is made of, checked and complete.
+
+    Attributes:
+        recipe: where they come from; None: the suite's own `train`.
+    """
+
+    optimizer: Part
+    schedule: Part
+    augment: tuple[Part, ...]
+    recipe: Recipe | None = None
+
+    def identity(self) -> dict[str, Any]:
+        """What of them determines a number."""
+        return {
+            "optimizer": self.optimizer.identity(),
+            "schedule": self.schedule.identity(),
+            "augment": [part.identity() for part in self.augment],
         }
 
 
@@ -119,6 +141,7 @@ class Plan:
         data_fingerprint: of the data, "" when a plan was made without.
         trackers: who is told of its curves and numbers, which they do not change.
         executor: where its cells run; None in a plan that was made for a single cell.
+        training: detector name -> what trains it.
     """
 
     suite: Suite
@@ -131,6 +154,7 @@ class Plan:
     fingerprint: str
     trackers: tuple[Part, ...] = ()
     executor: Part | None = None
+    training: Mapping[str, TrainingParts] = field(default_factory=dict)
 
     def meters_of(self, stage: Stage) -> list[MeterPart]:
         return [m for m in self.meters if m.stage == stage]

@@ -5,8 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ValidationError
-
 from harness import __version__
 from harness.data.source import DataSource
 from harness.errors import UserError, near_names
@@ -15,14 +13,16 @@ from harness.manifest.reader import KeyPath
 from harness.manifest.schema import (
     MODES,
     PRECISIONS,
+    SUITES_RECIPE,
     DetectorSpec,
     Latency,
     Suite,
+    Train,
     Use,
     renamed,
 )
 from harness.manifest.suite import Manifest
-from harness.manifest.validation import invalid
+from harness.manifest.validation import check_params
 from harness.plan.architectures import check_whole, choose_architecture
 from harness.plan.cells import (
     STAGES,
@@ -31,17 +31,21 @@ from harness.plan.cells import (
     MeterPart,
     Part,
     Plan,
+    TrainingParts,
     catalog_of,
     digest,
     digest_encoded,
     encode_items,
     name_mode,
 )
+from harness.plan.recipes import apply_recipes, find_recipe
 from harness.plugin.catalog import Catalog
-from harness.plugin.declarations import Stage
+from harness.plugin.declarations import Recipe, Stage
 from harness.plugin.registry import Registry
 
 FILE_SEED = 0  # of what was detected elsewhere, whose seed is not known
+# of `train`: what determines no number, and what `TrainingParts` has complete
+NOT_IN_FINGERPRINT = {"workers", "cache_gib", "log_every", "optimizer", "schedule", "augment"}
 METERED = ("evaluate", "cost", "latency")  # stages that hand meters their input
 NO_DETECTOR = "the suite has no detector '{}'"
 NO_METRIC = "no meter of this suite writes the metric '{}'"
@@ -84,7 +88,7 @@ def make_plan(
         update={key: names for key, names in chosen.items() if names}
     )
     suite = suite.model_copy(update={"latency": latency})
-    parts, meters = _parts(suite, registry, manifest.place)
+    suite, parts, meters = _parts(suite, registry, manifest.place)
     _check_metrics(manifest, suite, meters)
     _check_gates(manifest, suite, meters)
     use = Use(use=suite.executor.use, params=suite.executor.params)
@@ -99,20 +103,31 @@ def plan_suite(suite: Suite, registry: Registry, place: Place) -> Plan:
     Raises:
         UserError: anything that can be wrong without a GPU.
     """
-    return _complete(suite, registry, place, *_parts(suite, registry, place))
+    suite, parts, meters = _parts(suite, registry, place)
+    return _complete(suite, registry, place, parts, meters)
 
 
-def _parts(suite: Suite, registry: Registry, place: Place) -> tuple[Parts, tuple[MeterPart, ...]]:
-    parts = {
-        name: detector_parts(registry, detector, _inside(place, ("detectors", name)))
-        for name, detector in suite.detectors.items()
-    }
+def _parts(
+    suite: Suite, registry: Registry, place: Place
+) -> tuple[Suite, Parts, tuple[MeterPart, ...]]:
+    """The suite with its recipes applied, the parts of its detectors, its meters."""
+
+    def parts_of(suite: Suite) -> Parts:
+        return {
+            name: detector_parts(registry, detector, _inside(place, ("detectors", name)))
+            for name, detector in suite.detectors.items()
+        }
+
+    parts = parts_of(suite)
+    cooked = apply_recipes(suite, registry, parts, place)
+    if cooked is not suite:
+        suite, parts = cooked, parts_of(cooked)
     meters = tuple(
         MeterPart(_part(registry, "meter", use, ("meters", i), place))
         for i, use in enumerate(suite.meters)
     )
     _check_meters(place, meters)
-    return parts, meters
+    return suite, parts, meters
 
 
 def _complete(
@@ -124,13 +139,19 @@ def _complete(
     classes: Sequence[str] | None = None,
 ) -> Plan:
     source = _source(place, registry, suite)
+    training = {
+        name: _training(registry, detector, _inside(place, ("detectors", name)))
+        for name, detector in suite.detectors.items()
+    }
     if classes is not None:
-        return Plan(suite, source, tuple(classes), parts, meters, (), "", "")
+        return Plan(suite, source, tuple(classes), parts, meters, (), "", "", training=training)
     trackers = _trackers(suite, registry, place)
     data = source.fingerprint()
-    cells = _cells(place, suite, parts, meters, data)
-    fingerprint = digest([c.fingerprint for c in cells])
-    return Plan(suite, source, source.classes(), parts, meters, cells, data, fingerprint, trackers)
+    cells = _cells(place, suite, parts, training, meters, data)
+    return Plan(
+        suite, source, source.classes(), parts, meters, cells, data,
+        digest([c.fingerprint for c in cells]), trackers, training=training,
+    )  # fmt: skip
 
 
 def _choose(
@@ -197,14 +218,37 @@ def detector_parts(registry: Registry, detector: DetectorSpec, place: Place) -> 
     return parts
 
 
+def _training(registry: Registry, detector: DetectorSpec, place: Place) -> TrainingParts:
+    parts = training_parts(registry, detector.train, _inside(place, ("train",)))
+    return replace(parts, recipe=find_recipe(detector, registry, place(("recipe",))))
+
+
+def training_parts(registry: Registry, train: Train, place: Place) -> TrainingParts:
+    """What a `train` names; `place(path)` says where a value of it stands, for errors.
+
+    Raises:
+        UserError: an unknown name, or parameters that are refused.
+    """
+
+    def named(kind: str, use: Use) -> Part:
+        return _part(registry, kind, use, (kind,), _of_named(place))
+
+    return TrainingParts(
+        named("optimizer", train.optimizer.use),
+        named("schedule", train.schedule.use),
+        tuple(
+            _part(registry, "augmentation", use, ("augment", i), place)
+            for i, use in enumerate(train.augment)
+        ),
+    )
+
+
 def _part(registry: Registry, kind: str, use: Use, path: KeyPath, place: Place) -> Part:
     entry = registry.get(kind, use.use, where=place((*path, "use")))
-    model = entry.declaration.params
-    try:
-        params = model.model_validate(use.params)
-    except ValidationError as error:
-        raise invalid(error, model, lambda inner: place((*path, "params", *inner))) from error
-    return Part(kind, entry, params.model_dump())
+    params = check_params(
+        entry.declaration, use.params, lambda inner: place((*path, "params", *inner))
+    )
+    return Part(kind, entry, params)
 
 
 def _trackers(suite: Suite, registry: Registry, place: Place) -> tuple[Part, ...]:
@@ -221,6 +265,12 @@ def _trackers(suite: Suite, registry: Registry, place: Place) -> tuple[Part, ...
 def _without_params(place: Place) -> Place:
     """Of an executor, whose params are keys next to its name."""
     return lambda path: place(tuple(key for key in path if key != "params"))
+
+
+def _of_named(place: Place) -> Place:
+    """Of a part whose params are keys next to its `name`."""
+    without = _without_params(place)
+    return lambda path: without(tuple("name" if key == "use" else key for key in path))
 
 
 def _inside(place: Place, outer: KeyPath) -> Place:
@@ -315,7 +365,12 @@ def _hash(detector: DetectorSpec, key: str, hint: str, place: Place) -> str | No
 
 
 def _cells(
-    place: Place, suite: Suite, parts: Parts, meters: Sequence[MeterPart], data: str
+    place: Place,
+    suite: Suite,
+    parts: Parts,
+    training: Mapping[str, TrainingParts],
+    meters: Sequence[MeterPart],
+    data: str,
 ) -> tuple[Cell, ...]:
     measured = [
         (stage, mode, encode_items(_stage_identity(suite, meters, stage, mode)))
@@ -324,7 +379,8 @@ def _cells(
     cells = []
     for name, detector in suite.detectors.items():
         inside = _inside(place, ("detectors", name))
-        own = encode_items(detector_identity(suite, name, parts[name], data, inside))
+        known = detector_identity(suite, name, parts[name], training[name], data, inside)
+        own = encode_items(known)
         from_file = detector.detections is not None
         for seed in (FILE_SEED,) if from_file else suite.seeds:
             seeded = {**own, **encode_items({"seed": seed})}
@@ -336,7 +392,12 @@ def _cells(
 
 
 def detector_identity(
-    suite: Suite, name: str, parts: Mapping[str, Part], data: str, place: Place = str
+    suite: Suite,
+    name: str,
+    parts: Mapping[str, Part],
+    training: TrainingParts,
+    data: str,
+    place: Place = str,
 ) -> dict[str, Any]:
     """What of a detector determines its numbers, whatever the seed and the stage.
 
@@ -353,7 +414,8 @@ def detector_identity(
         "parts": {role: part.identity() for role, part in parts.items()},
         "input": detector.input.model_dump(),
         "weights": _weights(detector, place),
-        "train": detector.train.model_dump(exclude={"workers", "cache_gib", "log_every"}),
+        "train": detector.train.model_dump(exclude=NOT_IN_FINGERPRINT),
+        "training": training.identity(),
     }
 
 
@@ -392,7 +454,7 @@ def resolved(plan: Plan) -> dict[str, Any]:
         "data_fingerprint": plan.data_fingerprint,
         "classes": list(plan.classes),
         "detectors": {
-            name: _resolved_detector(detector, plan.parts[name])
+            name: _resolved_detector(detector, plan.parts[name], plan.training[name])
             for name, detector in plan.suite.detectors.items()
         },
         "meters": [m.part.identity() for m in plan.meters],
@@ -406,16 +468,26 @@ def resolved(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _resolved_detector(detector: DetectorSpec, parts: Mapping[str, Part]) -> dict[str, Any]:
+def _resolved_detector(
+    detector: DetectorSpec, parts: Mapping[str, Part], training: TrainingParts
+) -> dict[str, Any]:
     if detector.detections is not None:
         return {"detections": detector.detections, "parts": {}}
     return {
         "input": detector.input.model_dump(),
         "checkpoint": detector.checkpoint,
         "backbone_checkpoint": detector.backbone_checkpoint,
-        "train": detector.train.model_dump(),
+        "recipe": _told(training.recipe),
+        "train": {**detector.train.model_dump(), **training.identity()},
         "parts": {role: part.identity() for role, part in parts.items()},
     }
+
+
+def _told(recipe: Recipe | None) -> dict[str, Any]:
+    """Name and source; the suite's has none."""
+    if recipe is None:
+        return {"use": SUITES_RECIPE, "source": ""}
+    return {"use": recipe.name, "source": recipe.source}
 
 
 def _protocol(suite: Suite, stage: Stage, mode: str) -> dict[str, Any] | None:

@@ -7,6 +7,7 @@ move. Parts, stages and runs have their own public modules (`docs/hooks.md`).
 from harness.errors import CellError, UserError
 from harness.plugin.declarations import (
     Architecture,
+    Augmentation,
     Backbone,
     BoxHead,
     Dataset,
@@ -17,18 +18,24 @@ from harness.plugin.declarations import (
     Meter,
     Neck,
     NoParams,
+    Optimizer,
     Params,
+    Recipe,
     RoiOp,
     Rpn,
+    Schedule,
     Section,
     Tracker,
+    Trainee,
     WholeDetector,
 )
 from harness.plugin.hookspecs import hookimpl
+from harness.plugin.lengths import Length, Span
 from harness.plugin.metrics import Finding, MetricSpec, Scoring
 
 __all__ = [
     "Architecture",
+    "Augmentation",
     "Backbone",
     "BoxHead",
     "CellError",
@@ -38,16 +45,22 @@ __all__ = [
     "Executor",
     "Figure",
     "Finding",
+    "Length",
     "Meter",
     "MetricSpec",
     "Neck",
     "NoParams",
+    "Optimizer",
     "Params",
+    "Recipe",
     "RoiOp",
     "Rpn",
+    "Schedule",
     "Scoring",
     "Section",
+    "Span",
     "Tracker",
+    "Trainee",
     "UserError",
     "WholeDetector",
     "hookimpl",

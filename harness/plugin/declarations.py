@@ -200,6 +200,107 @@ class Tracker(Declaration):
 
 
 @dataclass(frozen=True)
+class Optimizer(Declaration):
+    """`factory(model, **params)` -> a `torch.optim.Optimizer` of the weights that are trained.
+
+    Its params have `lr`, the rate that a schedule begins from, and `weight_decay`, which another
+    optimiser in a layer above inherits.
+
+    Attributes:
+        capturable: its step keeps all that changes in tensors and so may be captured in a CUDA
+            graph; then the factory is called with `capturable=` a bool.
+    """
+
+    kind: ClassVar[str] = "optimizer"
+    capturable: bool = False
+
+    @property
+    def about(self) -> str:
+        return "its steps can be captured" if self.capturable else ""
+
+    def __post_init__(self) -> None:
+        for name in ("lr", "weight_decay"):
+            if name not in self.params.model_fields:
+                raise ValueError(f"the params of optimizer '{self.name}' have no '{name}'")
+
+
+@dataclass(frozen=True)
+class Schedule(Declaration):
+    """`factory(**params)` -> `rate(step, length, lr)`, the learning rate of a step from 0.
+
+    A pure function of the step, of a `harness.plugin.Length` and of the optimiser's `lr`, so that
+    there is nothing to restore.
+    """
+
+    kind: ClassVar[str] = "schedule"
+
+
+@dataclass(frozen=True)
+class Augmentation(Declaration):
+    """`factory(**params)` -> `augment(image, target)` -> both, as in `torchvision.transforms.v2`.
+
+    The image is a `tv_tensors.Image`, uint8; the target a dict of "boxes" (`BoundingBoxes` in
+    XYXY) and "labels". A transform of torchvision may be the target itself. Random numbers come
+    from torch's default generator, which is seeded for each sample.
+
+    Attributes:
+        images: of how many it makes one at most. Where of several, a third argument is a function
+            that draws another sample each time it is called, and `close_augment` leaves it out.
+        takes: what else the factory is called with: `image_size`, the (height, width) of the
+            network's input, or `mean`, the colour (0..255, RGB) around photos.
+    """
+
+    kind: ClassVar[str] = "augmentation"
+    images: int = 1
+    takes: tuple[Literal["image_size", "mean"], ...] = ()
+
+    @property
+    def about(self) -> str:
+        return f"makes one image of {self.images} at most" if self.images > 1 else ""
+
+
+@dataclass(frozen=True)
+class Trainee:
+    """A detector that a recipe is for, as a manifest says.
+
+    Attributes:
+        parts: complete params of its parts, by kind.
+        image_size: (height, width) of the network's input.
+        batch_size: images of a batch, None where the recipe decides.
+        batches: of a step, over all processes.
+    """
+
+    parts: Mapping[str, Mapping[str, Any]]
+    image_size: tuple[int, int]
+    batch_size: int | None
+    batches: int
+
+
+@dataclass(frozen=True)
+class Recipe(Declaration):
+    """How the authors of a detector train it: `factory(trainee)` -> keys of a manifest's `train`.
+
+    With a `Trainee`. The target imports no torch.
+
+    Attributes:
+        of: kind and name of the part whose detectors have it as `recipe: paper`.
+        source: where it is published, for readers.
+        given: params of that part which belong to it.
+    """
+
+    kind: ClassVar[str] = "recipe"
+    params: type[Params] = NoParams
+    summary: str = ""
+    of: tuple[str, str] = ("", "")
+    source: str = ""
+    given: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def about(self) -> str:
+        return f"recipe: paper of detectors with the {self.of[0]} {self.of[1]}; {self.source}"
+
+
+@dataclass(frozen=True)
 class Section(Declaration):
     """A section of the page: `build(run)` -> what it shows, or None where it has nothing.
 

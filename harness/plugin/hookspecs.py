@@ -72,6 +72,26 @@ def harness_trackers() -> Sequence[d.Tracker]:  # type: ignore[empty-body]
 
 
 @hookspec
+def harness_optimizers() -> Sequence[d.Optimizer]:  # type: ignore[empty-body]
+    """Optimisers: gradients -> new weights."""
+
+
+@hookspec
+def harness_schedules() -> Sequence[d.Schedule]:  # type: ignore[empty-body]
+    """Schedules: the learning rate of each step."""
+
+
+@hookspec
+def harness_augmentations() -> Sequence[d.Augmentation]:  # type: ignore[empty-body]
+    """Augmentations: training samples -> other training samples."""
+
+
+@hookspec
+def harness_recipes() -> Sequence[d.Recipe]:  # type: ignore[empty-body]
+    """Recipes: how the authors of a detector train it."""
+
+
+@hookspec
 def harness_sections() -> Sequence[d.Section]:  # type: ignore[empty-body]
     """Sections of the page."""
 

@@ -3,6 +3,7 @@
 from harness.conformance.examination import Verdict
 from harness.conformance.kit import (
     check_architecture,
+    check_augmentation,
     check_backbone,
     check_box_head,
     check_dense_head,
@@ -19,6 +20,7 @@ __all__ = [
     "NonconformingError",
     "Verdict",
     "check_architecture",
+    "check_augmentation",
     "check_backbone",
     "check_box_head",
     "check_dense_head",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from string import Formatter
 from typing import Any
 
+from harness.manifest.schema import SUITES_RECIPE
 from harness.plan.cells import name_stage
 from harness.plugin.catalog import Catalog
 from harness.plugin.metrics import Finding
@@ -44,7 +45,24 @@ def captions(run: Run) -> list[str]:
         if spec.caption:
             of = [r for r in run.measured if r.metric == spec.name and not r.scope]
             lines |= dict.fromkeys(_filled(spec.caption, r.conditions) for r in of)
-    return list(lines)
+    return [*lines, *recipes(run)]
+
+
+def recipes(run: Run) -> list[str]:
+    """Which recipe each detector was trained by, where not all by the suite's."""
+    by: dict[str, list[str]] = {}
+    for name, detector in run.plan["detectors"].items():
+        if not detector or "train" not in detector:
+            continue  # it was not trained here
+        recipe = detector.get("recipe", {"use": SUITES_RECIPE})
+        own = recipe["use"] != SUITES_RECIPE
+        told = f"the recipe {recipe['use']} ({recipe['source']})" if own else "the suite's recipe"
+        by.setdefault(told, []).append(name)
+    if set(by) <= {"the suite's recipe"}:
+        return []
+    unlike = "; differences between detectors of unlike recipes are not those of their parts alone"
+    told = "; ".join(f"{listing(names)} by {recipe}" for recipe, names in by.items())
+    return [f"trained: {told}{unlike if len(by) > 1 else ''}"]
 
 
 def _filled(caption: str, conditions: Mapping[str, Any]) -> str:

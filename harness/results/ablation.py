@@ -103,8 +103,12 @@ def _sides(detector: Json) -> Iterator[tuple[str, str, Aspects]]:
         yield role, str(part["use"]), _flat(part["params"])
     if "detector" not in detector["parts"]:  # a whole one decides itself
         yield "input", "", _flat(detector.get("input") or {})
+    yield "recipe", str((detector.get("recipe") or {}).get("use", "")), {}
     train = detector.get("train") or {}
-    yield "train", "", _flat({k: v for k, v in train.items() if k not in UNIMPORTANT})
+    chosen = {k: v for k, v in train.items() if isinstance(v, Mapping) and "use" in v}
+    for key, part in chosen.items():
+        yield key, str(part["use"]), _flat(part["params"])
+    yield "train", "", _flat({k: v for k, v in train.items() if k not in {*chosen, *UNIMPORTANT}})
     for key in ("checkpoint", "backbone_checkpoint"):
         if detector.get(key):
             yield key.replace("_", " "), str(detector[key]), {}
@@ -132,6 +136,10 @@ def _flat(settings: Mapping[str, Any], outer: str = "") -> dict[str, str]:
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, Mapping):
+        rest = {key: one for key, one in value.items() if key not in ("use", "plugin", "params")}
+        own = ", ".join(f"{k} {_text(v)}" for k, v in {**rest, **value.get("params", {})}.items())
+        return f"{value.get('use', '')} ({own})" if own else str(value.get("use", ""))
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, Sequence) and not isinstance(value, str):

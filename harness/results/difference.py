@@ -13,7 +13,7 @@ from typing import Literal
 from harness.plugin.metrics import Finding
 from harness.results.ap.paired import Paired, paired_difference
 from harness.results.estimate import Estimate
-from harness.results.protocol import Mismatch, mismatches
+from harness.results.protocol import Mismatch, mismatches, show_value
 from harness.results.samples.medians import (
     SIGNIFICANT,
     SMALLEST_EFFECT,
@@ -44,6 +44,7 @@ MESSAGES = {
     "few_samples_for_interval": "too few samples for an interval",
     "percentile_unbounded": "too few samples to bound a p{percent:g}",
     "not_among_many": "significant on its own, but not among {comparisons} comparisons",
+    "unlike_recipes": "trained by unlike recipes: {base} against {other}",
     "one_training": "one training each: another seed may differ",
     "one_training_of_one": "one training of one of them: another seed may differ",
     "one_process": "times of one process per side: repeated starts differ by more than the "
@@ -209,7 +210,7 @@ def _paired(base: Estimate, other: Estimate) -> Difference:
         found.p,
         found.chance,
         reasons=reasons,
-        caveats=_one_training(base, other),
+        caveats=(*_unlike_recipes(base, other), *_one_training(base, other)),
         images_needed=None if found.outside or reasons else _images_needed(found, images),
     )
 
@@ -231,6 +232,15 @@ def _images_needed(found: Paired, images: int) -> int | None:
     if not images < needed <= MOST_IMAGES:
         return None
     return math.ceil(round(needed, 1 - math.floor(math.log10(needed))))
+
+
+def _unlike_recipes(base: Estimate, other: Estimate) -> tuple[Finding, ...]:
+    """Of two detectors it is no mismatch, but not their parts alone make the difference."""
+    recipes = [show_value("recipe", one.conditions.get("recipe")) for one in (base, other)]
+    if recipes[0] == recipes[1]:
+        return ()
+    told = dict(zip(("base", "other"), recipes, strict=True))
+    return (Finding("unlike_recipes", "remark", told),)
 
 
 def _one_training(base: Estimate, other: Estimate) -> tuple[Finding, ...]:

@@ -2,7 +2,7 @@
 
 Two kinds of condition count, and a metric names both. Those of its `protocol` (data, evaluator,
 device, batch ...) must agree between any two values. A detector's own `settings` (input size, score
-threshold, NMS, detections per image) are part of what is compared when the detectors differ:
+threshold, NMS, detections per image, recipe) are part of what is compared when detectors differ:
 TinyDet-L takes 512x512 because it is TinyDet-L. Between two values of the same detector they mean
 that one thing was measured differently, and are a mismatch too. What was merely observed (boxes
 found, load of the machine, clocks) decides nothing here; `harness.results.validity` judges it.
@@ -17,6 +17,8 @@ from harness.data.scaling import describe_input
 from harness.plugin.metrics import MetricSpec
 
 NOT_RECORDED = "not recorded"
+# What it means where a condition is recorded only if it is another.
+UNSAID: Mapping[str, str] = {"recipe": "the suite's"}
 Conditions = Mapping[str, Any]
 # How a condition is called; others by their name without underscores.
 WORDS: Mapping[str, str] = {
@@ -133,7 +135,7 @@ def in_words(condition: str) -> str:
 def show_value(condition: str, value: Any) -> str:
     """A condition's value for people: hashes short, an input as its size."""
     if value is None:
-        return NOT_RECORDED
+        return UNSAID.get(condition, NOT_RECORDED)
     if condition == "input" and isinstance(value, Mapping):
         return describe_input(value)
     if condition.endswith("sha256"):

@@ -50,18 +50,27 @@ class StageRunner:
             track: is told the training's numbers at each line of its log.
         """
         if cell.stage == "train":
-            return self._train(cell, weighted, folder, advance, track)
+            measured, weighted = self._train(cell, weighted, folder, advance, track)
+            return self._with_recipe(cell, measured), weighted
         weighted.detector.to(self.launch.device).eval()
         if cell.stage == "latency":
             measured = self._latency(cell.mode, weighted, advance)
         elif cell.stage == "evaluate":
-            measured = self._evaluate(weighted, folder, advance)
+            measured = self._with_recipe(cell, self._evaluate(weighted, folder, advance))
         else:
             image = self._images(1)[0]
             measured = measure_cost(weighted.detector, self._meters("cost"), image)
         if not weighted.weights and cell.stage != "cost":
             measured = [replace(m, warnings=(*m.warnings, UNTRAINED)) for m in measured]
         return measured, weighted
+
+    def _with_recipe(self, cell: Cell, measured: list[Measurement]) -> list[Measurement]:
+        """By which recipe the detector was trained, where it is not the suite's."""
+        recipe = self.plan.training[cell.detector].recipe
+        if recipe is None:
+            return measured
+        told = {"recipe": recipe.name}
+        return [replace(m, conditions={**m.conditions, **told}) for m in measured]
 
     def _train(
         self, cell: Cell, weighted: Weighted, folder: Path, advance: Advance, track: Track
@@ -95,6 +104,7 @@ class StageRunner:
                 self.plan.suite,
                 cell.detector,
                 self.plan.parts[cell.detector],
+                self.plan.training[cell.detector],
                 self.plan.data_fingerprint,
             ),
             resume=True,  # where an earlier attempt left something
@@ -116,7 +126,7 @@ class StageRunner:
             "spec": spec.model_dump(
                 mode="json",
                 exclude_none=True,  # and what a whole detector decides for itself
-                exclude={"train", "input"} if spec.detector is not None else {"train"},
+                exclude={"train", "recipe", *(("input",) if spec.detector is not None else ())},
             ),
             "classes": list(self.plan.classes),
             "category_ids": [int(i) for i in annotations.category_ids],

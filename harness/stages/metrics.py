@@ -44,7 +44,7 @@ def long_wait(record: Record, samples: Sequence[float]) -> Iterator[Finding]:
 
 
 def _training(name: str, title: str, unit: str, **more: object) -> MetricSpec:
-    settings = ("optimizer", "steps")
+    settings = ("optimizer", "steps", "recipe")
     return MetricSpec(name, title, unit, protocol=TRAINING, settings=settings, **more)  # type: ignore[arg-type]
 
 

@@ -75,7 +75,7 @@ def score(name: str, title: str, scoring: Scoring, **more: object) -> MetricSpec
         better="higher",
         kind="score",
         protocol=SCORE_PROTOCOL,
-        settings=("input", *SELECTION, "precision"),
+        settings=("input", *SELECTION, "precision", "recipe"),
         interval="bootstrap",
         scoring=scoring,
         checks=SCORE_CHECKS,

@@ -1,6 +1,6 @@
 """NanoDet-Plus's parts: backbone, neck and head (https://github.com/RangiLyu/nanodet)."""
 
-from harness.plugin.declarations import Backbone, DenseHead, Neck
+from harness.plugin.declarations import Backbone, DenseHead, Neck, Recipe
 from harness.plugin.hookspecs import hookimpl
 from harness_plugins.nanodet.params import GhostPanParams, NanoDetHeadParams, ShuffleNetParams
 
@@ -25,3 +25,16 @@ def harness_necks() -> list[Neck]:
 def harness_dense_heads() -> list[DenseHead]:
     summary = "Class scores and distributions of distances, assigned by an auxiliary head"
     return [DenseHead("nanodet_head", f"{_HERE}.head:nanodet_head", NanoDetHeadParams, summary)]
+
+
+@hookimpl
+def harness_recipes() -> list[Recipe]:
+    return [
+        Recipe(
+            "nanodet_plus",
+            f"{_HERE}.recipe:published",
+            summary="NanoDet-Plus-m's, but that boxes out of the image are dropped",
+            of=("dense_head", "nanodet_head"),
+            source="https://github.com/RangiLyu/nanodet at be9b4a9",
+        )
+    ]

@@ -1,6 +1,6 @@
 """TinyDet's parts: two backbones, TinyFPN, TinyRPN and its box head (arXiv 2304.03428)."""
 
-from harness.plugin.declarations import Backbone, BoxHead, Neck, NoParams, Rpn
+from harness.plugin.declarations import Backbone, BoxHead, Neck, NoParams, Recipe, Rpn
 from harness.plugin.hookspecs import hookimpl
 from harness_plugins.tinydet.params import TinyBoxHeadParams, TinyFpnParams, TinyRpnParams
 
@@ -42,3 +42,16 @@ def harness_box_heads() -> list[BoxHead]:
     summary = "One shared layer, class-agnostic boxes, hard examples, soft-NMS"
     target = f"{_HERE}.box_head:tiny_box_head"
     return [BoxHead("tiny_box_head", target, TinyBoxHeadParams, summary)]
+
+
+@hookimpl
+def harness_recipes() -> list[Recipe]:
+    return [
+        Recipe(
+            "tinydet",
+            f"{_HERE}.recipe:published",
+            summary="TinyDet's; from ImageNet weights of the backbone, which are not part of it",
+            of=("box_head", "tiny_box_head"),
+            source="arXiv 2304.03428, section 4.1",
+        )
+    ]

@@ -1,6 +1,6 @@
 """YOLOX's parts: CSPDarknet, its PAFPN and the decoupled head (arXiv 2107.08430)."""
 
-from harness.plugin.declarations import Backbone, DenseHead, Neck
+from harness.plugin.declarations import Backbone, DenseHead, Neck, Recipe
 from harness.plugin.hookspecs import hookimpl
 from harness_plugins.yolox.params import CspDarknetParams, YoloxHeadParams, YoloxPafpnParams
 
@@ -23,3 +23,17 @@ def harness_necks() -> list[Neck]:
 def harness_dense_heads() -> list[DenseHead]:
     summary = "Decoupled anchor-free head, SimOTA, NMS"
     return [DenseHead("yolox_head", f"{_HERE}.head:yolox_head", YoloxHeadParams, summary)]
+
+
+@hookimpl
+def harness_recipes() -> list[Recipe]:
+    return [
+        Recipe(
+            "yolox",
+            f"{_HERE}.recipe:published",
+            summary="YOLOX-Nano's and -Tiny's, without input sizes that change",
+            of=("dense_head", "yolox_head"),
+            source="arXiv 2107.08430 and its repository at 6ddff48",
+            given={"l1": "last"},
+        )
+    ]

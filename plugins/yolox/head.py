@@ -58,6 +58,7 @@ class YoloxHead(nn.Module):
     checkpoint_name = "head"
     cells: Tensor
     strides: Tensor
+    l1_weight: Tensor
 
     def __init__(
         self,
@@ -69,7 +70,7 @@ class YoloxHead(nn.Module):
         super().__init__()
         require_strides_divide("yolox_head", in_features, image_size)
         self.num_classes, self.params = num_classes, params
-        self.frame, self.nms_iou, self.l1 = BoxFrame(), params.nms_iou, params.l1
+        self.frame, self.nms_iou, self.l1 = BoxFrame(), params.nms_iou, bool(params.l1)
         hidden = params.hidden
 
         def branch() -> nn.Sequential:
@@ -90,6 +91,9 @@ class YoloxHead(nn.Module):
         self.register_buffer("cells", cells, persistent=False)
         strides = torch.cat([grid.strides() for grid in self.grids])
         self.register_buffer("strides", strides, persistent=False)
+        # a buffer, which a captured step reads
+        weight = torch.tensor(0.0 if params.l1 == "last" else 1.0)
+        self.register_buffer("l1_weight", weight, persistent=False)
         self.detections = params.detections or len(cells)
 
     @property
@@ -146,8 +150,11 @@ class YoloxHead(nn.Module):
             "loss_cls": self._class_sum(classes, found, truths),
         }
         if self.l1:
-            sums["loss_l1"] = self._l1_sum(raw, found, truths)
+            sums["loss_l1"] = self.l1_weight * self._l1_sum(raw, found, truths)
         return {name: value / total for name, value in sums.items()}
+
+    def begin_last_phase(self) -> None:
+        self.l1_weight.fill_(1.0)
 
     def assign(
         self, raw: Tensor, objectness: Tensor, classes: Tensor, truths: Truths

@@ -1,6 +1,6 @@
 """Parameters of YOLOX's parts; the defaults are those of YOLOX-Nano."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -38,7 +38,8 @@ class YoloxHeadParams(Params):
     Attributes:
         hidden: channels of its convolutions; 64 in Nano, 96 in Tiny.
         depthwise: as in the backbone.
-        l1: adds the L1 loss of raw boxes, as the last 15 of 300 epochs do.
+        l1: adds the L1 loss of raw boxes; `last`: in the time of `train.close_augment` alone, which
+            is published as the last 15 of 300 epochs.
         min_score: a detection needs at least this.
         nms_iou: a box is dropped where it overlaps a better one of its class by more.
         detections: of an image at most; null: no limit.
@@ -46,7 +47,7 @@ class YoloxHeadParams(Params):
 
     hidden: Count = 64
     depthwise: bool = True
-    l1: bool = False
+    l1: bool | Literal["last"] = False
     min_score: Fraction = 0.01
     nms_iou: Fraction = 0.65
     detections: Count | None = None

@@ -22,7 +22,7 @@ from harness.manifest.schema import Train
 from harness.model.arithmetic import arithmetic
 from harness.model.detector import Detector
 from harness.stages.train.loop import MakeLoader, train
-from harness.stages.train.recipe import build_optimizer
+from harness.stages.train.recipe import Optimization
 from harness_plugins.synthetic.source import SyntheticSource
 
 SUITE = Path(__file__).parents[2] / "suites" / "tinydet.yaml"
@@ -66,7 +66,7 @@ def train_with(detector: Detector, make_loader: MakeLoader, how: Train, folder: 
 def bare_seconds(batch: tuple[Inputs, Targets], how: Train) -> float:
     """Seconds a step of forward, backward and optimiser alone; the first is left out."""
     detector = harness.build(SUITE, "tinydet_s").train()
-    optimizer = build_optimizer(detector.parameters(), how.optimizer)
+    optimizer = Optimization.of(how).build_optimizer(detector)
     inputs, targets = batch
     start = math.nan
     for step in range(STEPS):

@@ -8,9 +8,11 @@ from torch import Tensor
 from torchvision.ops import box_iou
 
 from harness.data import augment as module
-from harness.data.augment import AUGMENTS, Mode, View, Window, cut, draw_window
+from harness.data.augment import View, Window, cut, draw_window, flip, none, paper
+from harness.data.chain import make_sample
 
 HEIGHT, WIDTH = 60, 80
+AUGMENTS = {"none": none(), "flip": flip(), "paper": paper((123.675, 116.28, 103.53))}
 CANVAS = torch.tensor([124, 116, 104], dtype=torch.uint8)
 
 
@@ -22,11 +24,11 @@ def scene(boxes: list[list[int]]) -> tuple[Tensor, Tensor, Tensor]:
     return image, torch.tensor(boxes, dtype=torch.float32), torch.arange(len(boxes))
 
 
-def seeded(mode: Mode, seed: int, boxes: list[list[int]]) -> tuple[Tensor, Tensor, Tensor]:
+def seeded(mode: str, seed: int, boxes: list[list[int]]) -> tuple[Tensor, Tensor, Tensor]:
     """What is seen of the scene, at its own size."""
     torch.manual_seed(seed)
     image, corners, labels = scene(boxes)
-    view = AUGMENTS[mode]((HEIGHT, WIDTH), corners, labels)
+    view = AUGMENTS[mode].draw((HEIGHT, WIDTH), corners, labels)
     return pixels_of(view, image), view.boxes, view.labels
 
 
@@ -120,3 +122,22 @@ def test_a_crop_that_leaves_no_trainable_box_is_not_made(monkeypatch: pytest.Mon
     assert image.shape == (3, HEIGHT, WIDTH)
     assert labels.tolist() == [0]
     assert (boxes[:, 2] - boxes[:, 0]).tolist() == [25]
+
+
+def test_a_sample_whose_pixels_are_there_is_changed_as_its_view_says() -> None:
+    image, boxes, labels = scene(BOXES)
+    windows = 0
+    for seed in range(30):
+        torch.manual_seed(seed)
+        pixels, target = AUGMENTS["paper"](*make_sample(image, boxes, labels))
+        torch.manual_seed(seed)
+        view = AUGMENTS["paper"].draw((HEIGHT, WIDTH), boxes, labels)
+        seen, photo = image, torch.ones_like(image)
+        if view.window is not None:
+            windows += 1
+            seen, photo = cut(image, view.window, CANVAS), cut(photo, view.window, CANVAS * 0)
+        expected = torch.where(photo.bool(), view.distortion(seen), seen)
+        assert torch.equal(pixels, expected.flip(-1) if view.flip else expected)
+        assert torch.equal(target["boxes"], view.boxes)
+        assert torch.equal(target["labels"], view.labels)
+    assert windows > 10

@@ -11,8 +11,9 @@ from photo_sets import photo, real_set
 from torch import Tensor
 
 from harness.data.annotations import read_annotations
-from harness.data.augment import AUGMENTS, cut
+from harness.data.augment import IMAGENET_MEAN, cut, paper_augment
 from harness.data.batch import Inputs
+from harness.data.chain import build_chain
 from harness.data.dataset import AugmentPlan, TrainDataset
 from harness.data.photometric import (
     BatchDistortion,
@@ -23,6 +24,7 @@ from harness.data.photometric import (
 )
 from harness.data.reading import ImageReader
 from harness.data.resize import SquashResize, resize_bilinear
+from harness.manifest.schema import Use
 
 
 def test_no_distortion_changes_nothing() -> None:
@@ -133,19 +135,20 @@ def test_distorting_after_resizing_stays_near_the_papers_order(name: str) -> Non
     split, resize = real_set(name).split("train"), SquashResize(320, 320)
     annotations = read_annotations(split.annotations)
     reader = ImageReader(split, annotations.images, resize, whole=True, cache_gib=0)
-    dataset = TrainDataset(reader, annotations, AugmentPlan("paper"), 0)
+    chain = build_chain((Use(use="paper"),), (64, 64), IMAGENET_MEAN)
+    dataset = TrainDataset(reader, annotations, AugmentPlan(chain), 0)
     fill, means = torch.tensor([124, 116, 104], dtype=torch.uint8), []
     for index in dataset.indices[:40].tolist():
         entry, objects = annotations.images[index], annotations.trainable(index)
         boxes, labels = torch.from_numpy(objects.boxes).float(), torch.from_numpy(objects.labels)
         torch.manual_seed(index)
-        view = AUGMENTS["paper"]((entry.height, entry.width), boxes, labels)
+        view = paper_augment((entry.height, entry.width), boxes, labels)
         pixels = view.distortion(reader.photo(index))
         if view.window is not None:
             pixels = cut(pixels, view.window, fill)
         expected = resize_bilinear(pixels, (320, 320))
         expected = expected.flip(-1) if view.flip else expected
-        found = dataset.render(index, view, (entry.height, entry.width), seed=0).image.pixels
+        found = dataset.render(index, view, (entry.height, entry.width), 0, fill).image.pixels
         means.append((found.int() - expected.int()).abs().float().mean().item())
     assert np.mean(means) < 0.4, means
     assert max(means) < 2.0, means

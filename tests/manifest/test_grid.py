@@ -40,7 +40,7 @@ def test_every_combination_is_planned_run_and_told_apart(suite: Path) -> None:
     assert done.returncode == 0, done.stderr
     run = read_run(suite / "results/tiny-ablation/s")
     assert {one.change.what for one in single_changes(run)} == {
-        "detector channels", "train optimizer lr",
+        "detector channels", "optimizer lr",
     }  # fmt: skip
     assert len(single_changes(run)) == 4
     page = (suite / "results/tiny-ablation/s/report.html").read_text()

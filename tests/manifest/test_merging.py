@@ -55,7 +55,7 @@ def test_detectors_do_not_share_what_they_inherit(load):
     sets = ["detectors.one.train.optimizer.weight_decay=0.5"]
     detectors = load(sets=sets).suite.detectors
     assert detectors["one"].train.optimizer.weight_decay == 0.5
-    assert detectors["two"].train.optimizer.weight_decay != 0.5
+    assert "weight_decay" not in detectors["two"].train.optimizer.use.params
 
 
 def test_without_a_profile_quick_is_taken_else_the_first(load):
@@ -83,3 +83,35 @@ def test_overrides_reach_into_parts_named_by_a_bare_word(load, text, path, value
 def test_another_part_by_override_brings_no_parameters_of_the_old_one(load):
     suite = load(sets=["detectors.one.neck=other_neck"]).suite
     assert suite.detectors["one"].neck == Use(use="other_neck")
+
+
+@pytest.mark.parametrize(
+    ("change", "name", "params"),
+    [
+        ("{name: sgd, nesterov: true}", "sgd", {"lr": 0.25, "momentum": 0.8, "nesterov": True}),
+        ("{name: adamw}", "adamw", {"lr": 0.25}),
+        ("{name: adamw, lr: 0.5}", "adamw", {"lr": 0.5}),
+    ],
+)
+def test_another_optimiser_inherits_what_every_one_has(load, change, name, params):
+    text = MANIFEST.replace("{optimizer: {momentum: 0.7}}", f"{{optimizer: {change}}}")
+    found = load(text).suite.detectors["one"].train.optimizer
+    assert (found.name, found.use.params) == (name, params)
+
+
+def test_a_schedule_by_a_bare_word_and_its_params_by_override(load):
+    text = MANIFEST.replace("{steps: 100,", "{steps: 100, schedule: constant,")
+    sets = ["detectors.one.train.schedule.warmup_steps=3"]
+    detectors = load(text, sets=sets).suite.detectors
+    assert detectors["one"].train.schedule.use == Use(use="constant", params={"warmup_steps": 3})
+    assert detectors["two"].train.schedule.use == Use(use="constant")
+    assert load().suite.detectors["one"].train.schedule.use == Use(use="cosine")
+
+
+def test_another_optimiser_by_override_brings_no_parameters_of_the_old_one(load):
+    found = load(sets=["detectors.one.train.optimizer.name=adamw"]).suite.detectors["one"].train
+    assert found.optimizer.use == Use(use="adamw", params={"lr": 0.25})
+    sets = ["detectors.two.train.optimizer.name=sgd", "detectors.two.train.schedule.name=constant"]
+    train = load(sets=sets).suite.detectors["two"].train
+    assert train.optimizer.use.params == {"lr": 0.125, "momentum": 0.8}
+    assert train.schedule.use == Use(use="constant")

@@ -103,7 +103,13 @@ CHANGES = [
     ("detectors.one.train.batch_size=3", EVERY),
     ("detectors.one.train.optimizer.lr=0.5", EVERY),
     ("detectors.one.train.schedule.warmup_steps=1", EVERY),
+    ("detectors.one.train.schedule=constant", EVERY),
+    ("detectors.one.train.optimizer=adamw", EVERY),
     ("detectors.one.train.augment=none", EVERY),
+    ("detectors.one.train.close_augment=2", EVERY),
+    ("detectors.one.train.ema={decay: 0.9}", EVERY),
+    ("detectors.one.train.augment=[paper, flip]", EVERY),
+    ("detectors.one.train.augment=[paper, {use: hsv, params: {hue: 4}}]", EVERY),
     ("detectors.one.train.precision=bfloat16", EVERY),
     ("detectors.one.train.ema_decay=0.9", EVERY),
     ("evaluate.max_images=3", {"evaluate"}),
@@ -131,6 +137,9 @@ CHANGES = [
     ("latency.modes=[eager, fused]", set()),  # of the cell of eager
     ("latency.check_images=7", set()),  # nothing is checked
     ("stages=[train, evaluate, latency, cost]", set()),
+    ("detectors.one.train.optimizer={name: sgd, lr: 2e-2}", set()),  # as without
+    ("detectors.one.train.schedule.warmup_steps=500", set()),
+    ("detectors.one.train.augment=[paper]", set()),
     ("detectors.one.neck.params.groups=[7, 5, 1, 1]", set()),
     ("detectors.one.input.size=[320, 320]", set()),
 ]  # fmt: skip
@@ -186,6 +195,19 @@ MISTAKES = [
     ("meters=[coco_ap, latncy]", {}, "no meter is called 'latncy' (did you mean 'latency'?"),
     ("detectors.one.rpn.params.anchor_scael=3", {}, "detectors.one.rpn.params.anchor_scael: unknown key 'anchor_scael' (did you mean 'anchor_scale'?"),
     ("detectors.one.rpn.params.anchor_scale=wide", {}, "detectors.one.rpn.params.anchor_scale: input should be a valid number"),
+    ("detectors.one.train.optimizer=adam", {}, "detectors.one.train.optimizer.name: no optimizer is called 'adam' (did you mean 'adamw'?"),
+    ("detectors.one.train.optimizer.lrr=1", {}, "detectors.one.train.optimizer.lrr: unknown key 'lrr' (did you mean 'lr'?"),
+    ("detectors.one.train.optimizer.lr=-1", {}, "detectors.one.train.optimizer.lr: input should be greater than 0, not -1"),
+    ("detectors.one.train.optimizer={nesterov: true, momentum: 0}", {}, "detectors.one.train.optimizer: 'nesterov' needs a momentum"),
+    ("detectors.one.train.schedule.name=cosin", {}, "detectors.one.train.schedule.name: no schedule is called 'cosin' (did you mean 'cosine'?"),
+    ("detectors.one.train.schedule.warmup_stesp=1", {}, "detectors.one.train.schedule.warmup_stesp: unknown key 'warmup_stesp' (did you mean 'warmup_steps'?"),
+    ("detectors.one.train.schedule.warmup_steps=5 epoch s", {}, "detectors.one.train.schedule.warmup_steps: should be steps (500), a share of the training (0.05) or '15 epochs', not '5 epoch s'"),
+    ("detectors.one.train.close_augment=two", {}, "detectors.one.train.close_augment: should be steps (500), a share of the training (0.05) or '15 epochs', not 'two'"),
+    ("detectors.one.train={ema_decay: 0.9, ema: {decay: 0.9}}", {}, "detectors.one.train: give 'ema' or 'ema_decay', not both"),
+    ("detectors.one.train.augment=mosiac", {}, "detectors.one.train.augment.0.use: no augmentation is called 'mosiac' (did you mean 'mosaic'?"),
+    ("detectors.one.train.augment=[flip, {use: hsv, params: {heu: 1}}]", {}, "detectors.one.train.augment.1.params.heu: unknown key 'heu' (did you mean 'hue'?"),
+    ("detectors.one.train.augment=[{use: mosaic, params: {scale: [2, 1]}}]", {}, "detectors.one.train.augment.0.params.scale: should be [least, most], not [2, 1]"),
+    ("detectors.one.train.augment=[]", {}, "detectors.one.train.augment: "),
     ("columns=[ap, ap_smal]", {}, "no meter of this suite writes the metric 'ap_smal' (did you mean 'ap_small'?"),
     ("columns=[macs_fvcore]", {}, "no meter of this suite writes the metric 'macs_fvcore'"),
     ("gates=[{metric: app, against: one, at_least: 0}]", {}, "gates.0.metric: no meter of this suite writes the metric 'app' (did you mean 'ap'?"),
@@ -226,6 +248,18 @@ def test_an_unknown_part_is_blamed_on_the_line_that_names_it(plan, manifest: Pat
     with pytest.raises(UserError) as caught:
         plan(path=path)
     assert str(caught.value).startswith(f"{path}:8 defaults.detector.neck.use: no neck is called")
+
+
+def test_a_key_of_an_optimiser_is_blamed_on_the_layer_that_wrote_it(plan, manifest: Path, tmp_path):
+    text = manifest.read_text().replace("train: {steps: 10}", "train: {optimizer: {momentun: 0.7}}")
+    path = tmp_path / "m.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError) as caught:
+        plan(path=path)
+    assert str(caught.value).startswith(
+        f"{path}:12 defaults.detector.train.optimizer.momentun: unknown key 'momentun' "
+        "(did you mean 'momentum'?"
+    )
 
 
 def test_choices_narrow_a_plan_without_changing_its_cells(plan):

@@ -236,3 +236,25 @@ def test_a_run_that_has_just_begun_has_a_page(made: Run) -> None:
     assert "still running; now or next: " in page
     assert "” could not be made" not in page
     assert "0 of" in page
+
+
+def test_other_optimisers_augmentations_and_recipes_are_told_at_the_top(made: Run) -> None:
+    names = list(made.plan["detectors"])[:3]
+    chosen = {"optimizer": {"use": "sgd"}, "augment": [{"use": "paper"}, {"use": "hsv"}]}
+    train = {"steps": 9, "epochs": None, "batch_size": 4} | chosen
+    detectors = {name: {"train": train} for name in names}
+    plan = {**made.plan, "detectors": detectors}
+    assert list(unequal_training(replace(made, plan=plan))) == []
+    detectors[names[1]] = {"train": train | {"optimizer": {"use": "adamw"}}}
+    detectors[names[2]] = {"train": train, "recipe": {"use": "yolox", "source": "a paper"}}
+    [words] = unequal_training(replace(made, plan=plan))
+    for name, how in zip(
+        names,
+        (
+            "sgd with augmentation paper, hsv",
+            "adamw with augmentation paper, hsv",
+            "the recipe yolox",
+        ),
+        strict=True,
+    ):
+        assert f"{name}: 9 steps of 4 images by {how}" in words

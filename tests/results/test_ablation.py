@@ -10,11 +10,14 @@ from harness.plugin.catalog import Catalog
 from harness.results.ablation import Change, changes, described, differing, single_changes
 from harness.results.run import Run
 
+SGD = {"use": "sgd", "params": {"lr": 0.1}, "plugin": ["p", "1"]}
+FLIP = [{"use": "flip", "params": {}, "plugin": ["p", "1"]}]
+MOSAIC = [*FLIP, {"use": "mosaic", "params": {"p": 0.5}, "plugin": ["p", "1"]}]
 BASE: dict[str, Any] = {
     "input": {"size": [320, 320], "mean": [1.0, 2.0]},
     "checkpoint": None,
     "backbone_checkpoint": None,
-    "train": {"steps": 10, "epochs": None, "workers": 2, "optimizer": {"name": "sgd", "lr": 0.1}},
+    "train": {"steps": 10, "epochs": None, "workers": 2, "optimizer": SGD, "augment": FLIP},
     "parts": {
         "backbone": {"use": "small", "params": {"width": 1.0}, "plugin": ["p", "1"]},
         "neck": {"use": "fpn", "params": {"groups": [7, 1]}, "plugin": ["p", "1"]},
@@ -43,7 +46,11 @@ def run_of(**detectors: dict[str, Any] | None) -> Run:
         (("parts", "backbone", "params", "width"), 0.5, Change("backbone width", "1", "0.5")),
         (("parts", "neck"), {"use": "pan", "params": {"depth": 3}}, Change("neck", "fpn", "pan")),
         (("input", "size"), [416, 416], Change("input size", "320, 320", "416, 416")),
-        (("train", "optimizer", "lr"), 0.2, Change("train optimizer lr", "0.1", "0.2")),
+        (("train", "optimizer", "params", "lr"), 0.2, Change("optimizer lr", "0.1", "0.2")),
+        (("train", "optimizer"), {**SGD, "use": "adamw"}, Change("optimizer", "sgd", "adamw")),
+        (("train", "augment"), MOSAIC, Change("train augment", "flip", "flip, mosaic (p 0.5)")),
+        (("train", "ema"), {"decay": 0.9}, Change("train ema decay", "–", "0.9")),
+        (("recipe",), {"use": "paper", "source": "x"}, Change("recipe", "–", "paper")),
         (("train", "epochs"), 3, Change("train epochs", "–", "3")),
         (("backbone_checkpoint",), "x.pt", Change("backbone checkpoint", "–", "x.pt")),
     ],

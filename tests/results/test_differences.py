@@ -277,6 +277,24 @@ def test_what_one_training_each_leaves_out_is_said(seeds: tuple[int, int], code:
     assert [caveat.code for caveat in change(*sides).caveats] == ([code] if code else [])
 
 
+def test_unlike_recipes_are_said_of_two_detectors_and_refused_of_one():
+    def by(recipe: str, value: float) -> Estimate:
+        made = ap(value, 1e-3)
+        told = {"recipe": recipe} if recipe else {}
+        return replace(made, conditions={**made.conditions, **told})
+
+    plain, own = by("", 0.3), by("yolox", 0.4)
+    found = find_difference(plain, own, same_detector=False)
+    assert found.verdict == "better"
+    unlike, _ = found.caveats
+    assert unlike == Finding("unlike_recipes", "remark", {"base": "the suite's", "other": "yolox"})
+    alike = find_difference(by("yolox", 0.3), own, same_detector=False)
+    assert [caveat.code for caveat in alike.caveats] == ["one_training"]
+    refused = find_difference(plain, own, same_detector=True)
+    assert refused.verdict == "refused"
+    assert [str(m) for m in refused.mismatches] == ["recipe: the suite's against yolox"]
+
+
 def test_times_of_one_process_are_said_to_be_so():
     (caveat,) = change(latency(10.0), latency(20.0)).caveats
     assert caveat.code == "one_process"

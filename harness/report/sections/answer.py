@@ -5,6 +5,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from harness.manifest.schema import SUITES_RECIPE
 from harness.plugin.metrics import MetricSpec
 from harness.report.choices import as_data
 from harness.report.figures.tradeoffs import draw
@@ -77,7 +78,7 @@ def headlines(run: Run) -> Iterator[str]:
 
 
 def unequal_training(run: Run) -> Iterator[str]:
-    """How long each was trained, where they differ in it or in where they began."""
+    """How each was trained, where they differ in it or in where they began."""
     told: dict[str, list[str]] = {}
     for name, detector in run.plan["detectors"].items():
         told.setdefault(_training(detector), []).append(name)
@@ -98,7 +99,14 @@ def _training(detector: Mapping[str, Any]) -> str:
     batch = train["batch_size"] * train.get("accumulate", 1)
     weights = {"checkpoint": "a checkpoint", "backbone_checkpoint": "a backbone's checkpoint"}
     begun = [words for key, words in weights.items() if detector.get(key)]
-    return f"{length} of {batch} images" + "".join(f" from {words}" for words in begun)
+    told = f"{length} of {batch} images" + "".join(f" from {words}" for words in begun)
+    recipe = detector.get("recipe", {}).get("use", SUITES_RECIPE)
+    if recipe != SUITES_RECIPE:
+        return f"{told} by the recipe {recipe}"
+    if isinstance(train.get("augment"), list):  # an older plan has names alone
+        augment = ", ".join(one["use"] for one in train["augment"])
+        return f"{told} by {train['optimizer']['use']} with augmentation {augment}"
+    return told
 
 
 def launch_bound(run: Run) -> Iterator[str]:

@@ -40,24 +40,32 @@ class Way:
         return "compiled" if self.compiled else "captured" if self.captured else "eager"
 
 
-def choose_way(settings: Train, device: torch.device, processes: int) -> Way:
+def choose_way(
+    settings: Train, device: torch.device, processes: int, capturable: bool = True
+) -> Way:
     """How `train.step` is carried out on a device.
 
+    Args:
+        capturable: whether the optimiser's step may be captured.
+
     Raises:
-        UserError: several processes cannot take steps this way.
+        UserError: several processes, or the optimiser, cannot take steps this way.
     """
     compiled = settings.step == "compiled"
     if settings.step == "eager" or device.type != "cuda":
         return Way(compiled, captured=False)
-    if processes == 1:
+    if processes == 1 and capturable:
         return Way(compiled, captured=True)
+    exchange = f"{processes} processes exchange gradients within a step, which cannot be captured"
+    computes = f"the optimiser '{settings.optimizer.name}' computes on the host"
     if settings.step == "captured":
         raise UserError(
-            f"{processes} processes exchange gradients within a step, which cannot be captured",
+            exchange if processes > 1 else computes,
             where="train.step",
             hint="auto, eager or compiled",
         )
-    return Way(compiled, captured=False, reason=f"{processes} processes")
+    reason = f"{processes} processes" if processes > 1 else computes
+    return Way(compiled, captured=False, reason=reason)
 
 
 def start_accelerator(settings: Train, device: torch.device, seed: int) -> Accelerator:

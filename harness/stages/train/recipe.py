@@ -1,61 +1,97 @@
 """What a step does to the weights: the optimiser, its learning rate, the average of the weights."""
 
 import math
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from harness.manifest.schema import Optimizer, Schedule
+from harness.manifest.reader import KeyPath
+from harness.manifest.schema import Train
+from harness.plan.cells import TrainingParts
+from harness.plan.planner import training_parts
+from harness.plugin import Length, declarations
+from harness.plugin.manager import loaded_plugins
 
 if TYPE_CHECKING:
     from timm.utils.model_ema import ModelEmaV3
 
 
-def build_optimizer(
-    parameters: Iterable[nn.Parameter], settings: Optimizer, capturable: bool = False
-) -> torch.optim.Optimizer:
-    """One group of all parameters that require a gradient.
+@dataclass(frozen=True)
+class Optimization:
+    """An optimiser and the learning rates of its steps, as the plugins offer them.
 
-    Weight decay applies to all of them, norms and biases too, as in the papers reproduced here.
-    The fused kernels matter on a CPU: a small detector has hundreds of small tensors.
-
-    Args:
-        capturable: keep the learning rate on the device, where a captured step reads it.
-
-    Raises:
-        ValueError: nothing to train.
+    Attributes:
+        lr: the schedule's base.
+        capturable: the optimiser's steps may be captured.
     """
-    trained = [p for p in parameters if p.requires_grad]
-    decay = settings.weight_decay
-    lr: Any = settings.lr
-    if capturable and trained:
-        lr = torch.tensor(lr, dtype=torch.float32, device=trained[0].device)
-    if settings.name == "adamw":
-        return torch.optim.AdamW(
-            trained, lr=lr, weight_decay=decay, fused=True, capturable=capturable
-        )
-    sgd = torch.optim.SGD(
-        trained, lr=lr, momentum=settings.momentum, weight_decay=decay, fused=True
-    )
-    if settings.momentum:
-        # the fused kernel would leave them unset in a first step that overflows (float16)
-        for p in trained:
-            sgd.state[p]["momentum_buffer"] = torch.zeros_like(p, requires_grad=False)
-    return sgd
+
+    parts: TrainingParts
+
+    @classmethod
+    def of(cls, settings: Train) -> Self:
+        """What `settings` name, by the plugins that are loaded.
+
+        Raises:
+            UserError: an unknown name, or parameters that are refused.
+        """
+        return cls(training_parts(loaded_plugins(), settings, _place))
+
+    @property
+    def lr(self) -> float:
+        return float(self.parts.optimizer.params["lr"])
+
+    @property
+    def capturable(self) -> bool:
+        declaration = self.parts.optimizer.declaration
+        assert isinstance(declaration, declarations.Optimizer)
+        return declaration.capturable
+
+    def build_optimizer(self, model: nn.Module, captured: bool = False) -> torch.optim.Optimizer:
+        """Of all weights that require a gradient.
+
+        Args:
+            captured: keep the learning rate on the device, where a captured step reads it.
+        """
+        more = {"capturable": captured} if self.capturable else {}
+        part = self.parts.optimizer
+        made: torch.optim.Optimizer = part.declaration.load()(model, **more, **part.params)
+        for group in made.param_groups if captured else ():
+            device = group["params"][0].device
+            group["lr"] = torch.tensor(group["lr"], dtype=torch.float32, device=device)
+        return made
+
+    @cached_property
+    def schedule(self) -> Callable[[int, Length, float], float]:
+        part = self.parts.schedule
+        rate: Callable[[int, Length, float], float] = part.declaration.load()(**part.params)
+        return rate
+
+    def learning_rate(self, step: int, length: Length) -> float:
+        """Rate of step `step`, from 0."""
+        return self.schedule(step, length, self.lr)
+
+
+def _place(path: KeyPath) -> str:
+    return ".".join(("train", *map(str, path)))
+
+
+HOW = ("lr", "fused", "foreach", "capturable")  # of a group: where and how it is computed
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any]) -> None:
-    """Restore the state of each parameter; settings, and where the learning rate is kept, stay.
+    """Restore the state of each parameter and group; how they are computed, here, stays.
 
     Raises:
         ValueError: it is of other parameters.
     """
     own = optimizer.state_dict()["param_groups"]
     pairs = zip(own, saved["param_groups"], strict=True)
-    groups = [{**mine, "params": theirs["params"]} for mine, theirs in pairs]
+    groups = [{**theirs, **{k: v for k, v in mine.items() if k in HOW}} for mine, theirs in pairs]
     optimizer.load_state_dict({"state": saved["state"], "param_groups": groups})
     for parameter, kept in optimizer.state.items():
         for name, value in kept.items():
@@ -75,28 +111,23 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
             group["lr"] = rate
 
 
-def learning_rate(step: int, total: int, base: float, schedule: Schedule) -> float:
-    """Rate of step `step` (from 0) of `total`: a pure function, so there is nothing to restore.
-
-    A half cosine from `base` to `schedule.final_lr` over the whole length (Loshchilov and
-    Hutter, SGDR, arXiv 1608.03983, eq. 5, one period), multiplied during warm-up by a line
-    from `warmup_factor` at step 0 to 1 at `warmup_steps`.
-    """
-    cosine = 0.5 * (1 + math.cos(math.pi * step / total))
-    rate = schedule.final_lr + (base - schedule.final_lr) * cosine
-    if step >= schedule.warmup_steps:
-        return rate
-    return rate * (
-        schedule.warmup_factor + (1 - schedule.warmup_factor) * step / schedule.warmup_steps
-    )
-
-
-def build_ema(model: nn.Module, decay: float) -> "ModelEmaV3":
+def build_ema(model: nn.Module, settings: Train) -> "ModelEmaV3 | None":
     """timm's average over parameters and buffers; call `update(model, step=...)` after a step.
 
-    Its warm-up (1 - (1 + step)^(-2/3), at most `decay`) lets short trainings forget the random
-    weights that they began with.
+    Under `ema_decay` with its warm-up (1 - (1 + step)^(-2/3), at most the decay), which lets short
+    trainings forget the random weights that they began with; under `ema` with YOLOX's.
     """
+    if settings.ema is None and settings.ema_decay is None:
+        return None
     from timm.utils.model_ema import ModelEmaV3  # takes seconds, and few trainings average
 
-    return ModelEmaV3(model, decay=decay, use_warmup=True)
+    if settings.ema is None:
+        assert settings.ema_decay is not None
+        return ModelEmaV3(model, decay=settings.ema_decay, use_warmup=True)
+    decay, ramp = settings.ema.decay, settings.ema.ramp
+
+    class RampedEma(ModelEmaV3):
+        def get_decay(self, step: int | None = None) -> float:
+            return decay if step is None else decay * (1 - math.exp(-step / ramp))
+
+    return RampedEma(model)

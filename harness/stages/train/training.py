@@ -73,26 +73,28 @@ class Training:
         self.about, self.identity = dict(about), identity or {}
         self.lengths: list[int] = []  # of shorter trainings that this one goes on from
         self.device: torch.device = accelerator.device
-        self.total = total_steps(settings, loader.steps_per_epoch)
+        self.optimization = recipe.Optimization.of(settings)
+        self.length = settings.length(loader.steps_per_epoch)
+        self.total = self.length.steps
         self.step, self.losses, self.loss_steps = 0, dict[str, float](), 0
         self.begun_epoch: int | None = None
+        self.closes, self.closed = settings.last_phase(loader.steps_per_epoch), False
         self.window, self.clock = LossWindow(), Clock(sessions=1)
         self.rates, self.within_step = (math.nan, math.nan), False
         self.began, self.saving_seconds = time.perf_counter(), 0.0
-        self.way = choose_way(settings, self.device, accelerator.num_processes)
+        self.way = choose_way(
+            settings, self.device, accelerator.num_processes, self.optimization.capturable
+        )
         if graph is None and self.way.captured:
             graph = CudaGraph(self.device)
         self.compile_clock = CompileClock()
         detector.to(self.device).to(memory_format=TRAIN_LAYOUT).train()
-        decay = settings.ema_decay
-        self.ema = None if decay is None else recipe.build_ema(detector, decay)
+        self.ema = recipe.build_ema(detector, settings)
         self.module = self.share_norms(detector)
         if self.way.compiled:
             keep_compiled_kernels()
             self.module.compile()
-        optimizer = recipe.build_optimizer(
-            self.module.parameters(), settings.optimizer, capturable=graph is not None
-        )
+        optimizer = self.optimization.build_optimizer(self.module, captured=graph is not None)
         self.model, self.optimizer = accelerator.prepare(self.module, optimizer)
         step = Step(detector, self.model, self.optimizer, accelerator, settings.clip_norm)
         self.take: Step | StaticStep = step
@@ -186,10 +188,10 @@ class Training:
 
     def advance(self, micro: list[Batch]) -> float:
         """One optimiser step; returns its learning rate."""
-        settings = self.settings
-        lr = recipe.learning_rate(self.step, self.total, settings.optimizer.lr, settings.schedule)
+        lr = self.optimization.learning_rate(self.step, self.length)
         recipe.set_learning_rate(self.optimizer, lr)
         self.begin_epoch()
+        self.begin_last_phase()
         images = sum(len(inputs.pixels) for inputs, _ in micro)
         self.clock.count(images * self.accelerator.num_processes)
         numbers: Numbers = self.take(micro)
@@ -206,6 +208,13 @@ class Training:
             batches = self.total * self.settings.accumulate
             trained: Any = self.module  # the detector, or a copy with shared norms
             trained.begin_epoch(self.epoch, -(-batches // self.loader.steps_per_epoch))
+
+    def begin_last_phase(self) -> None:
+        """Tell the detector, once."""
+        if self.closes is not None and self.step >= self.closes and not self.closed:
+            self.closed = True
+            trained: Any = self.module
+            trained.begin_last_phase()
 
     def check_losses(self, log: TrainLog | None, lr: float, saves: bool) -> None:
         """Read the losses: at log lines, before checkpoints, and wherever reading is free.
@@ -377,10 +386,9 @@ class Training:
 
     def new_course(self, last: int) -> str:
         """What becomes of the learning rate of a training that was to take `last` steps."""
-        settings = self.settings
         before, now = (
-            recipe.learning_rate(self.step, total, settings.optimizer.lr, settings.schedule)
-            for total in (last, self.total)
+            self.optimization.learning_rate(self.step, replace(self.length, steps=steps))
+            for steps in (last, self.total)
         )
         return (
             f"goes on from step {self.step} to {self.total} instead of {last}: the learning rate "
@@ -430,19 +438,6 @@ class Training:
         if self.way.compiled:
             said["compile_seconds"] = round(self.compile_clock.seconds, 1)
         return said
-
-
-def total_steps(settings: Train, batches: int) -> int:
-    """Optimiser steps of the whole training, `batches` being those of an epoch.
-
-    Raises:
-        UserError: the settings name no length.
-    """
-    if settings.steps is not None:
-        return settings.steps
-    if settings.epochs is None:
-        raise UserError("has no length", where="train", hint="give 'steps' or 'epochs'")
-    return max(1, settings.epochs * batches // settings.accumulate)
 
 
 def endless(loader: TrainLoader, position: int) -> Iterator[Batch]:

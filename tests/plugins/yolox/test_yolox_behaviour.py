@@ -58,6 +58,22 @@ def test_a_few_steps_lower_the_losses_and_gradients_reach_all_weights(name):
     assert seen[-1] < 0.85 * seen[0]
 
 
+def test_the_l1_loss_of_the_last_phase():
+    """Always among the losses, so that a step has the same ones; zero until it is told."""
+    detectors = [
+        tiny(3, "yolox_nano", f"detectors.*.dense_head.params.l1={l1}") for l1 in ("true", "last")
+    ]
+    detectors[1].load_state_dict(detectors[0].state_dict())
+    targets = targets_of([0, 2], [1])
+    always, last = (d.losses(d.preprocess(images(2)), targets)["loss_l1"] for d in detectors)
+    assert always > 0
+    assert last == 0
+    for detector in detectors:
+        detector.begin_last_phase()
+    again, last = (d.losses(d.preprocess(images(2)), targets)["loss_l1"] for d in detectors)
+    assert always == again == last
+
+
 def test_an_image_does_not_depend_on_its_neighbours():
     detector = tiny()
     with torch.no_grad():  # at first it finds nothing

@@ -24,11 +24,12 @@ from torch import nn
 
 from harness.errors import UserError
 from harness.files import read_json_lines, write_atomic
-from harness.manifest.schema import Optimizer, Schedule
+from harness.manifest.schema import Train
+from harness.plugin import Length
 from harness.stages.train.clock import Clock
 from harness.stages.train.launch import StopRequest
 from harness.stages.train.losses import LossWindow, TrainLog
-from harness.stages.train.recipe import build_ema, build_optimizer, learning_rate, load_optimizer
+from harness.stages.train.recipe import Optimization, build_ema, load_optimizer
 from harness.stages.train.state import (
     capture_rng,
     load_safely,
@@ -41,9 +42,15 @@ CPU = torch.device("cpu")
 rates = st.floats(1e-6, 1.0)
 
 
+def recipe(optimizer: dict[str, Any] | None = None, **schedule: Any) -> Optimization:
+    given = {"optimizer": optimizer or {}, "schedule": schedule}
+    return Optimization.of(Train.model_validate(given))
+
+
 def test_published_schedule_in_figures() -> None:
-    schedule = Schedule(warmup_steps=100, warmup_factor=0.1, final_lr=0.0)
-    found = [learning_rate(step, 700, 1e-3, schedule) for step in (0, 50, 100, 350, 700)]
+    length = Length(700, 50)
+    chosen = recipe({"lr": 1e-3}, warmup_steps=100, warmup_factor=0.1, final_lr=0.0)
+    found = [chosen.learning_rate(step, length) for step in (0, 50, 100, 350, 700)]
     whole = [0.5 * (1 + math.cos(math.pi * step / 700)) for step in (0, 50, 100, 350, 700)]
     expected = [f * w * 1e-3 for f, w in zip((0.1, 0.55, 1, 1, 1), whole, strict=True)]
     assert found == pytest.approx(expected, rel=1e-12)
@@ -51,36 +58,37 @@ def test_published_schedule_in_figures() -> None:
 
 
 @given(rates, rates, st.integers(0, 400), st.floats(0, 1), st.integers(1, 1000), st.data())
-def test_schedule_is_a_cosine_below_its_warmup(
+def test_the_usual_schedule_is_a_cosine_below_its_warmup(
     base: float, final: float, warmup: int, factor: float, total: int, data: st.DataObject
 ) -> None:
-    schedule = Schedule(warmup_steps=warmup, warmup_factor=factor, final_lr=final)
+    """To the last bit: a training of before continues as it began."""
+    length = Length(total, 1.0)
+    chosen = recipe({"lr": base}, warmup_steps=warmup, warmup_factor=factor, final_lr=final)
     step = data.draw(st.integers(0, total))
-    found = learning_rate(step, total, base, schedule)
-    cosine = final + (base - final) * (1 + math.cos(math.pi * step / total)) / 2
-    line = 1.0 if step >= warmup else factor + (1 - factor) * step / warmup
-    assert found == pytest.approx(cosine * line, rel=1e-9, abs=1e-15)
+    found = chosen.learning_rate(step, length)
+    cosine = 0.5 * (1 + math.cos(math.pi * step / total))
+    expected = final + (base - final) * cosine
+    if step < warmup:
+        expected *= factor + (1 - factor) * step / warmup
+    assert found == expected
     assert 0 <= found <= max(base, final) * (1 + 1e-12)
-    if total >= warmup:
-        assert learning_rate(total, total, base, schedule) == pytest.approx(final, abs=1e-12)
 
 
 def test_momentum_is_there_before_the_first_step() -> None:
     """A first step that overflows under float16 leaves it alone."""
-    weight = nn.Parameter(torch.ones(3))
-    sgd = build_optimizer([weight], Optimizer(lr=0.1, momentum=0.9))
-    assert torch.equal(sgd.state[weight]["momentum_buffer"], torch.zeros(3))
+    model = nn.Linear(3, 1, bias=False)
+    sgd = recipe({"lr": 0.1, "momentum": 0.9}).build_optimizer(model)
+    assert torch.equal(sgd.state[model.weight]["momentum_buffer"], torch.zeros(1, 3))
 
 
 @pytest.mark.parametrize("name", ["adamw", "sgd"])
 def test_what_was_learnt_is_laid_out_as_the_weights_are(name: str) -> None:
     """A GPU keeps weights channels last, and kernels walk through memory."""
-    settings = Optimizer(name=name, lr=0.1)  # type: ignore[arg-type]
     values, stepped = torch.randn(4, 3, 2, 2), []
     saved: dict[str, Any] = {}
     for layout in (torch.channels_last, torch.contiguous_format):
         weight = nn.Parameter(values.clone(memory_format=layout))
-        optimizer = build_optimizer([weight], settings)
+        optimizer = recipe({"name": name, "lr": 0.1}).build_optimizer(nn.ParameterList([weight]))
         if saved:
             load_optimizer(optimizer, saved)
         else:
@@ -97,8 +105,8 @@ def test_what_was_learnt_is_laid_out_as_the_weights_are(name: str) -> None:
 def test_optimizers_follow_their_settings() -> None:
     model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
     model[0].bias.requires_grad_(False)
-    adamw = build_optimizer(model.parameters(), Optimizer(name="adamw", lr=0.1, weight_decay=0.3))
-    sgd = build_optimizer(model.parameters(), Optimizer(lr=0.2, momentum=0.7, weight_decay=0.01))
+    adamw = recipe({"name": "adamw", "lr": 0.1, "weight_decay": 0.3}).build_optimizer(model)
+    sgd = recipe({"lr": 0.2, "momentum": 0.7, "weight_decay": 0.01}).build_optimizer(model)
     assert isinstance(adamw, torch.optim.AdamW)
     assert isinstance(sgd, torch.optim.SGD)
     for optimizer in (adamw, sgd):
@@ -110,9 +118,123 @@ def test_optimizers_follow_their_settings() -> None:
     assert (sgd.param_groups[0]["momentum"], sgd.param_groups[0]["weight_decay"]) == (0.7, 0.01)
 
 
+@pytest.mark.parametrize(
+    ("name", "plain"),
+    [
+        ("sgd", lambda w: torch.optim.SGD(w, lr=0.1, momentum=0.9, weight_decay=1e-5)),
+        ("adamw", lambda w: torch.optim.AdamW(w, lr=0.1, weight_decay=1e-5)),
+    ],
+)
+def test_weights_after_some_steps_are_those_of_torchs_own(name: str, plain: Any) -> None:
+    one, other = (nn.Conv2d(3, 4, 3), nn.Conv2d(3, 4, 3))
+    other.load_state_dict(one.state_dict())
+    ours = recipe({"name": name, "lr": 0.1}).build_optimizer(one)
+    theirs = plain(other.parameters())
+    for seed in range(5):
+        for model, optimizer in ((one, ours), (other, theirs)):
+            torch.manual_seed(seed)
+            model(torch.rand(2, 3, 8, 8)).square().sum().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+    for ours_, theirs_ in zip(one.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(ours_, theirs_, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("spared", "free"),
+    [
+        (True, ["0.bias", "1.weight", "1.bias"]),
+        (["norm"], ["1.weight", "1.bias"]),
+        (["bias"], ["0.bias", "1.bias"]),
+        (False, []),
+    ],
+)
+def test_weights_that_do_not_decay(spared: Any, free: list[str]) -> None:
+    model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+    for name in ("sgd", "adamw"):
+        chosen = {"name": name, "lr": 0.1, "weight_decay": 0.5, "no_decay": spared}
+        optimizer = recipe(chosen).build_optimizer(model)
+        decay = {id(p): g["weight_decay"] for g in optimizer.param_groups for p in g["params"]}
+        names = {id(p): name for name, p in model.named_parameters()}
+        assert sorted(names[p] for p, value in decay.items() if value == 0.0) == sorted(free)
+        assert set(decay) == set(names)
+        assert set(decay.values()) <= {0.0, 0.5}
+
+
+def test_nesterov_looks_ahead() -> None:
+    weight = nn.Parameter(torch.tensor([2.0]))
+    chosen = {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.0, "nesterov": True}
+    optimizer = recipe(chosen).build_optimizer(nn.ParameterList([weight]))
+    expected, velocity = 2.0, 0.0
+    for gradient in (1.0, -0.5, 0.25):
+        weight.grad = torch.tensor([gradient])
+        optimizer.step()
+        velocity = 0.9 * velocity + gradient
+        expected -= 0.1 * (gradient + 0.9 * velocity)
+        assert weight.item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_an_optimiser_of_timm_by_its_name() -> None:
+    model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+    chosen = {"name": "timm", "opt": "lamb", "lr": 0.1, "weight_decay": 0.2, "no_decay": True}
+    lamb = recipe(chosen | {"options": {"betas": [0.8, 0.9]}})
+    made = lamb.build_optimizer(model)
+    assert type(made).__name__ == "Lamb"
+    assert [g["weight_decay"] for g in made.param_groups] == [0.2, 0.0]
+    assert {tuple(g["betas"]) for g in made.param_groups} == {(0.8, 0.9)}
+    assert not lamb.capturable  # it counts its steps on the host
+    for options, found in (
+        ({"opt": "lambb"}, r"timm has no optimiser 'lambb' \(did you mean 'lamb'"),
+        ({"options": {"beta": 1}}, "timm's 'lamb' refuses its options"),
+    ):
+        with pytest.raises(UserError, match=found):
+            recipe(chosen | options).build_optimizer(model)
+
+
+def test_what_an_optimiser_counts_is_restored() -> None:
+    """Lamb keeps the number of its steps in its groups."""
+    chosen, runs = recipe({"name": "timm", "opt": "lamb", "lr": 0.1}), []
+    for restarts in (False, True):
+        model = nn.Linear(2, 1)
+        nn.init.ones_(model.weight)
+        optimizer = chosen.build_optimizer(model)
+        for step in range(6):
+            if restarts and step == 3:
+                saved, optimizer = optimizer.state_dict(), chosen.build_optimizer(model)
+                load_optimizer(optimizer, deepcopy(saved))
+            model.weight.grad = torch.tensor([[1.0, -0.1 * step]])
+            optimizer.step()
+        runs.append(model.weight.detach())
+    assert torch.equal(*runs)
+
+
+def test_the_rates_of_yolox() -> None:
+    """At 100 steps an epoch: 5 epochs of a parabola from 0, a cosine, 15 epochs at 5 %."""
+    chosen = recipe(
+        {"lr": 0.01},
+        warmup="quadratic", warmup_steps="5 epochs", warmup_factor=0, after_warmup=True,
+        final_factor=0.05, final_steps="15 epochs",
+    )  # fmt: skip
+    length = Length(30_000, 100)
+    expected = {0: 0, 1: 4e-8, 250: 0.0025, 500: 0.01, 14_500: 0.00525, 28_500: 5e-4, 29_999: 5e-4}
+    for step, rate in expected.items():
+        assert chosen.learning_rate(step, length) == pytest.approx(rate, rel=1e-9)
+
+
+def test_rates_in_steps_and_without_any() -> None:
+    steps = recipe({"lr": 1}, name="multi_step", milestones=[0.5, 90], gamma=0.1, warmup_steps=0)
+    constant = recipe({"lr": 1}, name="constant", warmup_steps=10, warmup_factor=0.5)
+    length = Length(100, 10)
+    assert [steps.learning_rate(s, length) for s in (0, 49, 50, 89, 90)] == pytest.approx(
+        [1, 1, 0.1, 0.1, 0.01]
+    )
+    assert [constant.learning_rate(s, length) for s in (0, 5, 10, 99)] == [0.5, 0.75, 1, 1]
+
+
 def test_sgd_step_in_closed_form() -> None:
     weight = nn.Parameter(torch.tensor([2.0]))
-    optimizer = build_optimizer([weight], Optimizer(lr=0.1, momentum=0.9, weight_decay=0.5))
+    chosen = {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.5}
+    optimizer = recipe(chosen).build_optimizer(nn.ParameterList([weight]))
     expected, velocity = 2.0, 0.0
     for gradient in (1.0, -0.5, 0.25):
         weight.grad = torch.tensor([gradient])
@@ -249,13 +371,28 @@ def test_window_goes_on_from_its_state() -> None:
 def test_ema_in_closed_form() -> None:
     model = nn.Linear(1, 1, bias=False)
     model.weight.data.fill_(5.0)
-    ema, average = build_ema(model, decay=0.6), 5.0
+    ema, average = build_ema(model, Train(ema_decay=0.6)), 5.0
+    assert ema is not None
     for step in range(1, 30):
         model.weight.data.fill_(1 / step)
         ema.update(model, step=step)
         warm = min(0.6, 1 - (1 + step - 1) ** (-2 / 3)) if step > 1 else 0.0
         average = warm * average + (1 - warm) / step
         assert ema.module.weight.item() == pytest.approx(average, rel=1e-5)
+
+
+def test_the_average_of_yolox() -> None:
+    """Its published decays; and a step in closed form."""
+    model = nn.Linear(1, 1, bias=False)
+    model.weight.data.fill_(5.0)
+    ema = build_ema(model, Train(ema={"decay": 0.9998, "ramp": 2000}))
+    assert ema is not None
+    expected = {1: 0.00049977505, 100: 0.048760821, 2000: 0.63199413, 20_000: 0.99975461}
+    assert {s: ema.get_decay(s) for s in expected} == pytest.approx(expected, rel=1e-6)
+    model.weight.data.fill_(1.0)
+    ema.update(model, step=2000)
+    assert ema.module.weight.item() == pytest.approx(1 + 4 * 0.63199413, rel=1e-6)
+    assert build_ema(model, Train()) is None
 
 
 def test_clock_leaves_the_first_step_out(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -279,6 +279,16 @@ def test_how_steps_run(step: str, device: str, processes: int, name: str, captur
     assert (way.reason is not None) == (wanted and not captured)
 
 
+@pytest.mark.parametrize(("step", "name"), [("auto", "eager"), ("compiled", "compiled")])
+def test_an_optimiser_that_counts_on_the_host_is_not_captured(step: str, name: str) -> None:
+    how: dict[str, Any] = {"optimizer": {"name": "timm", "opt": "lamb"}}
+    way = choose_way(toy_settings(step=step, **how), torch.device("cuda"), 1, capturable=False)
+    assert (way.name, way.captured) == (name, False)
+    assert way.reason == "the optimiser 'timm' computes on the host"
+    with pytest.raises(UserError, match=r"train\.step: the optimiser 'timm' computes on the host"):
+        choose_way(toy_settings(step="captured", **how), torch.device("cuda"), 1, capturable=False)
+
+
 def test_what_cannot_be_captured_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"train\.step: CUDA graphs need an NVIDIA GPU"):
         prepare(tmp_path, toy_settings(step="captured"), None)

@@ -100,6 +100,32 @@ def test_the_detector_is_told_of_each_epoch_before_its_first_step(tmp_path: Path
     assert resumed.told == [(0, 1, 3), (per_epoch - 2, 2, 3)]
 
 
+class ClosedDetector(ToyDetector):
+    def __init__(self) -> None:
+        super().__init__()
+        self.closed_at: list[int] = []
+
+    def begin_last_phase(self) -> None:
+        self.closed_at.append(self.calls)
+
+
+@pytest.mark.parametrize("close", [5, 0.25, "1 epoch"])
+def test_the_detector_is_told_once_of_the_last_phase(
+    tmp_path: Path, close: int | float | str
+) -> None:
+    """Of 20 steps, 5 an epoch."""
+    whole, begun, resumed, never = (ClosedDetector() for _ in range(4))
+    settings = toy_settings(close_augment=close)
+    run(tmp_path / "whole", whole, settings)
+    assert whole.closed_at == [15]
+    run(tmp_path / "never", never)
+    assert never.closed_at == []
+    with pytest.raises(Interrupted):
+        run(tmp_path / "cut", begun, settings, on_progress=stop_at(17, signal.SIGTERM))
+    run(tmp_path / "cut", resumed, settings, resume=True)
+    assert (begun.closed_at, resumed.closed_at) == ([15], [0])
+
+
 def test_same_seed_same_weights_and_another_seed_others(tmp_path: Path) -> None:
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         run(tmp_path / name, seed=seed)
@@ -108,9 +134,20 @@ def test_same_seed_same_weights_and_another_seed_others(tmp_path: Path) -> None:
     assert not torch.equal(a["head.weight"], c["head.weight"])
 
 
-@pytest.mark.parametrize(("step", "signum"), [(5, signal.SIGINT), (7, signal.SIGTERM)])
-def test_stopped_and_resumed_equals_uninterrupted(tmp_path: Path, signum: int, step: int) -> None:
-    settings = toy_settings(ema_decay=0.9)
+LAMB = {"name": "timm", "opt": "lamb", "lr": 0.02, "no_decay": True}  # it counts its steps itself
+
+
+@pytest.mark.parametrize(
+    ("step", "signum", "changes"),
+    [
+        (5, signal.SIGINT, {"ema_decay": 0.9}),
+        (7, signal.SIGTERM, {"ema": {"decay": 0.9, "ramp": 5}, "optimizer": LAMB}),
+    ],
+)
+def test_stopped_and_resumed_equals_uninterrupted(
+    tmp_path: Path, signum: int, step: int, changes: dict[str, Any]
+) -> None:
+    settings = toy_settings(**changes)
     run(tmp_path / "whole", settings=settings)
     with pytest.raises(Interrupted, match=f"at step {step} of 20") as stopped:
         run(tmp_path / "cut", settings=settings, on_progress=stop_at(step, signum))
