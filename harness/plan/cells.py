@@ -3,11 +3,11 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from harness.data.source import DataSource
-from harness.manifest.schema import Suite
+from harness.manifest.schema import PRECISIONS, Suite
 from harness.plugin.catalog import Catalog
 from harness.plugin.declarations import Declaration, Meter, Stage
 from harness.plugin.metrics import MetricSpec
@@ -93,7 +93,7 @@ def name_mode(mode: str, precision: str) -> str:
     """The pair as one word: "fused" in float32, else "fused-float16" and so on.
 
     Args:
-        mode: a name of `harness.manifest.schema.MODES`.
+        mode: of a declaration.
         precision: a name of `harness.manifest.schema.PRECISIONS`.
     """
     return mode if precision == USUAL_PRECISION else f"{mode}-{precision}"
@@ -101,8 +101,8 @@ def name_mode(mode: str, precision: str) -> str:
 
 def split_mode(name: str) -> tuple[str, str]:
     """The inverse of `name_mode`."""
-    mode, _, precision = name.partition("-")
-    return mode, precision or USUAL_PRECISION
+    mode, _, precision = name.rpartition("-")
+    return (mode, precision) if precision in PRECISIONS else (name, USUAL_PRECISION)
 
 
 def name_stage(stage: str, mode: str) -> str:
@@ -117,6 +117,7 @@ class Plan:
     Attributes:
         parts: detector name -> role -> part; a whole detector has the one role "detector".
         data_fingerprint: of the data, "" when a plan was made without.
+        modes: of the stage `latency`, by name; without precisions.
         trackers: who is told of its curves and numbers, which they do not change.
         executor: where its cells run; None in a plan that was made for a single cell.
     """
@@ -131,6 +132,7 @@ class Plan:
     fingerprint: str
     trackers: tuple[Part, ...] = ()
     executor: Part | None = None
+    modes: Mapping[str, Part] = field(default_factory=dict)
 
     def meters_of(self, stage: Stage) -> list[MeterPart]:
         return [m for m in self.meters if m.stage == stage]

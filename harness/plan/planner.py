@@ -13,10 +13,8 @@ from harness.errors import UserError, near_names
 from harness.files import hash_file
 from harness.manifest.reader import KeyPath
 from harness.manifest.schema import (
-    MODES,
     PRECISIONS,
     DetectorSpec,
-    Latency,
     Suite,
     Use,
     renamed,
@@ -27,6 +25,7 @@ from harness.plan.architectures import check_whole, choose_architecture
 from harness.plan.cells import (
     STAGES,
     USUAL_MODE,
+    USUAL_PRECISION,
     Cell,
     MeterPart,
     Part,
@@ -36,6 +35,7 @@ from harness.plan.cells import (
     digest_encoded,
     encode_items,
     name_mode,
+    split_mode,
 )
 from harness.plugin.catalog import Catalog
 from harness.plugin.declarations import Stage
@@ -76,7 +76,7 @@ def make_plan(
     """
     suite = _choose(manifest.suite, only, stages, seeds, data_root)
     chosen = {
-        "modes": _choose_names(modes, MODES, "modes"),
+        "modes": _choose_names(modes, registry.names("mode"), "modes"),
         "precisions": _choose_names(precisions, PRECISIONS, "precisions"),
     }
     latency = suite.latency.model_copy(
@@ -122,14 +122,19 @@ def _complete(
     meters: tuple[MeterPart, ...],
     classes: Sequence[str] | None = None,
 ) -> Plan:
+    modes = _modes(suite, registry, place)
     source = _source(place, registry, suite)
     if classes is not None:
         return Plan(suite, source, tuple(classes), parts, meters, (), "", "")
     trackers = _trackers(suite, registry, place)
     data = source.fingerprint()
-    cells = _cells(place, suite, parts, meters, data)
-    fingerprint = digest([c.fingerprint for c in cells])
-    return Plan(suite, source, source.classes(), parts, meters, cells, data, fingerprint, trackers)
+    cells = _cells(place, suite, parts, meters, modes, data)
+    return Plan(
+        suite, source, source.classes(), parts, meters, cells, data,
+        fingerprint=digest([c.fingerprint for c in cells]),
+        trackers=trackers,
+        modes=modes,
+    )  # fmt: skip
 
 
 def _choose(
@@ -159,9 +164,7 @@ def _choose_names(
 ) -> tuple[str, ...] | Literal["all"]:
     where = f"--{key}"
     for name in chosen:
-        if name not in (*known, "all"):
-            hint = renamed(name) or near_names(name, [*known, "all"])
-            raise UserError(f"there is no {key[:-1]} '{name}'", where=where, hint=hint)
+        _check_listed(name, (*known, "all"), key[:-1], where)
     if "all" not in chosen:
         return tuple(dict.fromkeys(chosen))
     if len(set(chosen)) > 1:
@@ -169,11 +172,33 @@ def _choose_names(
     return "all"
 
 
-def modes_of(settings: Latency) -> tuple[str, ...]:
-    """Each pair once, the one that tables show first; what a device lacks is not known here."""
-    modes = MODES if settings.modes == "all" else settings.modes
-    precisions = PRECISIONS if settings.precisions == "all" else settings.precisions
-    return tuple(dict.fromkeys(name_mode(m, p) for m in modes for p in precisions))
+def _check_listed(name: str, known: Sequence[str], kind: str, where: str) -> None:
+    if name not in known:
+        hint = renamed(name) or near_names(name, list(known))
+        raise UserError(f"there is no {kind} '{name}'", where=where, hint=hint)
+
+
+def _modes(suite: Suite, registry: Registry, place: Place) -> dict[str, Part]:
+    """The modes of the suite; what a device lacks is not known here.
+
+    Raises:
+        UserError: nobody declares one, or its name is that of a mode with a precision.
+    """
+    known, where = registry.names("mode"), place(("latency", "modes"))
+    chosen = known if suite.latency.modes == "all" else suite.latency.modes
+    for name in chosen:
+        _check_listed(name, known, "mode", where)
+        if split_mode(name) != (name, USUAL_PRECISION):
+            provider = registry.get("mode", name).provider
+            raise UserError(f"the name of the mode '{name}' of {provider} ends like a precision")
+    return {name: Part("mode", registry.get("mode", name), {}) for name in chosen}
+
+
+def _with_precisions(suite: Suite, modes: Iterable[str]) -> list[str]:
+    """Each pair once, the one that tables show first."""
+    chosen = suite.latency.precisions
+    precisions = PRECISIONS if chosen == "all" else chosen
+    return list(dict.fromkeys(name_mode(m, p) for m in modes for p in precisions))
 
 
 def detector_parts(registry: Registry, detector: DetectorSpec, place: Place) -> dict[str, Part]:
@@ -310,11 +335,16 @@ def _weights(detector: DetectorSpec, place: Place) -> list[str | None]:
 
 
 def _cells(
-    place: Place, suite: Suite, parts: Parts, meters: Sequence[MeterPart], data: str
+    place: Place,
+    suite: Suite,
+    parts: Parts,
+    meters: Sequence[MeterPart],
+    modes: Mapping[str, Part],
+    data: str,
 ) -> tuple[Cell, ...]:
     measured = [
-        (stage, mode, encode_items(_stage_identity(suite, meters, stage, mode)))
-        for stage, mode in _stages_and_modes(suite)
+        (stage, mode, encode_items(_stage_identity(suite, meters, modes, stage, mode)))
+        for stage, mode in _stages_and_modes(suite, modes)
     ]
     cells = []
     for name, detector in suite.detectors.items():
@@ -334,27 +364,31 @@ def _cells(
     return tuple(cells)
 
 
-def _stages_and_modes(suite: Suite) -> list[tuple[Stage, str]]:
+def _stages_and_modes(suite: Suite, modes: Iterable[str]) -> list[tuple[Stage, str]]:
     """In the order in which a detector goes through them."""
     return [
         (stage, mode)
         for stage in suite.stages
-        for mode in (modes_of(suite.latency) if stage == "latency" else ("",))
+        for mode in (_with_precisions(suite, modes) if stage == "latency" else ("",))
     ]
 
 
 def _stage_identity(
-    suite: Suite, meters: Sequence[MeterPart], stage: Stage, mode: str
+    suite: Suite, meters: Sequence[MeterPart], modes: Mapping[str, Part], stage: Stage, mode: str
 ) -> dict[str, Any]:
     """What of a stage determines its numbers, whatever the detector."""
     checked = mode not in ("", USUAL_MODE)
     score = catalog_of(meters).main_score
     writers = [m for m in meters if score in m.specs]
+    check = {
+        "mode": modes[split_mode(mode)[0]].identity(),
+        "check": [m.part.identity() for m in writers],
+    } if checked else {}  # fmt: skip
     return {
         "stage": stage,
         "meters": [m.part.identity() for m in meters if m.stage == stage],
         "protocol": _protocol(suite, stage, mode),
-        **({"check": [m.part.identity() for m in writers]} if checked else {}),
+        **check,
     }
 
 

@@ -8,15 +8,14 @@ from torch import Tensor
 
 from harness.manifest.schema import Latency
 from harness.model.detector import Detector
-from harness.modes import Runner, build_runner
+from harness.modes.build import build_runner, find_mode
+from harness.modes.runner import Runner
 from harness.plan.cells import USUAL_MODE, split_mode
 from harness.records.measurement import Measurement
 from harness.stages.context import evaluating, synchronize, threads, with_runner
 from harness.stages.inputs import LatencyInput, LatencyMeter, OnProgress
 from harness.stages.metrics import MODE_COMPILE, MODE_SETUP
 from harness.stages.mode_check import CheckData, check_mode
-
-COMPILED = ("compiled", "cuda_graph")
 
 
 def measure_latency(
@@ -52,11 +51,11 @@ def measure_latency(
         raise ValueError("there are no images to time with")
     # compilers build the number of threads in, so it is set before anything is compiled
     with evaluating(detector, split_mode(mode)[1]), threads(settings.threads):
-        compiles = mode.startswith(COMPILED)
-        told("compiling" if compiles else "setting up")
+        preparing = find_mode(split_mode(mode)[0]).preparing
+        told(preparing or "setting up")
         runner, seconds = set_up(detector, mode, chosen, settings.batch_size)
         found = [Measurement(MODE_SETUP, seconds)]
-        if compiles:
+        if preparing:
             found.append(Measurement(MODE_COMPILE, runner.compile_seconds()))
         given = LatencyInput(chosen, settings, runner, on_progress)
         with torch.inference_mode():

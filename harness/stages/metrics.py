@@ -75,8 +75,8 @@ METRICS = Catalog.of(
             summary="until a mode has run once",
         ),
         MetricSpec(
-            MODE_COMPILE, "compiling", "s", digits=1, better="lower", kind="time",
-            protocol=TIMED_MODE, summary="what compilers took of it",
+            MODE_COMPILE, "preparing", "s", digits=1, better="lower", kind="time",
+            protocol=TIMED_MODE, summary="what compiling or exporting took of it",
         ),
         MetricSpec(
             MODE_AGREEMENT, "agreement", digits=3, better="higher", of_cell=True,

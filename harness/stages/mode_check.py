@@ -12,7 +12,7 @@ from harness.data.batch import Inputs
 from harness.data.resize import collate_images
 from harness.errors import CellError
 from harness.model.types import Detections
-from harness.modes import Runner
+from harness.modes.runner import Runner
 from harness.plugin.metrics import Finding
 from harness.records.measurement import Measurement
 from harness.stages.agreement import (

@@ -11,7 +11,8 @@ from tiny_suite import tiny, write_manifest
 from harness import load_results
 from harness.model.detector import Detector
 from harness.model.types import Detections
-from harness.modes import Runner, build_runner
+from harness.modes.build import build_runner
+from harness.modes.runner import Runner
 from harness.records.store import read_run_records
 from harness.run import mode_choice as run_modes
 from harness.stages import latency as stage
