@@ -179,11 +179,13 @@ class Latency(Keys):
             first pair is the one that tables show. Plugins declare modes.
         check_images: of the validation split, in which each mode but `eager` must find what
             `eager` finds.
+        calibration_images: of the training split, by which a mode of 8 bits chooses its scales.
     """
 
     modes: Modes = ("eager",)
     precisions: Precisions = ("float32",)
     check_images: Positive = 50
+    calibration_images: Positive = 100
     batch_size: Positive = 1
     images: Positive = 16
     runs: Positive = 100

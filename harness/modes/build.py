@@ -7,7 +7,7 @@ import torch
 from harness.errors import UserError, near_names
 from harness.manifest.schema import PRECISIONS
 from harness.model.detector import Detector
-from harness.modes.runner import Runner, Runtime
+from harness.modes.runner import Calibration, Runner, Runtime
 from harness.plugin.declarations import Mode
 from harness.plugin.manager import loaded_plugins
 
@@ -27,21 +27,35 @@ def find_mode(name: str) -> Mode:
     return found
 
 
-def build_runner(detector: Detector, mode: str = "eager", precision: str = "float32") -> Runner:
+def build_runner(
+    detector: Detector,
+    mode: str = "eager",
+    precision: str = "float32",
+    calibration: Calibration | None = None,
+) -> Runner:
     """Make a detector run in a mode and a precision, on the device that it is on.
 
     Args:
         detector: in evaluation mode; it is not changed.
         mode: of a declaration, see `harness list mode`.
         precision: a name of `harness.manifest.schema.PRECISIONS`.
+        calibration: for a mode that is quantised; others have no use for it.
 
     Raises:
-        UserError: the device does not have the mode or the precision; see `unavailable`.
+        UserError: the device does not have the mode or the precision, see `unavailable`; a
+            calibration is missing.
     """
     reason = unavailable(mode, precision, detector.device)
     if reason is not None:
         raise UserError(f"{mode} in {precision} cannot run: {reason}")
-    return _runtime(mode).build(detector, precision)
+    runtime: Any = _runtime(mode)
+    if not find_mode(mode).quantized:
+        made: Runner = runtime.build(detector, precision)
+        return made
+    if calibration is None:
+        raise UserError(f"{mode} needs images to choose its scales by")
+    made = runtime.build(detector, precision, calibration=calibration)
+    return made
 
 
 def unavailable(mode: str, precision: str, device: torch.device) -> str | None:

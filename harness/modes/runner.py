@@ -11,6 +11,7 @@ from harness.data.batch import Inputs
 from harness.data.resize import ResizedImage, collate_images
 from harness.model.detector import Detector
 from harness.model.types import Detections
+from harness.plugin.metrics import Finding
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Runner:
         about: says what else a reader of its times must know; see `conditions`.
         place: resized images -> the batch where `detect_pixels` needs no copy of it, None where
             there is no such place; `detect` alone uses it, since the next call overwrites it.
+        findings: what is to be known of its times.
         compile_seconds: that compiling or exporting took at all first calls until now.
     """
 
@@ -37,6 +39,7 @@ class Runner:
     forward: Callable[[Inputs], Detections]
     detect_pixels: Callable[[Inputs], Detections]
     about: Callable[[], dict[str, Any]] = dict
+    findings: tuple[Finding, ...] = ()
     compile_seconds: Callable[[], float] = float
     place: Callable[[Sequence[ResizedImage]], Inputs | None] = lambda images: None
 
@@ -77,10 +80,27 @@ class Runtime(Protocol):
     def build(self, detector: Detector, precision: str) -> Runner:
         """The detector in this mode, only where nothing is lacking.
 
+        A mode that is declared as quantised is given a `calibration` as well, by that name.
+
         Args:
             detector: in evaluation mode; it must not be changed.
         """
         ...
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Images by which a mode of fewer bits chooses its scales.
+
+    Attributes:
+        images: (3, h, w) uint8 RGB, of the training split.
+        seed: that they were drawn with.
+        batch_size: of the batches that the mode will run on.
+    """
+
+    images: Sequence[Tensor]
+    seed: int
+    batch_size: int
 
 
 def functions_of(

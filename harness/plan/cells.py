@@ -9,7 +9,7 @@ from typing import Any
 from harness.data.source import DataSource
 from harness.manifest.schema import PRECISIONS, Suite
 from harness.plugin.catalog import Catalog
-from harness.plugin.declarations import Declaration, Meter, Stage
+from harness.plugin.declarations import Declaration, Meter, Mode, Stage
 from harness.plugin.metrics import MetricSpec
 from harness.plugin.registry import Entry
 
@@ -103,6 +103,12 @@ def split_mode(name: str) -> tuple[str, str]:
     """The inverse of `name_mode`."""
     mode, _, precision = name.rpartition("-")
     return (mode, precision) if precision in PRECISIONS else (name, USUAL_PRECISION)
+
+
+def is_quantized(modes: Mapping[str, Part], name: str) -> bool:
+    """Whether a mode, named with its precision, is one of fewer bits."""
+    declared = modes[split_mode(name)[0]].declaration
+    return isinstance(declared, Mode) and declared.quantized
 
 
 def name_stage(stage: str, mode: str) -> str:

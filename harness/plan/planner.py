@@ -34,6 +34,7 @@ from harness.plan.cells import (
     digest,
     digest_encoded,
     encode_items,
+    is_quantized,
     name_mode,
     split_mode,
 )
@@ -387,7 +388,7 @@ def _stage_identity(
     return {
         "stage": stage,
         "meters": [m.part.identity() for m in meters if m.stage == stage],
-        "protocol": _protocol(suite, stage, mode),
+        "protocol": _protocol(suite, modes, stage, mode),
         **check,
     }
 
@@ -423,11 +424,18 @@ def resolved(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _protocol(suite: Suite, stage: Stage, mode: str) -> dict[str, Any] | None:
+def _protocol(
+    suite: Suite, modes: Mapping[str, Part], stage: Stage, mode: str
+) -> dict[str, Any] | None:
+    evaluated = suite.evaluate.model_dump(exclude={"workers", "cache_gib", "batch_size"})
     if stage == "evaluate":
-        return suite.evaluate.model_dump(exclude={"workers", "cache_gib", "batch_size"})
+        return evaluated
     if stage != "latency":
         return None
-    # the usual mode is what others are checked against
-    unused = {"modes", "precisions", *(("check_images",) if mode == USUAL_MODE else ())}
-    return {**suite.latency.model_dump(exclude=unused), "mode": mode}
+    quantized = is_quantized(modes, mode)
+    unused = {"modes", "precisions"}
+    unused |= set() if quantized else {"calibration_images"}
+    # the usual mode is what others are checked against, and a quantised one has a score of its own
+    unused |= {"check_images"} if quantized or mode == USUAL_MODE else set()
+    settings = {**suite.latency.model_dump(exclude=unused), "mode": mode}
+    return {**settings, "evaluate": evaluated} if quantized else settings

@@ -1,16 +1,19 @@
 """Runs one cell: hands a stage its detector and data, takes its measurements."""
 
-from collections.abc import Callable, Mapping
+import random
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from harness.data.annotations import read_annotations
+from harness.data.annotations import ImageEntry, read_annotations
 from harness.data.images import read_image
 from harness.data.loader import TrainLoader, train_loader
-from harness.plan.cells import USUAL_MODE, Cell, Plan
+from harness.data.source import Split
+from harness.modes.runner import Calibration
+from harness.plan.cells import USUAL_MODE, Cell, Plan, is_quantized
 from harness.plugin.declarations import Stage
 from harness.plugin.metrics import Finding
 from harness.records.layout import DETECTIONS
@@ -49,7 +52,7 @@ class StageRunner:
             return self._train(cell, weighted, folder, advance, track)
         weighted.detector.to(self.launch.device).eval()
         if cell.stage == "latency":
-            measured = self._latency(cell.mode, weighted, advance)
+            measured = self._latency(cell, weighted, advance)
         elif cell.stage == "evaluate":
             measured = self._evaluate(weighted, folder, advance)
         else:
@@ -123,8 +126,9 @@ class StageRunner:
             lambda done, total: advance(done, total, "images"),
         )
 
-    def _latency(self, mode: str, weighted: Weighted, advance: Advance) -> list[Measurement]:
-        settings = self.plan.suite.latency
+    def _latency(self, cell: Cell, weighted: Weighted, advance: Advance) -> list[Measurement]:
+        settings, mode = self.plan.suite.latency, cell.mode
+        quantized = is_quantized(self.plan.modes, mode)
         return measure_latency(
             weighted.detector,
             self._meters("latency"),
@@ -133,22 +137,33 @@ class StageRunner:
             lambda done, total: advance(done, total, "runs"),
             told=lambda phase: advance(0, 0, phase),
             mode=mode,
-            check=None if mode == USUAL_MODE else self._check_data(bool(weighted.weights)),
+            check=None if mode == USUAL_MODE else self._check_data(weighted, quantized),
+            calibration=self._calibration(cell.seed) if quantized else None,
         )
 
-    def _check_data(self, trained: bool) -> CheckData:
-        count = self.plan.suite.latency.check_images
-        annotations = read_annotations(self.plan.source.split("val").annotations)
+    def _calibration(self, seed: int) -> Calibration:
+        settings, split = self.plan.suite.latency, self.plan.source.split("train")
+        entries = read_annotations(split.annotations).images
+        count = min(settings.calibration_images, len(entries))
+        images = Images(split, random.Random(seed).sample(entries, count))
+        return Calibration(images, seed, settings.batch_size)
+
+    def _check_data(self, weighted: Weighted, quantized: bool) -> CheckData:
+        suite = self.plan.suite
+        count = suite.evaluate.max_images if quantized else suite.latency.check_images
+        split = self.plan.source.split("val")
+        annotations = read_annotations(split.annotations)
         score = self.plan.catalog.main_score
         chosen = [m.part for m in self.plan.meters if score in m.specs]
         return CheckData(
-            images=self._images(count),
+            images=Images(split, annotations.images[:count]),
             image_ids=[image.id for image in annotations.images[:count]],
             category_ids=annotations.category_ids,
             annotations=annotations.path,
             meters=[part.declaration.load()(**part.params) for part in chosen],
             score=score.name if score else "",
-            trained=trained,
+            trained=bool(weighted.weights),
+            quantized=quantized,
         )
 
     def _meters(self, stage: Stage) -> list[Any]:
@@ -157,8 +172,24 @@ class StageRunner:
     def _images(self, count: int) -> list[Tensor]:
         """The first images of the validation split, decoded."""
         split = self.plan.source.split("val")
-        entries = read_annotations(split.annotations).images[:count]
-        return [read_image(split.images / e.file_name, (e.height, e.width)) for e in entries]
+        return list(Images(split, read_annotations(split.annotations).images[:count]))
+
+
+@dataclass(frozen=True)
+class Images(Sequence[Tensor]):
+    """Images of a split, decoded when they are asked for: there may be thousands."""
+
+    split: Split
+    entries: Sequence[ImageEntry]
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __getitem__(self, place: Any) -> Any:
+        if isinstance(place, slice):
+            return [self[i] for i in range(*place.indices(len(self)))]
+        entry = self.entries[place]
+        return read_image(self.split.images / entry.file_name, (entry.height, entry.width))
 
 
 def curves_of(progress: Progress) -> dict[str, float]:

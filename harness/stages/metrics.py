@@ -99,6 +99,8 @@ METRICS = Catalog.of(
         "checkpoint_note": "{note}",
         "mode_differs": "does not find what eager finds on {images} images: {problem}; with random "
         "weights all scores are alike, so this is not a failure",
+        "no_int8_products": "this processor has no fast products of 8-bit numbers (VNNI): "
+        "8 bits are not faster here",
         "mode_without_score": "the suite measures no score, so only agreement was checked",
     },
 )  # fmt: skip

@@ -1,6 +1,8 @@
-"""A runtime from outside is a mode like any other: declared, planned, checked, timed, reported."""
+"""Runtimes, ours or from outside, are modes like any other: planned, checked, timed, reported."""
 
+import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -58,3 +60,43 @@ def test_what_it_lacks_is_an_error_where_it_was_asked_for(
             "the mode 'frozen' cannot run on this device (cpu): frozen graphs are for processors, "
             "in float32 (--modes all takes those that can)"
         )
+
+
+def test_the_shipped_runtimes_find_what_eager_finds_and_8_bits_have_an_ap_of_their_own(
+    cli, tmp_path: Path
+):
+    modes = ("eager", "onnxruntime", "openvino", "onnxruntime-int8")
+    calibrated = ("--set", "latency.calibration_images=3", "--seeds", "5")
+    done = cli("run", "m.yaml", "--modes", ",".join(modes), *calibrated, "--run-id", "r")
+    assert done.code == 0, done.err
+    assert "latency onnxruntime-int8: exporting and quantising" in done.err
+    frame = load_results(tmp_path / "results" / "tiny" / "r")
+    conditions = {
+        mode: json.loads(own[own["metric"] == LATENCY]["conditions"].iloc[0])
+        for mode, own in frame[frame["stage"] == "latency"].groupby("mode")
+    }
+    assert set(conditions) == set(modes)
+    for mode in ("onnxruntime", "openvino"):
+        own = frame[frame["mode"] == mode].set_index("metric")["value"]
+        assert own["mode_agreement"] > 0.999
+        assert own["mode_compile_seconds"] > 0
+        assert conditions[mode]["runtime"].startswith(mode)
+        assert conditions[mode]["segments"] == ["network"]
+        assert "ap" not in conditions[mode]
+    eight = conditions["onnxruntime-int8"]
+    assert (eight["precision"], eight["calibration_images"], eight["calibration_seed"]) == (
+        "int8", 3, 5,
+    )  # fmt: skip
+    assert "Conv" not in eight["float_operators"]
+    score = frame[(frame["mode"] == "onnxruntime-int8") & (frame["metric"] == "ap_check")].iloc[0]
+    assert (eight["ap"], eight["ap_images"]) == (score["value"], 4)
+    assert eight["ap_eager"] == frame[frame["metric"] == "ap"]["value"].iloc[0]
+
+
+def test_8_bits_need_the_training_split(cli, tmp_path: Path, data: Path):
+    alone = tmp_path / "alone"
+    shutil.copytree(data, alone)
+    (alone / "annotations" / "instances_train.json").unlink()
+    write_manifest(tmp_path / "m.yaml", alone, [tiny("one")])
+    chosen = ("run", "m.yaml", "--stages", "latency", "--modes")
+    assert "alone: has no split 'train'" in cli(*chosen, "onnxruntime-int8").mistake
