@@ -13,6 +13,7 @@ from harness.cli.compare import compare
 from harness.cli.data import data
 from harness.cli.doctor import doctor
 from harness.cli.export import export
+from harness.cli.export_model import export_model
 from harness.cli.history import history
 from harness.cli.listing import describe, list_
 from harness.cli.new import new
@@ -72,6 +73,7 @@ _COMMANDS: dict[str, Callable[..., int | None]] = {
     "compare": compare,
     "history": history,
     "export": export,
+    "export-model": export_model,
     "data": data,
     "score": score,
     "predict": predict,

@@ -71,7 +71,11 @@ class Runner:
 
 
 class Runtime(Protocol):
-    """What the target of a `Mode` makes: how a detector is run in that mode."""
+    """What the target of a `Mode` makes: how a detector is run in that mode.
+
+    It may also have `save(detector, folder, batch_size)`, for `harness export-model`: it writes
+    files and returns what `model.json` says of them, their names as `files`.
+    """
 
     def lacking(self, precision: str, device: torch.device) -> str | None:
         """Why the mode cannot run there in this precision, None where it can."""

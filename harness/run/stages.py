@@ -138,15 +138,15 @@ class StageRunner:
             told=lambda phase: advance(0, 0, phase),
             mode=mode,
             check=None if mode == USUAL_MODE else self._check_data(weighted, quantized),
-            calibration=self._calibration(cell.seed) if quantized else None,
+            calibration=calibrate(
+                self.plan.source.split("train"),
+                settings.calibration_images,
+                cell.seed,
+                settings.batch_size,
+            )
+            if quantized
+            else None,
         )
-
-    def _calibration(self, seed: int) -> Calibration:
-        settings, split = self.plan.suite.latency, self.plan.source.split("train")
-        entries = read_annotations(split.annotations).images
-        count = min(settings.calibration_images, len(entries))
-        images = Images(split, random.Random(seed).sample(entries, count))
-        return Calibration(images, seed, settings.batch_size)
 
     def _check_data(self, weighted: Weighted, quantized: bool) -> CheckData:
         suite = self.plan.suite
@@ -190,6 +190,13 @@ class Images(Sequence[Tensor]):
             return [self[i] for i in range(*place.indices(len(self)))]
         entry = self.entries[place]
         return read_image(self.split.images / entry.file_name, (entry.height, entry.width))
+
+
+def calibrate(split: Split, count: int, seed: int, batch_size: int) -> Calibration:
+    """Images of a split for a mode of fewer bits, drawn with a seed; all where there are fewer."""
+    entries = read_annotations(split.annotations).images
+    chosen = random.Random(seed).sample(entries, min(count, len(entries)))
+    return Calibration(Images(split, chosen), seed, batch_size)
 
 
 def curves_of(progress: Progress) -> dict[str, float]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -41,6 +42,7 @@ class ExportingRuntime:
         needs: packages.
         provider: what in the runtime does the work, for the record.
         open: makes a session of a model, with as many threads as torch has.
+        write: saves a model beside a path without suffix; the names of the files.
     """
 
     mode: str
@@ -49,6 +51,7 @@ class ExportingRuntime:
     needs: tuple[str, ...]
     provider: str
     open: "Callable[[ModelProto], Session]"
+    write: "Callable[[ModelProto, Path], Sequence[str]]"
 
     def lacking(self, precision: str, device: torch.device) -> str | None:
         missing = [name for name in self.needs if find_spec(name) is None]
@@ -59,11 +62,23 @@ class ExportingRuntime:
         return None if precision == "float32" else f"{self.mode} has no other precision here"
 
     def build(
-        self, detector: Detector, precision: str, calibration: Calibration | None = None
+        self,
+        detector: Detector,
+        precision: str,
+        calibration: Calibration | None = None,
+        opening: "Callable[[str], Callable[[ModelProto], Session]] | None" = None,
     ) -> Runner:
+        """As every runtime.
+
+        Args:
+            opening: name of a segment -> what is to be called in place of `open`.
+        """
         own = deepcopy(detector)
         samples = None if calibration is None else Samples(detector, calibration)
-        segments = [Segment(name, detector, self.open, samples) for name in detector.segments]
+        segments = [
+            Segment(name, detector, self.open if opening is None else opening(name), samples)
+            for name in detector.segments
+        ]
         for segment in segments:
             put(segment, segment.name, own)
         about: dict[str, Any] = {
@@ -94,6 +109,28 @@ class ExportingRuntime:
             findings=(Finding("no_int8_products", "remark"),) if slow else (),
             **functions,
         )
+
+    def save(
+        self,
+        detector: Detector,
+        folder: Path,
+        batch_size: int,
+        calibration: Calibration | None = None,
+    ) -> dict[str, Any]:
+        """Write each segment for batches of this size; the files, and what their conditions are."""
+        files: list[str] = []
+
+        def opening(name: str) -> "Callable[[ModelProto], Session]":
+            def run(model: "ModelProto") -> Session:
+                files.extend(self.write(model, folder / name))
+                return self.open(model)
+
+            return run
+
+        runner = self.build(detector, "float32", calibration, opening)
+        grey = torch.full((3, 320, 320), 127, dtype=torch.uint8)
+        runner.detect([grey] * batch_size)
+        return {**runner.conditions, "batch_size": batch_size, "files": files}
 
 
 @dataclass

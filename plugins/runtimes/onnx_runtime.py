@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -35,7 +36,16 @@ def open_session(model: "ModelProto") -> Session:
     return run
 
 
+def write(model: "ModelProto", path: Path) -> list[str]:
+    """`path`.onnx"""
+    import onnx
+
+    target = path.with_name(f"{path.name}.onnx")
+    onnx.save(model, str(target))
+    return [target.name]
+
+
 onnxruntime, int8 = (
-    partial(ExportingRuntime, mode, "onnxruntime", "onnx", NEEDS, PROVIDER, open_session)
+    partial(ExportingRuntime, mode, "onnxruntime", "onnx", NEEDS, PROVIDER, open_session, write)
     for mode in ("onnxruntime", "onnxruntime-int8")
 )

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -37,6 +38,18 @@ def open_session(model: "ModelProto") -> Session:
     return run
 
 
+def write(model: "ModelProto", path: Path) -> list[str]:
+    """`path`.xml and .bin, weights in float32."""
+    import openvino
+
+    target = path.with_name(f"{path.name}.xml")
+    core: Any = openvino.Core()
+    openvino.save_model(
+        core.read_model(model.SerializeToString()), str(target), compress_to_fp16=False
+    )
+    return [target.name, target.with_suffix(".bin").name]
+
+
 openvino = partial(
-    ExportingRuntime, "openvino", "openvino", "openvino", NEEDS, DEVICE, open_session
+    ExportingRuntime, "openvino", "openvino", "openvino", NEEDS, DEVICE, open_session, write
 )

@@ -12,7 +12,7 @@ from tiny_suite import harness as harness_process
 
 COMMANDS = [
     "run", "plan", "list", "describe", "report", "compare", "history", "export", "data", "score",
-    "predict", "doctor",
+    "predict", "doctor", "export-model",
 ]  # fmt: skip
 
 

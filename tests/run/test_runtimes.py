@@ -5,9 +5,13 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
+import onnxruntime
 import pytest
-from tiny_suite import tiny, write_manifest
+import torch
+from tiny_suite import PLUGIN, tiny, write_manifest
 
+import harness
 from harness import load_results
 
 PAGE = Path(__file__).parents[2] / "docs" / "runtimes.md"
@@ -100,3 +104,48 @@ def test_8_bits_need_the_training_split(cli, tmp_path: Path, data: Path):
     write_manifest(tmp_path / "m.yaml", alone, [tiny("one")])
     chosen = ("run", "m.yaml", "--stages", "latency", "--modes")
     assert "alone: has no split 'train'" in cli(*chosen, "onnxruntime-int8").mistake
+
+
+@pytest.fixture
+def exported(cli, tmp_path: Path):
+    """Export the tiny detector after a training of two steps."""
+    done = cli("run", "m.yaml", "--stages", "train", "--run-id", "r")
+    assert done.code == 0, done.err
+    checkpoint = "results/tiny/r/cells/one/seed0/checkpoint.pt"
+
+    def export(mode: str, out: str):
+        where = ("m.yaml", "one", "--checkpoint", checkpoint)
+        return cli("export-model", *where, "--to", mode, "--out", out, "-p", PLUGIN)
+
+    return export
+
+
+def test_an_exported_model_needs_nothing_but_what_stands_beside_it(exported, tmp_path: Path):
+    """From an image by model.json alone: what the file gives is what the detector gives."""
+    assert exported("onnxruntime", "files").out == "network.onnx, model.json written in files\n"
+    about = json.loads((tmp_path / "files" / "model.json").read_text())
+    assert about["classes"] == ["square", "bar"]
+    assert about["files"] == ["network.onnx"]
+    image = np.random.default_rng(0).integers(0, 256, (1, 3, 64, 64), dtype=np.uint8)
+    matrix, offset = (np.array(about["normalize"][key]) for key in ("matrix", "offset"))
+    pixels = np.einsum("oc,bchw->bohw", matrix, image) + offset[:, None, None]
+    session = onnxruntime.InferenceSession(tmp_path / "files" / "network.onnx")
+    given = {session.get_inputs()[0].name: pixels.astype(np.float32)}
+    checkpoint = tmp_path / "results/tiny/r/cells/one/seed0/checkpoint.pt"
+    detector = harness.build(
+        tmp_path / "m.yaml", "one", checkpoint=checkpoint, plugins=[str(PLUGIN)]
+    )
+    with torch.no_grad():
+        wanted = detector.network(detector.preprocess([torch.from_numpy(image[0])]))
+    for found, raw in zip(session.run(None, given), wanted, strict=True):
+        np.testing.assert_allclose(found, raw.numpy(), atol=1e-4)
+    assert "files: is there already" in exported("onnxruntime", "files").mistake
+
+
+def test_openvino_8_bits_and_modes_without_files(exported, tmp_path: Path):
+    assert exported("openvino", "ir").out.startswith("network.xml, network.bin, model.json")
+    assert exported("onnxruntime-int8", "eight").code == 0
+    about = json.loads((tmp_path / "eight" / "model.json").read_text())
+    assert (about["precision"], about["calibration_images"]) == ("int8", 4)
+    assert "the mode 'eager' has no files to write" in exported("eager", "none").mistake
+    assert not (tmp_path / "none").exists()
