@@ -15,6 +15,7 @@ from harness.cli.compare import compare
 from harness.cli.data import data
 from harness.cli.doctor import doctor
 from harness.cli.export import export
+from harness.cli.export_model import export_model
 from harness.cli.history import history
 from harness.cli.listing import describe, list_
 from harness.cli.new import new
@@ -89,6 +90,7 @@ _COMMANDS: dict[str, tuple[Callable[..., int | None], str]] = {
     "choose": (choose, "Name the best detector of a run within limits."),
     "history": (history, "Follow a metric over runs."),
     "export": (export, "Write numbers and intervals of runs into one file."),
+    "export-model": (export_model, "Write a detector as files of a runtime."),
     "score": (score, "Score files of detections against annotations."),
     "ablate": (ablate, "Write a suite of one detector's variants."),
     "data": (data, "Show object sizes and what anchors make of them."),

@@ -17,17 +17,15 @@ Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 NotNegative = Annotated[float, Field(ge=0.0)]
 
 
-# How a detector is run, and what its convolutions and products compute in.
-ModeName = Literal["eager", "fused", "compiled", "cuda_graph"]
+# What convolutions and products compute in.
 PrecisionName = Literal["float32", "tf32", "bfloat16", "float16"]
-MODES: tuple[ModeName, ...] = get_args(ModeName)
 PRECISIONS: tuple[PrecisionName, ...] = get_args(PrecisionName)
 OTHER_NAMES = {"fp32": "float32", "no": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
 
 def renamed(name: str) -> str:
     """How to say what `name` once said, or is called elsewhere; "" where nothing is known of it."""
-    mode, dash, precision = name.partition("-")
+    mode, dash, precision = name.rpartition("-")
     if precision == "half":
         return f"'{name}' is now mode {mode} with precision float16 (bfloat16 on most CPUs)"
     if dash and precision in PRECISIONS:
@@ -35,14 +33,20 @@ def renamed(name: str) -> str:
     return f"'{name}' is called {OTHER_NAMES[name]}" if name in OTHER_NAMES else ""
 
 
-def _check_names(value: Any, known: Sequence[str], kind: str) -> Any:
-    """A bare name is a list of one. What pydantic itself says of a union is long."""
+def _check_names(value: Any, kind: str, known: Sequence[str] | None = None) -> Any:
+    """A bare name is a list of one. What pydantic itself says of a union is long.
+
+    Args:
+        known: the names that there are; None where plugins decide.
+    """
     if value == "all":
         return value
     names = [value] if isinstance(value, str) else value
     if not isinstance(names, list | tuple) or not names:
         raise ValueError(f"should be 'all' or a list of {kind}")
-    return tuple(_check_name(name, known, "'all' or ") for name in names)
+    if known is None and not all(isinstance(name, str) for name in names):
+        raise ValueError(f"should be 'all' or a list of names of {kind}")
+    return tuple(names if known is None else (_check_name(n, known, "'all' or ") for n in names))
 
 
 def _check_name(name: Any, known: Sequence[str], others: str = "") -> Any:
@@ -54,8 +58,7 @@ def _check_name(name: Any, known: Sequence[str], others: str = "") -> Any:
 
 Precision = Annotated[PrecisionName, BeforeValidator(partial(_check_name, known=PRECISIONS))]
 Modes = Annotated[
-    tuple[ModeName, ...] | Literal["all"],
-    BeforeValidator(partial(_check_names, known=MODES, kind="modes")),
+    tuple[str, ...] | Literal["all"], BeforeValidator(partial(_check_names, kind="modes"))
 ]
 Precisions = Annotated[
     tuple[PrecisionName, ...] | Literal["all"],
@@ -230,14 +233,16 @@ class Latency(Keys):
 
     Attributes:
         modes, precisions: a cell for each pair; "all" stands for those that the device has. The
-            first pair is the one that tables show.
+            first pair is the one that tables show. Plugins declare modes.
         check_images: of the validation split, in which each mode but `eager` must find what
             `eager` finds.
+        calibration_images: of the training split, by which a mode of 8 bits chooses its scales.
     """
 
     modes: Modes = ("eager",)
     precisions: Precisions = ("float32",)
     check_images: Positive = 50
+    calibration_images: Positive = 100
     batch_size: Positive = 1
     images: Positive = 16
     runs: Positive = 100

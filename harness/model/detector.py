@@ -29,6 +29,9 @@ class Detector(nn.Module, ABC):
             the modules with that role, for the split of cost and latency.
         selection: how detections are selected, a condition of every AP and latency:
             `score_threshold`, `nms` (in words) and `detections_per_image`.
+        segments: what a runtime that takes exported graphs runs in place of torch: names of methods
+            or submodules, each from tensors to tensors (in lists, tuples, dicts and dataclasses)
+            of shapes that follow from those of its inputs. What lies between them stays as it is.
         training_only: prefixes of the names of parameters that only `losses` uses: files for
             inference may lack them, and no cost counts them.
     """
@@ -37,6 +40,7 @@ class Detector(nn.Module, ABC):
     resize: Resize
     roles: Mapping[str, tuple[str, ...]]
     selection: Mapping[str, Any] = MappingProxyType({})
+    segments: tuple[str, ...] = ("network",)
     training_only: tuple[str, ...] = ()
 
     @abstractmethod

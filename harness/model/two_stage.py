@@ -37,6 +37,9 @@ class TwoStageDetector(AssembledDetector):
         "head": ("bbox_head",),
     }
 
+    # proposals, pooling and NMS are ops of our own
+    segments = ("dense", "classify")
+
     def __init__(
         self,
         *,
@@ -80,10 +83,20 @@ class TwoStageDetector(AssembledDetector):
         maps: list[Tensor] = self.neck(self.backbone(pixels))
         return maps
 
+    def dense(self, pixels: Tensor) -> tuple[list[Tensor], Any]:
+        """Normalised (B, 3, H, W) -> the neck's maps and the RPN's outputs for them."""
+        maps = self.features(pixels)
+        return maps, self.rpn(maps)
+
+    def classify(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
+        """Pooled maps -> the box head's logits and deltas."""
+        found: tuple[Tensor, Tensor] = self.box_head(pooled)
+        return found
+
     def network(self, inputs: Inputs) -> TwoStageOutputs:
-        maps = self.features(inputs.pixels)
-        proposals = self.rpn.propose(self.rpn(maps))
-        logits, deltas = self.box_head(self.roi_pool(maps, proposals.boxes))
+        maps, outputs = self.dense(inputs.pixels)
+        proposals = self.rpn.propose(outputs)
+        logits, deltas = self.classify(self.roi_pool(maps, proposals.boxes))
         return TwoStageOutputs(proposals, logits, deltas)
 
     def postprocess(self, outputs: TwoStageOutputs, inputs: Inputs) -> Detections:

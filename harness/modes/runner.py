@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from harness.data.batch import Inputs
 from harness.data.resize import ResizedImage, collate_images
 from harness.model.detector import Detector
 from harness.model.types import Detections
+from harness.plugin.metrics import Finding
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Runner:
 
     Attributes:
         detector: the one that runs; a copy where the mode changes weights or modules.
-        mode: "eager", "fused", "compiled" or "cuda_graph".
+        mode: of a declaration, such as "eager".
         precision: of convolutions and products: "float32", "tf32", "bfloat16", "float16".
         network: normalised inputs -> raw outputs.
         forward: normalised inputs -> detections: network and postprocessing.
@@ -27,7 +28,8 @@ class Runner:
         about: says what else a reader of its times must know; see `conditions`.
         place: resized images -> the batch where `detect_pixels` needs no copy of it, None where
             there is no such place; `detect` alone uses it, since the next call overwrites it.
-        compile_seconds: of all first calls until now; 0 where nothing is compiled.
+        findings: what is to be known of its times.
+        compile_seconds: that compiling or exporting took at all first calls until now.
     """
 
     detector: Detector
@@ -37,12 +39,13 @@ class Runner:
     forward: Callable[[Inputs], Detections]
     detect_pixels: Callable[[Inputs], Detections]
     about: Callable[[], dict[str, Any]] = dict
+    findings: tuple[Finding, ...] = ()
     compile_seconds: Callable[[], float] = float
     place: Callable[[Sequence[ResizedImage]], Inputs | None] = lambda images: None
 
     @property
     def conditions(self) -> dict[str, Any]:
-        """`folded_norms`; once everything has run, also `graph_breaks`."""
+        """Such as `folded_norms`; once everything has run, also `graph_breaks`."""
         return self.about()
 
     @property
@@ -65,3 +68,57 @@ class Runner:
         resized = [self.detector.resize(image) for image in images]
         placed = self.place(resized)
         return self.detect_pixels(self._collate(resized) if placed is None else placed)
+
+
+class Runtime(Protocol):
+    """What the target of a `Mode` makes: how a detector is run in that mode.
+
+    It may also have `save(detector, folder, batch_size)`, for `harness export-model`: it writes
+    files and returns what `model.json` says of them, their names as `files`.
+    """
+
+    def lacking(self, precision: str, device: torch.device) -> str | None:
+        """Why the mode cannot run there in this precision, None where it can."""
+        ...
+
+    def build(self, detector: Detector, precision: str) -> Runner:
+        """The detector in this mode, only where nothing is lacking.
+
+        A mode that is declared as quantised is given a `calibration` as well, by that name.
+
+        Args:
+            detector: in evaluation mode; it must not be changed.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Images by which a mode of fewer bits chooses its scales.
+
+    Attributes:
+        images: (3, h, w) uint8 RGB, of the training split.
+        seed: that they were drawn with.
+        batch_size: of the batches that the mode will run on.
+    """
+
+    images: Sequence[Tensor]
+    seed: int
+    batch_size: int
+
+
+def functions_of(
+    detector: Detector, prepare: Callable[[Inputs], Inputs] | None = None
+) -> dict[str, Any]:
+    """The `network`, `forward` and `detect_pixels` of a `Runner`: the detector's own methods.
+
+    Args:
+        prepare: uint8 inputs -> normalised; the detector's own by default.
+    """
+    ready = prepare or detector.prepare
+    return {
+        # looked up at each call: a mode may give the detector methods of its own
+        "network": lambda inputs: detector.network(inputs),
+        "forward": lambda inputs: detector.forward(inputs),
+        "detect_pixels": lambda inputs: detector.forward(ready(inputs)),
+    }

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.data.source import DataSource
-from harness.manifest.schema import Suite
+from harness.manifest.schema import PRECISIONS, Suite
 from harness.plugin.catalog import Catalog
-from harness.plugin.declarations import Declaration, Meter, Recipe, Stage
+from harness.plugin.declarations import Declaration, Meter, Mode, Recipe, Stage
 from harness.plugin.metrics import MetricSpec
 from harness.plugin.registry import Entry
 
@@ -115,7 +115,7 @@ def name_mode(mode: str, precision: str) -> str:
     """The pair as one word: "fused" in float32, else "fused-float16" and so on.
 
     Args:
-        mode: a name of `harness.manifest.schema.MODES`.
+        mode: of a declaration.
         precision: a name of `harness.manifest.schema.PRECISIONS`.
     """
     return mode if precision == USUAL_PRECISION else f"{mode}-{precision}"
@@ -123,8 +123,14 @@ def name_mode(mode: str, precision: str) -> str:
 
 def split_mode(name: str) -> tuple[str, str]:
     """The inverse of `name_mode`."""
-    mode, _, precision = name.partition("-")
-    return mode, precision or USUAL_PRECISION
+    mode, _, precision = name.rpartition("-")
+    return (mode, precision) if precision in PRECISIONS else (name, USUAL_PRECISION)
+
+
+def is_quantized(modes: Mapping[str, Part], name: str) -> bool:
+    """Whether a mode, named with its precision, is one of fewer bits."""
+    declared = modes[split_mode(name)[0]].declaration
+    return isinstance(declared, Mode) and declared.quantized
 
 
 def name_stage(stage: str, mode: str) -> str:
@@ -139,6 +145,7 @@ class Plan:
     Attributes:
         parts: detector name -> role -> part; a whole detector has the one role "detector".
         data_fingerprint: of the data, "" when a plan was made without.
+        modes: of the stage `latency`, by name; without precisions.
         trackers: who is told of its curves and numbers, which they do not change.
         executor: where its cells run; None in a plan that was made for a single cell.
         training: detector name -> what trains it.
@@ -155,6 +162,7 @@ class Plan:
     trackers: tuple[Part, ...] = ()
     executor: Part | None = None
     training: Mapping[str, TrainingParts] = field(default_factory=dict)
+    modes: Mapping[str, Part] = field(default_factory=dict)
 
     def meters_of(self, stage: Stage) -> list[MeterPart]:
         return [m for m in self.meters if m.stage == stage]

@@ -11,11 +11,9 @@ from harness.errors import UserError, near_names
 from harness.files import hash_file
 from harness.manifest.reader import KeyPath
 from harness.manifest.schema import (
-    MODES,
     PRECISIONS,
     SUITES_RECIPE,
     DetectorSpec,
-    Latency,
     Suite,
     Train,
     Use,
@@ -27,6 +25,7 @@ from harness.plan.architectures import check_whole, choose_architecture
 from harness.plan.cells import (
     STAGES,
     USUAL_MODE,
+    USUAL_PRECISION,
     Cell,
     MeterPart,
     Part,
@@ -36,7 +35,9 @@ from harness.plan.cells import (
     digest,
     digest_encoded,
     encode_items,
+    is_quantized,
     name_mode,
+    split_mode,
 )
 from harness.plan.recipes import apply_recipes, find_recipe
 from harness.plugin.catalog import Catalog
@@ -81,7 +82,7 @@ def make_plan(
     """
     suite = _choose(manifest.suite, only, stages, seeds, data_root)
     chosen = {
-        "modes": _choose_names(modes, MODES, "modes"),
+        "modes": _choose_names(modes, registry.names("mode"), "modes"),
         "precisions": _choose_names(precisions, PRECISIONS, "precisions"),
     }
     latency = suite.latency.model_copy(
@@ -138,6 +139,7 @@ def _complete(
     meters: tuple[MeterPart, ...],
     classes: Sequence[str] | None = None,
 ) -> Plan:
+    modes = _modes(suite, registry, place)
     source = _source(place, registry, suite)
     training = {
         name: _training(registry, detector, _inside(place, ("detectors", name)))
@@ -147,10 +149,13 @@ def _complete(
         return Plan(suite, source, tuple(classes), parts, meters, (), "", "", training=training)
     trackers = _trackers(suite, registry, place)
     data = source.fingerprint()
-    cells = _cells(place, suite, parts, training, meters, data)
+    cells = _cells(place, suite, parts, training, meters, modes, data)
     return Plan(
         suite, source, source.classes(), parts, meters, cells, data,
-        digest([c.fingerprint for c in cells]), trackers, training=training,
+        fingerprint=digest([c.fingerprint for c in cells]),
+        trackers=trackers,
+        training=training,
+        modes=modes,
     )  # fmt: skip
 
 
@@ -181,9 +186,7 @@ def _choose_names(
 ) -> tuple[str, ...] | Literal["all"]:
     where = f"--{key}"
     for name in chosen:
-        if name not in (*known, "all"):
-            hint = renamed(name) or near_names(name, [*known, "all"])
-            raise UserError(f"there is no {key[:-1]} '{name}'", where=where, hint=hint)
+        _check_listed(name, (*known, "all"), key[:-1], where)
     if "all" not in chosen:
         return tuple(dict.fromkeys(chosen))
     if len(set(chosen)) > 1:
@@ -191,11 +194,33 @@ def _choose_names(
     return "all"
 
 
-def modes_of(settings: Latency) -> tuple[str, ...]:
-    """Each pair once, the one that tables show first; what a device lacks is not known here."""
-    modes = MODES if settings.modes == "all" else settings.modes
-    precisions = PRECISIONS if settings.precisions == "all" else settings.precisions
-    return tuple(dict.fromkeys(name_mode(m, p) for m in modes for p in precisions))
+def _check_listed(name: str, known: Sequence[str], kind: str, where: str) -> None:
+    if name not in known:
+        hint = renamed(name) or near_names(name, list(known))
+        raise UserError(f"there is no {kind} '{name}'", where=where, hint=hint)
+
+
+def _modes(suite: Suite, registry: Registry, place: Place) -> dict[str, Part]:
+    """The modes of the suite; what a device lacks is not known here.
+
+    Raises:
+        UserError: nobody declares one, or its name is that of a mode with a precision.
+    """
+    known, where = registry.names("mode"), place(("latency", "modes"))
+    chosen = known if suite.latency.modes == "all" else suite.latency.modes
+    for name in chosen:
+        _check_listed(name, known, "mode", where)
+        if split_mode(name) != (name, USUAL_PRECISION):
+            provider = registry.get("mode", name).provider
+            raise UserError(f"the name of the mode '{name}' of {provider} ends like a precision")
+    return {name: Part("mode", registry.get("mode", name), {}) for name in chosen}
+
+
+def _with_precisions(suite: Suite, modes: Iterable[str]) -> list[str]:
+    """Each pair once, the one that tables show first."""
+    chosen = suite.latency.precisions
+    precisions = PRECISIONS if chosen == "all" else chosen
+    return list(dict.fromkeys(name_mode(m, p) for m in modes for p in precisions))
 
 
 def detector_parts(registry: Registry, detector: DetectorSpec, place: Place) -> dict[str, Part]:
@@ -370,11 +395,12 @@ def _cells(
     parts: Parts,
     training: Mapping[str, TrainingParts],
     meters: Sequence[MeterPart],
+    modes: Mapping[str, Part],
     data: str,
 ) -> tuple[Cell, ...]:
     measured = [
-        (stage, mode, encode_items(_stage_identity(suite, meters, stage, mode)))
-        for stage, mode in _stages_and_modes(suite)
+        (stage, mode, encode_items(_stage_identity(suite, meters, modes, stage, mode)))
+        for stage, mode in _stages_and_modes(suite, modes)
     ]
     cells = []
     for name, detector in suite.detectors.items():
@@ -419,27 +445,31 @@ def detector_identity(
     }
 
 
-def _stages_and_modes(suite: Suite) -> list[tuple[Stage, str]]:
+def _stages_and_modes(suite: Suite, modes: Iterable[str]) -> list[tuple[Stage, str]]:
     """In the order in which a detector goes through them."""
     return [
         (stage, mode)
         for stage in suite.stages
-        for mode in (modes_of(suite.latency) if stage == "latency" else ("",))
+        for mode in (_with_precisions(suite, modes) if stage == "latency" else ("",))
     ]
 
 
 def _stage_identity(
-    suite: Suite, meters: Sequence[MeterPart], stage: Stage, mode: str
+    suite: Suite, meters: Sequence[MeterPart], modes: Mapping[str, Part], stage: Stage, mode: str
 ) -> dict[str, Any]:
     """What of a stage determines its numbers, whatever the detector."""
     checked = mode not in ("", USUAL_MODE)
     score = catalog_of(meters).main_score
     writers = [m for m in meters if score in m.specs]
+    check = {
+        "mode": modes[split_mode(mode)[0]].identity(),
+        "check": [m.part.identity() for m in writers],
+    } if checked else {}  # fmt: skip
     return {
         "stage": stage,
         "meters": [m.part.identity() for m in meters if m.stage == stage],
-        "protocol": _protocol(suite, stage, mode),
-        **({"check": [m.part.identity() for m in writers]} if checked else {}),
+        "protocol": _protocol(suite, modes, stage, mode),
+        **check,
     }
 
 
@@ -490,11 +520,18 @@ def _told(recipe: Recipe | None) -> dict[str, Any]:
     return {"use": recipe.name, "source": recipe.source}
 
 
-def _protocol(suite: Suite, stage: Stage, mode: str) -> dict[str, Any] | None:
+def _protocol(
+    suite: Suite, modes: Mapping[str, Part], stage: Stage, mode: str
+) -> dict[str, Any] | None:
+    evaluated = suite.evaluate.model_dump(exclude={"workers", "cache_gib", "batch_size"})
     if stage == "evaluate":
-        return suite.evaluate.model_dump(exclude={"workers", "cache_gib", "batch_size"})
+        return evaluated
     if stage != "latency":
         return None
-    # the usual mode is what others are checked against
-    unused = {"modes", "precisions", *(("check_images",) if mode == USUAL_MODE else ())}
-    return {**suite.latency.model_dump(exclude=unused), "mode": mode}
+    quantized = is_quantized(modes, mode)
+    unused = {"modes", "precisions"}
+    unused |= set() if quantized else {"calibration_images"}
+    # the usual mode is what others are checked against, and a quantised one has a score of its own
+    unused |= {"check_images"} if quantized or mode == USUAL_MODE else set()
+    settings = {**suite.latency.model_dump(exclude=unused), "mode": mode}
+    return {**settings, "evaluate": evaluated} if quantized else settings

@@ -183,6 +183,24 @@ class Meter(Declaration):
 
 
 @dataclass(frozen=True)
+class Mode(Declaration):
+    """`factory()` -> a `harness.modes.runner.Runtime`: a way to run a detector.
+
+    Attributes:
+        preparing: what its first calls do that takes long, in a word: "compiling". The seconds
+            are then measured. "" where they do nothing of the kind.
+        quantized: it computes in fewer bits, with scales chosen on images of the training split.
+            It need not find what eager finds: its own score is measured, on the validation split.
+    """
+
+    kind: ClassVar[str] = "mode"
+    params: type[Params] = NoParams
+    summary: str = ""
+    preparing: str = ""
+    quantized: bool = False
+
+
+@dataclass(frozen=True)
 class Executor(Declaration):
     """`factory(**params)` -> a `harness.run.jobs.Executor`: where the cells of a run run."""
 

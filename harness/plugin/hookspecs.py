@@ -62,6 +62,11 @@ def harness_meters() -> Sequence[d.Meter]:  # type: ignore[empty-body]
 
 
 @hookspec
+def harness_modes() -> Sequence[d.Mode]:  # type: ignore[empty-body]
+    """Modes: ways to run a detector."""
+
+
+@hookspec
 def harness_executors() -> Sequence[d.Executor]:  # type: ignore[empty-body]
     """Executors: where the cells of a run run."""
 

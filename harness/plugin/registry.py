@@ -74,5 +74,9 @@ class Registry:
         kinds = sorted(self._entries) if kind is None else [kind]
         return [e for k in kinds for _, e in sorted(self._entries.get(k, {}).items())]
 
+    def names(self, kind: str) -> tuple[str, ...]:
+        """Of a kind, in the order in which plugins declare them."""
+        return tuple(self._entries.get(kind, {}))
+
     def kinds(self) -> list[str]:
         return sorted(self._entries)

@@ -20,7 +20,7 @@ from harness.report.notes import captions, failures, warnings_of
 from harness.report.sections.results import find_best
 from harness.report.terminal import STYLES, Grid, Head, say, value_cell
 from harness.results.run import Run
-from harness.stages.metrics import MODE_AGREEMENT, MODE_SETUP
+from harness.stages.metrics import MODE_AGREEMENT, MODE_SCORE, MODE_SETUP
 
 NOTES = 6
 INTERVALS = {
@@ -30,7 +30,7 @@ INTERVALS = {
 ABOUT_MODES = (
     f"against eager: time as a multiple of eager's; {MARKS['better']} faster, "
     f"{MARKS['worse']} slower, {MARKS['noise']} not significantly different; "
-    "agreement: with what eager float32 finds"
+    "agreement: with what eager float32 finds; AP of the check: on the images of that comparison"
 )
 
 
@@ -73,7 +73,7 @@ def mode_table(run: Run, rows: list[ModeRow]) -> Grid:
     """A row per mode, by detector; how a mode failed is in the notes."""
     main = main_time(run)
     times = [main] if main is not None else []
-    others = [run.spec(metric) for metric in (MODE_AGREEMENT, MODE_SETUP)]
+    others = [run.spec(metric) for metric in (MODE_AGREEMENT, MODE_SCORE, MODE_SETUP)]
     heads = [*map(Head.of, times), *([Head("against", "eager")] * len(times))]
     grid = Grid(["mode", *heads, *map(Head.of, others)], "inference modes")
     for name, own in groupby(rows, key=lambda row: row.detector):

@@ -6,7 +6,7 @@ from harness.data.annotations import read_annotations
 from harness.data.folder import check_same_classes, check_split
 from harness.data.source import Split, SplitName
 from harness.errors import UserError
-from harness.plan.cells import Plan
+from harness.plan.cells import Plan, is_quantized
 from harness.report.terminal import note
 from harness.run.detectors import build_detector, detections_path
 from harness.run.launch import Launch
@@ -34,8 +34,15 @@ def check_data(plan: Plan, launch: Launch) -> None:
 
 
 def used_splits(plan: Plan) -> list[Split]:
-    """The validation split, and before it that for training if anything is trained."""
-    names: tuple[SplitName, ...] = ("train", "val") if "train" in plan.suite.stages else ("val",)
+    """The validation split, and before it that for training if anything is trained on it.
+
+    Or quantised by its images.
+    """
+    trains = any(
+        cell.stage == "train" or (cell.mode and is_quantized(plan.modes, cell.mode))
+        for cell in plan.cells
+    )
+    names: tuple[SplitName, ...] = ("train", "val") if trains else ("val",)
     return [plan.source.split(name) for name in names]
 
 

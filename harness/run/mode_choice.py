@@ -6,10 +6,9 @@ from dataclasses import replace
 import torch
 
 from harness.errors import UserError
-from harness.modes import unavailable
+from harness.modes.build import unavailable
 from harness.plan.cells import (
     USUAL_MODE,
-    USUAL_PRECISION,
     Cell,
     Plan,
     digest,
@@ -27,18 +26,20 @@ def settle_modes(plan: Plan, device: torch.device) -> tuple[Plan, str]:
         UserError: a mode or precision that was asked for by its name is not to be had here.
     """
     pairs = dict.fromkeys(split_mode(cell.mode) for cell in plan.cells if cell.mode)
+    reasons = {pair: why for pair in pairs if (why := unavailable(*pair, device)) is not None}
     chosen = plan.suite.latency
     for mode, precision in pairs:
-        if chosen.modes != "all":
-            _require("mode", mode, unavailable(mode, USUAL_PRECISION, device), device)
         if chosen.precisions != "all":
             _require("precision", precision, unavailable(USUAL_MODE, precision, device), device)
-    reasons = {name_mode(*p): why for p in pairs if (why := unavailable(*p, device)) is not None}
+        own = [reasons.get(pair) for pair in pairs if pair[0] == mode]
+        if chosen.modes != "all" and all(own):
+            _require("mode", mode, own[0], device)
     if not reasons:
         return plan, ""
-    cells = tuple(cell for cell in plan.cells if cell.mode not in reasons)
+    without = {name_mode(*pair): why for pair, why in reasons.items()}
+    cells = tuple(cell for cell in plan.cells if cell.mode not in without)
     kept = replace(plan, cells=cells, fingerprint=digest([c.fingerprint for c in cells]))
-    return kept, f"modes that {device.type} does not have are left out: {_in_words(reasons)}"
+    return kept, f"modes that {device.type} does not have are left out: {_in_words(without)}"
 
 
 def _require(axis: str, name: str, reason: str | None, device: torch.device) -> None:

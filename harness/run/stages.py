@@ -1,17 +1,20 @@
 """Runs one cell: hands a stage its detector and data, takes its measurements."""
 
-from collections.abc import Callable, Mapping
+import random
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from harness.data.annotations import read_annotations
+from harness.data.annotations import ImageEntry, read_annotations
 from harness.data.images import read_image
 from harness.data.loader import TrainLoader, train_loader
+from harness.data.source import Split
 from harness.files import hash_file
-from harness.plan.cells import USUAL_MODE, Cell, Plan
+from harness.modes.runner import Calibration
+from harness.plan.cells import USUAL_MODE, Cell, Plan, is_quantized
 from harness.plan.planner import detector_identity
 from harness.plugin.declarations import Stage
 from harness.plugin.metrics import Finding
@@ -54,7 +57,7 @@ class StageRunner:
             return self._with_recipe(cell, measured), weighted
         weighted.detector.to(self.launch.device).eval()
         if cell.stage == "latency":
-            measured = self._latency(cell.mode, weighted, advance)
+            measured = self._latency(cell, weighted, advance)
         elif cell.stage == "evaluate":
             measured = self._with_recipe(cell, self._evaluate(weighted, folder, advance))
         else:
@@ -159,8 +162,9 @@ class StageRunner:
         measured = evaluate(split.annotations, found, self._meters("evaluate"), chosen)
         return measured, hash_file(path)
 
-    def _latency(self, mode: str, weighted: Weighted, advance: Advance) -> list[Measurement]:
-        settings = self.plan.suite.latency
+    def _latency(self, cell: Cell, weighted: Weighted, advance: Advance) -> list[Measurement]:
+        settings, mode = self.plan.suite.latency, cell.mode
+        quantized = is_quantized(self.plan.modes, mode)
         return measure_latency(
             weighted.detector,
             self._meters("latency"),
@@ -169,22 +173,33 @@ class StageRunner:
             lambda done, total: advance(done, total, "runs"),
             told=lambda phase: advance(0, 0, phase),
             mode=mode,
-            check=None if mode == USUAL_MODE else self._check_data(bool(weighted.weights)),
+            check=None if mode == USUAL_MODE else self._check_data(weighted, quantized),
+            calibration=calibrate(
+                self.plan.source.split("train"),
+                settings.calibration_images,
+                cell.seed,
+                settings.batch_size,
+            )
+            if quantized
+            else None,
         )
 
-    def _check_data(self, trained: bool) -> CheckData:
-        count = self.plan.suite.latency.check_images
-        annotations = read_annotations(self.plan.source.split("val").annotations)
+    def _check_data(self, weighted: Weighted, quantized: bool) -> CheckData:
+        suite = self.plan.suite
+        count = suite.evaluate.max_images if quantized else suite.latency.check_images
+        split = self.plan.source.split("val")
+        annotations = read_annotations(split.annotations)
         score = self.plan.catalog.main_score
         chosen = [m.part for m in self.plan.meters if score in m.specs]
         return CheckData(
-            images=self._images(count),
+            images=Images(split, annotations.images[:count]),
             image_ids=[image.id for image in annotations.images[:count]],
             category_ids=annotations.category_ids,
             annotations=annotations.path,
             meters=[part.declaration.load()(**part.params) for part in chosen],
             score=score.name if score else "",
-            trained=trained,
+            trained=bool(weighted.weights),
+            quantized=quantized,
         )
 
     def _meters(self, stage: Stage) -> list[Any]:
@@ -193,8 +208,31 @@ class StageRunner:
     def _images(self, count: int) -> list[Tensor]:
         """The first images of the validation split, decoded."""
         split = self.plan.source.split("val")
-        entries = read_annotations(split.annotations).images[:count]
-        return [read_image(split.images / e.file_name, (e.height, e.width)) for e in entries]
+        return list(Images(split, read_annotations(split.annotations).images[:count]))
+
+
+@dataclass(frozen=True)
+class Images(Sequence[Tensor]):
+    """Images of a split, decoded when they are asked for: there may be thousands."""
+
+    split: Split
+    entries: Sequence[ImageEntry]
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __getitem__(self, place: Any) -> Any:
+        if isinstance(place, slice):
+            return [self[i] for i in range(*place.indices(len(self)))]
+        entry = self.entries[place]
+        return read_image(self.split.images / entry.file_name, (entry.height, entry.width))
+
+
+def calibrate(split: Split, count: int, seed: int, batch_size: int) -> Calibration:
+    """Images of a split for a mode of fewer bits, drawn with a seed; all where there are fewer."""
+    entries = read_annotations(split.annotations).images
+    chosen = random.Random(seed).sample(entries, min(count, len(entries)))
+    return Calibration(Images(split, chosen), seed, batch_size)
 
 
 def curves_of(progress: Progress) -> dict[str, float]:

@@ -10,7 +10,7 @@ from torch import nn
 
 from harness.model.arithmetic import arithmetic
 from harness.model.detector import Detector
-from harness.modes import Runner
+from harness.modes.runner import Runner
 from harness.ops import implementation
 from harness.plan.cells import USUAL_PRECISION
 from harness.records.measurement import Measurement

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from harness.model.detector import Detector
-    from harness.modes import Runner
+    from harness.modes.runner import Runner
 
 OnProgress = Callable[[int, int], None]
 

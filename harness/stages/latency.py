@@ -2,21 +2,21 @@
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from harness.manifest.schema import Latency
 from harness.model.detector import Detector
-from harness.modes import Runner, build_runner
+from harness.modes.build import build_runner, find_mode
+from harness.modes.runner import Calibration, Runner
 from harness.plan.cells import USUAL_MODE, split_mode
 from harness.records.measurement import Measurement
 from harness.stages.context import evaluating, synchronize, threads, with_runner
 from harness.stages.inputs import LatencyInput, LatencyMeter, OnProgress
 from harness.stages.metrics import MODE_COMPILE, MODE_SETUP
-from harness.stages.mode_check import CheckData, check_mode
-
-COMPILED = ("compiled", "cuda_graph")
+from harness.stages.mode_check import CheckData, check_mode, score_of
 
 
 def measure_latency(
@@ -29,6 +29,7 @@ def measure_latency(
     told: Callable[[str], object] = lambda phase: None,
     mode: str = USUAL_MODE,
     check: CheckData | None = None,
+    calibration: Calibration | None = None,
 ) -> list[Measurement]:
     """Time the detector on the device that it is on.
 
@@ -43,6 +44,7 @@ def measure_latency(
         told: what goes on before the first repetition, in words.
         mode: with its precision, see `harness.plan.cells.name_mode`.
         check: what the mode must find as eager does before it is timed; nothing when None.
+        calibration: for a mode that is quantised.
 
     Raises:
         CellError: it finds something else.
@@ -52,11 +54,11 @@ def measure_latency(
         raise ValueError("there are no images to time with")
     # compilers build the number of threads in, so it is set before anything is compiled
     with evaluating(detector, split_mode(mode)[1]), threads(settings.threads):
-        compiles = mode.startswith(COMPILED)
-        told("compiling" if compiles else "setting up")
-        runner, seconds = set_up(detector, mode, chosen, settings.batch_size)
+        preparing = find_mode(split_mode(mode)[0]).preparing
+        told(preparing or "setting up")
+        runner, seconds = set_up(detector, mode, chosen, settings.batch_size, calibration)
         found = [Measurement(MODE_SETUP, seconds)]
-        if compiles:
+        if preparing:
             found.append(Measurement(MODE_COMPILE, runner.compile_seconds()))
         given = LatencyInput(chosen, settings, runner, on_progress)
         with torch.inference_mode():
@@ -65,12 +67,21 @@ def measure_latency(
                 eager = build_runner(detector)
                 found += check_mode(runner, eager, check, settings.batch_size)
             told("warming up")
-            found += [number for meter in meters for number in meter(runner.detector, given)]
+            times = [number for meter in meters for number in meter(runner.detector, given)]
+    own = score_of(found) if check is not None and check.quantized else {}
+    found += [
+        replace(m, conditions={**own, **m.conditions}, warnings=(*m.warnings, *runner.findings))
+        for m in times
+    ]
     return with_runner(found, runner)
 
 
 def set_up(
-    detector: Detector, mode: str, images: Sequence[Tensor], batch_size: int
+    detector: Detector,
+    mode: str,
+    images: Sequence[Tensor],
+    batch_size: int,
+    calibration: Calibration | None = None,
 ) -> tuple[Runner, float]:
     """A runner that has run once, and how long that took.
 
@@ -78,7 +89,7 @@ def set_up(
     """
     synchronize(detector.device)
     started = time.perf_counter()
-    runner = build_runner(detector, *split_mode(mode))
+    runner = build_runner(detector, *split_mode(mode), calibration=calibration)
     batch = [images[i % len(images)] for i in range(batch_size)]
     with torch.inference_mode():
         inputs = runner.prepare(batch)

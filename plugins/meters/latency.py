@@ -19,7 +19,7 @@ from torch import Tensor
 from harness.data.batch import Inputs
 from harness.manifest.schema import Latency
 from harness.model.detector import Detector
-from harness.modes import Runner
+from harness.modes.runner import Runner
 from harness.records.environment import cpu_model
 from harness.records.measurement import Measurement
 from harness.stages.collecting import collector_paused

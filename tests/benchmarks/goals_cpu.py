@@ -17,15 +17,17 @@ from subjects import (
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
-from harness.manifest.schema import MODES, PRECISIONS
+from harness.manifest.schema import PRECISIONS
 from harness.model.arithmetic import arithmetic
-from harness.modes import Runner, build_runner, unavailable
+from harness.modes.build import build_runner, unavailable
+from harness.modes.runner import Runner
 from harness.ops import psroi_align_multilevel, soft_nms_padded
 
 # own detector: its rival, and the most that its best mode may take of the rival's eager time
 PAIRS = {"tinydet_s": ("ssdlite320", 0.45), "tinydet_m": ("fasterrcnn320", 0.33)}
 TRAINED = {"tinydet_s": 1.3, "tinydet_m": 0.7}  # times ssdlite320's images a second
 CPU = torch.device("cpu")
+MODES = ("eager", "fused", "compiled")
 PHOTOS, ROUNDS, OP_ROUNDS = 8, 60, 100
 LATENCY_SECONDS, TRAINING_SECONDS = 45.0, 60.0
 STRIDES, FINEST = (4, 8, 16), 22.4  # TinyDet-M

@@ -28,7 +28,8 @@ from torch import Tensor
 from harness.manifest.schema import PRECISIONS
 from harness.model.arithmetic import arithmetic
 from harness.model.detector import Detector
-from harness.modes import Runner, build_runner, unavailable
+from harness.modes.build import build_runner, unavailable
+from harness.modes.runner import Runner
 from harness.ops import psroi_align_multilevel
 
 DETECTORS = ("tinydet_s", "tinydet_m", "tinydet_l", "ssdlite320", "fasterrcnn320")

@@ -31,7 +31,7 @@ from torch._inductor.virtualized import V
 
 from harness.data.batch import Inputs
 from harness.model.types import Detections
-from harness.modes import build_runner
+from harness.modes.build import build_runner
 
 LOOPS, SELECTION = "generated loop", ("topk", "sort")
 Kernel = tuple[str, str]  # kind and name

@@ -18,6 +18,7 @@ import harness
 COMMANDS = [
     "run", "plan", "list", "describe", "report", "compare", "history", "export", "data", "score",
     "predict", "doctor", "choose", "ablate", "watch", "cell", "new", "check-plugin",
+    "export-model",
 ]  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 import harness
 from harness.model.detector import Detector
 
+MODES = ("eager", "fused", "compiled", "cuda_graph")  # torch's
 TINY = "detectors.tinydet_s"
 SUITE = "suites/tinydet.yaml"
 TIMM = [

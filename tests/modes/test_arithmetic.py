@@ -10,7 +10,7 @@ from harness.data.resize import collate_images
 from harness.manifest.schema import PRECISIONS
 from harness.model.arithmetic import OPERATIONS, Flags, arithmetic, flags_of, read_flags
 from harness.model.detector import Detector
-from harness.modes import build_runner
+from harness.modes.build import build_runner
 from harness.modes.precision import lacking
 from harness.stages.evaluate import detect
 
@@ -78,7 +78,7 @@ def _nest(precisions: list[str], fails: bool) -> None:
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> tuple[Detector, list[Flags]]:
     """A detector, and the flags at every call of its class scores; every precision can be had."""
-    monkeypatch.setattr("harness.modes.build.lacking", lambda precision, device: None)
+    monkeypatch.setattr("harness.modes.by_torch.lacking", lambda precision, device: None)
     detector, flags = build("tinydet_s"), list[Flags]()
     scores = detector.get_submodule("bbox_head.fc_cls")
     scores.register_forward_hook(lambda *_: flags.append(read_flags()))

@@ -9,7 +9,7 @@ from torch.utils._pytree import tree_leaves
 from torchvision.ops import FrozenBatchNorm2d
 
 from harness.model.detector import Detector
-from harness.modes import build_runner
+from harness.modes.build import build_runner
 from harness.modes.folding import fold_norms, is_norm
 
 

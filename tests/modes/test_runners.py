@@ -4,13 +4,14 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from mode_detectors import build, draw_images
+from mode_detectors import MODES, build, draw_images
 
 from harness.errors import UserError
-from harness.manifest.schema import MODES, PRECISIONS
+from harness.manifest.schema import PRECISIONS
 from harness.model.detector import Detector
 from harness.model.types import Detections
-from harness.modes import Runner, build_runner, unavailable
+from harness.modes.build import build_runner, unavailable
+from harness.modes.runner import Runner
 
 CPU = torch.device("cpu")
 
@@ -90,7 +91,7 @@ def test_16_bits_compute_in_16_bits_and_keep_boxes_exact(
     detector: Detector, mode: str, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where these are emulated, which is only slow."""
-    monkeypatch.setattr("harness.modes.build.lacking", lambda precision, device: None)
+    monkeypatch.setattr("harness.modes.by_torch.lacking", lambda precision, device: None)
     runner, dtype = build_runner(detector, mode, name), getattr(torch, name)
     assert runner.precision == name
     assert runner.detector.get_submodule("bbox_head.fc_cls").weight.dtype == dtype

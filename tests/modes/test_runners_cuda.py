@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from mode_detectors import build, draw_images
+from mode_detectors import MODES, build, draw_images
 
-from harness.manifest.schema import MODES, PRECISIONS
+from harness.manifest.schema import PRECISIONS
 from harness.model.detector import Detector
-from harness.modes import build_runner
+from harness.modes.build import build_runner
 
 pytestmark = [
     pytest.mark.cuda,

@@ -10,7 +10,7 @@ import pytest
 from tiny_suite import make_coco
 
 from harness.errors import UserError
-from harness.manifest.schema import MODES, PRECISIONS
+from harness.manifest.schema import PRECISIONS
 from harness.manifest.suite import load_manifest
 from harness.plan.cells import Plan, name_mode, split_mode
 from harness.plan.planner import make_plan, resolved
@@ -37,6 +37,7 @@ detectors:
 published:
   - {{detector: one, metric: ap, value: 0.5, unit: AP, split: val, source: x}}
 """
+MODES = load_plugins().names("mode")
 STAGES = ("train", "evaluate", "cost", "latency")
 
 
@@ -330,6 +331,61 @@ def test_what_a_mode_is_checked_with_is_in_its_fingerprint_but_not_in_that_of_ea
     after = latencies(plan("latency.modes=[eager, fused]", change))
     assert before["eager"] == after["eager"]
     assert before["fused"] != after["fused"]
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("eagr", "there is no mode 'eagr' (did you mean 'eager'? there is: "),
+        ("fused-half", "there is no mode 'fused-half' ('fused-half' is now mode fused with precision float16 (bfloat16 on most CPUs))"),
+        ("cuda_graph-tf32", "there is no mode 'cuda_graph-tf32' ('cuda_graph-tf32' is mode cuda_graph with precision tf32)"),
+    ],
+)  # fmt: skip
+def test_modes_of_a_manifest_are_those_that_plugins_declare(
+    manifest: Path, registry, name: str, hint: str
+):
+    path = manifest.with_name("modes.yaml")
+    path.write_text(
+        manifest.read_text().replace("{quick: {}}", f"{{quick: {{latency: {{modes: [{name}]}}}}}}")
+    )
+    with pytest.raises(UserError) as caught:
+        make_plan(load_manifest(path), registry)
+    assert f"modes.yaml:13 profiles.quick.latency.modes: {hint}" in str(caught.value)
+
+
+MODE = """\
+from harness.plugin import Mode, hookimpl
+
+
+@hookimpl
+def harness_modes():
+    return [Mode({name!r}, "x:y", summary="s")]
+"""
+
+
+def test_a_mode_from_outside_has_cells_whose_fingerprints_are_its_own(
+    manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    made = []
+    for version in (1, 2):
+        (tmp_path / f"runtime{version}.py").write_text(MODE.format(name="my-runtime"))
+        loaded = load_plugins([f"runtime{version}.py"])
+        plan = make_plan(load_manifest(manifest), loaded, modes=["eager", "my-runtime"])
+        made.append(latencies(plan))
+    assert list(made[0]) == ["eager", "my-runtime"]
+    assert split_mode("my-runtime-float16") == ("my-runtime", "float16")
+    assert made[0]["eager"] == made[1]["eager"]
+    assert made[0]["my-runtime"] != made[1]["my-runtime"]
+
+
+def test_a_mode_may_not_be_named_like_another_ones_precision(
+    manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "halved.py").write_text(MODE.format(name="mine-float16"))
+    with pytest.raises(UserError, match=r"'mine-float16' of 'halved' .* ends like a precision"):
+        make_plan(load_manifest(manifest), load_plugins(["halved.py"]), modes=["mine-float16"])
 
 
 METERS = """\

@@ -11,7 +11,8 @@ from tiny_suite import tiny, write_manifest
 from harness import load_results
 from harness.model.detector import Detector
 from harness.model.types import Detections
-from harness.modes import Runner, build_runner
+from harness.modes.build import build_runner
+from harness.modes.runner import Runner
 from harness.records.store import read_run_records
 from harness.run import mode_choice as run_modes
 from harness.stages import latency as stage
@@ -20,7 +21,9 @@ NO_GPU = "needs a GPU"
 LATENCY = "latency_end_to_end_p50"
 
 
-def build_fake(detector: Detector, mode: str = "eager", precision: str = "float32") -> Runner:
+def build_fake(
+    detector: Detector, mode: str = "eager", precision: str = "float32", calibration: None = None
+) -> Runner:
     """`fused` is right, `compiled` finds its boxes elsewhere, 16 bits are a bug."""
     runner = build_runner(detector, "eager")
     if precision == "bfloat16":
@@ -39,6 +42,8 @@ def elsewhere(detect: Callable[..., Detections]) -> Callable[..., Detections]:
 
 
 def lacks(mode: str, precision: str, device: torch.device) -> str | None:
+    if mode not in ("eager", "fused", "compiled", "cuda_graph"):
+        return "is not installed"
     return NO_GPU if mode == "cuda_graph" or precision in ("tf32", "float16") else None
 
 

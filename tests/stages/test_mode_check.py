@@ -17,7 +17,7 @@ from harness.data.resize import SquashResize
 from harness.errors import CellError
 from harness.manifest.schema import PRECISIONS
 from harness.model.types import Detections
-from harness.modes import Runner
+from harness.modes.runner import Runner
 from harness.plugin.metrics import Finding
 from harness.records.measurement import Measurement
 from harness.stages.metrics import METRICS

@@ -8,7 +8,7 @@ import torch
 import harness
 from harness.manifest.schema import PRECISIONS
 from harness.model.detector import Detector
-from harness.modes import build_runner
+from harness.modes.build import build_runner
 from harness.records.measurement import Measurement
 from harness.stages.context import with_place, with_runner
 
@@ -39,7 +39,7 @@ def test_what_a_meter_says_stands_before_what_the_stage_knows(detector: Detector
 def test_a_runner_says_the_precision_in_which_it_computes(
     detector: Detector, monkeypatch: pytest.MonkeyPatch, precision: str
 ) -> None:
-    monkeypatch.setattr("harness.modes.build.lacking", lambda precision, device: None)
+    monkeypatch.setattr("harness.modes.by_torch.lacking", lambda precision, device: None)
     runner = build_runner(detector.eval(), "eager", precision)
     (measured,) = with_runner([Measurement("x", 1.0)], runner)
     assert measured.conditions["precision"] == precision

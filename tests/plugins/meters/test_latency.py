@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from harness.manifest.schema import Latency
-from harness.modes import build_runner
+from harness.modes.build import build_runner
 from harness.plugin.metrics import Finding
 from harness.stages import latency as stage_module
 from harness.stages.latency import measure_latency

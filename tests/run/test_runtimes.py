@@ -1,0 +1,151 @@
+"""Runtimes, ours or from outside, are modes like any other: planned, checked, timed, reported."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from tiny_suite import PLUGIN, tiny, write_manifest
+
+import harness
+from harness import load_results
+
+PAGE = Path(__file__).parents[2] / "docs" / "runtimes.md"
+LATENCY = "latency_end_to_end_p50"
+
+
+@pytest.fixture(scope="module")
+def frozen(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The plugin that docs/runtimes.md shows."""
+    code = re.search(r"```python\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
+    assert code is not None
+    path = tmp_path_factory.mktemp("runtime") / "frozen.py"
+    path.write_text(code.group(1))
+    return path
+
+
+@pytest.fixture(autouse=True)
+def manifest(tmp_path: Path, data: Path) -> Path:
+    return write_manifest(tmp_path / "m.yaml", data, [tiny("one")])
+
+
+def test_a_runtime_of_a_file_is_timed_and_checked_like_any_mode(cli, tmp_path: Path, frozen: Path):
+    choice = ("--modes", "eager,frozen", "--run-id", "r")
+    done = cli("run", "m.yaml", "-p", frozen, *choice)
+    assert done.code == 0, done.err
+    frame = load_results(tmp_path / "results" / "tiny" / "r")
+    own = frame[frame["mode"] == "frozen"].set_index("metric")
+    assert own.loc["mode_agreement", "value"] == 1.0
+    assert own.loc[LATENCY, "value"] > 0
+    assert '"runtime": "torch ' in own.loc[LATENCY, "conditions"]
+    assert "frozen" in done.out
+
+
+def test_it_is_listed_and_described(cli, frozen: Path):
+    assert "frozen  " in cli("list", "mode", "-p", frozen).out
+    described = cli("describe", "frozen", "-p", frozen).out
+    assert "mode, by plugin 'frozen'" in described
+    assert "without autograd's records" in described
+
+
+def test_what_it_lacks_is_an_error_where_it_was_asked_for(
+    cli, frozen: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("harness.modes.by_torch.lacking", lambda precision, device: None)
+    named = ("--modes", "eager,frozen", "--precisions", "bfloat16", "--stages", "latency")
+    for choice in (named, ("--set", "latency.modes=[frozen]", *named[2:])):
+        done = cli("run", "m.yaml", "-p", frozen, *choice)
+        assert done.code == 2
+        assert done.mistake == (
+            "the mode 'frozen' cannot run on this device (cpu): frozen graphs are for processors, "
+            "in float32 (--modes all takes those that can)"
+        )
+
+
+def test_the_shipped_runtimes_find_what_eager_finds_and_8_bits_have_an_ap_of_their_own(
+    cli, tmp_path: Path
+):
+    modes = ("eager", "onnxruntime", "openvino", "onnxruntime-int8")
+    calibrated = ("--set", "latency.calibration_images=3", "--seeds", "5")
+    done = cli("run", "m.yaml", "--modes", ",".join(modes), *calibrated, "--run-id", "r")
+    assert done.code == 0, done.err
+    assert "latency onnxruntime-int8: exporting and quantising" in done.err
+    frame = load_results(tmp_path / "results" / "tiny" / "r")
+    conditions = {
+        mode: json.loads(own[own["metric"] == LATENCY]["conditions"].iloc[0])
+        for mode, own in frame[frame["stage"] == "latency"].groupby("mode")
+    }
+    assert set(conditions) == set(modes)
+    for mode in ("onnxruntime", "openvino"):
+        own = frame[frame["mode"] == mode].set_index("metric")["value"]
+        assert own["mode_agreement"] > 0.999
+        assert own["mode_compile_seconds"] > 0
+        assert conditions[mode]["runtime"].startswith(mode)
+        assert conditions[mode]["segments"] == ["network"]
+        assert "ap" not in conditions[mode]
+    eight = conditions["onnxruntime-int8"]
+    assert (eight["precision"], eight["calibration_images"], eight["calibration_seed"]) == (
+        "int8", 3, 5,
+    )  # fmt: skip
+    assert "Conv" not in eight["float_operators"]
+    score = frame[(frame["mode"] == "onnxruntime-int8") & (frame["metric"] == "ap_check")].iloc[0]
+    assert (eight["ap"], eight["ap_images"]) == (score["value"], 4)
+    assert eight["ap_eager"] == frame[frame["metric"] == "ap"]["value"].iloc[0]
+
+
+def test_8_bits_need_the_training_split(cli, tmp_path: Path, data: Path):
+    alone = tmp_path / "alone"
+    shutil.copytree(data, alone)
+    (alone / "annotations" / "instances_train.json").unlink()
+    write_manifest(tmp_path / "m.yaml", alone, [tiny("one")])
+    chosen = ("run", "m.yaml", "--stages", "latency", "--modes")
+    assert "alone: has no split 'train'" in cli(*chosen, "onnxruntime-int8").mistake
+
+
+@pytest.fixture
+def exported(cli, tmp_path: Path):
+    """Export the tiny detector after a training of two steps."""
+    done = cli("run", "m.yaml", "--stages", "train", "--run-id", "r")
+    assert done.code == 0, done.err
+    checkpoint = "results/tiny/r/cells/one/seed0/checkpoint.pt"
+
+    def export(mode: str, out: str):
+        where = ("m.yaml", "one", "--checkpoint", checkpoint)
+        return cli("export-model", *where, "--to", mode, "--out", out, "-p", PLUGIN)
+
+    return export
+
+
+def test_an_exported_model_needs_nothing_but_what_stands_beside_it(exported, tmp_path: Path):
+    """From an image by model.json alone: what the file gives is what the detector gives."""
+    assert exported("onnxruntime", "files").out == "network.onnx, model.json written in files\n"
+    about = json.loads((tmp_path / "files" / "model.json").read_text())
+    assert about["classes"] == ["square", "bar"]
+    assert about["files"] == ["network.onnx"]
+    image = np.random.default_rng(0).integers(0, 256, (1, 3, 64, 64), dtype=np.uint8)
+    matrix, offset = (np.array(about["normalize"][key]) for key in ("matrix", "offset"))
+    pixels = np.einsum("oc,bchw->bohw", matrix, image) + offset[:, None, None]
+    session = onnxruntime.InferenceSession(tmp_path / "files" / "network.onnx")
+    given = {session.get_inputs()[0].name: pixels.astype(np.float32)}
+    checkpoint = tmp_path / "results/tiny/r/cells/one/seed0/checkpoint.pt"
+    detector = harness.build(
+        tmp_path / "m.yaml", "one", checkpoint=checkpoint, plugins=[str(PLUGIN)]
+    )
+    with torch.no_grad():
+        wanted = detector.network(detector.preprocess([torch.from_numpy(image[0])]))
+    for found, raw in zip(session.run(None, given), wanted, strict=True):
+        np.testing.assert_allclose(found, raw.numpy(), atol=1e-4)
+    assert "files: is there already" in exported("onnxruntime", "files").mistake
+
+
+def test_openvino_8_bits_and_modes_without_files(exported, tmp_path: Path):
+    assert exported("openvino", "ir").out.startswith("network.xml, network.bin, model.json")
+    assert exported("onnxruntime-int8", "eight").code == 0
+    about = json.loads((tmp_path / "eight" / "model.json").read_text())
+    assert (about["precision"], about["calibration_images"]) == ("int8", 4)
+    assert "the mode 'eager' has no files to write" in exported("eager", "none").mistake
+    assert not (tmp_path / "none").exists()
