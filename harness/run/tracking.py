@@ -49,7 +49,10 @@ class Tracker(Protocol):
         """Called once, before anything else."""
 
     def log(self, values: dict[str, float], step: int | None = None) -> None:
-        """Finite numbers by name: "training/lr" and the like, and "metrics/<metric>" at the end."""
+        """Finite numbers by name: "training/lr" and the like, at the end "metrics/<metric>".
+
+        Of a part of the detector it is "<scope>/<metric>", such as "class/car/ap".
+        """
 
     def finish(self) -> None:
         """Called once, whatever became of the cell."""
@@ -93,7 +96,8 @@ class CellTracking:
 
     def log_measured(self, measured: Sequence[Measurement]) -> None:
         """The metrics of the cell, at the last step that was told."""
-        names = ("/".join(filter(None, ("metrics", m.metric, m.scope))) for m in measured)
+        # no name is the beginning of another: MLflow keeps files of these names
+        names = (f"{m.scope or 'metrics'}/{m.metric}" for m in measured)
         self.log(dict(zip(names, (m.value for m in measured), strict=True)), self.step)
 
     def finish(self) -> None:
