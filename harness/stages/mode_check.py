@@ -99,7 +99,7 @@ def score_of(checked: Sequence[Measurement]) -> dict[str, Any]:
     if found is None:
         return {}
     about = found.conditions
-    return {"ap": found.value, "ap_eager": about["ap_eager"], "ap_images": about["images"]}
+    return {MODE_SCORE: found.value, "ap_eager": about["ap_eager"], "ap_images": about["images"]}
 
 
 def _batches(runner: Runner, data: CheckData, size: int) -> Iterator[tuple[Inputs, Sequence[int]]]:

@@ -302,6 +302,6 @@ def test_what_a_file_probably_means_is_said(document: Any, write: Write) -> None
     assert "fractions" in said([[0.5, 0.5, 0.1, 0.2], [0.1, 0.2, 0.3, 0.4]])
     assert "1 boxes occur more than once" in said([[1, 2, 9, 8], [1, 2, 9, 8], [1, 2, 9, 9]])
     assert "1 of 2 images hold no box" in said([[1, 2, 9, 8]])
-    assert "1 images hold more than 100" in said([[1, 2, 9 + n / 10, 8] for n in range(101)])
+    assert "1 image holds more than 100" in said([[1, 2, 9 + n / 10, 8] for n in range(101)])
     plain = said([[1, 2, 9, 8], [20, 2, 7, 8]])
     assert not any(word in plain for word in ("corners", "fractions", "more than"))

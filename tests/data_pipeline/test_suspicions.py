@@ -83,7 +83,7 @@ def test_boxes_that_occur_more_than_once() -> None:
 
 def test_crowded_images() -> None:
     many = [[1, 2, 9 + n / 10, 8] for n in range(101)]
-    assert "1 images hold more than 100 objects (up to 101)" in said(many)
+    assert "1 image holds more than 100 objects (up to 101)" in said(many)
     assert said(many[:100]) == ""
 
 

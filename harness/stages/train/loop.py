@@ -71,7 +71,9 @@ def train(
     with StopRequest() as stop, arithmetic(settings.precision):
         loader = make_loader(accelerator.process_index, world)
         about = {**(meta or {}), "seed": seed, "fingerprint": fingerprint}
-        training = Training(detector, loader, settings, accelerator, folder, about, identity)
+        training = Training(
+            detector, loader, settings, accelerator, folder, about, identity=identity
+        )
         try:
             if resume and state is not None:
                 training.restore(state, on_progress)

@@ -50,8 +50,8 @@ class Training:
 
     Args:
         about: the checkpoint's origin, for its meta; with "fingerprint".
-        identity: the settings that it is the fingerprint of.
         graph: replaces the CUDA graph that steps are captured in.
+        identity: the settings that the fingerprint is of.
 
     Raises:
         UserError: settings without a length, or that several processes cannot follow.
@@ -65,8 +65,8 @@ class Training:
         accelerator: Accelerator,
         folder: Path,
         about: Mapping[str, Any],
-        identity: Mapping[str, Any] | None = None,
         graph: CudaGraph | None = None,
+        identity: Mapping[str, Any] | None = None,
     ) -> None:
         self.detector, self.loader, self.settings = detector, loader, settings
         self.accelerator, self.folder = accelerator, folder

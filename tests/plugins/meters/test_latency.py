@@ -125,8 +125,9 @@ def test_a_runner_says_how_it_ran_and_is_what_is_timed(detector, monkeypatch):
     """Not the detector: a mode may have made something else of it."""
     called = []
 
-    def build(given, mode, precision):
+    def build(given, mode, precision, calibration):
         assert (given, mode, precision) == (detector, "compiled", "bfloat16")
+        assert calibration is None
         runner = build_runner(detector, "eager")
         return replace(
             runner,
