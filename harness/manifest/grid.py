@@ -1,5 +1,6 @@
 """A suite of one detector's variants: every combination of some choices, to see what each buys."""
 
+import math
 import re
 from collections.abc import Sequence
 from copy import deepcopy
@@ -63,14 +64,15 @@ def vary(path: Path, base: str | None, choices: Sequence[Choice]) -> str:
     name = names[0] if base is None else base
     if name not in names:
         raise UserError(f"has no detector '{name}'", where=path, hint=near_names(name, names))
+    count = math.prod(len(choice.values) for choice in choices)
+    if count > MOST:
+        raise UserError(f"makes {count} detectors, more than {MOST}", where="--vary")
     variants: Tree = {}
     for values in product(*(choice.values for choice in choices)):
         variant = deepcopy(raw["detectors"][name])
         for choice, value in zip(choices, values, strict=True):
             set_value(variant, choice.path, deepcopy(value), choice.text)
         variants[_name(choices, values, variants)] = variant
-    if len(variants) > MOST:
-        raise UserError(f"makes {len(variants)} detectors, more than {MOST}", where="--vary")
     kept = {key: value for key, value in raw.items() if key not in ("published", "gates")}
     suite = {**kept, "suite": f"{raw['suite']}-ablation", "detectors": variants}
     text = yaml.safe_dump(
@@ -87,6 +89,6 @@ def _name(choices: Sequence[Choice], values: Sequence[Any], taken: Tree) -> str:
         shown = value.get("use", value) if isinstance(value, dict) else value
         word = shown if isinstance(shown, str) else f"{choice.path[-1]}{shown}"
         words.append(re.sub(r"[^A-Za-z0-9_.]+", "-", word).strip("-."))
-    name = "-".join(words)[: LONGEST - 3]
-    number = sum(other == name or other.rpartition("-")[0] == name for other in taken)
-    return f"{name}-{number + 1}" if number else name
+    name = "-".join(words)[: LONGEST - len(str(MOST)) - 1]
+    numbered = (f"{name}-{number}" for number in range(2, MOST + 2))
+    return next(one for one in (name, *numbered) if one not in taken)

@@ -288,8 +288,8 @@ class DetectorSpec(Keys):
     the name of a recipe; what that leaves open is the suite's.
 
     Attributes:
-        detections: what a detector of elsewhere found in the validation images, in COCO's result
-            format. It is scored, and has neither cost nor latency.
+        detections: detections of another tool in the validation images, in COCO's result format.
+            They are scored, and have neither cost nor latency.
     """
 
     detector: Use | None = None
@@ -311,7 +311,7 @@ class DetectorSpec(Keys):
     def _whole_or_parts(self) -> "DetectorSpec":
         others = sorted(self.model_fields_set - {"detections"})
         if self.detections is not None and others:
-            raise ValueError(f"'detections' stands alone, but there is {', '.join(others)}")
+            raise ValueError(f"'detections' takes no other keys, but there is {', '.join(others)}")
         parts = [name for name in self.parts if name != "backbone"]
         if self.detector is not None and self.architecture is not None:
             raise ValueError("'detector' is whole and has no 'architecture'")

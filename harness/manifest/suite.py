@@ -242,7 +242,7 @@ def _apply(tree: Any, path: Sequence[str], override: Override) -> None:
         if name in NAMED and tuple(rest) == ("name",):  # another's parameters go with it
             merge(tree, {name: {"name": override.value}})
             continue
-        flat = name in ("executor", *NAMED)  # parameters stand beside the name
+        flat = name in ("executor", *NAMED)  # parameters are keys next to the name
         if isinstance(tree.get(name), str) and (rest[0] in ("use", "params") or flat):
             tree[name] = {_chooser(name): tree[name]}
         _apply(tree.setdefault(name, {}), rest, override)

@@ -44,7 +44,7 @@ from harness.plugin.catalog import Catalog
 from harness.plugin.declarations import Recipe, Stage
 from harness.plugin.registry import Registry
 
-FILE_SEED = 0  # of what was detected elsewhere, whose seed is not known
+FILE_SEED = 0  # of a file of detections, whose own seed is not known
 # of `train`: what determines no number, and what `TrainingParts` has complete
 NOT_IN_FINGERPRINT = {"workers", "cache_gib", "log_every", "optimizer", "schedule", "augment"}
 METERED = ("evaluate", "cost", "latency")  # stages that hand meters their input

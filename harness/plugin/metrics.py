@@ -103,7 +103,7 @@ class MetricSpec:
         percent: for "samples": which percentile of the samples the value is; None if it is none.
         samples_of: metric whose record carries the samples, where this one's has none.
         caption: conditions under which it holds, in a sentence; `{name}` is a recorded condition,
-            and what stands in brackets is left out where a condition in it is not recorded.
+            and text in brackets is left out if a condition in it is not recorded.
         checks: "module:function" of `(record, samples) -> Iterable[Finding]`.
         role: whether the first screen ranks detectors by it, as a score or as a cost.
         question: what it answers there, such as "Fastest".

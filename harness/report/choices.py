@@ -3,11 +3,16 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.plugin.metrics import MetricSpec
-from harness.report.format import interval, listing, with_unit
-from harness.results.choosing import Choice, Limit, limitable
+from harness.report.format import amount, interval, listing, with_unit
+from harness.results.choosing import (
+    Choice,
+    Limit,
+    differences_behind,
+    limitable,
+    ranked_by_score,
+)
 from harness.results.difference import Verdict
-from harness.results.ranking import below_floor
+from harness.results.estimate import Estimate
 from harness.results.run import Run
 
 # The best to another: verdict -> a sentence of which {} is the others.
@@ -19,6 +24,7 @@ SAID: Mapping[Verdict, str] = {
     "unknown": "Whether it differs significantly from {} is unknown.",
 }
 NOT_COMPARED = "Not comparable with {}."
+NEAR = "Its {title} may miss the limit: its interval is {interval}."
 
 
 def describe_choice(run: Run, choice: Choice, limits: Sequence[Limit]) -> str:
@@ -27,7 +33,8 @@ def describe_choice(run: Run, choice: Choice, limits: Sequence[Limit]) -> str:
         reasons = [_why(run, name, missed) for name, missed in choice.misses.items()]
         return f"nothing fits: {'; '.join(reasons)}"
     best = choice.order[0]
-    told = [f"{choice.score.title} {with_unit(choice.score, best.value)} {interval(best)}".strip()]
+    score = best.metric
+    told = [f"{score.title} {with_unit(score, best.value)} {interval(best)}".strip()]
     for limit in limits:
         found = run.estimate(best.detector, limit.metric.name)
         told.append(f"{limit.metric.title} {with_unit(limit.metric, found.value)}")
@@ -36,13 +43,11 @@ def describe_choice(run: Run, choice: Choice, limits: Sequence[Limit]) -> str:
         said = SAID.get(difference.verdict, NOT_COMPARED)
         groups.setdefault(said, []).append(other.detector)
     sentences = [said.format(listing(names)) for said, names in groups.items()]
-    sentences += [
-        f"Its {limit.metric.title} is not surely within the limit: "
-        f"{interval(run.estimate(best.detector, limit.metric.name))}."
-        for limit in choice.near
-    ]
     if not choice.order[1:]:
         sentences.append("Nothing else fits." if choice.misses else "There is nothing else.")
+    for limit in choice.near:
+        shown = interval(run.estimate(best.detector, limit.metric.name))
+        sentences.append(NEAR.format(title=limit.metric.title, interval=shown))
     return f"{best.detector}: {', '.join(dict.fromkeys(told))}. {' '.join(sentences)}"
 
 
@@ -59,46 +64,50 @@ def _why(run: Run, name: str, missed: Limit | None) -> str:
 
 def as_data(run: Run) -> dict[str, Any] | None:
     """What the page's script chooses from, None where there is nothing to choose."""
-    scores = run.ranked("score")
+    ranking = ranked_by_score(run) if run.ranked("score") else None
     offered = limitable(run)
-    if not scores or not offered:
+    if ranking is None or len(ranking.order) < 2 or not offered:
         return None
-    score = scores[0]
-    known = {name: run.estimate(name, score.name) for name in run.detectors}
-    usable = [n for n, e in known.items() if e.is_usable and below_floor(run, n) is None]
-    if len(usable) < 2:
-        return None
-    usable.sort(key=lambda name: known[name].value, reverse=bool(score.higher_is_better))
+    score = ranking.metric
     return {
         "score": score.title,
-        "limits": [_field(run, spec, upper, usable) for spec, upper in offered],
+        "limits": [
+            {"name": spec.name, "title": spec.title, "unit": spec.shown_unit, "upper": upper,
+             "range": _range([run.estimate(e.detector, spec.name) for e in ranking.order])}
+            for spec, upper in offered
+        ],
+        "near": NEAR,
         "detectors": [
             {
-                "name": name,
-                "shown": f"{with_unit(score, known[name].value)} {interval(known[name])}".strip(),
-                "values": {spec.name: _value(run, name, spec) for spec, _ in offered},
-                "behind": {other: _said(run, name, other, score) for other in usable[place + 1 :]},
+                "name": found.detector,
+                "shown": f"{with_unit(score, found.value)} {interval(found)}".strip(),
+                "values": {
+                    spec.name: _value(run.estimate(found.detector, spec.name))
+                    for spec, _ in offered
+                },
+                "behind": {
+                    other: SAID.get(difference.verdict, NOT_COMPARED)
+                    for other, difference in differences_behind(run, ranking, place).items()
+                },
             }
-            for place, name in enumerate(usable)
+            for place, found in enumerate(ranking.order)
         ],
-    }
+    }  # fmt: skip
 
 
-def _field(run: Run, spec: MetricSpec, upper: bool, names: Sequence[str]) -> dict[str, Any]:
-    values = [v for name in names if (v := _value(run, name, spec)) is not None]
-    return {
-        "name": spec.name,
-        "title": spec.title,
-        "unit": spec.shown_unit,
-        "upper": upper,
-        "range": [min(values), max(values)],
-    }
+def _range(found: Sequence[Estimate]) -> str:
+    """The smallest to the largest, as a hint of what a limit may be."""
+    usable = sorted((one for one in found if one.is_usable), key=lambda one: one.value)
+    if not usable:
+        return ""
+    low, high = (amount(one.metric, one.value) for one in (usable[0], usable[-1]))
+    return f"{low} to {high}"
 
 
-def _value(run: Run, name: str, spec: MetricSpec) -> float | None:
-    found = run.estimate(name, spec.name)
-    return round(found.value * spec.scale, spec.digits + 2) if found.is_usable else None
-
-
-def _said(run: Run, best: str, other: str, score: MetricSpec) -> str:
-    return SAID.get(run.difference(other, best, score.name).verdict, NOT_COMPARED)
+def _value(found: Estimate) -> dict[str, Any] | None:
+    """In the unit that is shown; with its interval where it has one."""
+    if not found.is_usable:
+        return None
+    scale = found.metric.scale
+    ends = [found.low * scale, found.high * scale] if found.has_interval else None
+    return {"value": found.value * scale, "ends": ends, "interval": interval(found)}

@@ -1,7 +1,7 @@
 """What the detectors of a run differ in, and what each difference by itself is worth.
 
-A part is one thing, whatever its parameters, where another plugin stands in its place; where the
-plugin is the same, each parameter is one thing, as is each setting of input and training.
+A part counts as one difference, whatever its parameters, if the plugins differ; if the plugin is
+the same, each parameter counts as one, and so does each setting of input and training.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -49,7 +49,7 @@ def single_changes(run: Run) -> list[Ablation]:
 
     It is that of the first such pair, whose base is the earlier one of the suite.
     """
-    known = {name: d for name, d in run.plan["detectors"].items() if d and d.get("parts")}
+    known = built_detectors(run)
     found: dict[Change, list[Ablation]] = {}
     for base, other in combinations(known, 2):
         changed = changes(known[base], known[other])
@@ -83,18 +83,21 @@ def changes(base: Json, other: Json) -> list[Change]:
 def differing(run: Run) -> dict[str, list[str]]:
     """What -> how each detector has it, of all that is not the same everywhere.
 
-    Files of detections, of which nothing is known, are left out.
+    Files of detections are left out.
     """
-    known = {name: d for name, d in run.plan["detectors"].items() if d and d.get("parts")}
+    known = built_detectors(run)
     chosen = [_aspects(detector) for detector in known.values()]
     names = dict.fromkeys(name for aspects in chosen for name in aspects)
     table = {name: [aspects.get(name, NOTHING) for aspects in chosen] for name in names}
     return {name: values for name, values in table.items() if len(set(values)) > 1}
 
 
-def described(run: Run) -> list[str]:
-    """The detectors that `differing` has a column for."""
-    return [name for name, d in run.plan["detectors"].items() if d and d.get("parts")]
+def built_detectors(run: Run) -> dict[str, Json]:
+    """Those of the plan that are built from parts, in its order; `differing` has them as columns.
+
+    Of a file of detections nothing but its path is known.
+    """
+    return {name: d for name, d in run.plan["detectors"].items() if d and d.get("parts")}
 
 
 def _sides(detector: Json) -> Iterator[tuple[str, str, Aspects]]:

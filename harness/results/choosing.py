@@ -7,13 +7,13 @@ from harness.errors import UserError, near_names
 from harness.plugin.metrics import MetricSpec
 from harness.results.difference import Difference, hold_together
 from harness.results.estimate import Estimate
-from harness.results.ranking import below_floor
+from harness.results.ranking import Ranking, rank
 from harness.results.run import Run
 
 
 @dataclass(frozen=True)
 class Limit:
-    """What a detector must keep to.
+    """A bound on one number of a detector.
 
     Attributes:
         bound: in the unit that is shown, such as ms or points.
@@ -41,12 +41,11 @@ class Choice:
     Attributes:
         order: by the score, the best first; empty where nothing fits.
         differences: the best to every other of them.
-        near: limits that the best meets or misses by less than its uncertainty.
+        near: limits that the best meets by less than its uncertainty.
         misses: detectors that do not fit, and the limit that each misses first; None for one
             that has no usable score.
     """
 
-    score: MetricSpec
     order: tuple[Estimate, ...]
     differences: tuple[Difference, ...] = ()
     near: tuple[Limit, ...] = ()
@@ -81,8 +80,8 @@ def parse_limit(run: Run, text: str, upper: bool) -> Limit:
     return Limit(spec, bound, upper)
 
 
-def choose(run: Run, limits: Sequence[Limit]) -> Choice:
-    """The best within limits.
+def ranked_by_score(run: Run) -> Ranking | None:
+    """By the first score, None where no detector has a usable one.
 
     Raises:
         UserError: the run has no score to choose by.
@@ -90,22 +89,41 @@ def choose(run: Run, limits: Sequence[Limit]) -> Choice:
     scores = run.ranked("score")
     if not scores:
         raise UserError("has no score to choose by", where=run.folder)
-    score, fitting = scores[0], []
-    misses: dict[str, Limit | None] = {}
-    for name in run.detectors:
-        found = run.estimate(name, score.name)
-        if not found.is_usable or below_floor(run, name) is not None:
-            misses[name] = None
-            continue
-        missed = [one for one in limits if not one.is_met(run.estimate(name, one.metric.name))]
-        if missed:
-            misses[name] = missed[0]
-        else:
-            fitting.append(found)
-    order = sorted(fitting, key=lambda e: e.value, reverse=bool(score.higher_is_better))
-    if not order:
-        return Choice(score, (), misses=misses)
-    best, *others = order
-    behind = [run.difference(other.detector, best.detector, score.name) for other in others]
-    near = [one for one in limits if one.is_near(run.estimate(best.detector, one.metric.name))]
-    return Choice(score, tuple(order), tuple(hold_together(behind)), tuple(near), misses)
+    return rank(run, scores[0])
+
+
+def differences_behind(run: Run, ranking: Ranking, place: int) -> dict[str, Difference]:
+    """The detector at a place of the ranking minus each of those behind it.
+
+    They are corrected for their number whatever the limits are: a limit that leaves out a rival
+    makes no difference significant.
+    """
+    best, *others = (one.detector for one in ranking.order[place:])
+    found = [run.difference(other, best, ranking.metric.name) for other in others]
+    return dict(zip(others, hold_together(found), strict=True))
+
+
+def choose(run: Run, limits: Sequence[Limit]) -> Choice:
+    """The best within limits.
+
+    Raises:
+        UserError: the run has no score to choose by.
+    """
+    ranking = ranked_by_score(run)
+    misses: dict[str, Limit | None] = dict.fromkeys(run.detectors)
+    fitting: list[int] = []
+    for place, found in enumerate(ranking.order if ranking else ()):
+        name = found.detector
+        misses[name] = next(
+            (one for one in limits if not one.is_met(run.estimate(name, one.metric.name))), None
+        )
+        if misses[name] is None:
+            del misses[name]
+            fitting.append(place)
+    if ranking is None or not fitting:
+        return Choice((), misses=misses)
+    order = tuple(ranking.order[place] for place in fitting)
+    behind = differences_behind(run, ranking, fitting[0])
+    best, *others = (one.detector for one in order)
+    near = tuple(one for one in limits if one.is_near(run.estimate(best, one.metric.name)))
+    return Choice(order, tuple(behind[name] for name in others), near, misses)

@@ -12,6 +12,7 @@ from typing import Any
 from harness.errors import UserError
 from harness.files import hash_file
 from harness.manifest.schema import Report
+from harness.plan.planner import FILE_SEED
 from harness.plugin.catalog import Catalog
 from harness.plugin.declarations import Meter
 from harness.plugin.manager import loaded_plugins
@@ -24,7 +25,6 @@ from harness.stages.detections_file import read_detections
 from harness.stages.inputs import EvaluationInput, EvaluationMeter
 from harness.stages.scoring import read_ground_truth, restrict
 
-PLANNED_SEED = 0  # the one seed that a file stands for
 HEAD = 64  # bytes that tell a list from a mapping
 
 
@@ -64,7 +64,7 @@ def run_of_files(
         records += _records(name, path, measured, catalog)
         found = analyse_file(given, measured, settings, catalog)
         if found is not None:
-            analyses[name, PLANNED_SEED] = found
+            analyses[name, FILE_SEED] = found
     plan = {
         "detectors": {name: {"detections": str(path)} for name, path in files.items()},
         "evaluate": {"max_images": max_images},
@@ -80,8 +80,11 @@ def run_of_files(
     )
 
 
-def run_like(run: Run, path: Path) -> Run:
+def run_like(run: Run, path: Path, resamples: int | None = None) -> Run:
     """A file scored as a run's detectors were: on its images, by its meters.
+
+    Args:
+        resamples: in place of the run's own, as the run itself was read with.
 
     Raises:
         UserError: what the run was scored on is gone, or the file is not of its images.
@@ -89,7 +92,8 @@ def run_like(run: Run, path: Path) -> Run:
     if run.annotations is None:
         hint = "; ".join(run.notes) or "it has no plan"
         raise UserError("does not say on what to score", where=run.folder, hint=hint)
-    settings = Report.model_validate(run.plan.get("report", {}))
+    given = {} if resamples is None else {"resamples": resamples}
+    settings = Report.model_validate({**run.plan.get("report", {}), **given})
     meters = list(_meters(run))
     limit = run.plan.get("evaluate", {}).get("max_images")
     return run_of_files({path.stem: path}, run.annotations, meters, run.catalog, settings, limit)
@@ -108,7 +112,7 @@ def _records(
     name: str, path: Path, measured: Sequence[Measurement], catalog: Catalog
 ) -> Iterator[Record]:
     common: dict[str, Any] = {
-        "run": "", "detector": name, "seed": PLANNED_SEED, "stage": "evaluate", "fingerprint": "",
+        "run": "", "detector": name, "seed": FILE_SEED, "stage": "evaluate", "fingerprint": "",
         "time": time.time(), "environment": "", "weights": hash_file(path),
     }  # fmt: skip
     for measurement in measured:

@@ -67,7 +67,9 @@ def read_sides(given: Sequence[str], resamples: int | None = None) -> tuple[Side
     if len(paths) < len(everything):
         base = _scored_run(paths, resamples)
         for path in set(everything) - set(paths):
-            read[path] = replace(_only(side_of(run_like(base, path), path)), name=path.stem)
+            read[path] = replace(
+                _only(side_of(run_like(base, path, resamples), path)), name=path.stem
+            )
     sides = [_pick(read[path], detector) for path, detector in split]
     if any(side.picked for side in sides):
         sides = [_only(side) for side in sides]

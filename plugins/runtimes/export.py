@@ -85,7 +85,7 @@ def export(name: str, owner: nn.Module, function: Callable[..., Any], given: Any
         owner: has the function's weights.
 
     Raises:
-        CellError: it cannot be exported; what stands in the way, and where.
+        CellError: it cannot be exported; why, and where in the code.
     """
     import onnx
 

@@ -7,7 +7,7 @@ import yaml
 from tiny_suite import PLUGIN, harness, make_coco, tiny, write_manifest
 
 from harness.errors import UserError
-from harness.manifest.grid import parse_choice
+from harness.manifest.grid import parse_choice, vary
 from harness.results.ablation import single_changes
 from harness.results.run_folder import read_run
 
@@ -81,6 +81,15 @@ def test_what_is_wrong_is_one_line_and_nothing_is_left(
     assert expected in said
     assert said.count("\n") == 1
     assert not (suite / "m-ablation.yaml").exists()
+
+
+def test_variants_of_one_name_are_numbered(suite: Path) -> None:
+    """Values that differ in characters alone that a name cannot have."""
+    where = ["'a/b'", "'a b'", "'a:b'"]
+    text = vary(suite / "m.yaml", "a", [parse_choice(f"detector.params.where={','.join(where)}")])
+    made = yaml.safe_load(text)["detectors"]
+    assert list(made) == ["a-b", "a-b-2", "a-b-3"]
+    assert [one["detector"]["params"]["where"] for one in made.values()] == ["a/b", "a b", "a:b"]
 
 
 def test_the_form_is_checked_without_a_manifest() -> None:

@@ -9,8 +9,13 @@ from making_runs import make_run
 
 from harness.errors import UserError
 from harness.report.choices import as_data, describe_choice
-from harness.report.page import render_page
-from harness.results.choosing import choose, limitable, parse_limit
+from harness.results.choosing import (
+    choose,
+    differences_behind,
+    limitable,
+    parse_limit,
+    ranked_by_score,
+)
 from harness.results.run import Run
 
 if TYPE_CHECKING:
@@ -55,8 +60,20 @@ def test_it_says_what_the_limited_numbers_are(made: Run) -> None:
 def test_a_limit_inside_the_uncertainty_is_said(made: Run) -> None:
     found = made.estimate("tinydet_s", "latency_end_to_end_p50")
     near = (found.value + found.high) / 2
-    assert "Its latency is not surely within the limit: [" in told(made, f"latency<{near}")
-    assert "not surely" not in told(made, f"latency<{found.high + 1}")
+    assert "Its latency may miss the limit: its interval is [" in told(made, f"latency<{near}")
+    assert "may miss" not in told(made, f"latency<{found.high + 1}")
+
+
+def test_a_limit_makes_no_difference_significant(made: Run) -> None:
+    """Verdicts are corrected for all detectors behind the best, whether they fit or not."""
+    ranking = ranked_by_score(made)
+    assert ranking is not None
+    all_behind = differences_behind(made, ranking, 0)
+    assert tuple(all_behind.values()) == ranking.differences
+    limited = choose(made, [parse_limit(made, "macs=1500", True)])
+    names = [one.detector for one in limited.order]
+    assert names == ["tinydet_l", "tinydet_m", "tinydet_s"]
+    assert limited.differences == tuple(all_behind[name] for name in names[1:])
 
 
 def test_where_nothing_fits_it_says_what_each_misses(made: Run) -> None:
@@ -100,7 +117,7 @@ def test_the_page_chooses_as_the_command_does(
         ]:  # fmt: skip
             page.fill(f"#choose input[name={field}]", str(bound))
             best = told(made, f"{name}<{bound}").partition(":")[0]
-            start = "Nothing keeps to all" if best == "nothing fits" else f"{best} AP "
+            start = "No detector is within all" if best == "nothing fits" else f"{best} AP "
             assert page.inner_text("#chosen").startswith(start)
             assert f"max.{field}={bound}" in page.url
             page.fill(f"#choose input[name={field}]", "")
@@ -108,12 +125,15 @@ def test_the_page_chooses_as_the_command_does(
         page.fill("#choose input[name=macs_paper]", "2000")
         sentences = told(made, "macs<2000").partition("MMACs. ")[2]
         assert page.inner_text("#chosen").partition("]. ")[2] == sentences
+        page.fill("#choose input[name=macs_paper]", "")
+        found = made.estimate("tinydet_s", "latency_end_to_end_p50")
+        bound = round((found.value + found.high) / 2, 3)
+        page.fill("#choose input[name=latency_end_to_end_p50]", str(bound))
+        sentences = told(made, f"latency<{bound}").partition("ms. ")[2]
+        assert "may miss the limit" in sentences
+        assert page.inner_text("#chosen").partition("]. ")[2] == sentences
         page.goto(f"{made_page.as_uri()}#max.macs_paper=700&min.ap_small=10")
         page.reload()
         assert page.inner_text("#chosen").startswith("tinydet_s AP 30.2 %")
         assert page.input_value("#choose input[name=ap_small]") == "10"
         assert complaints == []
-
-
-def test_without_a_script_there_is_no_form_to_be_seen(made: Run) -> None:
-    assert '<form class="choose needs-script"' in render_page(made)

@@ -211,7 +211,7 @@ def test_unequal_training_is_told_at_the_top(made: Run) -> None:
     assert list(unequal_training(replace(made, plan=plan))) == []
 
 
-def test_a_run_that_goes_on_says_what_is_before_it(made: Run) -> None:
+def test_a_run_that_goes_on_says_what_is_left(made: Run) -> None:
     """By the mean time of cells of the same stage; of stages that took none, no time is known."""
     cells = made.plan["cells"]
     last = {"detector": cells[-1]["detector"], "seed": cells[-1]["seed"]}
@@ -222,7 +222,7 @@ def test_a_run_that_goes_on_says_what_is_before_it(made: Run) -> None:
     )
     page = text_of(render_page(replace(made, records=(*timed, *kept)), goes_on=True))
     name = f"{last['detector']} seed {last['seed']} train"
-    assert f"still running, at most about 40 s left; now or next: {name}." in page
+    assert f"still running, about 40 s left one cell at a time; now or next: {name}." in page
     unknown = text_of(render_page(replace(made, records=kept), goes_on=True))
     assert f"still running; now or next: {name}." in unknown
     assert "data-reload" in render_page(made, goes_on=True)

@@ -188,6 +188,7 @@ def test_tables_are_there_without_a_script(browser: "sync_api.Browser", made_pag
     with opened(browser, made_page, script=False) as (page, complaints):
         assert page.locator("#results-table tbody tr").count() == len(SUITE)
         assert not page.locator("#theme").is_visible()
+        assert not page.locator("#choose").is_visible()
         assert complaints == []
 
 

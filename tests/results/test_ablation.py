@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from harness.plugin.catalog import Catalog
-from harness.results.ablation import Change, changes, described, differing, single_changes
+from harness.results.ablation import Change, built_detectors, changes, differing, single_changes
 from harness.results.run import Run
 
 SGD = {"use": "sgd", "params": {"lr": 0.1}, "plugin": ["p", "1"]}
@@ -90,7 +90,7 @@ def test_the_same_change_is_told_in_one_direction() -> None:
 def test_what_is_not_built_here_is_left_out() -> None:
     file = {"detections": "x.json", "parts": {}}
     run = run_of(a=BASE, b=other("input", "size", to=[64, 64]), file=file, bare=None)
-    assert described(run) == ["a", "b"]
+    assert list(built_detectors(run)) == ["a", "b"]
     assert differing(run) == {"input size": ["320, 320", "64, 64"]}
     assert len(single_changes(run)) == 1
 

@@ -68,6 +68,9 @@ def test_it_stands_beside_ours_with_intervals_and_a_paired_difference(suite: Pat
     lines = [out.stdout.splitlines()[2].split() for out in (found, compared)]
     assert lines[0] == lines[1]
     assert lines[0][:2] == ["AP", "%"]
+    fewer = harness("compare", "results/tiny/s:tiny", "found.json", "--resamples", 200, cwd=suite)
+    assert "paired bootstrap" in fewer.stdout
+    assert "\u25b2 +100.0" in fewer.stdout
     assert "rival" in (suite / "results/tiny/s/report.html").read_text()
 
 
@@ -98,7 +101,7 @@ def test_images_that_are_left_out_are_left_out_of_it(suite: Path) -> None:
         ("{detections: found.json}", "{}", "found.json: holds an object, not a list"),
         ("{detections: found.json}", '[{"image_id": "x.jpg", "category_id": 3, '
          '"bbox": [1, 2, 3, 4], "score": 1}]', "found.json[0]: unknown image_id 'x.jpg'"),
-        ("{detections: found.json, train: {steps: 3}}", "[]", "'detections' stands alone, but"),
+        ("{detections: found.json, train: {steps: 3}}", "[]", "'detections' takes no other keys"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said_before_anything_is_trained(

@@ -4,7 +4,7 @@ from markupsafe import Markup
 
 from harness.plugin.metrics import MetricSpec
 from harness.report.page import show
-from harness.results.ablation import described, differing, single_changes
+from harness.results.ablation import built_detectors, differing, single_changes
 from harness.results.run import Run
 
 MOST = 12  # detectors beside each other
@@ -12,7 +12,7 @@ MOST = 12  # detectors beside each other
 
 def build(run: Run) -> Markup | None:
     """None where there are not two detectors that are built here."""
-    names = described(run)
+    names = list(built_detectors(run))
     if len(names) < 2:
         return None
     pairs = [

@@ -76,7 +76,10 @@ def describe_state(run: Run) -> State:
 
 
 def describe_rest(run: Run) -> str:
-    """What a run that goes on has before it: cells, time as far as it is known, what comes next."""
+    """What a run that goes on still has to do: about how long that takes, and what comes next.
+
+    The time is that of one cell after the other, by the mean of each stage's cells so far.
+    """
     ends = _ends(run)
     left = [cell for cell in run.plan["cells"] if _place(cell) not in ends]
     if not left:
@@ -87,10 +90,10 @@ def describe_rest(run: Run) -> str:
             took.setdefault(record.stage, []).append(record.value)
     known = all(cell["stage"] in took for cell in left)
     seconds = sum(mean(took[cell["stage"]]) for cell in left) if known else None
-    upper = "" if seconds is None else f", at most about {duration(seconds)} left"
+    time = "" if seconds is None else f", about {duration(seconds)} left one cell at a time"
     first = left[0]
     name = name_stage(first["stage"], first.get("mode", ""))
-    return f"still running{upper}; now or next: {first['detector']} seed {first['seed']} {name}"
+    return f"still running{time}; now or next: {first['detector']} seed {first['seed']} {name}"
 
 
 def _place(cell: Mapping[str, Any] | Record) -> Place:

@@ -32,7 +32,7 @@
   // the best within limits, which the address keeps: report.html#max.latency=25&min.ap_small=10
   const form = document.getElementById("choose");
   if (form) {
-    const { score, limits, detectors } = JSON.parse(document.getElementById("choices").textContent);
+    const { score, limits, near, detectors } = JSON.parse(document.getElementById("choices").textContent);
     const chosen = document.getElementById("chosen");
     const sign = (limit) => (limit.upper ? "max" : "min");
     const list = (names) =>
@@ -42,21 +42,29 @@
         .map((limit) => ({ ...limit, text: form.elements[limit.name].value }))
         .filter(({ text }) => text !== "" && Number.isFinite(Number(text)));
     const meets = (values) => (limit) => {
-      const value = values[limit.name];
-      if (value === null) return false;
-      return limit.upper ? value <= Number(limit.text) : value >= Number(limit.text);
+      const found = values[limit.name];
+      if (found === null) return false;
+      return limit.upper ? found.value <= Number(limit.text) : found.value >= Number(limit.text);
+    };
+    const isNear = (values) => (limit) => {
+      const [low, high] = values[limit.name].ends ?? [0, 0];
+      return low < Number(limit.text) && Number(limit.text) < high;
     };
     const show = () => {
       const wanted = asked();
       const fitting = detectors.filter(({ values }) => wanted.every(meets(values)));
       if (!wanted.length) return chosen.replaceChildren();
-      if (!fitting.length) return chosen.replaceChildren("Nothing keeps to all of these limits.");
+      if (!fitting.length) return chosen.replaceChildren("No detector is within all of these limits.");
       const [best, ...others] = fitting;
       const told = new Map();
       for (const { name } of others)
         told.set(best.behind[name], [...(told.get(best.behind[name]) ?? []), name]);
       const sentences = [...told].map(([said, names]) => said.replace("{}", list(names)));
       if (!others.length) sentences.push("Nothing else fits.");
+      for (const { name, title } of wanted.filter(isNear(best.values)))
+        sentences.push(
+          near.replace("{title}", title).replace("{interval}", best.values[name].interval),
+        );
       const name = document.createElement("strong");
       name.textContent = best.name;
       chosen.replaceChildren(name, ` ${score} ${best.shown}. ${sentences.join(" ")}`);
