@@ -1,9 +1,9 @@
 """The best detector within limits, in words: for `harness choose`, and for the page's script."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from harness.report.format import amount, interval, listing, with_unit
+from harness.report.format import WORDS, amount, interval, listing, with_unit
 from harness.results.choosing import (
     Choice,
     Limit,
@@ -11,20 +11,34 @@ from harness.results.choosing import (
     limitable,
     ranked_by_score,
 )
-from harness.results.difference import Verdict
+from harness.results.difference import Difference, Verdict
 from harness.results.estimate import Estimate
 from harness.results.run import Run
 
-# The best to another: verdict -> a sentence of which {} is the others.
+# The best compared with others, whose names replace {}.
 SAID: Mapping[Verdict, str] = {
     "better": "Significantly better than {}.",
     "worse": "Not significantly different from {}.",
     "noise": "Not significantly different from {}.",
     "equal": "The same as {}.",
-    "unknown": "Whether it differs significantly from {} is unknown.",
+    "unknown": "Whether that differs significantly from {} is unknown.",
 }
-NOT_COMPARED = "Not comparable with {}."
 NEAR = "Its {title} may miss the limit: its interval is {interval}."
+
+
+def comparison(found: Difference) -> str:
+    """The best compared with another detector: a sentence whose {} is the other's name."""
+    why = "; ".join(map(str, found.mismatches)) or WORDS[found.verdict]
+    return SAID.get(found.verdict, f"Not comparable with {{}}: {why}.")
+
+
+def compared(rivals: Iterable[tuple[str, Difference]]) -> Iterator[str]:
+    """The best compared with others by name, those of one verdict in one sentence."""
+    groups: dict[str, list[str]] = {}
+    for name, found in rivals:
+        groups.setdefault(comparison(found), []).append(name)
+    for sentence, names in groups.items():
+        yield sentence.replace("{}", listing(names))
 
 
 def describe_choice(run: Run, choice: Choice, limits: Sequence[Limit]) -> str:
@@ -38,11 +52,8 @@ def describe_choice(run: Run, choice: Choice, limits: Sequence[Limit]) -> str:
     for limit in limits:
         found = run.estimate(best.detector, limit.metric.name)
         told.append(f"{limit.metric.title} {with_unit(limit.metric, found.value)}")
-    groups: dict[str, list[str]] = {}
-    for other, difference in zip(choice.order[1:], choice.differences, strict=True):
-        said = SAID.get(difference.verdict, NOT_COMPARED)
-        groups.setdefault(said, []).append(other.detector)
-    sentences = [said.format(listing(names)) for said, names in groups.items()]
+    names = [one.detector for one in choice.order[1:]]
+    sentences = list(compared(zip(names, choice.differences, strict=True)))
     if not choice.order[1:]:
         sentences.append("Nothing else fits." if choice.misses else "There is nothing else.")
     for limit in choice.near:
@@ -86,7 +97,7 @@ def as_data(run: Run) -> dict[str, Any] | None:
                     for spec, _ in offered
                 },
                 "behind": {
-                    other: SAID.get(difference.verdict, NOT_COMPARED)
+                    other: comparison(difference)
                     for other, difference in differences_behind(run, ranking, place).items()
                 },
             }

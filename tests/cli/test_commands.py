@@ -211,6 +211,20 @@ def test_several_files_are_compared_with_the_first(cli, tmp_path: Path):
     assert ap["low"]["more/good"] <= ap["value"]["more/good"] <= ap["high"]["more/good"]
 
 
+def test_the_table_of_a_file_has_value_and_interval_in_percent(cli, tmp_path: Path):
+    annotations = make_coco(tmp_path / "many", 12) / "annotations" / "instances_val.json"
+    document = json.loads(annotations.read_text())
+    found = [{**a, "score": 1.0} for a in document["annotations"]][:15]
+    (tmp_path / "some.json").write_text(json.dumps(found))
+    done = cli("score", "some.json", "--annotations", annotations, "--csv", "s.csv")
+    row = pd.read_csv(tmp_path / "s.csv").set_index("metric").loc["ap"]
+    row = row[row["scope"].isna()].iloc[0] if isinstance(row, pd.DataFrame) else row
+    [shown] = re.findall(r"│ AP +│ +│ +([\d.]+) │ +\[([\d.]+),\s([\d.]+)\] │ % │", done.out)
+    given = [100 * row[name] for name in ("value", "low", "high")]
+    assert [float(one) for one in shown] == pytest.approx(given, abs=0.005)
+    assert given[1] < given[0] < given[2]
+
+
 def test_a_file_of_detections_stands_beside_a_run(cli, copied: Path, tmp_path: Path):
     places = json.loads((copied / "plan.json").read_text())["splits"]["val"]
     document = json.loads(Path(places["annotations"]).read_text())

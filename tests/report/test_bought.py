@@ -36,6 +36,8 @@ def test_a_row_for_each_pair_that_differs_in_one_thing(tmp_path: Path) -> None:
     assert re.match(r"backbone width: 1 → becomes 2 wide instead of small ▲ \+4\.0", first)
     assert re.match(r"backbone depth: 2 → becomes 3 deep instead of wide ▼ −3\.0", second)
     assert "significantly better" in first
+    # MACs of 480, 960 and 1440 million, in percent of the base's
+    assert first.count("+100.0 %") == second.count("+50.0 %") == 3
     assert re.search(r"\[\+\d\.\d, \+\d\.\d\]", first)
     assert rows_of(page, "words differing") == ["backbone width 1 2 2", "backbone depth 2 2 3"]
 

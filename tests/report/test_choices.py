@@ -1,5 +1,6 @@
 """The best within limits: who fits, who does not and why, on the command line and on the page."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,7 +9,7 @@ from browser import opened
 from making_runs import make_run
 
 from harness.errors import UserError
-from harness.report.choices import as_data, describe_choice
+from harness.report.choices import as_data, compared, describe_choice
 from harness.results.choosing import (
     choose,
     differences_behind,
@@ -16,6 +17,8 @@ from harness.results.choosing import (
     parse_limit,
     ranked_by_score,
 )
+from harness.results.difference import Difference, Verdict
+from harness.results.protocol import Mismatch
 from harness.results.run import Run
 
 if TYPE_CHECKING:
@@ -100,6 +103,31 @@ def test_a_limit_that_cannot_be_read(made: Run, text: str, found: str) -> None:
         parse_limit(made, text, True)
 
 
+def test_a_cost_of_which_more_is_better_has_a_lower_limit(made: Run) -> None:
+    spec = replace(made.catalog.specs["macs_paper"], better="higher")
+    catalog = replace(made.catalog, specs={**made.catalog.specs, "macs_paper": spec})
+    limits = {s.name: upper for s, upper in limitable(replace(made, catalog=catalog))}
+    assert limits["macs_paper"] is False
+
+
+@pytest.mark.parametrize(
+    ("verdict", "sentence"),
+    [
+        ("better", "Significantly better than a and b."),
+        ("worse", "Not significantly different from a and b."),
+        ("noise", "Not significantly different from a and b."),
+        ("equal", "The same as a and b."),
+        ("unknown", "Whether that differs significantly from a and b is unknown."),
+        ("refused", "Not comparable with a and b: images: 3 against 4."),
+    ],
+)
+def test_others_are_told_by_verdict(verdict: Verdict, sentence: str) -> None:
+    """The best may be worse by a test than one with a lower value; it is never said to be ahead."""
+    mismatches = (Mismatch("images", "3", "4"),) if verdict == "refused" else ()
+    found = Difference(verdict, mismatches=mismatches)
+    assert list(compared([("a", found), ("b", found)])) == [sentence]
+
+
 def test_the_page_offers_costs_and_further_scores(made: Run) -> None:
     offered = {spec.name: upper for spec, upper in limitable(made)}
     assert offered == {
@@ -126,6 +154,13 @@ def test_the_page_chooses_as_the_command_does(
         sentences = told(made, "macs<2000").partition("MMACs. ")[2]
         assert page.inner_text("#chosen").partition("]. ")[2] == sentences
         page.fill("#choose input[name=macs_paper]", "")
+        exact = page.evaluate(
+            "JSON.parse(document.getElementById('choices').textContent)"
+            ".detectors[0].values.ap_small.value"
+        )
+        page.fill("#choose input[name=ap_small]", repr(exact))  # a bound is met by itself
+        assert page.inner_text("#chosen").startswith("tinydet_l AP ")
+        page.fill("#choose input[name=ap_small]", "")
         found = made.estimate("tinydet_s", "latency_end_to_end_p50")
         bound = round((found.value + found.high) / 2, 3)
         page.fill("#choose input[name=latency_end_to_end_p50]", str(bound))

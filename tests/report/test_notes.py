@@ -45,6 +45,21 @@ def test_an_optional_clause_goes_with_its_condition(run: Run) -> None:
     assert "images; size bins by" in ap_line(replace(run, records=tuple(records)))
 
 
+def test_recipes_are_told_where_one_is_not_the_suites(run: Run) -> None:
+    own = {"train": {}, "recipe": {"use": "paper", "source": "section 3"}}
+    plain = {"train": {}, "recipe": {"use": "same", "source": ""}}
+
+    def told(**detectors: object) -> list[str]:
+        changed = replace(run, plan={**run.plan, "detectors": detectors})
+        return [line for line in captions(changed) if line.startswith("trained: ")]
+
+    assert told(a=plain, b=plain) == []
+    [line] = told(a=plain, b=own, file={"detections": "x.json", "parts": {}})
+    start = "trained: a by the suite's recipe; b by the recipe paper (section 3); differences"
+    assert line.startswith(start)
+    assert told(b=own) == ["trained: b by the recipe paper (section 3)"]
+
+
 def test_a_failure_names_its_cell(run: Run) -> None:
     lines = failures(run)
     assert len(lines) == 2 * len(run.detectors)

@@ -21,8 +21,18 @@ from harness.modes.runner import Runner
 from harness.plugin.metrics import Finding
 from harness.records.measurement import Measurement
 from harness.stages.metrics import METRICS
-from harness.stages.mode_check import CheckData, check_mode
+from harness.stages.mode_check import CheckData, check_mode, score_of
 from harness_plugins.meters.coco_ap import CocoAp
+
+
+def test_a_quantised_mode_is_known_by_its_own_score() -> None:
+    checked = [
+        Measurement("mode_agreement", 0.5),
+        Measurement("ap_check", 0.3, conditions={"ap_eager": 0.4, "images": 5}),
+    ]
+    assert score_of(checked) == {"ap_check": 0.3, "ap_eager": 0.4, "ap_images": 5}
+    assert score_of(checked[:1]) == {}
+
 
 Change = Callable[[Detections], Detections]
 

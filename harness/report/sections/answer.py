@@ -7,9 +7,9 @@ from markupsafe import Markup
 
 from harness.manifest.schema import SUITES_RECIPE
 from harness.plugin.metrics import MetricSpec
-from harness.report.choices import as_data
+from harness.report.choices import as_data, compared
 from harness.report.figures.tradeoffs import draw
-from harness.report.format import WORDS, amount, listing, number
+from harness.report.format import amount, listing, number
 from harness.report.page import show
 from harness.report.sections.figures import render_drawing
 from harness.results.difference import Difference
@@ -18,14 +18,6 @@ from harness.results.ranking import Ranking, below_floor, rankings
 from harness.results.run import Run
 
 MOSTLY_IDLE = 0.5
-NOISE = ("Not significantly different from", "")
-# verdict -> what is said of a rival that is not significantly worse, around its name
-NOT_BEHIND = {
-    "equal": ("The same as", ""),
-    "noise": NOISE,
-    "worse": NOISE,
-    "unknown": ("Whether that differs significantly from", " is unknown"),
-}
 Rival = tuple[Estimate, Difference]  # and the best's difference to it
 
 
@@ -148,14 +140,8 @@ def verdicts(ranking: Ranking) -> Iterator[str]:
     better = [pair for pair in ranking.rivals if pair[1].verdict == "better"]
     if better:
         yield f"{_ahead(ranking.metric)} {_whom(better, ranking)}{_by(ranking.metric, better)}."
-    told: dict[tuple[str, str], list[str]] = {}
-    for other, found in ranking.rivals:
-        if found.verdict != "better":
-            why = "; ".join(map(str, found.mismatches)) or WORDS[found.verdict]
-            words = NOT_BEHIND.get(found.verdict, ("Not comparable with", f": {why}"))
-            told.setdefault(words, []).append(other.detector)
-    for (start, end), names in told.items():
-        yield f"{start} {listing(names)}{end}."
+    rest = [pair for pair in ranking.rivals if pair[1].verdict != "better"]
+    yield from compared((other.detector, found) for other, found in rest)
 
 
 def caveats(run: Run, ranking: Ranking) -> Iterator[str]:
