@@ -433,7 +433,8 @@ class ExecutorSpec(BaseModel):
 
     Attributes:
         use: name of the executor.
-        retries: how often a cell is started again whose process was lost.
+        retries: how often a cell is started again whose process was lost. An interruption (a job
+            that was preempted or out of time) counts only if the cell got no further by it.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)

@@ -93,6 +93,7 @@ class _Running:
     job: Job
     before: Record | None  # how the cell's last attempt had ended
     attempt: int
+    reached: int  # the furthest step of the attempts before
 
 
 def run_jobs(work: Work, executor: Executor, options: Sequence[str]) -> bool:
@@ -159,7 +160,7 @@ class _Jobs:
             return beside[0]
         return None if self.running else ready[0]
 
-    def _start(self, cell: Cell, attempt: int) -> None:
+    def _start(self, cell: Cell, attempt: int, reached: int = 0) -> None:
         folder = self.work.folder
         log = layout.log_file(folder, *cell.place)
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -168,10 +169,10 @@ class _Jobs:
         words = [sys.executable, "-m", "harness", "cell", run, cell.name, *self.options]
         count = processes_of(self.work.plan, cell)
         task = Task(cell.name, words, Path.cwd(), {}, log.absolute(), self._is_alone(cell), count)
-        if attempt == 1:
+        if attempt == 1 and not reached:
             self.work.report.start(str(cell))
         before = read_end(folder, cell)
-        self.running[cell] = _Running(self.executor.start(task), before, attempt)
+        self.running[cell] = _Running(self.executor.start(task), before, attempt, reached)
 
     def _is_alone(self, cell: Cell) -> bool:
         """Whether nothing may run beside it on its machine."""
@@ -181,36 +182,43 @@ class _Jobs:
     def _look(self, cell: Cell) -> None:
         own, report = self.running[cell], self.work.report
         became = own.job.poll()
+        progress = read_progress(layout.progress_file(self.work.folder, *cell.place))
         if became is None:
-            progress = read_progress(layout.progress_file(self.work.folder, *cell.place))
             if progress is not None:
                 report.advance(progress.done, progress.total, progress.note, cell=str(cell))
             return
         del self.running[cell]
         end = read_end(self.work.folder, cell)
         if end is None or end == own.before:
-            self._lost(cell, own.attempt, became or "ended without a word")
+            self._lost(cell, own, became or "ended without a word")
         elif end.status == "ok":
             self.work.done.add(cell)
             report.finish(str(cell), "ok")
         elif end.status == "interrupted":
-            self._lost(cell, own.attempt, f"was interrupted ({end.error})")
+            became = f"was interrupted ({end.error})"
+            if progress is not None and progress.done > own.reached:  # not in vain
+                self._again(cell, became, own.attempt, progress.done)
+            else:
+                self._lost(cell, own, became)
         else:
             self.work.failed.add(cell)
             report.finish(str(cell), f"failed: {end.error}")
         self.work.between()
 
-    def _lost(self, cell: Cell, attempt: int, became: str) -> None:
+    def _lost(self, cell: Cell, own: _Running, became: str) -> None:
         """Its process is gone, and the cell has no end."""
-        if attempt <= self.work.plan.suite.executor.retries:
-            self.work.report.note(f"{cell}: its process {became}; it is started again")
-            self._start(cell, attempt + 1)
+        if own.attempt <= self.work.plan.suite.executor.retries:
+            self._again(cell, became, own.attempt + 1, own.reached)
             return
         log = layout.log_file(self.work.folder, *cell.place)
-        times = f" ({attempt} attempts)" if attempt > 1 else ""
+        times = f" ({own.attempt} attempts)" if own.attempt > 1 else ""
         said = read_tail(log)
         line = f"its process {became}{times}{said and f', last said: {said}'} (log in {log})"
         self.work.fail(cell, line)
+
+    def _again(self, cell: Cell, became: str, attempt: int, reached: int) -> None:
+        self.work.report.note(f"{cell}: its process {became}; it is started again")
+        self._start(cell, attempt, reached)
 
     def _stop(self) -> None:
         """Every job saves and ends; what does not within a minute is killed."""

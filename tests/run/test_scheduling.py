@@ -18,7 +18,7 @@ from harness.records.store import read_run_records, write_records
 from harness.run import executing
 from harness.run.executing import Work, run_jobs
 from harness.run.jobs import Task
-from harness.run.progress import Reporter
+from harness.run.progress import Reporter, Written
 
 
 @dataclass
@@ -27,7 +27,7 @@ class Pretended:
 
     Attributes:
         fates: name of a cell -> how its attempts end: "ok", "failed", or "" without a word;
-            "bug" is an executor that cannot start it.
+            "interrupted 30" is at step 30; "bug" is an executor that cannot start it.
         seen: what ran at the same time, whenever something started.
     """
 
@@ -65,11 +65,16 @@ class PretendedJob:
             return None
         self.executor.jobs.pop(0)
         detector, seed, stage, *mode = self.name.split("/")
+        status, *reached = self.fate.split() or [""]
+        if reached:
+            place = (detector, int(seed[4:]), stage, "".join(mode))
+            path = layout.progress_file(self.executor.folder, *place)
+            Written(path, Reporter()).advance(int(reached[0]), 100)
         if self.fate:
             write_records(
                 self.executor.folder,
                 [Record("r", detector, int(seed[4:]), stage, "f", "cell", time.time(), "",
-                        mode="".join(mode), status=self.fate)],
+                        mode="".join(mode), status=status)],
             )  # fmt: skip
         return "" if self.fate else "vanished"
 
@@ -159,6 +164,16 @@ def test_an_interrupted_job_is_continued(run):
     executor, _, failed = run(fates={"one/seed0/train": ["interrupted", "ok"]})
     assert not failed
     assert executor.started.count("one/seed0/train") == 2
+
+
+def test_interruptions_count_only_when_the_cell_got_no_further(run, tmp_path: Path):
+    further = ["interrupted 10", "interrupted 20", "interrupted 30", "", "interrupted 40", "ok"]
+    stuck = ["interrupted 10", "interrupted 10", "interrupted 10", "ok"]
+    executor, work, failed = run(fates={"one/seed0/train": further, "two/seed0/train": stuck})
+    assert failed
+    assert executor.started.count("one/seed0/train") == 6
+    assert executor.started.count("two/seed0/train") == 3
+    assert {cell.detector for cell in work.failed} == {"two"}
 
 
 def test_cells_that_are_done_are_kept(tmp_path: Path, plan: Plan, monkeypatch):
