@@ -155,6 +155,8 @@ Augments = Annotated[tuple[Use, ...], BeforeValidator(_listed), Field(min_length
 class Train(Keys):
     """One of `steps` and `epochs` says how long. `batch_size` is per process.
 
+    `steps: 0` is no training: the detector is evaluated only if it has a `checkpoint`.
+
     Attributes:
         gpus: processes that share the training, each with a GPU of its own (with `--device cpu`
             with its share of the processors); null: as many as the harness runs in.
@@ -166,7 +168,7 @@ class Train(Keys):
         ema, ema_decay: of an average of the weights; `ema_decay` with timm's warm-up.
     """
 
-    steps: Positive | None = None
+    steps: Annotated[int, Field(ge=0)] | None = None
     epochs: Positive | None = None
     batch_size: Positive = 8
     gpus: Positive | None = None
@@ -326,6 +328,14 @@ class DetectorSpec(Keys):
         """The parts that are named, by kind."""
         named = {kind: getattr(self, kind) for kind in PART_KINDS}
         return {kind: use for kind, use in named.items() if use is not None}
+
+    def goes_through(self, stage: str) -> bool:
+        """Whether a stage says anything about it."""
+        if self.detections is not None:
+            return stage == "evaluate"
+        if self.train.steps == 0:
+            return stage != "train" and (stage != "evaluate" or self.checkpoint is not None)
+        return True
 
 
 class PublishedConditions(Keys):

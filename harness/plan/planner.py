@@ -407,11 +407,10 @@ def _cells(
         inside = _inside(place, ("detectors", name))
         known = detector_identity(suite, name, parts[name], training[name], data, inside)
         own = encode_items(known)
-        from_file = detector.detections is not None
-        for seed in (FILE_SEED,) if from_file else suite.seeds:
+        for seed in (FILE_SEED,) if detector.detections is not None else suite.seeds:
             seeded = {**own, **encode_items({"seed": seed})}
             for stage, mode, of_stage in measured:
-                if from_file and stage != "evaluate":
+                if not detector.goes_through(stage):
                     continue
                 cells.append(Cell(name, seed, stage, digest_encoded({**seeded, **of_stage}), mode))
     return tuple(cells)

@@ -45,14 +45,29 @@ def captions(run: Run) -> list[str]:
         if spec.caption:
             of = [r for r in run.measured if r.metric == spec.name and not r.scope]
             lines |= dict.fromkeys(_filled(spec.caption, r.conditions) for r in of)
-    return [*lines, *recipes(run)]
+    return [*lines, *untrained(run), *recipes(run)]
+
+
+def untrained(run: Run) -> list[str]:
+    """Who has no scores because the manifest gives it no steps and no weights."""
+    names = [
+        name
+        for name, detector in run.plan["detectors"].items()
+        if _steps(detector) == 0 and not detector.get("checkpoint")
+    ]
+    return [f"not trained in this profile: {listing(names)}"] if names else []
+
+
+def _steps(detector: Mapping[str, Any] | None) -> int | None:
+    found: int | None = (detector or {}).get("train", {}).get("steps")
+    return found
 
 
 def recipes(run: Run) -> list[str]:
     """Which recipe each detector was trained by, where not all by the suite's."""
     by: dict[str, list[str]] = {}
     for name, detector in run.plan["detectors"].items():
-        if not detector or "train" not in detector:
+        if not detector or "train" not in detector or _steps(detector) == 0:
             continue  # it was not trained here
         recipe = detector.get("recipe", {"use": SUITES_RECIPE})
         own = recipe["use"] != SUITES_RECIPE
