@@ -29,6 +29,6 @@ def predict(
 
     written = predict_files(
         images, checkpoint, out, manifest=manifest, detector=detector, classes=classes,
-        threshold=threshold, device=device, plugins=plugins,
+        threshold=threshold, device=device, plugins=plugins, say=print,
     )  # fmt: skip
     print(f"{len(written)} images drawn in {out}, detections in {out / DETECTIONS}")

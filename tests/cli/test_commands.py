@@ -271,6 +271,11 @@ def test_predict_draws_and_writes_coco_json(cli, copied: Path, tmp_path: Path, d
         "predict", data / "val", "--checkpoint", checkpoint, "--out", "drawn", "--threshold", 0
     )
     assert done.code == 0, done.err
+    *lines, last = done.out.splitlines()
+    for number, line in enumerate(lines, 1):
+        assert re.fullmatch(rf"{number}\.jpg: \d+ (square|bar)(, \d+ (square|bar))?, \d+ ms", line)
+    assert len(lines) == 4
+    assert last == "4 images drawn in drawn, detections in drawn/detections.json"
     images = json.loads((tmp_path / "drawn" / "images.json").read_text())
     assert [c["id"] for c in images["categories"]] == [3, 7]
     assert len(images["images"]) == 4
