@@ -75,10 +75,13 @@ def _detector(plan: Plan, name: str) -> Grid:
         _add(grid, role, part.declaration.name, part.params)
     if "detector" not in plan.parts[name] or "input" in spec.model_fields_set:
         _add(grid, "input", "x".join(map(str, spec.input.size)), {})
-    train, training = spec.train.model_dump(), plan.training[name]
-    _add(grid, "train", "", {k: v for k, v in train.items() if k not in training.identity()})
-    for part in (training.optimizer, training.schedule, *training.augment):
-        _add(grid, part.role, part.declaration.name, part.params)
+    if spec.goes_through("train"):
+        train, training = spec.train.model_dump(), plan.training[name]
+        _add(grid, "train", "", {k: v for k, v in train.items() if k not in training.identity()})
+        for part in (training.optimizer, training.schedule, *training.augment):
+            _add(grid, part.role, part.declaration.name, part.params)
+    else:
+        grid.add(Text("train", "dim"), "", "steps=0: not trained")
     for key in ("checkpoint", "backbone_checkpoint"):
         if getattr(spec, key):
             grid.add(Text(key, "dim"), "", str(getattr(spec, key)))
