@@ -20,6 +20,9 @@ def harness_sections() -> Sequence[Section]:
         _section("figures", 50, "Figures", "all figures"),
         _section("claims", 60, "Published, and measured here", "claims of the suite"),
         _section("gallery", 70, "Images", "worst misses of small objects"),
+        _section(
+            "crops", 75, "Missed small objects", "close-ups of what a detector misses, and why"
+        ),
         _section("run", 80, "What ran, and how to run it again", "cells, commands, data"),
         _section("notes", 90, "Conditions and warnings", "on what terms the numbers hold"),
         _section("provenance", 100, "Provenance", "machines, versions, the plan"),

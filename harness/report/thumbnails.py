@@ -33,36 +33,47 @@ def shrink_images(
         budget: characters of all together. The smallest copies are given back even if they
             weigh more: some 5,000 characters each.
     """
-    largest = [_open(path, size) for path, size in zip(paths, sizes, strict=True)]
+    side = STEPS[0][0]
+    largest = [open_upright(path, size, side) for path, size in zip(paths, sizes, strict=True)]
     shown: list[Thumbnail] = []
     for side, quality in STEPS:
-        shown = [_encode(image, side, quality) for image in largest]
+        shown = [_shrink(image, side, quality) for image in largest]
         if sum(len(thumbnail.source) for thumbnail in shown) <= budget:
             break
     return shown
 
 
-def _open(path: Path, size: Size) -> Image.Image | str:
-    """The image at most so large, or why it cannot be opened."""
-    side = STEPS[0][0]
+def open_upright(path: Path, size: Size, side: int | None = None) -> Image.Image | str:
+    """The image, at most with sides so long, or why it cannot be opened.
+
+    Args:
+        size: annotated (height, width).
+    """
     try:
         with Image.open(path) as image:
             fits = image.size == size[::-1]
-            image.draft("RGB", (side, side))
+            if side is not None:
+                image.draft("RGB", (side, side))
             upright = (image if fits else ImageOps.exif_transpose(image)).convert("RGB")
     except FileNotFoundError:
         return "the image is not there"
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         return f"the image cannot be read ({type(error).__name__})"
-    upright.thumbnail((side, side))
+    if side is not None:
+        upright.thumbnail((side, side))
     return upright
 
 
-def _encode(image: Image.Image | str, side: int, quality: int) -> Thumbnail:
+def _shrink(image: Image.Image | str, side: int, quality: int) -> Thumbnail:
     if isinstance(image, str):
         return Thumbnail("", image)
     copy = image.copy()
     copy.thumbnail((side, side))
+    return encode(copy, quality)
+
+
+def encode(image: Image.Image, quality: int) -> Thumbnail:
+    """As JPEG of that quality."""
     out = BytesIO()
-    copy.save(out, "JPEG", quality=quality, optimize=True)
+    image.save(out, "JPEG", quality=quality, optimize=True)
     return Thumbnail("data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode("ascii"))

@@ -214,3 +214,26 @@ def test_every_figure_has_drawn_marks(browser: "sync_api.Browser", made_page: Pa
         assert drawn
         assert [name for name, marks in drawn if not marks] == []
         assert complaints == []
+
+
+def test_close_ups_are_chosen_by_detector_class_and_reason(
+    browser: "sync_api.Browser", made_page: Path
+) -> None:
+    shown = """() => [...document.querySelectorAll(".crops figure")]
+        .filter((figure) => figure.checkVisibility()).map((figure) => figure.dataset.label)"""
+    with opened(browser, made_page) as (page, complaints):
+        of_first = page.evaluate(shown)
+        assert len(of_first) > 3
+        assert len(set(of_first)) == 3
+        page.select_option(".crops [data-filter=label]", "WBC")
+        assert set(page.evaluate(shown)) == {"WBC"}
+        assert not page.is_visible(".crops [data-none]")
+        page.select_option(".crops [data-filter=kind]", "confused")
+        assert page.evaluate(shown) == []
+        assert page.is_visible(".crops [data-none]")
+        page.select_option(".crops [data-filter=kind]", "")
+        page.select_option(".crops [data-filter=label]", "")
+        page.check("#crops-1")
+        assert page.is_visible(".crops figure .of-1")
+        assert not page.is_visible(".crops figure .of-0")
+        assert complaints == []

@@ -81,9 +81,9 @@ def build(run: Run) -> Markup | None:
 
 def gallery(run: Run) -> Gallery | None:
     """The images with most missed small objects; None where data or detections are gone."""
-    names = _file_names(run)
+    names = file_names(run)
     chosen = choose_images(run)
-    places = _first_seeds(run)
+    places = first_seeds(run)
     if run.truth is None or run.images is None or not (names and chosen and places):
         return None
     found = [_draw(run, run.truth, *place, chosen) for place in places]
@@ -115,7 +115,7 @@ def box_path(boxes: Sequence[Sequence[float]]) -> str:
     return "".join(f"M{x:.1f} {y:.1f}h{w:.1f}v{h:.1f}h{-w:.1f}z" for x, y, w, h in boxes)
 
 
-def _first_seeds(run: Run) -> list[tuple[str, int]]:
+def first_seeds(run: Run) -> list[tuple[str, int]]:
     """Each detector's first seed that was analysed and whose detections are still there."""
     first: dict[str, int] = {}
     for name, seed in sorted(run.analyses, key=lambda place: place[1]):
@@ -172,7 +172,7 @@ def _describe(truth: GroundTruth, image: int, file_name: str) -> str:
     return f"{file_name}: {words or 'no objects'}"
 
 
-def _file_names(run: Run) -> dict[int, str]:
+def file_names(run: Run) -> dict[int, str]:
     """Image id -> file name; empty where the data are gone, which `run.notes` tell."""
     if run.annotations is None:
         return {}

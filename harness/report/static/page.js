@@ -129,6 +129,26 @@
     });
   }
 
+  // close-ups by class and by what the chosen detector did there
+  for (const crops of all(".crops")) {
+    const filters = all("select", crops);
+    const update = () => {
+      const chosen = all("input", crops).findIndex((input) => input.checked);
+      const { label, kind } = Object.fromEntries(filters.map((f) => [f.dataset.filter, f.value]));
+      let shown = 0;
+      for (const figure of all("figure", crops)) {
+        const own = figure.dataset.kinds.split(" ")[chosen];
+        const fits = (!label || figure.dataset.label === label) && (!kind || own === kind);
+        figure.hidden = !fits;
+        shown += fits && own !== "found";
+      }
+      crops.querySelector("[data-none]").hidden = shown > 0;
+    };
+    crops.querySelector(".filters").hidden = false;
+    crops.addEventListener("change", update);
+    update();
+  }
+
   // columns
   for (const box of all("input[data-column]"))
     box.addEventListener("change", () => {
