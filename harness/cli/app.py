@@ -14,6 +14,7 @@ from harness.cli.choose import choose
 from harness.cli.compare import compare
 from harness.cli.data import data
 from harness.cli.doctor import doctor
+from harness.cli.examples import epilog
 from harness.cli.export import export
 from harness.cli.export_model import export_model
 from harness.cli.history import history
@@ -23,6 +24,7 @@ from harness.cli.plan import plan
 from harness.cli.predict import predict
 from harness.cli.report import report
 from harness.cli.run import run as run_command
+from harness.cli.runs import note, runs
 from harness.cli.score import score
 from harness.cli.watch import watch
 from harness.errors import ExitCode, Interrupted, UserError
@@ -85,6 +87,8 @@ _COMMANDS: dict[str, tuple[Callable[..., int | None], str]] = {
     "plan": (plan, "Show what a run would do, with every parameter."),
     "watch": (watch, "Follow a run from its folder, on any machine."),
     "cell": (cell, "Run one cell of a run again, or on another machine."),
+    "runs": (runs, "List runs, the latest first."),
+    "note": (note, "Give a run a note and tags."),
     "report": (report, "Rewrite the page of a run."),
     "compare": (compare, "Compare runs, detectors or files of detections."),
     "choose": (choose, "Name the best detector of a run within limits."),
@@ -102,7 +106,7 @@ _COMMANDS: dict[str, tuple[Callable[..., int | None], str]] = {
     "check-plugin": (check_plugin, "Try out every part of a plugin."),
 }
 for _name, (_command, _summary) in _COMMANDS.items():
-    app.command(_name, short_help=_summary)(report_errors(_command))
+    app.command(_name, short_help=_summary, epilog=epilog(_name))(report_errors(_command))
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -38,11 +38,16 @@ def run(
             "--tracker", metavar="NAME,...", help="Send curves and numbers there: tensorboard, ..."
         ),
     ] = [],  # noqa: B006
+    note: Annotated[str, typer.Option(help="Words about this run, for its page.")] = "",
+    tags: Annotated[
+        list[str], typer.Option("--tag", help="A tag of this run, for `harness runs`.")
+    ] = [],  # noqa: B006
     results: Annotated[Path, typer.Option(help="Folder of all results.")] = Path("results"),
     plugins: o.Plugins = [],  # noqa: B006
 ) -> int:
     """Train, evaluate and measure every detector of a suite, and print one table."""
     from harness.cli.planning import load_registry, plan_from
+    from harness.records.about import About
 
     if executor is not None:
         sets = [*sets, f"executor.use={executor}"]
@@ -60,5 +65,5 @@ def run(
 
     return run_plan(
         plan, registry, plugins=plugins, device=device, run_id=run_id, resume=resume,
-        results=results,
+        results=results, about=About(note.strip()).with_tags(tags),
     )  # fmt: skip

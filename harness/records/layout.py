@@ -3,6 +3,7 @@
 results/<suite>/<run>/
   plan.json              what was asked for, in all calls of the run
   calls/<id>.json        one call of `harness run`: what it takes to run its cells again
+  about.json             a note and tags, if people have given any
   results.csv            all measured numbers as a table
   report.html            the page
   environments/<id>.json machine, versions, settings
@@ -29,6 +30,7 @@ FORMAT = 3
 
 PLAN = "plan.json"
 PLAN_LOCK = "plan.lock"
+ABOUT = "about.json"
 CALLS = "calls"
 RECORDS = "records"
 PROGRESS = "progress"

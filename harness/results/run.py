@@ -12,6 +12,7 @@ from harness.plugin.manager import loaded_plugins
 from harness.plugin.metrics import MetricSpec
 from harness.plugin.registry import Registry
 from harness.records import layout
+from harness.records.about import About
 from harness.records.record import Record
 from harness.records.store import latest
 from harness.results import difference, validity
@@ -46,6 +47,7 @@ class Run:
         annotations: the file that `truth` was read from.
         notes: what could not be derived, and why, one line each.
         catalog: the metrics, and how warnings read.
+        about: what people say of it.
     """
 
     folder: Path
@@ -59,6 +61,7 @@ class Run:
     images: Path | None = None
     annotations: Path | None = None
     notes: tuple[str, ...] = ()
+    about: About = field(default_factory=About)
     _made: dict[tuple[str, ...], Any] = field(default_factory=dict, repr=False, init=False)
 
     @property

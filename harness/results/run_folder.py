@@ -18,6 +18,7 @@ from harness.plan.cells import digest
 from harness.plugin.catalog import Catalog
 from harness.plugin.metrics import NAME, NAMING, Scoring
 from harness.records import layout
+from harness.records.about import read_about
 from harness.records.measurement import Measurement
 from harness.records.record import Record
 from harness.records.store import latest, read_run_records
@@ -46,10 +47,10 @@ def read_run(folder: Path, *, data_root: str | None = None, resamples: int | Non
     Raises:
         UserError: the folder holds no run, one of an older version, or its files cannot be read.
     """
-    plan = read_plan(folder / layout.PLAN)
-    records = read_run_records(folder)
+    run = read_numbers(folder)
+    plan, records = run.plan, list(run.records)
     settings = _settings(plan, folder / layout.PLAN, resamples)
-    catalog = _catalog(plan, folder / layout.PLAN).with_ranges(settings.area_ranges)
+    catalog = run.catalog.with_ranges(settings.area_ranges)
     truth, images, annotations, notes = find_validation(plan, data_root)
     evaluated = _evaluated(records, catalog)
     with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -67,18 +68,33 @@ def read_run(folder: Path, *, data_root: str | None = None, resamples: int | Non
         except ValueError as error:
             notes.append(f"{detector} seed {seed}: {log.name} cannot be read ({error})")
     records = _with_ranges(records, analyses, settings, catalog)
-    return Run(
-        folder=folder,
-        plan=plan,
+    return replace(
+        run,
         records=tuple(records),
         catalog=catalog,
-        environments=_environments(folder),
         analyses=analyses,
         training=training,
         truth=truth,
         images=images,
         annotations=annotations,
         notes=tuple(dict.fromkeys([*notes, *_undeclared(records, catalog, folder)])),
+    )
+
+
+def read_numbers(folder: Path) -> Run:
+    """A run folder as it was written: no intervals over images, and nothing of the data is read.
+
+    Raises:
+        UserError: as of `read_run`.
+    """
+    plan = read_plan(folder / layout.PLAN)
+    return Run(
+        folder=folder,
+        plan=plan,
+        records=tuple(read_run_records(folder)),
+        catalog=_catalog(plan, folder / layout.PLAN),
+        environments=_environments(folder),
+        about=read_about(folder),
     )
 
 

@@ -22,6 +22,7 @@ from harness.plan.joining import join_plans
 from harness.plan.planner import resolved
 from harness.plugin.registry import Registry
 from harness.records import layout
+from harness.records.about import About, read_about, write_about
 from harness.records.locks import is_held, locked
 from harness.report.terminal import note
 from harness.results.run import Run
@@ -54,11 +55,13 @@ def run_plan(
     run_id: str | None,
     resume: bool,
     results: Path,
+    about: About,
 ) -> int:
     """Run every cell that is not done, whatever becomes of the others.
 
     Args:
         plugins: what `-p` named, for the processes that run single cells.
+        about: a note, which replaces an earlier one, and tags, which are added.
 
     Returns:
         the exit code: 1 when a cell failed, else that of the suite's gates.
@@ -89,6 +92,7 @@ def run_plan(
         if launch.is_main:
             call = make_call(plan, registry, plugins, device, sys.argv, time.time())
             same_plan = held.enter_context(_register(plan, call, folder))
+            _say_about(folder, about)
             if same_plan and _is_over(plan, folder, done):
                 print(f"all {len(done)} cells were measured before: nothing is left to run")
                 print(f"report: {folder / layout.PAGE}")
@@ -98,6 +102,12 @@ def run_plan(
         failed = _run_cells(plan, launch, folder, done, executor, [*options, "--device", device])
     code = ExitCode.CELL_FAILED if failed else ExitCode.OK
     return int(_finish(plan, folder, code) if launch.is_main else code)
+
+
+def _say_about(folder: Path, about: About) -> None:
+    if about != About():
+        before = read_about(folder)
+        write_about(folder, replace(before, note=about.note or before.note).with_tags(about.tags))
 
 
 def _run_cells(

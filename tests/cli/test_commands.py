@@ -2,22 +2,26 @@
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import typer
 import yaml
 from PIL import Image
 from tiny_suite import PLUGIN, make_coco, write_manifest
 from tiny_suite import harness as harness_process
 
 import harness
+from harness.cli.app import app
+from harness.cli.examples import EXAMPLES
 
 COMMANDS = [
     "run", "plan", "list", "describe", "report", "compare", "history", "export", "data", "score",
-    "predict", "doctor", "choose", "ablate", "watch", "cell", "new", "check-plugin",
+    "predict", "doctor", "choose", "ablate", "watch", "cell", "new", "check-plugin", "runs", "note",
     "export-model",
 ]  # fmt: skip
 
@@ -378,3 +382,19 @@ def test_a_closed_pipe_is_no_crash(tmp_path: Path):
     command = f"{sys.executable} -m harness list | head -n 1"
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, cwd=tmp_path)
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_examples_of_a_help_are_command_lines(cli, name: str):
+    """Every option and value in them is understood; files need not be there."""
+    command = typer.main.get_command(app).commands[name]
+    shown = cli(name, "--help").out
+    for line in EXAMPLES[name]:
+        assert f"  {line}\n" in shown
+        program, given, *arguments = shlex.split(line)
+        assert (program, given) == ("harness", name)
+        command.make_context(name, arguments)  # raises what it does not understand
+
+
+def test_every_command_has_examples():
+    assert set(COMMANDS) == set(EXAMPLES) == set(typer.main.get_command(app).commands)
