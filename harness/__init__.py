@@ -1,19 +1,19 @@
-"""Benchmarks small-object detectors part by part. `build` and `load_results` are the API."""
+"""Benchmarks small-object detectors part by part; the API is `__all__`."""
 
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.4.0"
 
 if TYPE_CHECKING:
-    from harness.api import build, load_results
+    from harness.api import build, load_results, open_run
     from harness.plugin.hookspecs import hookimpl
 
-__all__ = ["__version__", "build", "hookimpl", "load_results"]
+__all__ = ["__version__", "build", "hookimpl", "load_results", "open_run"]
 
 
 def __getattr__(name: str) -> Any:
     """Import on first use, so that `import harness` costs nothing."""
-    if name in ("build", "load_results"):
+    if name in ("build", "load_results", "open_run"):
         from harness import api
 
         return getattr(api, name)

@@ -38,7 +38,7 @@ def test_the_version_is_told_and_is_that_of_the_citation(cli):
     assert (told.code, told.out) == (0, f"harness {harness.__version__}\n")
     cited = yaml.safe_load((Path(__file__).parents[2] / "CITATION.cff").read_text())
     assert cited["version"] == harness.__version__
-    assert set(dir(harness)) == {"__version__", "build", "hookimpl", "load_results"}
+    assert set(dir(harness)) == {"__version__", "build", "hookimpl", "load_results", "open_run"}
 
 
 @pytest.mark.parametrize(
