@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from harness.data.annotations import Annotations
+from harness.data.annotations import MIN_IMAGE_SIDE, Annotations, trainable_images
 from harness.data.augment import MIN_SIDE, View, cut
 from harness.data.batch import Inputs, Targets
 from harness.data.chain import Chain, Sample, make_sample
@@ -18,8 +18,6 @@ from harness.data.photometric import BatchDistortion, Distortion, Rectangle, Und
 from harness.data.reading import ImageReader
 from harness.data.resize import ResizedImage, collate_images
 from harness.errors import UserError
-
-MIN_IMAGE_SIDE = 32  # pixels; smaller images are left out of training
 
 
 @dataclass(frozen=True)
@@ -207,16 +205,6 @@ def photo_rectangle(view: View, size: tuple[int, int], image: ResizedImage) -> R
         first(size[1] - left, x, width),
         first(size[0] - top, y, height),
     )
-
-
-def trainable_images(annotations: Annotations) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Positions of the images with a trainable box and no side under `MIN_IMAGE_SIDE`."""
-    kept = [
-        position
-        for position, image in enumerate(annotations.images)
-        if min(image.width, image.height) >= MIN_IMAGE_SIDE and len(annotations.trainable(position))
-    ]
-    return np.array(kept, dtype=np.int64)
 
 
 class EvalDataset(Dataset[EvalSample | UserError]):

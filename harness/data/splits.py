@@ -15,8 +15,8 @@ from typing import Any
 from PIL import Image
 
 from harness.data.cache import cache_folder, make_folder
+from harness.data.faults import DataError, OnMistake, refuse
 from harness.data.source import Split, SplitName
-from harness.errors import UserError
 
 VERSION = 1  # increment it with every change of what is written
 ORIENTATION = 0x0112  # EXIF tag; from 5 on, width and height are swapped when it is turned upright
@@ -66,7 +66,7 @@ class Found:
         labels: the COCO file; of another format the file that lists the split.
         files: all files with labels, where `convert` makes a COCO file of them.
         pictures: the image files, where `convert` reads their sizes.
-        convert: makes the COCO file.
+        convert: makes the COCO file; it leaves out what it reports as a mistake.
     """
 
     name: SplitName
@@ -74,7 +74,7 @@ class Found:
     labels: Path
     files: tuple[Path, ...] = ()
     pictures: tuple[Path, ...] = ()
-    convert: Callable[[], str] | None = None
+    convert: Callable[[OnMistake], str] | None = None
 
 
 def as_split(found: Found) -> Split:
@@ -89,7 +89,7 @@ def as_split(found: Found) -> Split:
     folder = cache_folder() / "annotations" / _key(found)
 
     def fill(draft: Path) -> None:
-        text = convert()
+        text = convert(refuse)
         draft.mkdir()
         (draft / name).write_text(text)
 
@@ -116,7 +116,7 @@ def read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise UserError(f"cannot be read: {error.strerror}", where=path) from error
+        raise DataError("labels", f"cannot be read: {error.strerror}", where=path) from error
 
 
 def read_lines(path: Path) -> list[str]:
@@ -124,7 +124,7 @@ def read_lines(path: Path) -> list[str]:
     try:
         return read_bytes(path).decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
-        raise UserError("is not UTF-8 text", where=path) from error
+        raise DataError("labels", "is not UTF-8 text", where=path) from error
 
 
 def upright_size(path: Path) -> tuple[int, int]:
@@ -138,8 +138,11 @@ def upright_size(path: Path) -> tuple[int, int]:
             turned = image.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)
             return image.size[::-1] if turned else image.size
     except Exception as error:  # decoders raise anything on a broken file
-        found = "is missing" if isinstance(error, FileNotFoundError) else "is not a whole image"
-        raise UserError(found, where=path, hint="needs the image, for its size") from error
+        hint = "needs the image, for its size"
+        if isinstance(error, FileNotFoundError):
+            raise DataError("missing_image", "is missing", where=path, hint=hint) from error
+        found = "is not a whole image"
+        raise DataError("unreadable_image", found, where=path, hint=hint) from error
 
 
 def shared_folder(paths: Iterable[Path]) -> Path:

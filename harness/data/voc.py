@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from xml.etree import ElementTree
 
+from harness.data.faults import DataError, OnMistake
 from harness.data.source import SplitName
 from harness.data.splits import SUFFIXES, Document, Found, read_bytes, read_lines, upright_size
 from harness.errors import UserError
@@ -31,7 +32,8 @@ def find_splits(root: Path) -> tuple[Found, ...]:
     named = dict(zip(("train", "val"), pair or ("train", "val"), strict=True))
     chosen = {split: lists[name] for split, name in named.items() if name in lists}
     if not chosen:
-        raise UserError(
+        raise DataError(
+            "labels",
             "has Annotations, but no lists of what is for training",
             where=root,
             hint="needs ImageSets/Main/train.txt and val.txt, a name of an image on each line",
@@ -50,7 +52,7 @@ def _stems(path: Path) -> list[str]:
 
 def _image_files(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
-        raise UserError("is not there", where=folder, hint="needs the images")
+        raise DataError("missing_image", "is not there", where=folder, hint="needs the images")
     return {p.stem: p for p in sorted(folder.iterdir()) if p.suffix.lower() in SUFFIXES}
 
 
@@ -65,10 +67,11 @@ def _found(
     folder = root / "JPEGImages"
     pictures = tuple(images.get(stem, folder / f"{stem}.jpg") for stem in stems)
 
-    def convert() -> str:
-        names = {name for path in files for name in _names(path)}
+    def convert(on_mistake: OnMistake) -> str:
+        names = {name for path in files for name in _names(path, on_mistake)}
         own = [root / "Annotations" / f"{stem}.xml" for stem in stems]
-        return _document(folder, zip(own, pictures, strict=True), sorted(names)).encoded()
+        pairs = zip(own, pictures, strict=True)
+        return _document(folder, pairs, sorted(names), on_mistake).encoded()
 
     return Found(split, folder, listed, files, pictures, convert)
 
@@ -78,28 +81,53 @@ def _tree(path: Path) -> ElementTree.Element:
         return ElementTree.fromstring(read_bytes(path))
     except ElementTree.ParseError as error:
         line, column = error.position
-        raise UserError("is not XML, or truncated", where=f"{path}:{line}:{column}") from error
+        found, where = "is not XML, or truncated", f"{path}:{line}:{column}"
+        raise DataError("labels", found, where=where) from error
 
 
-def _names(path: Path) -> list[str]:
-    return [_name(path, thing) for thing in _tree(path).iter("object")]
+def _names(path: Path, on_mistake: OnMistake) -> list[str]:
+    names = []
+    try:
+        things = list(_tree(path).iter("object"))
+    except UserError as mistake:
+        on_mistake(mistake)
+        return []
+    for thing in things:
+        try:
+            names.append(_name(path, thing))
+        except UserError as mistake:
+            on_mistake(mistake)
+    return names
 
 
 def _name(path: Path, thing: ElementTree.Element) -> str:
     name = (thing.findtext("name") or "").strip()
     if not name:
-        raise UserError("has an object without a name", where=path)
+        raise DataError("format", "has an object without a name", where=path)
     return name
 
 
-def _document(folder: Path, pairs: Iterable[tuple[Path, Path]], classes: list[str]) -> Document:
+def _document(
+    folder: Path,
+    pairs: Iterable[tuple[Path, Path]],
+    classes: list[str],
+    on_mistake: OnMistake,
+) -> Document:
     document = Document([{"id": i, "name": name} for i, name in enumerate(classes, 1)])
     difficult = 0
     for path, picture in pairs:
-        tree = _tree(path)
-        document.add_image(picture.relative_to(folder).as_posix(), _size(tree, picture))
+        try:
+            tree = _tree(path)
+            document.add_image(picture.relative_to(folder).as_posix(), _size(tree, picture))
+        except UserError as mistake:
+            on_mistake(mistake)
+            continue
         for thing in tree.iter("object"):
-            document.add_box(classes.index(_name(path, thing)) + 1, _box(path, thing))
+            try:
+                document.add_box(classes.index(_name(path, thing)) + 1, _box(path, thing))
+            except UserError as mistake:
+                on_mistake(mistake)
+                continue
             difficult += (thing.findtext("difficult") or "0").strip() == "1"
     if difficult:
         document.notes.append(f"{difficult} objects are marked difficult, kept as ordinary ones")
@@ -121,7 +149,10 @@ def _box(path: Path, thing: ElementTree.Element) -> tuple[float, float, float, f
         x1, y1, x2, y2 = (float(thing.findtext(f"bndbox/{key}") or "") for key in keys)
     except ValueError:
         found = f"has a '{_name(path, thing)}' whose bndbox is not four numbers"
-        raise UserError(found, where=path, hint=f"needs {', '.join(keys)}") from None
+        hint = f"needs {', '.join(keys)}"
+        raise DataError("format", found, where=path, hint=hint) from None
     if x2 < x1 or y2 < y1:
-        raise UserError(f"has a '{_name(path, thing)}' of negative size", where=path)
+        corners = f"{x1:g}, {y1:g}, {x2:g}, {y2:g}"
+        found = f"has a '{_name(path, thing)}' of negative size: {corners}"
+        raise DataError("box_size", found, where=path)
     return x1 - 1, y1 - 1, x2 - x1 + 1, y2 - y1 + 1
