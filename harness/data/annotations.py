@@ -21,7 +21,6 @@ from harness.data.tidying import Lists
 from harness.errors import UserError
 
 ROUNDING = 1.0  # pixels beyond the edge that count as rounding
-MIN_IMAGE_SIDE = 32  # pixels; smaller images are left out of training
 MIN_SIDE = 1.0  # pixels; smaller boxes are not trained on
 
 
@@ -138,16 +137,6 @@ def as_annotations(path: Path, lists: Lists, notes: Sequence[str]) -> Annotation
     own = _tolerated(lists["annotations"], images, objects, offsets, classes)
     faults = (*(Fault("other_note", 1, note) for note in notes), *own)
     return Annotations(path, classes, category_ids, images, objects, offsets, faults)
-
-
-def trainable_images(annotations: Annotations) -> NDArray[np.int64]:
-    """Positions of the images with a trainable box and no side under `MIN_IMAGE_SIDE`."""
-    kept = [
-        position
-        for position, image in enumerate(annotations.images)
-        if min(image.width, image.height) >= MIN_IMAGE_SIDE and len(annotations.trainable(position))
-    ]
-    return np.array(kept, dtype=np.int64)
 
 
 def _table(

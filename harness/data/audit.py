@@ -9,13 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from harness.data.annotations import (
-    MIN_IMAGE_SIDE,
-    Annotations,
-    ImageEntry,
-    as_annotations,
-    trainable_images,
-)
+from harness.data.annotations import Annotations, ImageEntry, as_annotations
 from harness.data.coco_json import check_document, parse_coco
 from harness.data.completing import completed
 from harness.data.faults import REMEDIES, SHOWN, Collector, DataError, Fault, FaultKind
@@ -29,6 +23,7 @@ from harness.data.folder import (
 )
 from harness.data.source import SplitName
 from harness.data.splits import Found
+from harness.data.training_images import MIN_IMAGE_SIDE, tell_background, trainable_images
 from harness.errors import UserError
 
 DOUBTS = frozenset({"corners", "fractions", "both_splits"})  # usable, and likely not as meant
@@ -149,6 +144,8 @@ def _split(folder: CocoFolder, found: Found, every: Sequence[Found], thorough: b
             collector(DataError("nothing_to_train_on", "has no boxes to train on", hint=needs))
         good = [one for one in annotations.images if _is_good(found, one, thorough, collector)]
         notes = pixel_notes(found.images, good) if thorough else []
+        if found.name == "train" and (told := tell_background(annotations, "keep")):
+            notes.append(told)
         tolerated += [Fault("other_note", 1, note) for note in notes]
     faults = (*collector.faults(), *tolerated)
     return SplitAudit(found.name, found.images, found.labels, annotations, faults)

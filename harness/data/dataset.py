@@ -10,13 +10,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from harness.data.annotations import MIN_IMAGE_SIDE, Annotations, trainable_images
+from harness.data.annotations import Annotations
 from harness.data.augment import MIN_SIDE, View, cut
 from harness.data.batch import Inputs, Targets
 from harness.data.chain import Chain, Sample, make_sample
 from harness.data.photometric import BatchDistortion, Distortion, Rectangle, UndistortedInputs
 from harness.data.reading import ImageReader
 from harness.data.resize import ResizedImage, collate_images
+from harness.data.training_images import MIN_IMAGE_SIDE, Background, training_images
 from harness.errors import UserError
 
 
@@ -75,7 +76,7 @@ def sample_seeds(seed: int, key: SampleKey) -> tuple[int, int]:
 
 
 class TrainDataset(Dataset[TrainSample | UserError]):
-    """Augmented training samples; images without a trainable box or too small are left out.
+    """Augmented training samples of the images that `training_images` chooses.
 
     A sample is a pure function of the seed and its key. A user's mistake found in a worker is
     returned, not raised, so that it reaches the main process as it is.
@@ -89,10 +90,15 @@ class TrainDataset(Dataset[TrainSample | UserError]):
     """
 
     def __init__(
-        self, reader: ImageReader, annotations: Annotations, plan: AugmentPlan, seed: int
+        self,
+        reader: ImageReader,
+        annotations: Annotations,
+        plan: AugmentPlan,
+        seed: int,
+        background: Background = "keep",
     ) -> None:
         self.reader, self.annotations, self.plan, self.seed = reader, annotations, plan, seed
-        self.indices = trainable_images(self.annotations)
+        self.indices = training_images(annotations, background, seed)
         if not len(self.indices):
             raise UserError(
                 "has no boxes to train on",
@@ -146,7 +152,7 @@ class TrainDataset(Dataset[TrainSample | UserError]):
     def finish(self, augmented: Sample, original: Sample, seed: int) -> TrainSample:
         """At network size; boxes clipped, and dropped where `MIN_SIDE` network pixels are not left.
 
-        Where none is left, it is the original: training needs ground truth.
+        Where none of its boxes is left, it is the original: only background lacks ground truth.
 
         Raises:
             UserError: the pixels are not of uint8 any more.
@@ -162,7 +168,7 @@ class TrainDataset(Dataset[TrainSample | UserError]):
             boxes = boxes.clamp(min=0.0).minimum(limit)
             sides = (boxes[:, 2:] - boxes[:, :2]) * torch.tensor([x, y])
             kept = (sides >= MIN_SIDE).all(1)
-            if kept.any():
+            if kept.any() or not len(original[1]["boxes"]):
                 break
         else:
             boxes, kept = objects["boxes"].as_subclass(Tensor), torch.ones_like(kept)

@@ -3,8 +3,9 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from harness.errors import UserError
 
@@ -65,6 +66,11 @@ class DataError(UserError):
     def __init__(self, kind: FaultKind, found: str, *, where: object = "", hint: str = "") -> None:
         super().__init__(found, where=where, hint=hint)
         self.kind = kind
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Workers of loaders hand it on."""
+        again = partial(type(self), self.kind, self.found, where=self.where, hint=self.hint)
+        return again, ()
 
 
 OnMistake = Callable[[UserError], None]

@@ -121,5 +121,5 @@ def _background(owners: NDArray[np.int64], images: int) -> Suspicion | None:
     empty = images - len(np.unique(owners))
     if empty < MOSTLY * images:
         return None
-    line = f"{empty} of {images} images hold no box (background): training leaves them out"
+    line = f"{empty} of {images} images hold no box (background)"
     return Suspicion("other_note", line, ())

@@ -152,6 +152,18 @@ def _listed(value: Any) -> Any:
 Augments = Annotated[tuple[Use, ...], BeforeValidator(_listed), Field(min_length=1)]
 
 
+def _check_background(value: Any) -> Any:
+    """What pydantic itself says of a union is long."""
+    if value in ("keep", "drop"):
+        return value
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1:
+        return float(value) or "drop"
+    raise ValueError("should be keep, drop, or a share from 0 to below 1")
+
+
+Background = Annotated[Literal["keep", "drop"] | float, BeforeValidator(_check_background)]
+
+
 class Train(Keys):
     """One of `steps` and `epochs` says how long. `batch_size` is per process.
 
@@ -163,6 +175,8 @@ class Train(Keys):
             ("compiled"; on one GPU also captured). "auto" is captured on one GPU, else eager.
         close_augment: how long at the end no image is made of several: steps, a share below 1, or
             "N epochs". The detector is told when this last phase begins.
+        background: whether images without objects are trained on ("keep", "drop"), or the largest
+            share that they may have; the seed then draws those that are.
         ema, ema_decay: of an average of the weights; `ema_decay` with timm's warm-up.
     """
 
@@ -175,6 +189,7 @@ class Train(Keys):
     clip_norm: Annotated[float, Field(gt=0)] | None = 35.0
     augment: Augments = (Use(use="paper"),)
     close_augment: Span = 0
+    background: Background = "keep"
     ema: Ema | None = None
     ema_decay: Fraction | None = None
     precision: Precision = "float32"

@@ -440,9 +440,14 @@ def detector_identity(
         "parts": {role: part.identity() for role, part in parts.items()},
         "input": detector.input.model_dump(),
         "weights": _weights(detector, place),
-        "train": detector.train.model_dump(exclude=NOT_IN_FINGERPRINT),
+        "train": detector.train.model_dump(exclude=NOT_IN_FINGERPRINT | _unsaid(detector.train)),
         "training": training.identity(),
     }
+
+
+def _unsaid(train: Train) -> set[str]:
+    """Keys whose values say what was so before there were such keys."""
+    return {"background"} if train.background == "drop" else set()
 
 
 def _stages_and_modes(suite: Suite, modes: Iterable[str]) -> list[tuple[Stage, str]]:
