@@ -130,13 +130,13 @@ def audit(folder: CocoFolder, thorough: bool = False) -> Audit:
 
 def _split(folder: CocoFolder, found: Found, every: Sequence[Found], thorough: bool) -> SplitAudit:
     collector = Collector([found.labels, found.images, folder.root])
-    annotations, tolerated = None, list[Fault]()
+    annotations, tolerated = None, [Fault("other_note", 1, note) for note in found.notes]
     try:
         annotations = _read(found, every, collector)
     except UserError as mistake:
         collector(mistake)
     if annotations is not None:
-        tolerated = [f for f in annotations.faults if f.line != "no boxes at all"]
+        tolerated += [f for f in annotations.faults if f.line != "no boxes at all"]
         if not len(annotations.objects):
             collector(DataError("no_boxes", "has no boxes at all", where=found.labels))
         elif found.name == "train" and not len(trainable_images(annotations)):

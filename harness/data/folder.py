@@ -170,7 +170,7 @@ def check_split(split: Split, thorough: bool = False) -> tuple[str, ...]:
             where=split.images,
             hint="needs every image that the annotations name",
         )
-    return (*annotations.warnings, *notes)
+    return (*split.notes, *annotations.warnings, *notes)
 
 
 def image_path(folder: Path, file_name: str) -> Path:

@@ -6,20 +6,22 @@ A layout whose labels are COCO files is a row of `COCO_LAYOUTS`; `harness.data.y
 
 import json
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from harness.data import voc, yolo
 from harness.data.source import SplitName
-from harness.data.splits import Found
+from harness.data.splits import TESTED, Found
 from harness.errors import UserError
 
 ALIASES: dict[SplitName, tuple[str, ...]] = {
     "train": ("train", "train2017", "train2014", "training"),
     "val": ("val", "valid", "validation", "val2017", "val2014"),
 }
+# where there is a training split and none of these for evaluation
+TEST_ALIASES = ("test", "test2017", "testing")
 PEEKED = 20  # file names by which the folder of images is chosen
 FILE_NAME = re.compile(rb'"file_name"\s*:\s*("(?:[^"\\]|\\.)*")')
 
@@ -52,11 +54,14 @@ class CocoPlaces:
     images: tuple[str, ...]
 
     def __call__(self, root: Path) -> tuple[Found, ...]:
-        found = (self._split(root, name) for name in ALIASES)
-        return tuple(split for split in found if split is not None)
+        train, val = (self._split(root, name, aliases) for name, aliases in ALIASES.items())
+        if train is not None and val is None:
+            val = self._split(root, "val", TEST_ALIASES)
+            val = val and replace(val, notes=(TESTED,))
+        return tuple(split for split in (train, val) if split is not None)
 
-    def _split(self, root: Path, name: SplitName) -> Found | None:
-        for alias in ALIASES[name]:
+    def _split(self, root: Path, name: SplitName, aliases: Iterable[str]) -> Found | None:
+        for alias in aliases:
             path = root / self.annotations.format(split=alias)
             if path.is_file():
                 folders = [root / folder.format(split=alias) for folder in self.images]
@@ -123,12 +128,18 @@ COCO_LAYOUTS = (
 LAYOUTS = (
     *COCO_LAYOUTS,
     Layout("YOLO", "data.yaml with train, val and names", yolo.find_splits),
-    Layout("Pascal VOC", "Annotations/*.xml with ImageSets/Main/*.txt", voc.find_splits),
+    Layout(
+        "Pascal VOC",
+        "Annotations/*.xml (here, or in VOCdevkit/VOC2007 and the like) with ImageSets/Main/*.txt",
+        voc.find_splits,
+    ),
 )
 
 
 def recognise(root: Path) -> tuple[Layout, tuple[Found, ...]]:
     """The layout of a folder and its splits; of several that fit, the one with more splits.
+
+    Of as many, one with a validation split goes before one with a test split in its place.
 
     Raises:
         UserError: none is recognised, with all that was looked for; there is only one annotation
@@ -139,11 +150,15 @@ def recognise(root: Path) -> tuple[Layout, tuple[Found, ...]]:
     best: tuple[Layout, tuple[Found, ...]] | None = None
     for layout in LAYOUTS:
         found = layout.find(root)
-        if found and (best is None or len(found) > len(best[1])):
+        if found and (best is None or _wholeness(found) > _wholeness(best[1])):
             best = layout, found
     if best is not None:
         return best
     raise _unrecognised(root)
+
+
+def _wholeness(found: tuple[Found, ...]) -> tuple[int, bool]:
+    return len(found), all(TESTED not in split.notes for split in found)
 
 
 def _unrecognised(root: Path) -> UserError:

@@ -21,6 +21,10 @@ from harness.data.source import Split, SplitName
 VERSION = 1  # increment it with every change of what is written
 ORIENTATION = 0x0112  # EXIF tag; from 5 on, width and height are swapped when it is turned upright
 NOTES = "harness_notes"  # key of a written file: what was decided on the way, one line each
+TESTED = (
+    "there is no validation split, so the test split is evaluated on: what is chosen by its AP is "
+    "chosen on test data"
+)
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
 
@@ -66,6 +70,7 @@ class Found:
         labels: the COCO file; of another format the file that lists the split.
         files: all files with labels, where `convert` makes a COCO file of them.
         pictures: the image files, where `convert` reads their sizes.
+        notes: what a user should know of how it was found.
         convert: makes the COCO file; it leaves out what it reports as a mistake.
     """
 
@@ -75,6 +80,7 @@ class Found:
     files: tuple[Path, ...] = ()
     pictures: tuple[Path, ...] = ()
     convert: Callable[[OnMistake], str] | None = None
+    notes: tuple[str, ...] = ()
 
 
 def as_split(found: Found) -> Split:
@@ -84,7 +90,7 @@ def as_split(found: Found) -> Split:
         UserError: labels are broken, images cannot be read, the cache cannot be written.
     """
     if found.convert is None:
-        return Split(found.name, found.images, found.labels)
+        return Split(found.name, found.images, found.labels, found.notes)
     convert, name = found.convert, f"instances_{found.name}.json"
     folder = cache_folder() / "annotations" / _key(found)
 
@@ -94,7 +100,7 @@ def as_split(found: Found) -> Split:
         (draft / name).write_text(text)
 
     make_folder(folder, fill, lambda place: (place / name).is_file())
-    return Split(found.name, found.images, folder / name)
+    return Split(found.name, found.images, folder / name, found.notes)
 
 
 def _key(found: Found) -> str:

@@ -7,7 +7,8 @@ are a polygon `class x1 y1 x2 y2 ...`. The label file of `.../images/a/b.jpg` is
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from harness.data.faults import DataError, OnMistake
 from harness.data.source import SplitName
 from harness.data.splits import (
     SUFFIXES,
+    TESTED,
     Document,
     Found,
     read_bytes,
@@ -34,6 +36,8 @@ SLACK = 0.01  # fractions beyond 0..1 that count as rounding
 def find_splits(root: Path) -> tuple[Found, ...]:
     """The splits of a data.yaml, or of any other YAML file that has `names` and `train` or `val`.
 
+    `test` stands for a `val` that is absent.
+
     Raises:
         UserError: data.yaml is broken, or names images that are not there.
     """
@@ -42,8 +46,11 @@ def find_splits(root: Path) -> tuple[Found, ...]:
         if settings is None:
             continue
         classes = _classes(path, settings["names"])
-        splits = (_split(path, settings, name, classes) for name in KEYS)
-        return tuple(split for split in splits if split is not None)
+        train, val = (_split(path, settings, name, keys, classes) for name, keys in KEYS.items())
+        if train is not None and val is None:
+            val = _split(path, settings, "val", ("test",), classes)
+            val = val and replace(val, notes=(TESTED,))
+        return tuple(split for split in (train, val) if split is not None)
     return ()
 
 
@@ -72,9 +79,13 @@ def _classes(path: Path, names: Any) -> dict[int, str]:
 
 
 def _split(
-    path: Path, settings: dict[str, Any], name: SplitName, classes: dict[int, str]
+    path: Path,
+    settings: dict[str, Any],
+    name: SplitName,
+    keys: Iterable[str],
+    classes: dict[int, str],
 ) -> Found | None:
-    given = next((settings[key] for key in KEYS[name] if settings.get(key)), None)
+    given = next((settings[key] for key in keys if settings.get(key)), None)
     if given is None:
         return None
     entries = given if isinstance(given, list) else [given]
