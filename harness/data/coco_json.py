@@ -268,7 +268,13 @@ class _Checker:
 
     def area(self, place: str, entry: Entry) -> None:
         place = _named(place, entry)
-        if "area" in entry and self.number(place, "area", entry["area"]) < 0:
+        if "area" not in entry or self.number(place, "area", entry["area"]) >= 0:
+            return
+        box = entry.get("bbox")
+        if not (
+            isinstance(box, list) and any(isinstance(v, float | int) and v < 0 for v in box[2:])
+        ):
+            # else it is the box's own, which has been told of
             raise self.fail(place, f"area is {entry['area']}", "needs 0 or more")
 
     def box(self, place: str, entry: Entry) -> None:

@@ -45,7 +45,7 @@ class CocoFolder:
         Raises:
             UserError: as `splits`.
         """
-        return "named by params" if any(self.named.values()) else recognise(self.root)[0].name
+        return "named by params" if any(self.named.values()) else recognise(self.root)[0]
 
     def fingerprint(self) -> str:
         """sha256 over the annotation files of both splits."""

@@ -71,6 +71,8 @@ class Found:
         files: all files with labels, where `convert` makes a COCO file of them.
         pictures: the image files, where `convert` reads their sizes.
         notes: what a user should know of how it was found.
+        layout: which of several ways to lay files out this is.
+        reader: plugin and version of a reader that is not shipped; it is filled in.
         convert: makes the COCO file; it leaves out what it reports as a mistake.
     """
 
@@ -81,6 +83,8 @@ class Found:
     pictures: tuple[Path, ...] = ()
     convert: Callable[[OnMistake], str] | None = None
     notes: tuple[str, ...] = ()
+    layout: str = ""
+    reader: str = ""
 
 
 def as_split(found: Found) -> Split:
@@ -105,7 +109,7 @@ def as_split(found: Found) -> Split:
 
 def _key(found: Found) -> str:
     """Contents of all labels; name, size and time of all images, whose headers are read."""
-    digest = hashlib.sha256(f"{VERSION}\0{found.images.resolve()}\0".encode())
+    digest = hashlib.sha256(f"{VERSION}\0{found.images.resolve()}\0{found.reader}".encode())
     for path in (found.labels, *found.files):
         digest.update(f"{path}\0{hashlib.sha256(read_bytes(path)).hexdigest()}\0".encode())
     for path in found.pictures:
