@@ -177,6 +177,9 @@ class Train(Keys):
             "N epochs". The detector is told when this last phase begins.
         background: whether images without objects are trained on ("keep", "drop"), or the largest
             share that they may have; the seed then draws those that are.
+        evaluate_every: epochs, or steps where the length is in steps, after which the validation
+            split is evaluated; null: never. The training is the same with it and without.
+        evaluate_images: of the validation split, at most.
         ema, ema_decay: of an average of the weights; `ema_decay` with timm's warm-up.
     """
 
@@ -199,6 +202,8 @@ class Train(Keys):
     workers: Annotated[int, Field(ge=0)] = 2
     cache_gib: NotNegative = 4.0
     log_every: Positive = 10
+    evaluate_every: Positive | None = None
+    evaluate_images: Positive = 500
 
     @model_validator(mode="before")
     @classmethod
@@ -227,6 +232,15 @@ class Train(Keys):
         if self.epochs is None:
             raise UserError("has no length", where="train", hint="give 'steps' or 'epochs'")
         return Length(max(1, self.epochs * batches // self.accumulate), epoch)
+
+    def evaluates_after(self, step: int, batches: int) -> bool:
+        """Whether the validation split is evaluated after a step, counted from 1; see `length`."""
+        if self.evaluate_every is None:
+            return False
+        if self.epochs is None:
+            return step % self.evaluate_every == 0
+        every = self.evaluate_every * batches
+        return step * self.accumulate // every > (step - 1) * self.accumulate // every
 
     def last_phase(self, batches: int) -> int | None:
         """Step with which the time of `close_augment` begins, None without it; see `length`."""
