@@ -35,7 +35,7 @@ def data(
         raise UserError("no such file", where=suite, hint=hint)
     from rich.console import Console
 
-    from harness.cli.planning import write_csv
+    from harness.cli.planning import load_registry, write_csv
     from harness.data.annotations import read_annotations
     from harness.data.folder import CocoFolder
     from harness.report.prospects import (
@@ -48,6 +48,7 @@ def data(
     from harness.report.terminal import say
     from harness.results.objects import count_data, original_sizes
 
+    load_registry(plugins)  # which may read other layouts
     folder = CocoFolder(root)
     annotations = read_annotations(folder.split(_split_name(split)).annotations)
     plan = _plan(suite, root, annotations, only, plugins)

@@ -12,11 +12,14 @@ STYLES = {"ok": "green", "note": "yellow", "bad": "red"}
 def doctor(
     data: DataRoot = None,
     thorough: Annotated[
-        bool, typer.Option("--thorough", help="Decode every image of --data.")
+        bool, typer.Option("--thorough", help="Decode every image of --data, not only its header.")
     ] = False,
     plugins: Plugins = [],  # noqa: B006
 ) -> int:
-    """Report versions, the compiled op or why there is none, GPU, plugins and data."""
+    """Report versions, the compiled op or why there is none, GPU, plugins and data.
+
+    Of data all mistakes are listed by kind, and a verdict: trainable or not, evaluable or not.
+    """
     from rich.console import Console
     from rich.text import Text
 
@@ -28,5 +31,7 @@ def doctor(
     for one in findings:
         level = (f"{one.level:4} ", STYLES[one.level])
         console.print(Text.assemble(level, (one.what, "bold"), " ", one.found), soft_wrap=True)
+        for example in one.examples:
+            console.print(Text(f"       {example}", "dim"), soft_wrap=True)
     bad = any(one.level == "bad" for one in findings)
     return ExitCode.BAD_INPUT if bad else ExitCode.OK

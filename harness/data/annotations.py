@@ -4,7 +4,7 @@
 itself, so nothing that is left out or clipped here affects an evaluation.
 """
 
-from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 
 from harness.data.boxes import BINS, COCO_AREAS, LARGEST
 from harness.data.coco_json import Entry, fill_defaults, read_with_notes
+from harness.data.faults import SHOWN, Fault, FaultKind
 from harness.data.suspicions import suspicions
+from harness.data.tidying import Lists
 from harness.errors import UserError
 
 ROUNDING = 1.0  # pixels beyond the edge that count as rounding
@@ -70,7 +72,7 @@ class Annotations:
         images: in the order of the file.
         objects: all objects, grouped by image in the order of `images`.
         offsets: (len(images) + 1,) where each image's objects begin in `objects`.
-        warnings: what a user should know, one line each.
+        faults: what is tolerated, and a user should know.
     """
 
     path: Path
@@ -79,7 +81,12 @@ class Annotations:
     images: tuple[ImageEntry, ...]
     objects: Objects
     offsets: NDArray[np.int64]
-    warnings: tuple[str, ...]
+    faults: tuple[Fault, ...]
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a user should know, one line each."""
+        return tuple(fault.line for fault in self.faults)
 
     def of_image(self, index: int) -> Objects:
         """Objects of `images[index]` as annotated."""
@@ -115,7 +122,11 @@ def read_annotations(path: Path) -> Annotations:
 
 @lru_cache(maxsize=4)
 def _read(path: Path, _mtime: int, _size: int) -> Annotations:
-    lists, notes = read_with_notes(path)
+    return as_annotations(path, *read_with_notes(path))
+
+
+def as_annotations(path: Path, lists: Lists, notes: Sequence[str]) -> Annotations:
+    """Of lists that `harness.data.coco_json` has checked, as it returns them."""
     categories = sorted(lists["categories"], key=lambda category: int(category["id"]))
     images = tuple(
         ImageEntry(i["id"], i["file_name"], i["width"], i["height"]) for i in lists["images"]
@@ -123,8 +134,9 @@ def _read(path: Path, _mtime: int, _size: int) -> Annotations:
     category_ids = tuple(int(category["id"]) for category in categories)
     objects, offsets = _table(lists["annotations"], images, category_ids)
     classes = tuple(str(category["name"]) for category in categories)
-    warnings = (*notes, *_warnings(lists["annotations"], images, objects, offsets, classes))
-    return Annotations(path, classes, category_ids, images, objects, offsets, warnings)
+    own = _tolerated(lists["annotations"], images, objects, offsets, classes)
+    faults = (*(Fault("other_note", 1, note) for note in notes), *own)
+    return Annotations(path, classes, category_ids, images, objects, offsets, faults)
 
 
 def _table(
@@ -148,35 +160,67 @@ def _table(
     return objects[order], np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
 
 
-def _warnings(
+def _tolerated(
     entries: list[Entry],
     images: tuple[ImageEntry, ...],
     objects: Objects,
     offsets: NDArray[np.int64],
     classes: tuple[str, ...],
-) -> tuple[str, ...]:
+) -> list[Fault]:
     if not len(objects):
-        return ("no boxes at all",)
+        return [Fault("other_note", 1, "no boxes at all")]
     sizes = np.array([(i.width, i.height) for i in images], dtype=np.float64)
     limits = np.repeat(sizes, np.diff(offsets), axis=0)
-    over = ((objects.boxes[:, :2] < -ROUNDING) | (objects.boxes[:, 2:] > limits + ROUNDING)).any(1)
-    empty = (objects.boxes[:, 2:] <= objects.boxes[:, :2]).any(1)
-    again = sum(n - 1 for n in Counter(image.file_name for image in images).values())
-    counted = {
-        "boxes of zero size, not trained on": int(empty.sum()),
-        "boxes reach outside their image, clipped in training": int(over.sum()),
-        "annotations without 'iscrowd', taken as 0": sum("iscrowd" not in e for e in entries),
-        "annotations without 'area', or with one area for all, taken as the box's": sum(
-            "area" not in e for e in entries
-        ),
-        "images name a file that another image names too": again,
-    }
-    lines = [f"{count} {what}" for what, count in counted.items() if count]
     owners = np.repeat(np.arange(len(images)), np.diff(offsets))
     xywh = np.concatenate([objects.boxes[:, :2], objects.boxes[:, 2:] - objects.boxes[:, :2]], 1)
+    over = ((objects.boxes[:, :2] < -ROUNDING) | (objects.boxes[:, 2:] > limits + ROUNDING)).any(1)
+    empty = (objects.boxes[:, 2:] <= objects.boxes[:, :2]).any(1)
+    seen, again = set[str](), []
+    for image in images:
+        again += [f"image {image.id}: {image.file_name}"] if image.file_name in seen else []
+        seen.add(image.file_name)
+
+    def box(row: int) -> str:
+        """An object as an example."""
+        numbers = ", ".join(f"{value:g}" for value in xywh[row].tolist())
+        return f"annotation {objects.ids[row]} of {images[owners[row]].file_name}: [{numbers}]"
+
+    def of_boxes(kind: FaultKind, line: str, rows: Iterable[int]) -> Fault:
+        found = [int(row) for row in rows]
+        return Fault(kind, len(found), line, tuple(box(row) for row in found[:SHOWN]))
+
+    def of_entries(kind: FaultKind, line: str, key: str) -> Fault:
+        found = [f"annotation {e['id']}" for e in entries if key not in e]
+        return Fault(kind, len(found), line, tuple(found[:SHOWN]))
+
+    counted = [
+        of_boxes("zero_size", "boxes of zero size, not trained on", np.flatnonzero(empty)),
+        of_boxes(
+            "reaching",
+            "boxes reach outside their image, clipped in training",
+            np.flatnonzero(over),
+        ),
+        of_entries("other_note", "annotations without 'iscrowd', taken as 0", "iscrowd"),
+        of_entries(
+            "placeholder_area",
+            "annotations without 'area', or with one area for all, taken as the box's",
+            "area",
+        ),
+        Fault(
+            "one_file",
+            len(again),
+            "images name a file that another image names too",
+            tuple(again[:SHOWN]),
+        ),
+    ]
+    faults = [replace(one, line=f"{one.count} {one.line}") for one in counted if one.count]
     kinds = objects.labels * 2 + objects.crowd
-    lines += suspicions(xywh, limits, owners, kinds, objects.areas, len(images))
-    return (*lines, *_absences(objects[~objects.crowd], classes))
+    faults += [
+        of_boxes(one.kind, one.line, one.rows)
+        for one in suspicions(xywh, limits, owners, kinds, objects.areas, len(images))
+    ]
+    absences = _absences(objects[~objects.crowd], classes)
+    return [*faults, *(Fault("other_note", 1, line) for line in absences)]
 
 
 def _bounds(low: float, high: float) -> str:

@@ -179,9 +179,12 @@ def paper_augment(size: Size, boxes: Tensor, labels: Tensor) -> View:
     probability 0.5; a crop (side 0.3-1, aspect 0.5-2, IoU with some box at least 0.1, 0.3, 0.5,
     0.7 or 0.9, or any, or no crop; boxes whose centre is inside stay, clipped); a flip with
     probability 0.5. A crop that leaves no box of `MIN_SIDE` is not made: training needs ground
-    truth.
+    truth. A photo without boxes is not cropped.
     """
     distortion, window = draw_distortion(), draw_window(size, boxes)
+    if not len(boxes):
+        seen = flip_half((window.height, window.width), boxes, labels)
+        return replace(seen, window=window, distortion=distortion)
     corner = torch.tensor([window.left, window.top] * 2, dtype=boxes.dtype)
     end = torch.tensor([window.width, window.height] * 2, dtype=boxes.dtype)
     moved = (boxes - corner).clamp_(min=0.0).minimum(end)

@@ -15,19 +15,22 @@ several sizes; several entries for one file; size bins and classes without a box
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 from unicodedata import category as character_category
 
 import numpy as np
 
+from harness.data.faults import DataError, FaultKind, OnMistake, refuse
 from harness.data.splits import NOTES
 from harness.data.suspicions import placeholder_areas
 from harness.data.tidying import tidy
 from harness.errors import UserError
 
 Entry = dict[str, Any]
+Check = Callable[[str, Entry], None]  # of an entry at a place
 LISTS = ("images", "annotations", "categories")
 ID_LIMIT = 2**63
 
@@ -47,14 +50,32 @@ def read_with_notes(path: Path) -> tuple[dict[str, list[Entry]], tuple[str, ...]
     Raises:
         UserError: with the file, the entry, what was found and what is needed.
     """
-    document = _read_lists(path)
+    return check_document(parse_coco(path), path)
+
+
+def check_document(
+    document: Any, path: Path, on_mistake: OnMistake = refuse
+) -> tuple[dict[str, list[Entry]], tuple[str, ...]]:
+    """As `read_with_notes`, of what a file holds.
+
+    Args:
+        path: of the file, for errors.
+        on_mistake: called with each mistake. Where it returns, the entry is left out, and where
+            the lists themselves are wrong all lists are empty.
+    """
+    if not _has_lists(document, path, on_mistake):
+        return {key: [] for key in LISTS}, ()
     lists, notes = tidy({key: document[key] for key in LISTS})
-    check = _Checker(path)
-    categories = [check.category(*item) for item in check.entries(lists, "categories")]
-    images = {i["id"]: i for i in (check.image(*item) for item in check.entries(lists, "images"))}
-    for place, entry in check.entries(lists, "annotations"):
-        check.annotation(place, entry, images, set(categories))
-    lists = {**lists, "annotations": _without_placeholders(lists["annotations"])}
+    check = _Checker(path, on_mistake)
+    categories = check.good(lists, "categories", check.category)
+    images = check.good(lists, "images", check.image_name, check.image_size)
+    annotations = check.good(
+        lists, "annotations", check.owner, check.label, check.box, check.crowd, check.area
+    )
+    owners, labels = ({entry["id"] for entry in one} for one in (images, categories))
+    whole = [a for a in annotations if a["image_id"] in owners and a["category_id"] in labels]
+    lists = {"categories": categories, "images": images}
+    lists["annotations"] = _without_placeholders(whole)
     return lists, (*map(str, document.get(NOTES, ())), *notes)
 
 
@@ -73,41 +94,58 @@ def fill_defaults(entry: Entry) -> Entry:
     return {"iscrowd": 0, "area": entry["bbox"][2] * entry["bbox"][3], **entry}
 
 
-def _read_lists(path: Path) -> dict[str, Any]:
-    document = _parse(path)
+def _has_lists(document: Any, path: Path, on_mistake: OnMistake) -> bool:
+    needs = f"needs {', '.join(LISTS)}"
     if not isinstance(document, dict):
-        raise UserError(
-            f"holds {_kind(document)}, not an object", where=path, hint=f"needs {', '.join(LISTS)}"
-        )
+        on_mistake(DataError("format", f"holds {_kind(document)}, not an object", where=path,
+                             hint=needs))  # fmt: skip
+        return False
+    good = True
     for key in LISTS:
+        place, mistake = f"{path} {key}", None
         if key not in document:
-            raise UserError(f"has no '{key}'", where=path, hint=f"needs {', '.join(LISTS)}")
-        if not isinstance(document[key], list):
-            raise UserError(
-                f"is {_kind(document[key])}", where=f"{path} {key}", hint="needs a list"
-            )
-        if not document[key] and key != "annotations":
-            raise UserError("is empty", where=f"{path} {key}", hint="needs at least one")
-    return document
+            mistake = DataError("format", f"has no '{key}'", where=path, hint=needs)
+        elif not isinstance(document[key], list):
+            found = f"is {_kind(document[key])}"
+            mistake = DataError("format", found, where=place, hint="needs a list")
+        elif not document[key] and key != "annotations":
+            kind: FaultKind = "no_images" if key == "images" else "format"
+            mistake = DataError(kind, "is empty", where=place, hint="needs at least one")
+        if mistake is not None:
+            on_mistake(mistake)
+            good = False
+    return good
 
 
-def _parse(path: Path) -> Any:
+def parse_coco(path: Path) -> Any:
+    """What a file holds, not checked.
+
+    Raises:
+        UserError: it cannot be read, or is not JSON.
+    """
     try:
         return json.loads(path.read_bytes())
     except OSError as error:
-        raise UserError(
-            f"cannot be read: {error.strerror}", where=path, hint="needs a COCO-format file"
+        raise DataError(
+            "labels",
+            f"cannot be read: {error.strerror}",
+            where=path,
+            hint="needs a COCO-format file",
         ) from error
     except json.JSONDecodeError as error:
-        raise UserError(
+        raise DataError(
+            "labels",
             f"is not JSON, or truncated: {error.msg}",
             where=f"{path}:{error.lineno}:{error.colno}",
             hint="needs a whole COCO-format file",
         ) from error
     except (ValueError, RecursionError) as error:
         # not text, a number with thousands of digits, thousands of nested lists
-        raise UserError(
-            f"is not JSON: {type(error).__name__}", where=path, hint="needs a COCO-format file"
+        raise DataError(
+            "labels",
+            f"is not JSON: {type(error).__name__}",
+            where=path,
+            hint="needs a COCO-format file",
         ) from error
 
 
@@ -125,26 +163,41 @@ def _kind(value: Any) -> str:
 class _Checker:
     """Checks of one file's entries; remembers the ids that it has seen."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, on_mistake: OnMistake) -> None:
+        self.path, self.on_mistake = path, on_mistake
         self.seen: dict[str, set[Any]] = {key: set() for key in (*LISTS, "name")}
+        self.sizes: dict[int, tuple[int, int]] = {}  # of the images, by id
 
-    def fail(self, place: str, found: str, hint: str) -> UserError:
-        return UserError(found, where=f"{self.path} {place}", hint=hint)
+    def fail(self, place: str, found: str, hint: str, kind: FaultKind = "format") -> DataError:
+        return DataError(kind, found, where=f"{self.path} {place}", hint=hint)
 
-    def entries(self, lists: dict[str, list[Entry]], key: str) -> Iterator[tuple[str, Entry]]:
-        """(place, entry) of a list, with types and ids checked."""
-        for position, entry in enumerate(lists[key]):
-            place = f"{key}[{position}]"
-            if not isinstance(entry, dict):
-                raise self.fail(place, f"is {_kind(entry)}", "needs an object")
-            self.whole(place, entry, "id")
-            self.unique(place, key, "id", entry["id"])
-            yield place, entry
+    def good(self, lists: dict[str, list[Entry]], key: str, *checks: Check) -> list[Entry]:
+        """The entries of a list that pass all checks; each mistake of the others is reported."""
+        every: tuple[Check, ...] = (partial(self.own_id, key), *checks)
+        return [
+            entry for n, entry in enumerate(lists[key]) if self.passes(f"{key}[{n}]", entry, every)
+        ]
+
+    def passes(self, place: str, entry: Any, checks: Sequence[Check]) -> bool:
+        if not isinstance(entry, dict):
+            self.on_mistake(self.fail(place, f"is {_kind(entry)}", "needs an object"))
+            return False
+        passed = True
+        for check in checks:
+            try:
+                check(place, entry)
+            except UserError as mistake:
+                self.on_mistake(mistake)
+                passed = False
+        return passed
+
+    def own_id(self, key: str, place: str, entry: Entry) -> None:
+        self.unique(place, key, "id", self.whole(place, entry, "id"))
 
     def unique(self, place: str, group: str, key: str, value: Any) -> None:
         if value in self.seen[group]:
-            raise self.fail(place, f"{key} {_kind(value)} occurs twice", "each needs its own")
+            found = f"{key} {_kind(value)} occurs twice"
+            raise self.fail(place, found, "each needs its own", "repeated_id")
         self.seen[group].add(value)
 
     def value(self, place: str, entry: Entry, key: str, needs: str) -> Any:
@@ -173,62 +226,74 @@ class _Checker:
             raise self.fail(place, f"{key} is {_kind(value)}", "needs a finite number")
         return float(value)
 
-    def category(self, place: str, entry: Entry) -> int:
+    def category(self, place: str, entry: Entry) -> None:
         self.unique(place, "name", "name", self.text(place, entry, "name"))
-        return int(entry["id"])
 
-    def image(self, place: str, entry: Entry) -> Entry:
-        self.file_name(place, self.text(place, entry, "file_name"))
+    def image_size(self, place: str, entry: Entry) -> None:
         for key in ("width", "height"):
-            self.whole(place, entry, key)
-            if entry[key] < 1:
+            if self.whole(place, entry, key) < 1:
                 raise self.fail(place, f"{key} is {entry[key]}", "needs at least 1 pixel")
-        return entry
+        if isinstance(entry.get("id"), int):
+            self.sizes.setdefault(entry["id"], (entry["width"], entry["height"]))
 
-    def file_name(self, place: str, name: str) -> None:
+    def image_name(self, place: str, entry: Entry) -> None:
         """The name must stay inside the folder, on POSIX and on Windows."""
+        name = self.text(place, entry, "file_name")
         paths = (PurePosixPath(name), PureWindowsPath(name))
         if any(path.is_absolute() or ".." in path.parts for path in paths):
-            raise self.fail(
-                place,
-                f"file_name {_kind(name)} climbs out of the image folder",
-                "needs a name inside it",
-            )
+            found = f"file_name {_kind(name)} climbs out of the image folder"
+            raise self.fail(place, found, "needs a name inside it", "file_name")
         if len(os.fsencode(name)) > 4000:
-            raise self.fail(place, f"file_name {_kind(name)} is too long", "needs a file's name")
+            found = f"file_name {_kind(name)} is too long"
+            raise self.fail(place, found, "needs a file's name", "file_name")
 
-    def annotation(
-        self, place: str, entry: Entry, images: dict[int, Entry], categories: set[int]
-    ) -> None:
-        place = f"{place} (id {entry['id']})"
-        image = images.get(self.whole(place, entry, "image_id"))
-        if image is None:
-            raise self.fail(
-                place,
-                f"image_id {entry['image_id']} is not an image of the file",
-                "needs one of them",
-            )
-        if self.whole(place, entry, "category_id") not in categories:
-            known = ", ".join(map(str, sorted(categories)[:12])) or "none"
-            raise self.fail(
-                place, f"category_id {entry['category_id']} is unknown", f"there is: {known}"
-            )
-        self.box(place, entry, image)
+    def owner(self, place: str, entry: Entry) -> None:
+        place = _named(place, entry)
+        if self.whole(place, entry, "image_id") not in self.seen["images"]:
+            found = f"image_id {entry['image_id']} is not an image of the file"
+            raise self.fail(place, found, "needs one of them", "unknown_image")
+
+    def label(self, place: str, entry: Entry) -> None:
+        place = _named(place, entry)
+        if self.whole(place, entry, "category_id") not in self.seen["categories"]:
+            found = f"category_id {entry['category_id']} is unknown"
+            known = ", ".join(map(str, sorted(self.seen["categories"])[:12])) or "none"
+            hint = f"there is: {known}"
+            raise self.fail(place, found, hint, "unknown_category")
+
+    def crowd(self, place: str, entry: Entry) -> None:
         if entry.get("iscrowd", 0) not in (0, 1):
-            raise self.fail(place, f"iscrowd is {_kind(entry['iscrowd'])}", "needs 0 or 1")
-        if "area" in entry and self.number(place, "area", entry["area"]) < 0:
+            found = f"iscrowd is {_kind(entry['iscrowd'])}"
+            raise self.fail(_named(place, entry), found, "needs 0 or 1")
+
+    def area(self, place: str, entry: Entry) -> None:
+        place = _named(place, entry)
+        if "area" not in entry or self.number(place, "area", entry["area"]) >= 0:
+            return
+        box = entry.get("bbox")
+        if not (
+            isinstance(box, list) and any(isinstance(v, float | int) and v < 0 for v in box[2:])
+        ):
+            # else it is the box's own, which has been told of
             raise self.fail(place, f"area is {entry['area']}", "needs 0 or more")
 
-    def box(self, place: str, entry: Entry, image: Entry) -> None:
+    def box(self, place: str, entry: Entry) -> None:
+        place = _named(place, entry)
         box = self.value(place, entry, "bbox", "[x, y, width, height]")
         if not isinstance(box, list) or len(box) != 4:
             raise self.fail(place, f"bbox is {_kind(box)}", "needs [x, y, width, height]")
         x, y, w, h = (self.number(place, "bbox", value) for value in box)
         if w < 0 or h < 0:
-            raise self.fail(place, f"bbox {box} has a negative size", "needs width, height >= 0")
-        if x > image["width"] or y > image["height"] or x + w < 0 or y + h < 0:
-            raise self.fail(
-                place,
-                f"bbox {box} lies outside its image of {image['width']}x{image['height']}",
-                "needs pixels of the image",
-            )
+            found = f"bbox {box} has a negative size"
+            raise self.fail(place, found, "needs width, height >= 0", "box_size")
+        owner = entry.get("image_id")
+        size = self.sizes.get(owner) if isinstance(owner, int) else None
+        if size is None:
+            return  # told of its image_id, or of the image
+        if x > size[0] or y > size[1] or x + w < 0 or y + h < 0:
+            found = f"bbox {box} lies outside its image of {size[0]}x{size[1]}"
+            raise self.fail(place, found, "needs pixels of the image", "outside")
+
+
+def _named(place: str, entry: Entry) -> str:
+    return f"{place} (id {_kind(entry.get('id'))})"

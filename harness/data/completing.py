@@ -7,7 +7,9 @@ from dataclasses import replace
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
+from harness.data.faults import OnMistake
 from harness.data.splits import NOTES, Found, read_bytes, upright_size
+from harness.errors import UserError
 
 NO_SIZE = re.compile(rb'"(?:width|height)"\s*:\s*(?:null|-|0\s*[,}\]])')
 CATEGORIES = re.compile(rb'"categories"\s*:\s*(?=\[)')
@@ -39,12 +41,16 @@ def completed(found: Found, splits: Iterable[Found]) -> Found:
         return found
     pictures = tuple(found.images / image["file_name"].replace("\\", "/") for image in images)
 
-    def convert() -> str:
-        notes = []
+    def convert(on_mistake: OnMistake) -> str:
+        notes, read = [], 0
         for image, picture in zip(images, pictures, strict=True):
-            image["width"], image["height"] = upright_size(picture)
-        if images:
-            notes.append(f"{len(images)} images without width and height, read from their files")
+            try:
+                image["width"], image["height"] = upright_size(picture)
+                read += 1
+            except UserError as mistake:
+                on_mistake(mistake)
+        if read:
+            notes.append(f"{read} images without width and height, read from their files")
         if classes is not None:
             own = len(document["categories"])
             notes.append(f"lists {own} of the {len(classes)} classes of the training split")

@@ -17,9 +17,8 @@ from harness.data.chain import Chain, Sample, make_sample
 from harness.data.photometric import BatchDistortion, Distortion, Rectangle, UndistortedInputs
 from harness.data.reading import ImageReader
 from harness.data.resize import ResizedImage, collate_images
+from harness.data.training_images import MIN_IMAGE_SIDE, Background, training_images
 from harness.errors import UserError
-
-MIN_IMAGE_SIDE = 32  # pixels; smaller images are left out of training
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ def sample_seeds(seed: int, key: SampleKey) -> tuple[int, int]:
 
 
 class TrainDataset(Dataset[TrainSample | UserError]):
-    """Augmented training samples; images without a trainable box or too small are left out.
+    """Augmented training samples of the images that `training_images` chooses.
 
     A sample is a pure function of the seed and its key. A user's mistake found in a worker is
     returned, not raised, so that it reaches the main process as it is.
@@ -91,10 +90,15 @@ class TrainDataset(Dataset[TrainSample | UserError]):
     """
 
     def __init__(
-        self, reader: ImageReader, annotations: Annotations, plan: AugmentPlan, seed: int
+        self,
+        reader: ImageReader,
+        annotations: Annotations,
+        plan: AugmentPlan,
+        seed: int,
+        background: Background = "keep",
     ) -> None:
         self.reader, self.annotations, self.plan, self.seed = reader, annotations, plan, seed
-        self.indices = trainable_images(self.annotations)
+        self.indices = training_images(annotations, background, seed)
         if not len(self.indices):
             raise UserError(
                 "has no boxes to train on",
@@ -148,7 +152,7 @@ class TrainDataset(Dataset[TrainSample | UserError]):
     def finish(self, augmented: Sample, original: Sample, seed: int) -> TrainSample:
         """At network size; boxes clipped, and dropped where `MIN_SIDE` network pixels are not left.
 
-        Where none is left, it is the original: training needs ground truth.
+        Where none of its boxes is left, it is the original: only background lacks ground truth.
 
         Raises:
             UserError: the pixels are not of uint8 any more.
@@ -164,7 +168,7 @@ class TrainDataset(Dataset[TrainSample | UserError]):
             boxes = boxes.clamp(min=0.0).minimum(limit)
             sides = (boxes[:, 2:] - boxes[:, :2]) * torch.tensor([x, y])
             kept = (sides >= MIN_SIDE).all(1)
-            if kept.any():
+            if kept.any() or not len(original[1]["boxes"]):
                 break
         else:
             boxes, kept = objects["boxes"].as_subclass(Tensor), torch.ones_like(kept)
@@ -207,16 +211,6 @@ def photo_rectangle(view: View, size: tuple[int, int], image: ResizedImage) -> R
         first(size[1] - left, x, width),
         first(size[0] - top, y, height),
     )
-
-
-def trainable_images(annotations: Annotations) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Positions of the images with a trainable box and no side under `MIN_IMAGE_SIDE`."""
-    kept = [
-        position
-        for position, image in enumerate(annotations.images)
-        if min(image.width, image.height) >= MIN_IMAGE_SIDE and len(annotations.trainable(position))
-    ]
-    return np.array(kept, dtype=np.int64)
 
 
 class EvalDataset(Dataset[EvalSample | UserError]):

@@ -2,11 +2,12 @@
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from harness.data.annotations import Annotations, read_annotations
+from harness.data.annotations import Annotations, ImageEntry, read_annotations
 from harness.data.completing import completed
+from harness.data.faults import SHOWN, DataError
 from harness.data.layouts import recognise
 from harness.data.source import Split, SplitName
 from harness.data.splits import Found, as_split
@@ -14,7 +15,6 @@ from harness.errors import UserError
 
 SPLITS: tuple[SplitName, ...] = ("train", "val")
 DARK = 4096  # 12-bit values in 16 bits are below; their upper 8 bits are 0 to 15
-SHOWN = 5  # file names that an error lists before it counts
 
 
 class CocoFolder:
@@ -45,7 +45,7 @@ class CocoFolder:
         Raises:
             UserError: as `splits`.
         """
-        return "named by params" if any(self.named.values()) else recognise(self.root)[0].name
+        return "named by params" if any(self.named.values()) else recognise(self.root)[0]
 
     def fingerprint(self) -> str:
         """sha256 over the annotation files of both splits."""
@@ -70,11 +70,11 @@ class CocoFolder:
         Raises:
             UserError: there is none, or its labels cannot be read.
         """
-        found = self._found()
+        found = self.found()
         return tuple(as_split(completed(one, found)) for one in found)
 
     def split(self, name: SplitName) -> Split:
-        found = self._found()
+        found = self.found()
         for one in found:
             if one.name == name:
                 return as_split(completed(one, found))
@@ -97,7 +97,12 @@ class CocoFolder:
             check_same_classes(read_annotations(other.annotations), annotations)
         return check_split(split, thorough)
 
-    def _found(self) -> tuple[Found, ...]:
+    def found(self) -> tuple[Found, ...]:
+        """The splits as they lie on disk, of which nothing is read yet.
+
+        Raises:
+            UserError: there is none.
+        """
         named = [(name, places) for name, places in self.named.items() if places]
         if not named:
             return recognise(self.root)[1]
@@ -122,7 +127,8 @@ def check_same_classes(one: Annotations, other: Annotations) -> None:
     ]
     if pairs[0] != pairs[1]:
         example = sorted(pairs[0] ^ pairs[1])[0]
-        raise UserError(
+        raise DataError(
+            "classes",
             f"has other categories than {one.path.name}, such as {example[0]} '{example[1]}'",
             where=other.path,
             hint="both splits need the same 'categories'",
@@ -145,18 +151,17 @@ def check_split(split: Split, thorough: bool = False) -> tuple[str, ...]:
     """
     annotations = read_annotations(split.annotations)
     if not len(annotations.objects):
-        raise UserError(
-            "has no boxes at all", where=split.annotations, hint="needs annotated objects"
-        )
+        hint = "needs annotated objects"
+        raise DataError("no_boxes", "has no boxes at all", where=split.annotations, hint=hint)
     problems = [
         f"{image.file_name} {problem}"
         for image in annotations.images
-        if (problem := _problem(split.images, image.file_name))
+        if (problem := file_problem(split.images, image.file_name))
     ]
     notes: list[str] = []
     if thorough and not problems:
         problems = _decoding_problems(split, annotations)
-        notes = [] if problems else _pixel_notes(split, annotations)
+        notes = [] if problems else pixel_notes(split.images, annotations.images)
     if problems:
         more = f" and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
         raise UserError(
@@ -165,7 +170,7 @@ def check_split(split: Split, thorough: bool = False) -> tuple[str, ...]:
             where=split.images,
             hint="needs every image that the annotations name",
         )
-    return (*annotations.warnings, *notes)
+    return (*split.notes, *annotations.warnings, *notes)
 
 
 def image_path(folder: Path, file_name: str) -> Path:
@@ -173,7 +178,7 @@ def image_path(folder: Path, file_name: str) -> Path:
     return folder / file_name
 
 
-def _problem(folder: Path, file_name: str) -> str:
+def file_problem(folder: Path, file_name: str) -> str:
     """What is obviously wrong with an image file, or ""."""
     try:
         path = image_path(folder, file_name)
@@ -198,15 +203,15 @@ def _decoding_problems(split: Split, annotations: Annotations) -> list[str]:
     return problems
 
 
-def _pixel_notes(split: Split, annotations: Annotations) -> list[str]:
+def pixel_notes(folder: Path, images: Iterable[ImageEntry]) -> list[str]:
     """What readable image files hold that a user should know."""
     from harness.data.images import look_into
 
     turned: list[str] = []
     stored: list[str] = []
     dark: list[str] = []
-    for image in annotations.images:
-        look = look_into(split.images / image.file_name)
+    for image in images:
+        look = look_into(folder / image.file_name)
         upright = look.size[::-1] if look.orientation >= 5 else look.size
         if look.orientation > 1:
             fits = upright == (image.height, image.width)

@@ -9,6 +9,7 @@ import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
+from harness.data.faults import DataError
 from harness.errors import UserError
 
 MAX_PIXELS = 89_000_000  # a header may promise a size that fills any memory
@@ -41,22 +42,19 @@ def read_image(path: Path, size: tuple[int, int] | None = None) -> Tensor:
         raise
     except Exception as error:  # decoders raise anything on a broken file
         found = "is not an image" if isinstance(error, UnidentifiedImageError) else "is broken"
-        raise UserError(
-            found if "no image" in found else f"{found}: {_one_line(error)}",
-            where=path,
-            hint="needs a whole image file",
-        ) from error
+        found = found if "no image" in found else f"{found}: {_one_line(error)}"
+        hint = "needs a whole image file"
+        raise DataError("unreadable_image", found, where=path, hint=hint) from error
 
 
 def _read_bytes(path: Path) -> bytes:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise UserError(
-            f"cannot be read: {error.strerror}", where=path, hint="needs an image file"
-        ) from error
+        found, hint = f"cannot be read: {error.strerror}", "needs an image file"
+        raise DataError("unreadable_image", found, where=path, hint=hint) from error
     if not data:
-        raise UserError("is empty", where=path, hint="needs an image file")
+        raise DataError("unreadable_image", "is empty", where=path, hint="needs an image file")
     return data
 
 
@@ -68,18 +66,16 @@ def _orientation(path: Path, image: Image.Image, size: tuple[int, int] | None) -
     """EXIF orientation to undo, 1 for none; also saves decoding images that will be refused."""
     stored = (image.height, image.width)
     if stored[0] * stored[1] > MAX_PIXELS:
-        raise UserError(
-            f"has {stored[1]}x{stored[0]} pixels",
-            where=path,
-            hint=f"needs at most {MAX_PIXELS // 10**6} million",
-        )
+        found, hint = f"has {stored[1]}x{stored[0]} pixels", f"{MAX_PIXELS // 10**6} million"
+        raise DataError("unreadable_image", found, where=path, hint=f"needs at most {hint}")
     orientation = read_orientation(image)
     upright = stored[::-1] if orientation >= 5 else stored
     if size is None or upright == tuple(size):
         return orientation
     if stored == tuple(size):
         return 1
-    raise UserError(
+    raise DataError(
+        "image_size",
         f"is {stored[1]}x{stored[0]}, but annotated as {size[1]}x{size[0]}",
         where=path,
         hint="needs the annotated width and height, as stored or after EXIF rotation",

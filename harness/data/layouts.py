@@ -1,42 +1,31 @@
 """How data sets lie on disk, and how one is recognised. No torch here: a plan reads this.
 
-A layout whose labels are COCO files is a row of `COCO_LAYOUTS`; `harness.data.yolo` and
-`harness.data.voc` find the splits of the others and convert them.
+Each is a `harness.plugin.Reader`, the shipped ones in `harness.data.shipped`. COCO files lie in
+several ways, which are the rows of `COCO_LAYOUTS`.
 """
 
 import json
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness.data import voc, yolo
 from harness.data.source import SplitName
-from harness.data.splits import Found
+from harness.data.splits import TESTED, Found
 from harness.errors import UserError
+from harness.plugin.declarations import Reader
+from harness.plugin.manager import OWN, loaded_plugins
+from harness.plugin.registry import Entry
 
 ALIASES: dict[SplitName, tuple[str, ...]] = {
     "train": ("train", "train2017", "train2014", "training"),
     "val": ("val", "valid", "validation", "val2017", "val2014"),
 }
+# where there is a training split and none of these for evaluation
+TEST_ALIASES = ("test", "test2017", "testing")
 PEEKED = 20  # file names by which the folder of images is chosen
 FILE_NAME = re.compile(rb'"file_name"\s*:\s*("(?:[^"\\]|\\.)*")')
-
-
-@dataclass(frozen=True)
-class Layout:
-    """A layout.
-
-    Attributes:
-        name: what `harness doctor` calls it.
-        looked_for: what it is recognised by, as an error lists it.
-        find: the root -> its splits; none where the root is not of this layout.
-    """
-
-    name: str
-    looked_for: str
-    find: Callable[[Path], tuple[Found, ...]]
 
 
 @dataclass(frozen=True)
@@ -44,25 +33,30 @@ class CocoPlaces:
     """Where COCO files lie, relative to the root; {split} is each of `ALIASES`.
 
     Attributes:
+        layout: whose they are.
         annotations: the file.
         images: folders that its file names may be relative to; the one that holds them is taken.
     """
 
+    layout: str
     annotations: str
     images: tuple[str, ...]
 
     def __call__(self, root: Path) -> tuple[Found, ...]:
-        found = (self._split(root, name) for name in ALIASES)
-        return tuple(split for split in found if split is not None)
+        train, val = (self._split(root, name, aliases) for name, aliases in ALIASES.items())
+        if train is not None and val is None:
+            val = self._split(root, "val", TEST_ALIASES)
+            val = val and replace(val, notes=(TESTED,))
+        return tuple(split for split in (train, val) if split is not None)
 
-    def _split(self, root: Path, name: SplitName) -> Found | None:
-        for alias in ALIASES[name]:
+    def _split(self, root: Path, name: SplitName, aliases: Iterable[str]) -> Found | None:
+        for alias in aliases:
             path = root / self.annotations.format(split=alias)
             if path.is_file():
                 folders = [root / folder.format(split=alias) for folder in self.images]
                 images = folder_of_images(path, folders)
                 if images is not None:
-                    return Found(name, images, path)
+                    return Found(name, images, path, layout=self.layout)
         return None
 
 
@@ -94,41 +88,41 @@ def _exists(path: Path) -> bool:
         return False
 
 
-def _coco(name: str, annotations: str, *images: str) -> Layout:
-    return Layout(f"COCO ({name})", annotations, CocoPlaces(annotations, images))
-
-
 COCO_LAYOUTS = (
-    _coco(
+    CocoPlaces(
         "annotations folder",
         "annotations/instances_{split}.json",
-        "{split}",
-        "images/{split}",
-        "images",
-        ".",
+        ("{split}", "images/{split}", "images", "."),
     ),
-    _coco("Roboflow", "{split}/_annotations.coco.json", "{split}", "."),
-    _coco(
+    CocoPlaces("Roboflow", "{split}/_annotations.coco.json", ("{split}", ".")),
+    CocoPlaces(
         "CVAT, a folder per split",
         "{split}/annotations/instances_default.json",
-        "{split}/images/default",
-        "{split}/images",
-        "{split}",
+        ("{split}/images/default", "{split}/images", "{split}"),
     ),
-    _coco("Label Studio, a folder per split", "{split}/result.json", "{split}", "{split}/images"),
-    _coco("file per split", "annotations/{split}.json", "{split}", "images/{split}", "images", "."),
-    _coco("file per split", "{split}.json", "{split}", "images/{split}", "images", "."),
-    _coco("folder per split", "{split}/annotations.json", "{split}", "{split}/images", "."),
-)
-LAYOUTS = (
-    *COCO_LAYOUTS,
-    Layout("YOLO", "data.yaml with train, val and names", yolo.find_splits),
-    Layout("Pascal VOC", "Annotations/*.xml with ImageSets/Main/*.txt", voc.find_splits),
+    CocoPlaces(
+        "Label Studio, a folder per split", "{split}/result.json", ("{split}", "{split}/images")
+    ),
+    CocoPlaces(
+        "file per split",
+        "annotations/{split}.json",
+        ("{split}", "images/{split}", "images", "."),
+    ),
+    CocoPlaces("file per split", "{split}.json", ("{split}", "images/{split}", "images", ".")),
+    CocoPlaces("folder per split", "{split}/annotations.json", ("{split}", "{split}/images", ".")),
 )
 
 
-def recognise(root: Path) -> tuple[Layout, tuple[Found, ...]]:
+def find_splits(root: Path) -> tuple[Found, ...]:
+    """The splits of COCO files: of several layouts that fit, the one with more splits."""
+    return max((places(root) for places in COCO_LAYOUTS), key=_wholeness)
+
+
+def recognise(root: Path) -> tuple[str, tuple[Found, ...]]:
     """The layout of a folder and its splits; of several that fit, the one with more splits.
+
+    Of as many, one with a validation split goes before one with a test split in its place. A
+    layout that fits, but for files that are broken, is told of in a note where another fits.
 
     Raises:
         UserError: none is recognised, with all that was looked for; there is only one annotation
@@ -136,14 +130,36 @@ def recognise(root: Path) -> tuple[Layout, tuple[Found, ...]]:
     """
     if not root.is_dir():
         raise UserError("is not a folder", where=root, hint="needs the folder of a data set")
-    best: tuple[Layout, tuple[Found, ...]] | None = None
-    for layout in LAYOUTS:
-        found = layout.find(root)
-        if found and (best is None or len(found) > len(best[1])):
-            best = layout, found
-    if best is not None:
-        return best
-    raise _unrecognised(root)
+    best, broken = ("", ()), dict[str, UserError]()
+    for entry in _readers():
+        reader = entry.declaration
+        assert isinstance(reader, Reader)
+        try:
+            found = tuple(reader.load()(root))
+        except UserError as error:
+            broken[reader.title or reader.name] = error
+            continue
+        if _wholeness(found) > _wholeness(best[1]):
+            variant = f" ({found[0].layout})" if found[0].layout else ""
+            own = "" if entry.provider == OWN else str(entry.provider)
+            found = tuple(replace(one, reader=own) for one in found)
+            best = f"{reader.title or reader.name}{variant}", found
+    name, found = best
+    if found:
+        notes = tuple(f"not read as {title}: {error}" for title, error in broken.items())
+        return name, tuple(replace(one, notes=(*one.notes, *notes)) for one in found)
+    raise next(iter(broken.values()), None) or _unrecognised(root)
+
+
+def _readers() -> list[Entry]:
+    """In the order in which plugins declare them, the shipped ones first."""
+    registry = loaded_plugins()
+    return [registry.get("reader", name) for name in registry.names("reader")]
+
+
+def _wholeness(found: tuple[Found, ...]) -> tuple[int, bool]:
+    """To choose by: how many splits, and whether one is for validation rather than a test."""
+    return len(found), all(TESTED not in split.notes for split in found)
 
 
 def _unrecognised(root: Path) -> UserError:
@@ -156,7 +172,8 @@ def _unrecognised(root: Path) -> UserError:
             hint="export train and val apart, as annotations/instances_train.json and "
             "annotations/instances_val.json; or name a file for each under data.params",
         )
-    looked_for = "; ".join(dict.fromkeys(layout.looked_for for layout in LAYOUTS))
+    said = (getattr(entry.declaration, "looked_for", "") for entry in _readers())
+    looked_for = "; ".join(filter(None, said))
     return UserError(
         "has no data set in a known layout",
         where=root,

@@ -165,7 +165,7 @@ def train_loader(
     reader = ImageReader(
         split, annotations.images, resize, whole=whole, cache_gib=kept, note=rank == 0
     )
-    dataset = TrainDataset(reader, annotations, plan, seed)
+    dataset = TrainDataset(reader, annotations, plan, seed, settings.background)
     order = EpochBatches(len(dataset), settings.batch_size, seed, rank, world)
     closes = settings.last_phase(order.steps_per_epoch)
     if closes is not None:

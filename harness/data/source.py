@@ -15,11 +15,13 @@ class Split:
         name: "train" or "val".
         images: folder that the annotation file's names are relative to.
         annotations: COCO-format JSON file.
+        notes: what a user should know of how it was found, one line each.
     """
 
     name: SplitName
     images: Path
     annotations: Path
+    notes: tuple[str, ...] = ()
 
 
 class DataSource(Protocol):

@@ -15,12 +15,16 @@ from typing import Any
 from PIL import Image
 
 from harness.data.cache import cache_folder, make_folder
+from harness.data.faults import DataError, OnMistake, refuse
 from harness.data.source import Split, SplitName
-from harness.errors import UserError
 
 VERSION = 1  # increment it with every change of what is written
 ORIENTATION = 0x0112  # EXIF tag; from 5 on, width and height are swapped when it is turned upright
 NOTES = "harness_notes"  # key of a written file: what was decided on the way, one line each
+TESTED = (
+    "there is no validation split, so the test split is evaluated on: what is chosen by its AP is "
+    "chosen on test data"
+)
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
 
@@ -66,7 +70,10 @@ class Found:
         labels: the COCO file; of another format the file that lists the split.
         files: all files with labels, where `convert` makes a COCO file of them.
         pictures: the image files, where `convert` reads their sizes.
-        convert: makes the COCO file.
+        notes: what a user should know of how it was found.
+        layout: which of several ways to lay files out this is.
+        reader: plugin and version of a reader that is not shipped; it is filled in.
+        convert: makes the COCO file; it leaves out what it reports as a mistake.
     """
 
     name: SplitName
@@ -74,7 +81,10 @@ class Found:
     labels: Path
     files: tuple[Path, ...] = ()
     pictures: tuple[Path, ...] = ()
-    convert: Callable[[], str] | None = None
+    convert: Callable[[OnMistake], str] | None = None
+    notes: tuple[str, ...] = ()
+    layout: str = ""
+    reader: str = ""
 
 
 def as_split(found: Found) -> Split:
@@ -84,22 +94,22 @@ def as_split(found: Found) -> Split:
         UserError: labels are broken, images cannot be read, the cache cannot be written.
     """
     if found.convert is None:
-        return Split(found.name, found.images, found.labels)
+        return Split(found.name, found.images, found.labels, found.notes)
     convert, name = found.convert, f"instances_{found.name}.json"
     folder = cache_folder() / "annotations" / _key(found)
 
     def fill(draft: Path) -> None:
-        text = convert()
+        text = convert(refuse)
         draft.mkdir()
         (draft / name).write_text(text)
 
     make_folder(folder, fill, lambda place: (place / name).is_file())
-    return Split(found.name, found.images, folder / name)
+    return Split(found.name, found.images, folder / name, found.notes)
 
 
 def _key(found: Found) -> str:
     """Contents of all labels; name, size and time of all images, whose headers are read."""
-    digest = hashlib.sha256(f"{VERSION}\0{found.images.resolve()}\0".encode())
+    digest = hashlib.sha256(f"{VERSION}\0{found.images.resolve()}\0{found.reader}".encode())
     for path in (found.labels, *found.files):
         digest.update(f"{path}\0{hashlib.sha256(read_bytes(path)).hexdigest()}\0".encode())
     for path in found.pictures:
@@ -116,7 +126,7 @@ def read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise UserError(f"cannot be read: {error.strerror}", where=path) from error
+        raise DataError("labels", f"cannot be read: {error.strerror}", where=path) from error
 
 
 def read_lines(path: Path) -> list[str]:
@@ -124,7 +134,7 @@ def read_lines(path: Path) -> list[str]:
     try:
         return read_bytes(path).decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
-        raise UserError("is not UTF-8 text", where=path) from error
+        raise DataError("labels", "is not UTF-8 text", where=path) from error
 
 
 def upright_size(path: Path) -> tuple[int, int]:
@@ -138,8 +148,11 @@ def upright_size(path: Path) -> tuple[int, int]:
             turned = image.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)
             return image.size[::-1] if turned else image.size
     except Exception as error:  # decoders raise anything on a broken file
-        found = "is missing" if isinstance(error, FileNotFoundError) else "is not a whole image"
-        raise UserError(found, where=path, hint="needs the image, for its size") from error
+        hint = "needs the image, for its size"
+        if isinstance(error, FileNotFoundError):
+            raise DataError("missing_image", "is missing", where=path, hint=hint) from error
+        found = "is not a whole image"
+        raise DataError("unreadable_image", found, where=path, hint=hint) from error
 
 
 def shared_folder(paths: Iterable[Path]) -> Path:

@@ -7,14 +7,18 @@ are a polygon `class x1 y1 x2 y2 ...`. The label file of `.../images/a/b.jpg` is
 
 import math
 import os
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from harness.data.faults import DataError, OnMistake
 from harness.data.source import SplitName
 from harness.data.splits import (
     SUFFIXES,
+    TESTED,
     Document,
     Found,
     read_bytes,
@@ -25,11 +29,14 @@ from harness.data.splits import (
 from harness.errors import UserError
 
 KEYS: dict[SplitName, tuple[str, ...]] = {"train": ("train",), "val": ("val", "valid")}
+Line = tuple[int, list[float]]  # class, and 4 numbers of a box or more of a polygon
 SLACK = 0.01  # fractions beyond 0..1 that count as rounding
 
 
 def find_splits(root: Path) -> tuple[Found, ...]:
     """The splits of a data.yaml, or of any other YAML file that has `names` and `train` or `val`.
+
+    `test` stands for a `val` that is absent.
 
     Raises:
         UserError: data.yaml is broken, or names images that are not there.
@@ -39,8 +46,11 @@ def find_splits(root: Path) -> tuple[Found, ...]:
         if settings is None:
             continue
         classes = _classes(path, settings["names"])
-        splits = (_split(path, settings, name, classes) for name in KEYS)
-        return tuple(split for split in splits if split is not None)
+        train, val = (_split(path, settings, name, keys, classes) for name, keys in KEYS.items())
+        if train is not None and val is None:
+            val = _split(path, settings, "val", ("test",), classes)
+            val = val and replace(val, notes=(TESTED,))
+        return tuple(split for split in (train, val) if split is not None)
     return ()
 
 
@@ -55,7 +65,8 @@ def _settings(path: Path) -> dict[str, Any] | None:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{path}:{mark.line + 1}" if mark else path
-        raise UserError("is not YAML", where=place, hint="needs train, val and names") from error
+        hint = "needs train, val and names"
+        raise DataError("labels", "is not YAML", where=place, hint=hint) from error
     there = isinstance(document, dict) and "names" in document and {"train", "val"} & set(document)
     return document if there else None
 
@@ -63,25 +74,29 @@ def _settings(path: Path) -> dict[str, Any] | None:
 def _classes(path: Path, names: Any) -> dict[int, str]:
     pairs = dict(enumerate(names)) if isinstance(names, list) else names
     if not isinstance(pairs, dict) or not pairs or not all(type(key) is int for key in pairs):
-        raise UserError("is not a list or numbered names", where=f"{path} names")
+        raise DataError("format", "is not a list or numbered names", where=f"{path} names")
     return {key: str(pairs[key]) for key in sorted(pairs)}
 
 
 def _split(
-    path: Path, settings: dict[str, Any], name: SplitName, classes: dict[int, str]
+    path: Path,
+    settings: dict[str, Any],
+    name: SplitName,
+    keys: Iterable[str],
+    classes: dict[int, str],
 ) -> Found | None:
-    given = next((settings[key] for key in KEYS[name] if settings.get(key)), None)
+    given = next((settings[key] for key in keys if settings.get(key)), None)
     if given is None:
         return None
     entries = given if isinstance(given, list) else [given]
     images = [image for entry in entries for image in _images(path, settings, str(entry))]
     if not images:
-        raise UserError(f"'{given}' holds no image", where=f"{path} {name}")
+        raise DataError("no_images", f"'{given}' holds no image", where=f"{path} {name}")
     folder, labels = shared_folder(images), [_label_file(image) for image in images]
     there = tuple(label for label in labels if label.is_file())
 
-    def convert() -> str:
-        return _document(folder, images, classes).encoded()
+    def convert(on_mistake: OnMistake) -> str:
+        return _document(folder, images, classes, on_mistake).encoded()
 
     return Found(name, folder, path, there, tuple(images), convert)
 
@@ -105,7 +120,8 @@ def _place(path: Path, base: str, entry: str) -> Path:
     for place in (root / base / entry, root / entry, root / inner):
         if place.exists():
             return Path(os.path.normpath(place))
-    raise UserError(
+    raise DataError(
+        "labels",
         f"'{entry}' is not there",
         where=path,
         hint=f"needs a folder or list of images; looked in {root / base} and {root}",
@@ -121,17 +137,20 @@ def _label_file(image: Path) -> Path:
     return Path(*parts)
 
 
-def _document(folder: Path, images: list[Path], classes: dict[int, str]) -> Document:
+def _document(
+    folder: Path, images: list[Path], classes: dict[int, str], on_mistake: OnMistake
+) -> Document:
     document = Document([{"id": key, "name": name} for key, name in classes.items()])
     polygons = 0
     for image in images:
-        width, height = upright_size(image)
+        try:
+            width, height = upright_size(image)
+            lines = list(_lines(_label_file(image), classes, on_mistake))
+        except UserError as mistake:
+            on_mistake(mistake)
+            continue
         document.add_image(image.relative_to(folder).as_posix(), (width, height))
-        labels = _label_file(image)
-        for number, line in enumerate(read_lines(labels) if labels.is_file() else (), 1):
-            if not line.strip():
-                continue
-            label, values = _parse(f"{labels}:{number}", line, classes)
+        for label, values in lines:
             polygons += len(values) > 4
             x1, y1, x2, y2 = _corners(values)
             box = (x1 * width, y1 * height, (x2 - x1) * width, (y2 - y1) * height)
@@ -141,20 +160,30 @@ def _document(folder: Path, images: list[Path], classes: dict[int, str]) -> Docu
     return document
 
 
-def _parse(where: str, line: str, classes: dict[int, str]) -> tuple[int, list[float]]:
+def _lines(labels: Path, classes: dict[int, str], on_mistake: OnMistake) -> Iterator[Line]:
+    """The lines of a label file; none where there is no file."""
+    for number, line in enumerate(read_lines(labels) if labels.is_file() else (), 1):
+        if line.strip():
+            try:
+                yield _parse(f"{labels}:{number}", line, classes)
+            except UserError as mistake:
+                on_mistake(mistake)
+
+
+def _parse(where: str, line: str, classes: dict[int, str]) -> Line:
     hint = "needs: class cx cy w h, as fractions of the image; or class x1 y1 x2 y2 ..."
     try:
         label, *values = (float(word) for word in line.split())
     except ValueError:
-        raise UserError(f"is '{line.strip()[:60]}'", where=where, hint=hint) from None
+        raise DataError("format", f"is '{line.strip()[:60]}'", where=where, hint=hint) from None
     if len(values) != 4 and (len(values) < 6 or len(values) % 2):
-        raise UserError(f"has {len(values) + 1} numbers", where=where, hint=hint)
+        raise DataError("format", f"has {len(values) + 1} numbers", where=where, hint=hint)
     if label not in classes:
-        raise UserError(
-            f"class {label:g} is not in 'names'", where=where, hint=f"there is: {list(classes)}"
-        )
+        found, known = f"class {label:g} is not in 'names'", f"there is: {list(classes)}"
+        raise DataError("unknown_category", found, where=where, hint=known)
     if not all(math.isfinite(v) and -SLACK <= v <= 1 + SLACK for v in values):
-        raise UserError(f"is '{line.strip()[:60]}', beyond 0 to 1", where=where, hint=hint)
+        found = f"is '{line.strip()[:60]}', beyond 0 to 1"
+        raise DataError("outside", found, where=where, hint=hint)
     return int(label), values
 
 

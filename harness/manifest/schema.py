@@ -152,6 +152,18 @@ def _listed(value: Any) -> Any:
 Augments = Annotated[tuple[Use, ...], BeforeValidator(_listed), Field(min_length=1)]
 
 
+def _check_background(value: Any) -> Any:
+    """What pydantic itself says of a union is long."""
+    if value in ("keep", "drop"):
+        return value
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1:
+        return float(value) or "drop"
+    raise ValueError("should be keep, drop, or a share from 0 to below 1")
+
+
+Background = Annotated[Literal["keep", "drop"] | float, BeforeValidator(_check_background)]
+
+
 class Train(Keys):
     """One of `steps` and `epochs` says how long. `batch_size` is per process.
 
@@ -165,6 +177,11 @@ class Train(Keys):
             ("compiled"; on one GPU also captured). "auto" is captured on one GPU, else eager.
         close_augment: how long at the end no image is made of several: steps, a share below 1, or
             "N epochs". The detector is told when this last phase begins.
+        background: whether images without objects are trained on ("keep", "drop"), or the largest
+            share that they may have; the seed then draws those that are.
+        evaluate_every: epochs, or steps where the length is in steps, after which the validation
+            split is evaluated; null: never. The training is the same with it and without.
+        evaluate_images: of the validation split, at most.
         ema, ema_decay: of an average of the weights; `ema_decay` with timm's warm-up.
     """
 
@@ -177,6 +194,7 @@ class Train(Keys):
     clip_norm: Annotated[float, Field(gt=0)] | None = 35.0
     augment: Augments = (Use(use="paper"),)
     close_augment: Span = 0
+    background: Background = "keep"
     ema: Ema | None = None
     ema_decay: Fraction | None = None
     precision: Precision = "float32"
@@ -186,6 +204,8 @@ class Train(Keys):
     workers: Annotated[int, Field(ge=0)] = 2
     cache_gib: NotNegative = 4.0
     log_every: Positive = 10
+    evaluate_every: Positive | None = None
+    evaluate_images: Positive = 500
 
     @model_validator(mode="before")
     @classmethod
@@ -214,6 +234,15 @@ class Train(Keys):
         if self.epochs is None:
             raise UserError("has no length", where="train", hint="give 'steps' or 'epochs'")
         return Length(max(1, self.epochs * batches // self.accumulate), epoch)
+
+    def evaluates_after(self, step: int, batches: int) -> bool:
+        """Whether the validation split is evaluated after a step, counted from 1; see `length`."""
+        if self.evaluate_every is None:
+            return False
+        if self.epochs is None:
+            return step % self.evaluate_every == 0
+        every = self.evaluate_every * batches
+        return step * self.accumulate // every > (step - 1) * self.accumulate // every
 
     def last_phase(self, batches: int) -> int | None:
         """Step with which the time of `close_augment` begins, None without it; see `length`."""

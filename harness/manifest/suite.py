@@ -26,7 +26,7 @@ NAMED = {"optimizer": "sgd", "schedule": "cosine"}  # by "name", not "use"; whic
 # of `train`, what a suite says whatever recipe a detector has
 BUDGET = {
     "steps", "epochs", "batch_size", "accumulate", "gpus", "precision", "step", "workers",
-    "cache_gib", "log_every",
+    "cache_gib", "log_every", "background", "evaluate_every", "evaluate_images",
 }  # fmt: skip
 INHERITED = {"optimizer": ("lr", "weight_decay")}  # by another part of this kind
 

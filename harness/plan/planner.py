@@ -46,7 +46,10 @@ from harness.plugin.registry import Registry
 
 FILE_SEED = 0  # of a file of detections, whose own seed is not known
 # of `train`: what determines no number, and what `TrainingParts` has complete
-NOT_IN_FINGERPRINT = {"workers", "cache_gib", "log_every", "optimizer", "schedule", "augment"}
+NOT_IN_FINGERPRINT = {
+    "workers", "cache_gib", "log_every", "evaluate_every", "evaluate_images",
+    "optimizer", "schedule", "augment",
+}  # fmt: skip
 METERED = ("evaluate", "cost", "latency")  # stages that hand meters their input
 NO_DETECTOR = "the suite has no detector '{}'"
 NO_METRIC = "no meter of this suite writes the metric '{}'"
@@ -128,6 +131,7 @@ def _parts(
         for i, use in enumerate(suite.meters)
     )
     _check_meters(place, meters)
+    _check_validation(place, suite, meters)
     return suite, parts, meters
 
 
@@ -324,6 +328,19 @@ def _check_meters(place: Place, meters: Sequence[MeterPart]) -> None:
                 )
 
 
+def _check_validation(place: Place, suite: Suite, meters: Sequence[MeterPart]) -> None:
+    """A training that is to be evaluated on the way has a meter that can do it."""
+    if any(meter.stage == "evaluate" for meter in meters):
+        return
+    for name, detector in suite.detectors.items():
+        if detector.train.evaluate_every is not None:
+            raise UserError(
+                "no meter of the suite evaluates",
+                where=place(("detectors", name, "train", "evaluate_every")),
+                hint="add one to 'meters', or leave this out",
+            )
+
+
 def _described(meter: MeterPart) -> str:
     return f"'{meter.meter.name}' of {meter.part.entry.provider}"
 
@@ -439,9 +456,14 @@ def detector_identity(
         "parts": {role: part.identity() for role, part in parts.items()},
         "input": detector.input.model_dump(),
         "weights": _weights(detector, place),
-        "train": detector.train.model_dump(exclude=NOT_IN_FINGERPRINT),
+        "train": detector.train.model_dump(exclude=NOT_IN_FINGERPRINT | _unsaid(detector.train)),
         "training": training.identity(),
     }
+
+
+def _unsaid(train: Train) -> set[str]:
+    """Keys whose values say what was so before there were such keys."""
+    return {"background"} if train.background == "drop" else set()
 
 
 def _stages_and_modes(suite: Suite, modes: Iterable[str]) -> list[tuple[Stage, str]]:

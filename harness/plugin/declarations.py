@@ -152,6 +152,29 @@ class Dataset(Declaration):
 
 
 @dataclass(frozen=True)
+class Reader(Declaration):
+    """A layout of data sets on disk: `find(root)` -> its splits, as `harness.data.splits.Found`.
+
+    None of them where the folder is not of this layout. What labels say is read later, by
+    `Found.convert`, into a COCO file in the cache. The target imports no torch.
+
+    Attributes:
+        title: what `harness doctor` calls the layout.
+        looked_for: what it is recognised by, as an error lists it.
+    """
+
+    kind: ClassVar[str] = "reader"
+    params: type[Params] = NoParams
+    summary: str = ""
+    title: str = ""
+    looked_for: str = ""
+
+    @property
+    def about(self) -> str:
+        return f"looks for {self.looked_for}" if self.looked_for else ""
+
+
+@dataclass(frozen=True)
 class Meter(Declaration):
     """`factory(**params)` -> a callable that returns measurements; see `harness.stages.inputs`.
 

@@ -57,6 +57,11 @@ def harness_datasets() -> Sequence[d.Dataset]:  # type: ignore[empty-body]
 
 
 @hookspec
+def harness_readers() -> Sequence[d.Reader]:  # type: ignore[empty-body]
+    """Readers: layouts of data sets on disk."""
+
+
+@hookspec
 def harness_meters() -> Sequence[d.Meter]:  # type: ignore[empty-body]
     """Meters: what a stage measures."""
 

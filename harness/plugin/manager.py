@@ -21,8 +21,13 @@ from harness.plugin.metrics import TARGET, MetricSpec
 from harness.plugin.registry import FailedPlugin, Provider, Registry
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")  # what a manifest can write after `use:`
-# the architectures, the modes and the page, by the same door as everything else
-BUILT_IN = ("harness.model.shipped", "harness.modes.shipped", "harness.report.shipped")
+# the layouts of data, the architectures, the modes and the page, by the door of everything else
+BUILT_IN = (
+    "harness.data.shipped",
+    "harness.model.shipped",
+    "harness.modes.shipped",
+    "harness.report.shipped",
+)
 OWN = Provider("harness", __version__, "harness")
 
 

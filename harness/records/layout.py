@@ -14,6 +14,7 @@ results/<suite>/<run>/
     logs/<cell>.log        what its process printed, where it had one of its own
     trackers/<name>/<cell>/  what a tracker keeps here, such as TensorBoard's event files
     checkpoint.pt, state.pt, train_log.jsonl, detections.json,
+    validation_detections.json, while an evaluation within a training goes on;
     analysis.json, analysis.npz, <cell>_error.txt
 
 A <cell> is a stage, or `latency_<mode>`. Every file has one writer at a time (`locks.py`), and all
@@ -44,6 +45,7 @@ CHECKPOINT = "checkpoint.pt"
 TRAIN_STATE = "state.pt"
 TRAIN_LOG = "train_log.jsonl"
 DETECTIONS = "detections.json"
+VALIDATION = "validation_detections.json"
 ANALYSIS = "analysis.json"
 SEED = "seed"
 

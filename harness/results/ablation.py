@@ -12,7 +12,9 @@ from typing import Any
 from harness.results.run import Json, Run
 
 NOTHING = "–"
-UNIMPORTANT = frozenset({"workers", "cache_gib", "log_every"})  # they change no weight
+UNIMPORTANT = frozenset(  # they change no weight
+    {"workers", "cache_gib", "log_every", "evaluate_every", "evaluate_images"}
+)
 Aspects = Mapping[str, str]  # what -> how it is chosen
 _NONE: tuple[str, Aspects] = ("", {})
 

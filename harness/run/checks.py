@@ -2,9 +2,10 @@
 
 from collections.abc import Collection
 
-from harness.data.annotations import read_annotations
+from harness.data.annotations import Annotations, read_annotations
 from harness.data.folder import check_same_classes, check_split
 from harness.data.source import Split, SplitName
+from harness.data.training_images import tell_background
 from harness.errors import UserError
 from harness.plan.cells import Plan, is_quantized
 from harness.report.terminal import note
@@ -31,6 +32,18 @@ def check_data(plan: Plan, launch: Launch) -> None:
         for warning in check_split(split, thorough=few and launch.is_main):
             if launch.is_main:
                 note(f"{split.name} data: {warning}")
+        if split.name == "train" and launch.is_main:
+            tell_of_background(plan, annotations)
+
+
+def tell_of_background(plan: Plan, annotations: Annotations) -> None:
+    """Note what becomes of images without objects, by each setting of the plan's trainings."""
+    trained = {cell.detector for cell in plan.cells if cell.stage == "train"}
+    every = [plan.suite.detectors[name].train.background for name in sorted(trained)]
+    for background in dict.fromkeys(every):
+        told = tell_background(annotations, background)
+        if told:
+            note(f"train data: {told}")
 
 
 def used_splits(plan: Plan) -> list[Split]:

@@ -7,23 +7,31 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
+from harness.data.audit import audit
+from harness.data.faults import Fault
 from harness.data.folder import CocoFolder
 from harness.errors import UserError
 from harness.plugin.manager import load_plugins
 from harness.records.environment import PACKAGES
 
+Level = Literal["ok", "note", "bad"]
+
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """One line of the diagnosis; `bad` is what will stop a run."""
+    """One line of the diagnosis; `bad` is what will stop a run. `examples` are lines below it."""
 
-    level: Literal["ok", "note", "bad"]
+    level: Level
     what: str
     found: str
+    examples: tuple[str, ...] = ()
 
 
 def diagnose(plugins: Sequence[str], data: str | None, *, thorough: bool) -> list[Diagnosis]:
-    """Every finding, good and bad; nothing raises for what it is there to find."""
+    """Every finding, good and bad; nothing raises for what it is there to find.
+
+    Of data the last line is a verdict.
+    """
     python = f"{platform.python_version()} on {platform.platform()} ({sys.executable})"
     return [
         Diagnosis("ok", "python", python),
@@ -97,19 +105,25 @@ def _plugins(extra: Sequence[str]) -> Iterator[Diagnosis]:
 
 
 def _data(root: str, thorough: bool) -> Iterator[Diagnosis]:
-    folder = CocoFolder(root)
     try:
-        layout, splits = folder.layout, folder.splits()
+        found = audit(CocoFolder(root), thorough)
     except UserError as error:
         yield Diagnosis("bad", "data", str(error))
+        yield Diagnosis("bad", "verdict", "not trainable and not evaluable, see above.")
         return
-    yield Diagnosis("ok", "data layout", layout)
-    for split in splits:
-        try:
-            notes = folder.check(split.name, thorough=thorough)
-        except UserError as error:
-            yield Diagnosis("bad", f"data {split.name}", str(error))
-            continue
-        yield Diagnosis("ok", f"data {split.name}", str(split.annotations))
-        for note in notes:
-            yield Diagnosis("note", f"data {split.name}", note)
+    yield Diagnosis("ok", "data layout", found.layout)
+    for split in found.splits:
+        level: Level = "ok" if split.is_usable else "bad"
+        read = split.annotations
+        counted = f", {len(read.images)} images, {len(read.objects)} boxes" if read else ""
+        yield Diagnosis(level, f"data {split.name}", f"{split.labels}{counted}")
+        yield from (_of_fault(fault, f"data {split.name}") for fault in split.faults)
+    yield from (_of_fault(fault, "data") for fault in found.faults)
+    good = found.is_trainable and found.is_evaluable
+    yield Diagnosis("ok" if good else "bad", "verdict", found.verdict())
+
+
+def _of_fault(fault: Fault, what: str) -> Diagnosis:
+    more = fault.count - len(fault.examples)
+    shown = (*fault.examples, *([f"and {more} more"] if fault.examples and more > 0 else []))
+    return Diagnosis("bad" if fault.stops else "note", what, fault.line, shown)

@@ -13,12 +13,13 @@ from harness.data.images import read_image
 from harness.data.loader import TrainLoader, train_loader
 from harness.data.source import Split
 from harness.files import hash_file
+from harness.model.detector import Detector
 from harness.modes.runner import Calibration
 from harness.plan.cells import USUAL_MODE, Cell, Plan, is_quantized
 from harness.plan.planner import detector_identity
 from harness.plugin.declarations import Stage
 from harness.plugin.metrics import Finding
-from harness.records.layout import DETECTIONS
+from harness.records.layout import DETECTIONS, VALIDATION
 from harness.records.measurement import Measurement
 from harness.run.detectors import Weighted, detections_path, load_trained
 from harness.run.launch import Launch
@@ -92,8 +93,15 @@ class StageRunner:
         def tell(progress: Progress) -> None:
             total = 0 if progress.doing else progress.total
             advance(progress.step, total, describe_progress(progress))
-            if progress.ends_line(spec.train.log_every):
-                track(curves_of(progress), progress.step)
+            ends_line = progress.ends_line(spec.train.log_every)
+            told = curves_of(progress) if ends_line else {}
+            if progress.ends_validation:
+                told |= {f"validation/{name}": v for name, v in progress.validation.items()}
+            if told:
+                track(told, progress.step)
+
+        def validate(detector: Detector) -> dict[str, float]:
+            return self._validate(detector, folder, spec.train.evaluate_images)
 
         result = train(
             weighted.detector,
@@ -112,12 +120,40 @@ class StageRunner:
             ),
             resume=True,  # where an earlier attempt left something
             on_progress=tell,
+            validate=validate,
             meta=self._meta(cell),
         )
         track({}, result.steps)  # of a training that was done before, nothing has been told
         notes = [Finding("checkpoint_note", params={"note": note}) for note in weighted.notes]
         measured = [replace(m, warnings=(*m.warnings, *notes)) for m in result.measurements]
         return measured, load_trained(weighted, result.checkpoint)
+
+    def _validate(self, detector: Detector, folder: Path, images: int) -> dict[str, float]:
+        """Scores of the whole detector on the first images of the validation split.
+
+        The main score comes first; in other processes than the main one there are none.
+        """
+        settings, path = self.plan.suite.evaluate, folder / VALIDATION
+        most = min(images, settings.max_images or images)
+        try:
+            measured = evaluate_detector(
+                detector,
+                self.plan.source.split("val"),
+                settings.model_copy(update={"max_images": most}),
+                self._meters("evaluate"),
+                path,
+            )
+        finally:
+            if self.launch.is_main:
+                path.unlink(missing_ok=True)
+        catalog = self.plan.catalog
+        main = catalog.main_score
+        found = {
+            m.metric: m.value
+            for m in measured
+            if not m.scope and catalog.spec(m.metric).kind == "score"
+        }
+        return dict(sorted(found.items(), key=lambda item: main is None or item[0] != main.name))
 
     def _meta(self, cell: Cell) -> dict[str, object]:
         """What `harness predict` needs to build the detector again from its checkpoint alone."""
@@ -248,7 +284,8 @@ def describe_progress(progress: Progress) -> str:
     if not progress.losses:
         return ""
     total = sum(value for name, value in progress.losses.items() if name != GRAD_NORM)
+    score = [f"{name} {value:.3f}  " for name, value in progress.validation.items()][:1]
     return (
-        f"loss {total:.3f}  {progress.images_per_second:.1f} images/s  "
+        f"loss {total:.3f}  {''.join(score)}{progress.images_per_second:.1f} images/s  "
         f"waiting {progress.wait_share:.0%}"
     )

@@ -43,7 +43,7 @@ class CellStatus:
         step: while it runs.
         seconds: that it took when it was done.
         error: of one that failed.
-        loss: newest of its training.
+        loss: newest of its training, and its newest score where it is evaluated on the way.
     """
 
     cell: str
@@ -169,7 +169,7 @@ def _seconds(records: Sequence[Record]) -> Iterator[float]:
 
 
 def _loss(folder: Path, cell: dict[str, Any]) -> str:
-    """The newest losses of a training that is at work."""
+    """The newest losses, and the newest score, of a training that is at work."""
     path = layout.cell_folder(folder, cell["detector"], cell["seed"]) / layout.TRAIN_LOG
     if cell["stage"] != "train":
         return ""
@@ -177,7 +177,17 @@ def _loss(folder: Path, cell: dict[str, Any]) -> str:
         lines = read_json_lines(path)
     except ValueError:
         return ""
-    if not lines:
-        return ""
-    losses = [(k, v) for k, v in lines[-1].items() if "loss" in k and isinstance(v, float)]
-    return "  ".join(f"{key} {value:.3f}" for key, value in losses[:4])
+    newest: dict[str, Any] = next(
+        (line for line in reversed(lines) if "validation" not in line), {}
+    )
+    told = [(k, v) for k, v in newest.items() if "loss" in k and isinstance(v, float)][:4]
+    return "  ".join([*(f"{key} {value:.3f}" for key, value in told), *_validation(lines)])
+
+
+def _validation(lines: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """The newest score on images of the validation split, and of which step it is."""
+    for line in reversed(lines):
+        for name, value in line.get("validation", {}).items():
+            if isinstance(value, float):
+                yield f"{name} {value:.3f} at step {line['step']}"
+                return

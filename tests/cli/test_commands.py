@@ -354,10 +354,13 @@ def test_doctor_tells_good_data_from_bad(cli, tmp_path: Path, data: Path):
     assert good.code == 0
     assert "torch" in good.out
     assert "ops on CPU" in good.out
+    assert "ok   verdict trainable and evaluable" in good.out
     bad = make_coco(tmp_path / "coco", edit=lambda d: d["images"][0].update(file_name="no.jpg"))
     done = cli("doctor", "--data", bad)
     assert done.code == 2
     assert "no.jpg is missing" in done.out
+    last = done.out.splitlines()[-1]
+    assert last.startswith("bad  verdict trainable, but not evaluable. To do: add the files")
 
 
 def test_what_is_no_mistake_of_the_user_keeps_its_traceback(tmp_path: Path):

@@ -106,6 +106,56 @@ def voc(root: Path) -> None:
             write(root / "Annotations" / f"{stem}.xml", f"<annotation>{objects}</annotation>")
 
 
+def within(place: str, make: Callable[[Path], None]) -> Callable[[Path], None]:
+    return lambda root: make(root / place)
+
+
+def with_test_split(
+    make: Callable[[Path], None], *renamed: tuple[str, str]
+) -> Callable[[Path], None]:
+    """The set with its validation split as a test split; files or folders that are renamed."""
+
+    def change(root: Path) -> None:
+        make(root)
+        for old, new in renamed:
+            (root / old).rename(root / new)
+
+    return change
+
+
+def yolo_tested(root: Path) -> None:
+    yolo(root)
+    path = root / "data.yaml"
+    path.write_text(path.read_text().replace("val:", "val:\ntest:"))
+
+
+# as exported with train and test alone
+TESTED_SETS: dict[str, tuple[str, Callable[[Path], None]]] = {
+    "roboflow, tested": (
+        "Roboflow",
+        with_test_split(coco_layout("{}/_annotations.coco.json", "{}"), ("valid", "test")),
+    ),
+    "coco, tested": (
+        "COCO",
+        with_test_split(
+            coco_layout("annotations/instances_{}.json", "{}"),
+            ("val", "test"),
+            ("annotations/instances_val.json", "annotations/instances_test.json"),
+        ),
+    ),
+    "yolo, tested": ("YOLO", yolo_tested),
+    "voc, tested": (
+        "Pascal VOC",
+        with_test_split(
+            within("VOCdevkit/VOC2007", voc),
+            *(
+                (f"VOCdevkit/VOC2007/ImageSets/Main/{old}.txt",
+                 f"VOCdevkit/VOC2007/ImageSets/Main/{new}.txt")
+                for old, new in (("val", "test"), ("train", "trainval"))
+            ),
+        ),
+    ),
+}  # fmt: skip
 LAYOUTS: dict[str, tuple[str, Callable[[Path], None]]] = {
     "coco": ("COCO", coco_layout("annotations/instances_{}.json", "{}")),
     "coco 2017": ("COCO", coco_layout("annotations/instances_{}2017.json", "{}2017")),
@@ -124,6 +174,9 @@ LAYOUTS: dict[str, tuple[str, Callable[[Path], None]]] = {
     "yolo": ("YOLO", yolo),
     "yolo, lists": ("YOLO", yolo_lists),
     "voc": ("Pascal VOC", voc),
+    "voc, devkit": ("Pascal VOC", within("VOCdevkit/VOC2007", voc)),
+    "voc, in the devkit": ("Pascal VOC", within("VOC2012", voc)),
+    **TESTED_SETS,
 }  # fmt: skip
 
 
@@ -135,7 +188,9 @@ def test_every_layout_gives_the_same_objects(case: str, tmp_path: Path) -> None:
     assert layout in folder.layout
     assert folder.classes() == tuple(CLASSES)
     for split in folder.splits():
-        folder.check(split.name, thorough=True)
+        notes = folder.check(split.name, thorough=True)
+        from_test = split.name == "val" and case in TESTED_SETS
+        assert any("the test split is evaluated on" in note for note in notes) is from_test
         read = read_annotations(split.annotations)
         assert len(read.images) == len(SET[split.name])
         for n, image in enumerate(read.images):
@@ -165,6 +220,42 @@ def test_fingerprints_cover_every_label_file(
     text = (tmp_path / labels).read_text()
     (tmp_path / labels).write_text(text.replace(old, new, 1))
     assert CocoFolder(tmp_path).fingerprint() != before
+
+
+def test_years_of_voc_are_taken_together(tmp_path: Path) -> None:
+    voc(tmp_path / "VOCdevkit" / "VOC2007")
+    voc(tmp_path / "VOCdevkit" / "VOC2012")
+    (tmp_path / "VOCdevkit" / "VOC2012" / "ImageSets" / "Main" / "val.txt").unlink()
+    train, val = CocoFolder(tmp_path).splits()
+    read = read_annotations(train.annotations)
+    assert [image.file_name for image in read.images] == [
+        f"VOC{year}/JPEGImages/{stem}.jpg" for year in (2007, 2012) for stem in SET["train"]
+    ]
+    assert len(read_annotations(val.annotations).images) == len(SET["val"])
+    assert val.notes == ("VOC2012 has no list 'val' and gives no image to this split",)
+    CocoFolder(tmp_path).check("train", thorough=True)
+
+
+def test_a_test_split_stands_for_no_validation_split_that_is_there(tmp_path: Path) -> None:
+    coco_layout("annotations/instances_{}.json", "{}")(tmp_path)
+    write(tmp_path / "annotations" / "instances_test.json", json.dumps(coco("train")))
+    assert CocoFolder(tmp_path).split("val").annotations.name == "instances_val.json"
+    (tmp_path / "annotations" / "instances_train.json").unlink()
+    (tmp_path / "annotations" / "instances_val.json").unlink()
+    with pytest.raises(UserError, match="only one split"):
+        CocoFolder(tmp_path).splits()
+
+
+def test_a_layout_with_a_validation_split_goes_before_one_with_a_test_split(tmp_path: Path) -> None:
+    coco_layout("annotations/instances_{}.json", "{}")(tmp_path)
+    (tmp_path / "annotations/instances_val.json").rename(
+        tmp_path / "annotations/instances_test.json"
+    )
+    (tmp_path / "val").rename(tmp_path / "test")
+    assert CocoFolder(tmp_path).split("val").notes
+    yolo(tmp_path)
+    assert CocoFolder(tmp_path).layout == "YOLO"
+    assert not CocoFolder(tmp_path).split("val").notes
 
 
 def test_params_name_images_and_annotations(tmp_path: Path) -> None:

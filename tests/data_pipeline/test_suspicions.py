@@ -19,7 +19,8 @@ def said(
     table = np.array(boxes, np.float64).reshape(-1, 4)
     count = len(table)
     return "\n".join(
-        suspicions(
+        one.line
+        for one in suspicions(
             table,
             np.tile([80.0, 60.0], (count, 1)),
             np.array(owners or [0] * count, np.int64),

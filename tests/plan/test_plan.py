@@ -13,7 +13,7 @@ from harness.errors import UserError
 from harness.manifest.schema import PRECISIONS
 from harness.manifest.suite import load_manifest
 from harness.plan.cells import Plan, name_mode, split_mode
-from harness.plan.planner import make_plan, resolved
+from harness.plan.planner import detector_identity, make_plan, resolved
 from harness.plugin.manager import load_plugins
 
 MANIFEST = """\
@@ -113,6 +113,8 @@ CHANGES = [
     ("detectors.one.train.augment=[paper, {use: hsv, params: {hue: 4}}]", EVERY),
     ("detectors.one.train.precision=bfloat16", EVERY),
     ("detectors.one.train.ema_decay=0.9", EVERY),
+    ("detectors.one.train.background=drop", EVERY),
+    ("detectors.one.train.background=0.3", EVERY),
     ("evaluate.max_images=3", {"evaluate"}),
     ("latency.runs=7", {"latency"}),
     ("latency.batch_size=2", {"latency"}),
@@ -125,6 +127,8 @@ CHANGES = [
     ("detectors.one.train.workers=7", set()),
     ("detectors.one.train.cache_gib=0", set()),
     ("detectors.one.train.log_every=7", set()),
+    ("detectors.one.train.evaluate_every=1", set()),
+    ("detectors.one.train.evaluate_images=7", set()),
     ("evaluate.workers=7", set()),
     ("evaluate.cache_gib=0.5", set()),
     ("evaluate.batch_size=7", set()),
@@ -141,6 +145,7 @@ CHANGES = [
     ("detectors.one.train.optimizer={name: sgd, lr: 2e-2}", set()),  # as without
     ("detectors.one.train.schedule.warmup_steps=500", set()),
     ("detectors.one.train.augment=[paper]", set()),
+    ("detectors.one.train.background=keep", set()),
     ("detectors.one.neck.params.groups=[7, 5, 1, 1]", set()),
     ("detectors.one.input.size=[320, 320]", set()),
 ]  # fmt: skip
@@ -154,6 +159,18 @@ def test_fingerprints_change_with_what_determines_the_number(
     Path("a.pth").write_bytes(b"weights")
     before, after = prints(plan()), prints(plan(change))
     assert {stage for stage in STAGES if before[stage] != after[stage]} == expected
+
+
+def test_a_fingerprint_without_background_images_is_that_of_before_there_was_the_choice(plan):
+    made = plan("detectors.one.train.background=drop")
+    trained = {
+        name: detector_identity(made.suite, name, made.parts[name], made.training[name], "")[
+            "train"
+        ]
+        for name in ("one", "two")
+    }
+    assert "background" not in trained["one"]
+    assert trained["two"]["background"] == "keep"
 
 
 def test_fingerprints_change_with_the_data(plan, tmp_path: Path):

@@ -7,22 +7,26 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
+from harness.plugin.metrics import MetricSpec
 from harness.report import figure
-from harness.report.format import number
+from harness.report.format import amount, heading, number
 from harness.results.run import Run
 
 NOT_LOSSES = ("step", "epoch", "lr", "grad_norm", "images_per_second", "wait_share")
 STEPS = {"nticks": 6, "rangemode": "tozero"}
 Line = Mapping[str, Any]
 Lines = Sequence[Line]
+Score = tuple[int, float]  # at a step
 
 
 def build(run: Run) -> figure.Drawing | None:
-    """Sum of the loss terms and learning rate over steps, one line per seed."""
+    """Sum of the loss terms, learning rate and score on the way, one line per seed."""
     logs = _logs(run)
     if not logs:
         return None
-    plot, style = figure.panels(2, height=320), figure.styles(run.detectors)
+    score, evaluated = _validation(run)
+    plot = figure.panels(3 if score else 2, height=320)
+    style = figure.styles(run.detectors)
     for name, seeds in logs.items():
         for place_, (seed, lines) in enumerate(seeds.items()):
             chosen, line = figure.thinned(lines), style[name].line(1 if place_ else 2)
@@ -30,22 +34,44 @@ def build(run: Run) -> figure.Drawing | None:
                 names = figure.named(name, legend=not place_ and not n)
                 trace = _trace(chosen, values, line, f"seed {seed}")
                 plot.add_trace(trace.update(names), **figure.place(plot, n))
+            if score is not None and evaluated[name, seed]:
+                steps, found = zip(*evaluated[name, seed], strict=True)
+                curve = go.Scatter(
+                    x=steps,
+                    y=[figure.rounded(value * score.scale) for value in found],
+                    mode="lines+markers",
+                    line=line,
+                    hovertemplate=f"seed {seed}: {figure.hover('y', score)} at step %{{x}}",
+                )
+                names = figure.named(name, legend=False)
+                plot.add_trace(curve.update(names), **figure.place(plot, 2))
     plot.update_xaxes(title_text="step", **STEPS)
     plot.update_yaxes(rangemode="tozero")
     for n, title in enumerate(("sum of losses", "learning rate")):
         plot.update_yaxes(title_text=title, **figure.place(plot, n))
+    if score is not None:
+        plot.update_yaxes(
+            title_text=figure.plain(f"{heading(score)}, validation"), **figure.place(plot, 2)
+        )
     lines_of = figure.if_seeds(run, "; thick: the first seed, thin: the others")
     note = (
         f"Over optimiser steps{lines_of}. Losses of different detectors are sums of different "
         "terms: compare the shapes, not the heights."
     )
+    if score is not None:
+        note += (
+            f" {score.title} on the way is that of train.evaluate_images images of the validation "
+            "split at most: it shows the course, and the evaluation at the end the result."
+        )
     rows = [
         [name, str(seed), str(lines[-1]["step"]), number(total_loss(lines[0]), 4),
-         number(total_loss(lines[-1]), 4), f"{lines[-1].get('lr', math.nan):.3g}"]
+         number(total_loss(lines[-1]), 4), f"{lines[-1].get('lr', math.nan):.3g}",
+         *(_best(evaluated[name, seed], score) if score else ())]
         for name, seeds in logs.items()
         for seed, lines in seeds.items()
     ]  # fmt: skip
     heads = ["detector", "seed", "steps", "first loss", "last loss", "last learning rate"]
+    heads += [f"last validation {heading(score)}", "best, at step"] if score else []
     return figure.Drawing(plot, note, pd.DataFrame(rows, columns=heads))
 
 
@@ -83,13 +109,35 @@ def total_loss(line: Line) -> float:
 
 
 def _logs(run: Run) -> dict[str, dict[int, Lines]]:
-    """Detector -> seed -> lines, of those that have any."""
-    logs: dict[str, dict[int, Lines]] = {
-        name: {seed: run.training[of, seed] for of, seed in sorted(run.training)
-               if of == name and run.training[of, seed]}
-        for name in run.detectors
-    }  # fmt: skip
+    """Detector -> seed -> lines of losses, of those that have any."""
+    logs: dict[str, dict[int, Lines]] = {name: {} for name in run.detectors}
+    for (name, seed), lines in sorted(run.training.items()):
+        kept = [line for line in lines if "validation" not in line]
+        if kept and name in logs:
+            logs[name][seed] = kept
     return {name: seeds for name, seeds in logs.items() if seeds}
+
+
+def _validation(run: Run) -> tuple[MetricSpec | None, dict[tuple[str, int], list[Score]]]:
+    """The main score, and its (step, value) of each training; None where none was evaluated."""
+    score = run.catalog.main_score
+    found: dict[tuple[str, int], list[Score]] = {
+        place: [
+            (line["step"], line["validation"][score.name])
+            for line in lines
+            if score is not None and line.get("validation", {}).get(score.name) is not None
+        ]
+        for place, lines in run.training.items()
+    }
+    return (score if any(found.values()) else None), found
+
+
+def _best(scores: Sequence[Score], spec: MetricSpec) -> tuple[str, str]:
+    """The last, and the best with its step."""
+    if not scores:
+        return "", ""
+    step, best = max(scores, key=lambda one: one[1])
+    return amount(spec, scores[-1][1]), f"{amount(spec, best)} at {step}"
 
 
 def _terms(line: Line) -> dict[str, float]:

@@ -23,7 +23,7 @@ class Clock:
         steps: how many those are.
         first_steps: that were left out, of each session.
         first_steps_seconds: in those.
-        wall_seconds: everything, checkpoints included.
+        wall_seconds: everything, checkpoints included, but what is `apart`.
         sessions: how many processes have worked on this training, one after the other.
         peak_bytes: highest memory seen; see `note_memory`.
     """
@@ -55,6 +55,18 @@ class Clock:
             self.first_steps += 1
             self.first_steps_seconds += seconds
             self.images, self.wait_seconds = before
+
+    @contextmanager
+    def apart(self, device: torch.device) -> Iterator[None]:
+        """Around what is not of the training: neither its time nor its memory counts."""
+        self.note_memory(device)
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._tick += time.perf_counter() - started
+            if device.type == "cuda":
+                torch.cuda.reset_peak_memory_stats(device)
 
     def count(self, images: int) -> None:
         """Images of the step under way."""

@@ -15,7 +15,7 @@ from harness.records.layout import CHECKPOINT
 from harness.stages.train.launch import StopRequest, check_device, start_accelerator
 from harness.stages.train.result import OnProgress, TrainResult, result_of
 from harness.stages.train.state import check_resumable, is_done, read_state
-from harness.stages.train.training import Training
+from harness.stages.train.training import Training, Validate
 
 MakeLoader = Callable[[int, int], TrainLoader]  # (rank, world) -> the batches of this process
 
@@ -32,6 +32,7 @@ def train(
     identity: Mapping[str, Any] | None = None,
     resume: bool = False,
     on_progress: OnProgress | None = None,
+    validate: Validate | None = None,
     meta: Mapping[str, Any] | None = None,
 ) -> TrainResult:
     """Train `detector` and leave it with the checkpoint's weights, in eval mode on `device`.
@@ -50,6 +51,8 @@ def train(
             unless `identity` says that only the length differs.
         identity: what the fingerprint is of, as plain values by name.
         on_progress: called after each step in the main process.
+        validate: called in every process with a detector that has the weights which would be
+            saved, as often as `settings.evaluate_every` says; see `training.Validate`.
         meta: what the checkpoint's "meta" says besides classes, step, seed and fingerprint.
 
     Raises:
@@ -72,8 +75,9 @@ def train(
         loader = make_loader(accelerator.process_index, world)
         about = {**(meta or {}), "seed": seed, "fingerprint": fingerprint}
         training = Training(
-            detector, loader, settings, accelerator, folder, about, identity=identity
-        )
+            detector, loader, settings, accelerator, folder, about, identity=identity,
+            validate=validate,
+        )  # fmt: skip
         try:
             if resume and state is not None:
                 training.restore(state, on_progress)

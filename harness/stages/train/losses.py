@@ -97,6 +97,8 @@ class LossWindow:
 class TrainLog:
     """A JSON line every few steps, for curves, flushed at once; what is not known yet is null.
 
+    Lines of an evaluation have `validation` (metric -> value) in place of losses and rates.
+
     A resumed run first drops the lines past its checkpoint.
 
     Raises:
@@ -109,9 +111,23 @@ class TrainLog:
         write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
 
     def append(self, line: Mapping[str, float]) -> None:
-        known = {k: v if math.isfinite(v) else None for k, v in line.items()}
+        self._write(_known(line))
+
+    def append_validation(
+        self, place: Mapping[str, float], values: Mapping[str, float], failed: str = ""
+    ) -> None:
+        """Args: place: step and epoch; failed: why there are no values."""
+        self._write(
+            {**place, "validation": _known(values), **({"failed": failed} if failed else {})}
+        )
+
+    def _write(self, known: Mapping[str, Any]) -> None:
         try:
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(known) + "\n")
         except OSError as error:
             raise UserError(f"cannot be written: {error.strerror}", where=self.path) from error
+
+
+def _known(line: Mapping[str, float]) -> dict[str, float | None]:
+    return {k: v if math.isfinite(v) else None for k, v in line.items()}

@@ -1,7 +1,7 @@
 """What a training says while it runs and when it is done."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,8 @@ class Progress:
         learning_rate: of the step just done.
         images_per_second: of all processes since the line before, NaN before the first.
         wait_share: of that time, the share spent waiting for the loader.
+        validation: metric -> its newest value on images of the validation split.
+        validated: the step behind which that was measured, 0 before the first.
         doing: what keeps the next step waiting, where that is worth telling.
     """
 
@@ -40,6 +42,13 @@ class Progress:
     images_per_second: float
     wait_share: float
     doing: str = ""
+    validation: Mapping[str, float] = field(default_factory=dict)
+    validated: int = 0
+
+    @property
+    def ends_validation(self) -> bool:
+        """Whether the validation split was evaluated behind this step."""
+        return not self.doing and self.validated == self.step
 
     def ends_line(self, log_every: int) -> bool:
         """Whether a line of the log was written behind this step."""

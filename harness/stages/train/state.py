@@ -164,3 +164,14 @@ def preserved_rng() -> Iterator[None]:
         yield
     finally:
         restore_rng(state, torch.device("cpu"))
+
+
+@contextmanager
+def unchanged_rng(device: torch.device) -> Iterator[None]:
+    """As `preserved_rng`, the device's random state as well."""
+    before = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+    with preserved_rng():
+        yield
+    # written only where it must be: captured steps hold on to the generator
+    if before is not None and not torch.equal(before, torch.cuda.get_rng_state(device)):
+        torch.cuda.set_rng_state(before, device)

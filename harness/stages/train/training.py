@@ -35,6 +35,7 @@ from harness.stages.train.state import (
     pack,
     preserved_rng,
     restore_rng,
+    unchanged_rng,
     write_checkpoint,
     write_state,
 )
@@ -43,6 +44,9 @@ from harness.stages.train.step import TRAIN_LAYOUT, Batch, Numbers, Step, standa
 # Of a training's time at most this goes into checkpoints at the ends of epochs: a GPU takes a
 # second for an epoch of a few hundred images, and writing takes nearly as long.
 SAVE_SHARE = 0.05
+# Metrics of the validation split, the main score first; where several processes call it, the first
+# one is given them. May raise CellError and UserError.
+Validate = Callable[[Detector], Mapping[str, float]]
 
 
 class Training:
@@ -52,6 +56,7 @@ class Training:
         about: the checkpoint's origin, for its meta; with "fingerprint".
         graph: replaces the CUDA graph that steps are captured in.
         identity: the settings that the fingerprint is of.
+        validate: evaluates a copy of the detector, as often as `settings.evaluate_every` says.
 
     Raises:
         UserError: settings without a length, or that several processes cannot follow.
@@ -67,6 +72,7 @@ class Training:
         about: Mapping[str, Any],
         graph: CudaGraph | None = None,
         identity: Mapping[str, Any] | None = None,
+        validate: Validate | None = None,
     ) -> None:
         self.detector, self.loader, self.settings = detector, loader, settings
         self.accelerator, self.folder = accelerator, folder
@@ -88,6 +94,10 @@ class Training:
         if graph is None and self.way.captured:
             graph = CudaGraph(self.device)
         self.compile_clock = CompileClock()
+        self.validate, self.validation, self.validated = validate, dict[str, float](), 0
+        # as it was before anything wrapped it; it is given the weights each time
+        asked = validate is not None and settings.evaluate_every is not None
+        self.evaluated = deepcopy(detector).to(self.device).eval() if asked else None
         detector.to(self.device).to(memory_format=TRAIN_LAYOUT).train()
         self.ema = recipe.build_ema(detector, settings)
         self.module = self.share_norms(detector)
@@ -154,10 +164,40 @@ class Training:
                 saves = self.save_is_due()
                 self.check_losses(log, lr, saves)
                 self.within_step = False
+            self.validate_if_due(log, on_progress)
             if on_progress is not None and self.is_main:
                 on_progress(self.progress(lr))
             if saves:
                 self.save()
+
+    def validate_if_due(self, log: TrainLog | None, on_progress: OnProgress | None) -> None:
+        """Evaluate the weights that would be saved; the training goes on as if nothing had been.
+
+        An evaluation that fails is a line of the log, and no end of the training.
+        """
+        if self.evaluated is None or self.validate is None:
+            return
+        if not self.settings.evaluates_after(self.step, self.loader.steps_per_epoch):
+            return
+        if on_progress is not None and self.is_main:
+            on_progress(replace(self.progress(math.nan), doing="evaluating"))
+        failed = ""
+        with self.clock.apart(self.device), unchanged_rng(self.device):
+            weights = self.weights()
+            self.evaluated.load_state_dict(broadcast(weights) if self.is_parallel else weights)
+            try:
+                self.validation = dict(self.validate(self.evaluated.eval()))
+            except (CellError, UserError) as error:
+                if self.is_parallel:  # the others wait for this process
+                    raise
+                self.validation, failed = {}, str(error)
+        self.validated = self.step
+        if log is not None:
+            place = {"step": self.step, "epoch": self.epoch}
+            log.append_validation(place, self.validation, failed)
+        if failed and on_progress is not None and self.is_main:
+            told = f"evaluation after step {self.step} failed: {failed}"
+            on_progress(replace(self.progress(math.nan), doing=told))
 
     @contextmanager
     def watching_compilers(self, on_progress: OnProgress | None) -> Iterator[None]:
@@ -249,7 +289,10 @@ class Training:
         return self.step * self.settings.accumulate // self.loader.steps_per_epoch
 
     def progress(self, lr: float) -> Progress:
-        return Progress(self.step, self.total, self.epoch, self.losses, lr, *self.rates)
+        return Progress(
+            self.step, self.total, self.epoch, self.losses, lr, *self.rates,
+            validation=self.validation, validated=self.validated,
+        )  # fmt: skip
 
     def stop_if_asked(self, stop: StopRequest) -> None:
         """Save and raise Interrupted once a signal has come.
