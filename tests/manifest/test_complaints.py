@@ -44,7 +44,7 @@ def test_a_misspelt_required_key_is_told_by_its_near_name(complaint):
     ("old", "new", "expected"),
     [
         ("steps: 100", "steps: many", "m.yaml:12 defaults.detector.train.steps: input should be a valid integer"),
-        ("steps: 100", "steps: 0", "m.yaml:12 defaults.detector.train.steps: input should be greater than 0, not 0"),
+        ("steps: 100", "steps: -1", "m.yaml:12 defaults.detector.train.steps: input should be greater than or equal to 0, not -1"),
         ("steps: 100", "steps: 100, epochs: 2", "m.yaml:29 detectors.one.profiles.quick.train: give 'steps' or 'epochs', not both"),
         ("detector: ssdlite", "detector: ssdlite\n    rpn: tiny_rpn", "m.yaml:36 detectors.whole: 'detector' is whole and takes no parts, but has rpn"),
         ("  meters: [coco_ap]\n", "", "m.yaml:13 profiles.quick: 'meters' is missing"),
