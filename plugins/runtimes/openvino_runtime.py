@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from harness_plugins.runtimes.exported import ExportingRuntime, Session
+from harness_plugins.runtimes.exported import ExportingRuntime, Session, Written
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -17,7 +17,7 @@ DEVICE = "CPU"
 NEEDS = ("onnx", "onnxscript", "openvino")
 
 
-def open_session(model: "ModelProto") -> Session:
+def open_session(path: Path) -> Session:
     """A request on the CPU. What it returns lies in its own memory, valid until the next call."""
     import openvino
 
@@ -27,7 +27,7 @@ def open_session(model: "ModelProto") -> Session:
         "PERFORMANCE_HINT": "LATENCY",
     }
     core: Any = openvino.Core()
-    compiled = core.compile_model(core.read_model(model.SerializeToString()), DEVICE, settings)
+    compiled = core.compile_model(str(path), DEVICE, settings)
     request = compiled.create_infer_request()
 
     def run(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
@@ -38,7 +38,7 @@ def open_session(model: "ModelProto") -> Session:
     return run
 
 
-def write(model: "ModelProto", path: Path) -> list[str]:
+def write(model: "ModelProto", path: Path, samples: Sequence[Sequence[Tensor]] | None) -> Written:
     """`path`.xml and .bin, weights in float32."""
     import openvino
 
@@ -47,7 +47,7 @@ def write(model: "ModelProto", path: Path) -> list[str]:
     openvino.save_model(
         core.read_model(model.SerializeToString()), str(target), compress_to_fp16=False
     )
-    return [target.name, target.with_suffix(".bin").name]
+    return Written((target, target.with_suffix(".bin")))
 
 
 openvino = partial(

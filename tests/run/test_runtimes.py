@@ -1,5 +1,6 @@
 """Runtimes, ours or from outside, are modes like any other: planned, checked, timed, reported."""
 
+import gc
 import json
 import re
 import shutil
@@ -9,10 +10,12 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from tiny_detectors import TinyDetector
 from tiny_suite import PLUGIN, tiny, write_manifest
 
 import harness
 from harness import load_results
+from harness.modes.build import build_runner
 
 PAGE = Path(__file__).parents[2] / "docs" / "runtimes.md"
 LATENCY = "latency_end_to_end_p50"
@@ -95,6 +98,58 @@ def test_the_shipped_runtimes_find_what_eager_finds_and_8_bits_have_an_ap_of_the
     score = frame[(frame["mode"] == "onnxruntime-int8") & (frame["metric"] == "ap_check")].iloc[0]
     assert (eight["ap_check"], eight["ap_images"]) == (score["value"], 4)
     assert eight["ap_eager"] == frame[frame["metric"] == "ap"]["value"].iloc[0]
+
+
+def test_what_it_costs_to_ship_is_measured_of_each_mode_that_can_tell(
+    cli, tmp_path: Path, frozen: Path
+):
+    meters = "meters=[coco_ap,latency,deployment]"
+    columns = "columns=[ap,model_size,load_time,first_inference]"
+    chosen = ("-p", frozen, "--set", meters, "--set", columns)
+    done = cli("run", "m.yaml", "--modes", "onnxruntime,eager,frozen", *chosen, "--run-id", "r")
+    assert done.code == 0, done.err
+    run = tmp_path / "results" / "tiny" / "r"
+    frame = load_results(run)
+    own = {mode: f.set_index("metric") for mode, f in frame.groupby("mode") if mode}
+    weights = 8 * 3 * 16 * 16 + 8 + (2 + 4) * (8 + 1)
+    assert own["eager"].loc["model_size", "value"] == 4 * weights / 1e6
+    files = own["onnxruntime"]
+    # the graph beside the weights
+    assert 4 * weights / 1e6 < files.loc["model_size", "value"] < 4 * weights / 1e6 + 0.02
+    assert '"counted": "files"' in files.loc["model_size", "conditions"]
+    assert 0 < files.loc["load_time", "value"] < files.loc["mode_setup_seconds", "value"]
+    assert files.loc["first_inference", "value"] > 0
+    assert files.loc["first_inference", "count"] == 7
+    assert not {"load_time", "first_inference"} & set(own["eager"].index)
+    assert not {"model_size", "load_time", "first_inference"} & set(own["frozen"].index)
+    assert all(title in done.out for title in ("model size", "load time", "first inference"))
+    page = (run / "report.html").read_text()
+    assert '<th scope="col">first inference<span class="unit">ms</span></th>' in page
+    compared = cli("compare", run, run, "--metrics", "model_size,load_time", "--gate", "size <= 0")
+    assert compared.code == 0, compared.err
+    assert "load time" in compared.out
+
+
+def test_files_are_loaded_again_for_it_and_gone_with_their_runner():
+    detector = TinyDetector(2, "", "", 8).eval()
+    runner = build_runner(detector, "onnxruntime")
+    image = torch.zeros(3, 64, 64, dtype=torch.uint8)
+    with torch.inference_mode():
+        before = runner.detect([image])
+        segment = vars(runner.detector)["network"]
+        session = next(iter(segment.made.values())).session
+        artifact = runner.artifact()
+        assert artifact is not None
+        assert artifact.reload is not None
+        assert artifact.reload() > 0
+        assert next(iter(segment.made.values())).session is not session
+        assert torch.equal(runner.detect([image]).scores, before.scores)
+    [path] = segment.paths
+    assert artifact.size == path.stat().st_size
+    assert path.parent.exists()
+    del runner, artifact, segment, session
+    gc.collect()
+    assert not path.parent.exists()
 
 
 def test_8_bits_need_the_training_split(cli, tmp_path: Path, data: Path):
