@@ -18,6 +18,7 @@ from harness import load_results
 from harness.modes.build import build_runner
 
 PAGE = Path(__file__).parents[2] / "docs" / "runtimes.md"
+EIGHT = ("onnxruntime-int8", "openvino-int8")
 LATENCY = "latency_end_to_end_p50"
 
 
@@ -72,11 +73,11 @@ def test_what_it_lacks_is_an_error_where_it_was_asked_for(
 def test_the_shipped_runtimes_find_what_eager_finds_and_8_bits_have_an_ap_of_their_own(
     cli, tmp_path: Path
 ):
-    modes = ("eager", "onnxruntime", "openvino", "onnxruntime-int8")
+    modes = ("eager", "onnxruntime", "openvino", *EIGHT)
     calibrated = ("--set", "latency.calibration_images=3", "--seeds", "5")
     done = cli("run", "m.yaml", "--modes", ",".join(modes), *calibrated, "--run-id", "r")
     assert done.code == 0, done.err
-    assert "latency onnxruntime-int8: exporting and quantising" in done.err
+    assert all(f"latency {mode}: exporting and quantising" in done.err for mode in EIGHT)
     frame = load_results(tmp_path / "results" / "tiny" / "r")
     conditions = {
         mode: json.loads(own[own["metric"] == LATENCY]["conditions"].iloc[0])
@@ -90,14 +91,15 @@ def test_the_shipped_runtimes_find_what_eager_finds_and_8_bits_have_an_ap_of_the
         assert conditions[mode]["runtime"].startswith(mode)
         assert conditions[mode]["segments"] == ["network"]
         assert "ap" not in conditions[mode]
-    eight = conditions["onnxruntime-int8"]
-    assert (eight["precision"], eight["calibration_images"], eight["calibration_seed"]) == (
-        "int8", 3, 5,
-    )  # fmt: skip
-    assert "Conv" not in eight["float_operators"]
-    score = frame[(frame["mode"] == "onnxruntime-int8") & (frame["metric"] == "ap_check")].iloc[0]
-    assert (eight["ap_check"], eight["ap_images"]) == (score["value"], 4)
-    assert eight["ap_eager"] == frame[frame["metric"] == "ap"]["value"].iloc[0]
+    for mode, convolution in zip(EIGHT, ("Conv", "Convolution"), strict=True):
+        eight = conditions[mode]
+        assert (eight["precision"], eight["calibration_images"], eight["calibration_seed"]) == (
+            "int8", 3, 5,
+        )  # fmt: skip
+        assert convolution not in eight["float_operators"]
+        score = frame[(frame["mode"] == mode) & (frame["metric"] == "ap_check")].iloc[0]
+        assert (eight["ap_check"], eight["ap_images"]) == (score["value"], 4)
+        assert eight["ap_eager"] == frame[frame["metric"] == "ap"]["value"].iloc[0]
 
 
 def test_what_it_costs_to_ship_is_measured_of_each_mode_that_can_tell(
@@ -199,8 +201,12 @@ def test_an_exported_model_needs_nothing_but_what_stands_beside_it(exported, tmp
 
 def test_openvino_8_bits_and_modes_without_files(exported, tmp_path: Path):
     assert exported("openvino", "ir").out.startswith("network.xml, network.bin, model.json")
-    assert exported("onnxruntime-int8", "eight").code == 0
-    about = json.loads((tmp_path / "eight" / "model.json").read_text())
-    assert (about["precision"], about["calibration_images"]) == ("int8", 4)
+    for mode in EIGHT:
+        assert exported(mode, mode).code == 0
+        about = json.loads((tmp_path / mode / "model.json").read_text())
+        assert (about["precision"], about["calibration_images"]) == ("int8", 4)
+    # weights of one byte
+    plain, eight = (tmp_path / name / "network.bin" for name in ("ir", "openvino-int8"))
+    assert eight.stat().st_size < 0.35 * plain.stat().st_size
     assert "the mode 'eager' has no files to write" in exported("eager", "none").mistake
     assert not (tmp_path / "none").exists()
