@@ -16,6 +16,7 @@ from tiny_suite import PLUGIN, tiny, write_manifest
 import harness
 from harness import load_results
 from harness.modes.build import build_runner
+from harness.results.run_folder import read_run
 
 PAGE = Path(__file__).parents[2] / "docs" / "runtimes.md"
 EIGHT = ("onnxruntime-int8", "openvino-int8")
@@ -100,6 +101,13 @@ def test_the_shipped_runtimes_find_what_eager_finds_and_8_bits_have_an_ap_of_the
         score = frame[(frame["mode"] == mode) & (frame["metric"] == "ap_check")].iloc[0]
         assert (eight["ap_check"], eight["ap_images"]) == (score["value"], 4)
         assert eight["ap_eager"] == frame[frame["metric"] == "ap"]["value"].iloc[0]
+        # what it found is kept, scored again and set against the float detector's
+        found = read_run(tmp_path / "results" / "tiny" / "r")
+        again = found.estimate_quantized("one", mode, "ap")
+        assert again.value == pytest.approx(score["value"], abs=1e-9)
+        assert again.pairing == found.estimate("one", "ap").pairing != ""
+        assert found.difference_quantized("one", mode, "ap").compared
+    assert "8 bits minus float" in done.out
 
 
 def test_what_it_costs_to_ship_is_measured_of_each_mode_that_can_tell(

@@ -66,8 +66,10 @@ def _symbols(count: int) -> list[str]:
 
 
 def _point(run: Run, row: ModeRow, time: MetricSpec, score: MetricSpec) -> Point | None:
-    own = row.estimates.get(MODE_SCORE)
-    of = own if own is not None and is_quantized(own) else run.estimate(row.detector, score.name)
+    of, check = run.estimate(row.detector, score.name), row.estimates.get(MODE_SCORE)
+    if check is not None and is_quantized(check):
+        again = run.estimate_quantized(row.detector, row.mode, score.name)
+        of = again if again.is_there else check  # with an interval, where its detections were kept
     spent = row.estimates.get(time.name)
     if spent is None or not (spent.is_usable and of.is_usable):
         return None
