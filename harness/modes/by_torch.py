@@ -15,7 +15,7 @@ from harness.model.detector import Detector
 from harness.modes.capturing import Captured
 from harness.modes.folding import fold_norms, fuse_parts
 from harness.modes.precision import DTYPES, autocast, cast_weights, lacking
-from harness.modes.runner import Runner, functions_of
+from harness.modes.runner import Artifact, Runner, functions_of
 
 Function = Callable[[Inputs], Any]
 
@@ -49,13 +49,22 @@ class TorchRuntime:
             cast_weights(own, dtype)
             functions = {k: autocast(f, device, dtype) for k, f in functions.items()}
         plain: dict[str, Any] = {k: arithmetic(precision)(f) for k, f in functions.items()}
-        runner = Runner(own, mode, precision, about=lambda: conditions, **plain)
+        weights = Artifact(size_of_weights(own), "parameters and buffers")
+        runner = Runner(
+            own, mode, precision, about=lambda: conditions, artifact=lambda: weights, **plain
+        )
         return runner if mode in ("eager", "fused") else _compiled(runner, functions)
 
 
 eager, fused, compiled, cuda_graph = (
     partial(TorchRuntime, mode) for mode in ("eager", "fused", "compiled", "cuda_graph")
 )
+
+
+def size_of_weights(detector: Detector) -> int:
+    """Bytes of parameters and buffers at inference, a shared one once."""
+    named = [*detector.named_parameters(), *detector.named_buffers()]
+    return sum(t.nbytes for name, t in named if not name.startswith(detector.training_only))
 
 
 def _compiled(runner: Runner, functions: Mapping[str, Function]) -> Runner:

@@ -15,6 +15,22 @@ from harness.plugin.metrics import Finding
 
 
 @dataclass(frozen=True)
+class Artifact:
+    """What a mode ships of a detector.
+
+    Attributes:
+        size: in bytes.
+        counted: what has this size: "files", or "parameters and buffers".
+        reload: opens the files again, so that the runner's next call is the first that what was
+            opened answers; the seconds that it took. None of a mode without files.
+    """
+
+    size: int
+    counted: str
+    reload: Callable[[], float] | None = None
+
+
+@dataclass(frozen=True)
 class Runner:
     """A detector as one mode runs it. In evaluation, without gradients.
 
@@ -30,6 +46,7 @@ class Runner:
             there is no such place; `detect` alone uses it, since the next call overwrites it.
         findings: what is to be known of its times.
         compile_seconds: that compiling or exporting took at all first calls until now.
+        artifact: what it ships, None where the mode does not know; see `Artifact`.
     """
 
     detector: Detector
@@ -41,6 +58,7 @@ class Runner:
     about: Callable[[], dict[str, Any]] = dict
     findings: tuple[Finding, ...] = ()
     compile_seconds: Callable[[], float] = float
+    artifact: Callable[[], Artifact | None] = lambda: None
     place: Callable[[Sequence[ResizedImage]], Inputs | None] = lambda images: None
 
     @property

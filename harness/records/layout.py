@@ -16,6 +16,7 @@ results/<suite>/<run>/
     checkpoint.pt, state.pt, train_log.jsonl, detections.json,
     validation_detections.json, while an evaluation within a training goes on;
     analysis.json, analysis.npz, <cell>_error.txt
+    detections_<mode>.json, analysis_<mode>.json, .npz: of a mode that is quantised
 
 A <cell> is a stage, or `latency_<mode>`. Every file has one writer at a time (`locks.py`), and all
 but logs are replaced as a whole.
@@ -81,6 +82,15 @@ def tracker_folder(
     run: Path, tracker: str, detector: str, seed: int, stage: str, mode: str
 ) -> Path:
     return cell_folder(run, detector, seed) / TRACKERS / tracker / cell_name(stage, mode)
+
+
+def detections_name(mode: str = "") -> str:
+    """What the evaluation found, or a quantised mode when it was checked."""
+    return DETECTIONS.replace(".", f"_{mode}.") if mode else DETECTIONS
+
+
+def analysis_name(mode: str = "") -> str:
+    return ANALYSIS.replace(".", f"_{mode}.") if mode else ANALYSIS
 
 
 def error_file(cell: Path, stage: str, mode: str) -> Path:

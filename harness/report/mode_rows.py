@@ -1,7 +1,7 @@
 """What each mode of inference costs and gives: a row per mode, each against its eager."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from harness.plan.cells import USUAL_MODE
 from harness.plugin.metrics import MetricSpec
@@ -81,6 +81,39 @@ def mode_rows(run: Run) -> list[ModeRow]:
     if all(len(own) < 2 for own in rows.values()):
         return []
     return [row for own in rows.values() for row in own]
+
+
+@dataclass(frozen=True, eq=False)
+class QuantizedRow:
+    """What 8 bits change: score -> the float detector's number, and the paired difference to it."""
+
+    detector: str
+    mode: str
+    changes: Mapping[str, tuple[Estimate, Difference]]
+
+
+def quantized_scores(run: Run) -> list[MetricSpec]:
+    """The main score and the same by object size."""
+    main = run.catalog.main_score
+    if main is None or main.scoring is None:
+        return []
+    kinds = [(s, s.scoring) for s in run.metrics() if s.scoring is not None]
+    return [s for s, scoring in kinds if replace(scoring, area=main.scoring.area) == main.scoring]
+
+
+def quantized_rows(run: Run, rows: Sequence[ModeRow]) -> list[QuantizedRow]:
+    """Of the modes whose detections were kept."""
+    names = [spec.name for spec in quantized_scores(run)]
+    kept = {(detector, mode) for detector, _, mode in run.mode_analyses}
+    return [
+        QuantizedRow(r.detector, r.mode, {n: _change(run, r.detector, r.mode, n) for n in names})
+        for r in rows
+        if (r.detector, r.mode) in kept and names
+    ]
+
+
+def _change(run: Run, detector: str, mode: str, metric: str) -> tuple[Estimate, Difference]:
+    return run.estimate(detector, metric), run.difference_quantized(detector, mode, metric)
 
 
 def mode_warnings(run: Run, rows: Sequence[ModeRow]) -> list[Warned]:

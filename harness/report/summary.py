@@ -15,7 +15,15 @@ from harness.report.format import (
     half_width,
     ratio,
 )
-from harness.report.mode_rows import ModeRow, main_time, mode_rows, mode_warnings
+from harness.report.mode_rows import (
+    ModeRow,
+    QuantizedRow,
+    main_time,
+    mode_rows,
+    mode_warnings,
+    quantized_rows,
+    quantized_scores,
+)
 from harness.report.notes import captions, failures, warnings_of
 from harness.report.sections.results import find_best
 from harness.report.terminal import STYLES, Grid, Head, say, value_cell
@@ -42,6 +50,9 @@ def print_summary(run: Run, console: Console) -> None:
     if modes:
         console.print()
         console.print(mode_table(run, modes))
+    if quantized := quantized_rows(run, modes):
+        console.print()
+        console.print(quantized_table(run, quantized))
     console.print()
     say(console, [*captions(run), *_legend(run), *([ABOUT_MODES] if modes else [])], "dim")
     warned = [*warnings_of(run, run.columns), *mode_warnings(run, modes)]
@@ -87,6 +98,24 @@ def mode_table(run: Run, rows: list[ModeRow]) -> Grid:
                 for specs in (times, others)
             )
             grid.add(row.mode, *timed, *[_against(row)] * len(times), *rest)
+    return grid
+
+
+def quantized_table(run: Run, rows: list[QuantizedRow]) -> Grid:
+    """What 8 bits change in points, by object size, with paired intervals."""
+    scores = quantized_scores(run)
+    grid = Grid(["mode", *(Head(s.title, "points") for s in scores)], "8 bits minus float")
+    for name, own in groupby(rows, key=lambda row: row.detector):
+        grid.group(name)
+        for row in own:
+            found = [(spec, *row.changes[spec.name]) for spec in scores]
+            grid.add(
+                row.mode,
+                *(
+                    Text(change_in_words(spec, base.value, d), style=STYLES[d.verdict])
+                    for spec, base, d in found
+                ),
+            )
     return grid
 
 

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from harness.records.about import About
 from harness.records.record import Record
 from harness.records.store import latest
 from harness.results import difference, validity
+from harness.results.ap.paired import over_seeds
 from harness.results.ap.types import CellAnalysis, Sampled
 from harness.results.difference import Difference, find_difference
 from harness.results.estimate import Estimate, make_estimate
@@ -41,6 +42,7 @@ class Run:
         records: of every cell, with raw samples; after each score that was analysed,
             that of the manifest's own area ranges.
         analyses: of every cell whose detections could be read and scored again.
+        mode_analyses: the same of what each quantised mode found, by detector, seed and mode.
         training: lines of each train_log.jsonl.
         truth: ground truth of the validation images, None where it is gone or has changed.
         images: folder of the validation images, None where it is gone.
@@ -56,6 +58,7 @@ class Run:
     catalog: Catalog
     environments: Mapping[str, Json] = field(default_factory=dict)
     analyses: Mapping[Place, CellAnalysis] = field(default_factory=dict)
+    mode_analyses: Mapping[tuple[str, int, str], CellAnalysis] = field(default_factory=dict)
     training: Mapping[Place, tuple[Json, ...]] = field(default_factory=dict)
     truth: GroundTruth | None = None
     images: Path | None = None
@@ -153,6 +156,33 @@ class Run:
             self._made[key] = find_difference(*sides, same_detector=base == other)
         found: Difference = self._made[key]
         return found
+
+    def estimate_quantized(self, detector: str, mode: str, metric: str) -> Estimate:
+        """A score of what a quantised mode found; without a value where that was not kept.
+
+        Nor with one where it was kept of some of the detector's seeds alone.
+        """
+        records = self.records_of(detector, metric)
+        found = {
+            seed: (made.pairing, made.metrics[metric])
+            for (name, seed, of), made in self.mode_analyses.items()
+            if (name, of) == (detector, mode) and metric in made.metrics
+        }
+        if any(record.seed not in found for record in records):
+            return Estimate(self.spec(metric))
+        own = [replace(record, value=found[record.seed][1].value) for record in records]
+        return make_estimate(self.spec(metric), own, sampled=found)
+
+    def difference_quantized(self, detector: str, mode: str, metric: str) -> Difference:
+        """What 8 bits change, of the same weights on the same images.
+
+        So the spread over seeds, which both sides share, is no part of the noise.
+        """
+        sides = self.estimate(detector, metric), self.estimate_quantized(detector, mode, metric)
+        base, other = (
+            replace(one, sampled=(over_seeds(one.sampled),) if one.sampled else ()) for one in sides
+        )
+        return find_difference(base, other, same_detector=True)
 
     def has(self, metric: str) -> bool:
         """Whether any detector has a value."""

@@ -29,6 +29,7 @@ from harness.results.run import Json, Place, Run, known_metrics
 from harness.stages.collecting import collector_paused
 from harness.stages.detections_file import read_detections
 from harness.stages.inputs import EvaluationInput, GroundTruth
+from harness.stages.metrics import MODE_SCORE
 from harness.stages.scoring import read_ground_truth, restrict
 
 VERSION = 3  # of the analyses: those that another one kept are made again
@@ -59,8 +60,20 @@ def read_run(folder: Path, *, data_root: str | None = None, resamples: int | Non
             evaluated,
         )
         by_place = dict(zip(evaluated, found, strict=True))
+        quantized = [place for place in _quantized(folder, records) if place[:2] in evaluated]
+        found = pool.map(
+            lambda place: _analyse(
+                folder, place[:2], evaluated[place[:2]], truth, settings, plan, catalog, place[2]
+            ),
+            quantized,
+        )
+        by_mode = dict(zip(quantized, found, strict=True))
     analyses = {place: made for place, (made, _) in by_place.items() if made is not None}
+    of_modes = {place: made for place, (made, _) in by_mode.items() if made is not None}
     notes += [f"{d} seed {seed}: {why}" for (d, seed), (_, why) in by_place.items() if why]
+    notes += [
+        f"{d} seed {seed} {mode}: {why}" for (d, seed, mode), (_, why) in by_mode.items() if why
+    ]
     training = {}
     for detector, seed, log in layout.cells_with(folder, layout.TRAIN_LOG):
         try:
@@ -73,6 +86,7 @@ def read_run(folder: Path, *, data_root: str | None = None, resamples: int | Non
         records=tuple(records),
         catalog=catalog,
         analyses=analyses,
+        mode_analyses=of_modes,
         training=training,
         truth=truth,
         images=images,
@@ -212,6 +226,16 @@ def _evaluated(records: list[Record], catalog: Catalog) -> dict[Place, Record]:
     return found
 
 
+def _quantized(folder: Path, records: list[Record]) -> list[tuple[str, int, str]]:
+    """(detector, seed, mode) of what was checked and whose detections were kept."""
+    places = {(r.detector, r.seed, r.mode): None for r in latest(records) if r.metric == MODE_SCORE}
+    return [
+        (detector, seed, mode)
+        for detector, seed, mode in places
+        if (layout.cell_folder(folder, detector, seed) / layout.detections_name(mode)).is_file()
+    ]
+
+
 def _with_ranges(
     records: Sequence[Record],
     analyses: Mapping[Place, CellAnalysis],
@@ -249,10 +273,11 @@ def _analyse(
     settings: Report,
     plan: Json,
     catalog: Catalog,
+    mode: str = "",
 ) -> tuple[CellAnalysis | None, str]:
     """The analysis, and why there is none or why it could not be kept, "" without a problem."""
     cell = layout.cell_folder(folder, *place)
-    path = cell / layout.DETECTIONS
+    path = cell / layout.detections_name(mode)
     if truth is None:
         return None, "no intervals: the ground truth is not there"
     if record.conditions.get("annotations_sha256") != truth.sha256:
@@ -272,7 +297,7 @@ def _analyse(
             return analyse_cell(given, resize, settings, _scorings(catalog), limit)
 
     try:
-        return load_or_make(cell / layout.ANALYSIS, key, make)
+        return load_or_make(cell / layout.analysis_name(mode), key, make)
     except UserError as error:
         return None, f"no intervals: {error}"
 

@@ -19,7 +19,7 @@ from harness.plan.cells import USUAL_MODE, Cell, Plan, is_quantized
 from harness.plan.planner import detector_identity
 from harness.plugin.declarations import Stage
 from harness.plugin.metrics import Finding
-from harness.records.layout import DETECTIONS, VALIDATION
+from harness.records.layout import DETECTIONS, VALIDATION, detections_name
 from harness.records.measurement import Measurement
 from harness.run.detectors import Weighted, detections_path, load_trained
 from harness.run.launch import Launch
@@ -58,7 +58,7 @@ class StageRunner:
             return self._with_recipe(cell, measured), weighted
         weighted.detector.to(self.launch.device).eval()
         if cell.stage == "latency":
-            measured = self._latency(cell, weighted, advance)
+            measured = self._latency(cell, weighted, folder, advance)
         elif cell.stage == "evaluate":
             measured = self._with_recipe(cell, self._evaluate(weighted, folder, advance))
         else:
@@ -198,9 +198,12 @@ class StageRunner:
         measured = evaluate(split.annotations, found, self._meters("evaluate"), chosen)
         return measured, hash_file(path)
 
-    def _latency(self, cell: Cell, weighted: Weighted, advance: Advance) -> list[Measurement]:
+    def _latency(
+        self, cell: Cell, weighted: Weighted, folder: Path, advance: Advance
+    ) -> list[Measurement]:
         settings, mode = self.plan.suite.latency, cell.mode
         quantized = is_quantized(self.plan.modes, mode)
+        kept = folder / detections_name(mode) if quantized else None
         return measure_latency(
             weighted.detector,
             self._meters("latency"),
@@ -209,7 +212,7 @@ class StageRunner:
             lambda done, total: advance(done, total, "runs"),
             told=lambda phase: advance(0, 0, phase),
             mode=mode,
-            check=None if mode == USUAL_MODE else self._check_data(weighted, quantized),
+            check=None if mode == USUAL_MODE else self._check_data(weighted, kept),
             calibration=calibrate(
                 self.plan.source.split("train"),
                 settings.calibration_images,
@@ -220,8 +223,9 @@ class StageRunner:
             else None,
         )
 
-    def _check_data(self, weighted: Weighted, quantized: bool) -> CheckData:
-        suite = self.plan.suite
+    def _check_data(self, weighted: Weighted, kept: Path | None) -> CheckData:
+        """With `kept`, the file of what it finds, of a quantised mode."""
+        suite, quantized = self.plan.suite, kept is not None
         count = suite.evaluate.max_images if quantized else suite.latency.check_images
         split = self.plan.source.split("val")
         annotations = read_annotations(split.annotations)
@@ -236,6 +240,7 @@ class StageRunner:
             score=score.name if score else "",
             trained=bool(weighted.weights),
             quantized=quantized,
+            detections=kept,
         )
 
     def _meters(self, stage: Stage) -> list[Any]:

@@ -23,6 +23,7 @@ from harness.stages.agreement import (
     measure_agreement,
     split_images,
 )
+from harness.stages.detections_file import Detection, write_detections
 from harness.stages.evaluate import coco_results
 from harness.stages.inputs import EvaluationMeter
 from harness.stages.metrics import MODE_AGREEMENT, MODE_SCORE
@@ -43,6 +44,7 @@ class CheckData:
         trained: False for random weights. All scores are alike then, rounding decides which
             detections are kept, and what would be a failure is a warning.
         quantized: the mode is another detector, with a score of its own: nothing is required.
+        detections: where what the mode finds is kept, None where it is not.
     """
 
     images: Sequence[Tensor]
@@ -53,6 +55,7 @@ class CheckData:
     score: str
     trained: bool = True
     quantized: bool = False
+    detections: Path | None = None
 
 
 def check_mode(
@@ -77,7 +80,10 @@ def check_mode(
         [found for _, _, theirs in batches for found in split_images(theirs)],
         tolerance.score,
     )
-    ap = _ap([(ids, ours) for ids, ours, _ in batches], data)
+    found_by_mode = [(ids, ours) for ids, ours, _ in batches]
+    if data.detections is not None:
+        write_detections(data.detections, _results(found_by_mode, data))
+    ap = _ap(found_by_mode, data)
     ap_eager = _ap([(ids, theirs) for ids, _, theirs in batches], data)
     problem = "" if data.quantized else _find_problem(tolerance, agreement, ap, ap_eager)
     if problem and data.trained:
@@ -124,11 +130,16 @@ def _ap(batches: Sequence[tuple[Sequence[int], Detections]], data: CheckData) ->
     """NaN where no meter writes it, and without ground truth in these images."""
     if not data.meters:
         return math.nan
-    results = [
+    measured = evaluate(data.annotations, _results(batches, data), data.meters, data.image_ids)
+    return next((m.value for m in measured if (m.metric, m.scope) == (data.score, "")), math.nan)
+
+
+def _results(
+    batches: Sequence[tuple[Sequence[int], Detections]], data: CheckData
+) -> list[Detection]:
+    return [
         result for ids, found in batches for result in coco_results(found, ids, data.category_ids)
     ]
-    measured = evaluate(data.annotations, results, data.meters, data.image_ids)
-    return next((m.value for m in measured if (m.metric, m.scope) == (data.score, "")), math.nan)
 
 
 def _find_problem(tolerance: Tolerance, agreement: float, ap: float, ap_eager: float) -> str:

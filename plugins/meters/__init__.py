@@ -13,6 +13,7 @@ from harness_plugins.meters.metrics import (
     LATENCY_MESSAGES,
     SCORE_MESSAGES,
     coco_metrics,
+    deployment_metrics,
     latency_metrics,
 )
 
@@ -49,6 +50,14 @@ def harness_meters() -> Sequence[Meter]:
             stage="latency",
             metrics=latency_metrics(),
             messages=LATENCY_MESSAGES,
+        ),
+        Meter(
+            name="deployment",
+            target="harness_plugins.meters.deployment:Deployment",
+            params=NoParams,
+            summary="size of the model, time to load it, time of the first inference, by mode",
+            stage="latency",
+            metrics=deployment_metrics(),
         ),
     ]
 

@@ -59,6 +59,9 @@ LATENCY_CHECKS = tuple(
     )
 )
 LATENCY_CLAIMS = ("device", "precision", "mode", "batch_size", "input")
+DEPLOYMENT_PROTOCOL = (
+    "device", "device_type", "precision", "mode", "batch_size", "threads", "ops", "classes",
+)  # fmt: skip
 COST_PROTOCOL = ("rule", "counter", "batch_size", "classes")
 COST_SETTINGS = ("input", "input_size", "proposals")
 
@@ -159,6 +162,28 @@ def cost_metric(name: str, title: str, unit: str, **more: object) -> MetricSpec:
         name, title, unit, digits=1 if unit == "MMACs" else 2, better="lower", kind="count",
         interval="exact", **{**given, **more},  # type: ignore[arg-type]
     )  # fmt: skip
+
+
+def deployment_metrics() -> tuple[MetricSpec, ...]:
+    """The size of what is shipped, and the times until it has answered once."""
+    size = MetricSpec(
+        "model_size", "model size", "MB", better="lower", kind="size", interval="exact",
+        protocol=("counted", "classes"), short=("size",),
+        caption="model size: {counted}, a million bytes each MB",
+    )  # fmt: skip
+    times = [
+        MetricSpec(
+            name, title, unit, digits=digits, better="lower", kind="time", interval="samples",
+            percent=50, protocol=DEPLOYMENT_PROTOCOL, settings=("input",), caption=caption,
+        )
+        for name, title, unit, digits, caption in (
+            ("load_time", "load time", "s", 2,
+             "load time: from files that the system has in memory to sessions that are ready"),
+            ("first_inference", "first inference", "ms", 1,
+             "first inference: end to end, batch {batch_size}, just after loading"),
+        )
+    ]  # fmt: skip
+    return (size, *times)
 
 
 COSTS: Mapping[str, MetricSpec] = {

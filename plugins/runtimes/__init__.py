@@ -29,4 +29,11 @@ def harness_modes() -> Sequence[Mode]:
             summary="exported, in OpenVINO on the CPU; needs harness[openvino]",
             preparing=PREPARING,
         ),
+        Mode(
+            "openvino-int8",
+            "harness_plugins.runtimes.openvino_runtime:int8",
+            summary="the same in 8 bits, quantised on training images; needs harness[openvino]",
+            preparing="exporting and quantising",
+            quantized=True,
+        ),
     ]

@@ -1,6 +1,8 @@
 """Modes in which segments of a detector run in another runtime, and the rest as in eager."""
 
+import shutil
 import time
+import weakref
 from collections import Counter
 from collections.abc import Callable, Sequence
 from copy import deepcopy
@@ -9,7 +11,8 @@ from functools import cached_property
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from tempfile import mkdtemp
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor
@@ -18,10 +21,10 @@ from harness.data.resize import collate_images
 from harness.errors import CellError
 from harness.model.arithmetic import arithmetic
 from harness.model.detector import Detector
-from harness.modes.runner import Calibration, Runner, functions_of
+from harness.modes.runner import Artifact, Calibration, Runner, functions_of
 from harness.plugin import Finding
 from harness_plugins.runtimes.export import export, fill, tensors_of
-from harness_plugins.runtimes.quantize import has_int8_products, left_in_float, quantize
+from harness_plugins.runtimes.quantize import has_int8_products
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -29,6 +32,31 @@ if TYPE_CHECKING:
 Session = Callable[[Sequence[Tensor]], Sequence[Tensor]]
 Shapes = tuple[tuple[torch.Size, torch.dtype], ...]
 Structure = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Written:
+    """A model's files.
+
+    Attributes:
+        paths: the first is what a session is opened from.
+        floats: operators that are not in 8 bits, of a model that is quantised.
+    """
+
+    paths: tuple[Path, ...]
+    floats: Counter[str] = field(default_factory=Counter)
+
+
+class Write(Protocol):
+    """Writes a model beside a path without suffix.
+
+    Args:
+        samples: what the model takes for the images of a calibration: then it is quantised.
+    """
+
+    def __call__(
+        self, model: "ModelProto", path: Path, samples: Sequence[Sequence[Tensor]] | None, /
+    ) -> Written: ...
 
 
 @dataclass(frozen=True)
@@ -41,8 +69,8 @@ class ExportingRuntime:
         extra: of this project, that installs `needs`.
         needs: packages.
         provider: what in the runtime does the work, for the record.
-        open: makes a session of a model, with as many threads as torch has.
-        write: saves a model beside a path without suffix; the names of the files.
+        open: makes a session of a file, with as many threads as torch has.
+        write: makes the file.
     """
 
     mode: str
@@ -50,8 +78,8 @@ class ExportingRuntime:
     extra: str
     needs: tuple[str, ...]
     provider: str
-    open: "Callable[[ModelProto], Session]"
-    write: "Callable[[ModelProto, Path], Sequence[str]]"
+    open: Callable[[Path], Session]
+    write: Write
 
     def lacking(self, precision: str, device: torch.device) -> str | None:
         missing = [name for name in self.needs if find_spec(name) is None]
@@ -66,17 +94,17 @@ class ExportingRuntime:
         detector: Detector,
         precision: str,
         calibration: Calibration | None = None,
-        opening: "Callable[[str], Callable[[ModelProto], Session]] | None" = None,
+        folder: Path | None = None,
     ) -> Runner:
         """As every runtime.
 
         Args:
-            opening: name of a segment -> what is to be called in place of `open`.
+            folder: of the files, which stay there; without it they last as long as the runner.
         """
         own = deepcopy(detector)
         samples = None if calibration is None else Samples(detector, calibration)
         segments = [
-            Segment(name, detector, self.open if opening is None else opening(name), samples)
+            Segment(name, detector, self.open, self.write, folder or _temporary(own), samples)
             for name in detector.segments
         ]
         for segment in segments:
@@ -98,6 +126,11 @@ class ExportingRuntime:
                 return about
             return {**about, "float_operators": dict(sum((s.floats for s in segments), Counter()))}
 
+        def artifact() -> Artifact:
+            paths = [path for s in segments for path in s.paths]
+            size = sum(path.stat().st_size for path in paths)
+            return Artifact(size, "files", lambda: sum(s.reload() for s in segments))
+
         slow = calibration is not None and not has_int8_products()
         functions = {k: arithmetic(precision)(f) for k, f in functions_of(own).items()}
         return Runner(
@@ -106,6 +139,7 @@ class ExportingRuntime:
             precision,
             about=tell,
             compile_seconds=lambda: sum(s.seconds for s in segments),
+            artifact=artifact,
             findings=(Finding("no_int8_products", "remark"),) if slow else (),
             **functions,
         )
@@ -118,19 +152,34 @@ class ExportingRuntime:
         calibration: Calibration | None = None,
     ) -> dict[str, Any]:
         """Write each segment for batches of this size; the files, and what their conditions are."""
-        files: list[str] = []
-
-        def opening(name: str) -> "Callable[[ModelProto], Session]":
-            def run(model: "ModelProto") -> Session:
-                files.extend(self.write(model, folder / name))
-                return self.open(model)
-
-            return run
-
-        runner = self.build(detector, "float32", calibration, opening)
+        runner = self.build(detector, "float32", calibration, folder)
         grey = torch.full((3, 320, 320), 127, dtype=torch.uint8)
         runner.detect([grey] * batch_size)
-        return {**runner.conditions, "batch_size": batch_size, "files": files}
+        found = [path.name for name in detector.segments for path in _segment(name, runner).paths]
+        return {**runner.conditions, "batch_size": batch_size, "files": found}
+
+
+def _segment(name: str, runner: Runner) -> "Segment":
+    found = get(name, runner.detector)
+    assert isinstance(found, Segment)
+    return found
+
+
+def _temporary(owner: object) -> Path:
+    """A folder that lasts as long as its owner, at the longest until the process ends."""
+    folder = Path(mkdtemp(prefix="harness-"))
+    weakref.finalize(owner, shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+@dataclass
+class Made:
+    """A segment for one shape of its inputs."""
+
+    files: Written
+    session: Session
+    used: tuple[int, ...]
+    like: Any
 
 
 @dataclass
@@ -140,18 +189,28 @@ class Segment:
     Attributes:
         name: its path in the detector.
         detector: whose weights are exported; it is not changed.
+        folder: where its files lie, named as it is.
         samples: that it is quantised with; None leaves it in float32.
         seconds: that exporting and loading took until now.
-        floats: operators that are not in 8 bits, of all that is quantised.
     """
 
     name: str
     detector: Detector
-    open: "Callable[[ModelProto], Session]"
+    open: Callable[[Path], Session]
+    write: Write
+    folder: Path
     samples: "Samples | None" = None
     seconds: float = 0.0
-    floats: Counter[str] = field(default_factory=Counter)
-    made: dict[Shapes, tuple[Session, tuple[int, ...], Any]] = field(default_factory=dict)
+    made: dict[Shapes, Made] = field(default_factory=dict)
+
+    @property
+    def paths(self) -> list[Path]:
+        return [path for made in self.made.values() for path in made.files.paths]
+
+    @property
+    def floats(self) -> Counter[str]:
+        """Operators that are not in 8 bits, of all that is quantised."""
+        return sum((made.files.floats for made in self.made.values()), Counter())
 
     def __call__(self, *given: Any) -> Any:
         tensors = tensors_of(given)
@@ -160,19 +219,29 @@ class Segment:
             started = time.perf_counter()
             self.made[shapes] = self._make(given)
             self.seconds += time.perf_counter() - started
-        session, used, like = self.made[shapes]
-        return fill(like, session([tensors[i].contiguous() for i in used]))
+        made = self.made[shapes]
+        return fill(made.like, made.session([tensors[i].contiguous() for i in made.used]))
 
-    def _make(self, given: Structure) -> tuple[Session, tuple[int, ...], Any]:
+    def reload(self) -> float:
+        """Open all files again; how many seconds that takes."""
+        spent = 0.0
+        for made in self.made.values():
+            started = time.perf_counter()
+            made.session = self.open(made.files.paths[0])
+            spent += time.perf_counter() - started
+        return spent
+
+    def _make(self, given: Structure) -> Made:
         with torch.inference_mode(False):  # exporters trace with tensors of their own
             clones = fill(given, [t.clone() for t in tensors_of(given)])
             made = export(self.name, self.detector, get(self.name, self.detector), clones)
-        model = made.model
+        samples = None
         if self.samples is not None:
             found = self.samples.of(self.name, shapes_of(tensors_of(given)))
-            model = quantize(model, [[tensors[i] for i in made.used] for tensors in found])
-            self.floats += left_in_float(model)
-        return self.open(model), made.used, made.like
+            samples = [[tensors[i] for i in made.used] for tensors in found]
+        number = f"_{len(self.made) + 1}" if self.made else ""
+        files = self.write(made.model, self.folder / f"{self.name}{number}", samples)
+        return Made(files, self.open(files.paths[0]), made.used, made.like)
 
 
 @dataclass

@@ -1,5 +1,6 @@
 """ONNX Runtime."""
 
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -8,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from harness_plugins.runtimes.exported import ExportingRuntime, Session
+from harness_plugins.runtimes.exported import ExportingRuntime, Session, Written
+from harness_plugins.runtimes.quantize import left_in_float, quantize
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -17,16 +19,14 @@ PROVIDER = "CPUExecutionProvider"
 NEEDS = ("onnx", "onnxscript", "onnxruntime")
 
 
-def open_session(model: "ModelProto") -> Session:
+def open_session(path: Path) -> Session:
     """A session on the CPU."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3  # errors
-    session: Any = onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=[PROVIDER]
-    )
+    session: Any = onnxruntime.InferenceSession(str(path), options, providers=[PROVIDER])
     names = [one.name for one in session.get_inputs()]
 
     def run(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
@@ -36,13 +36,14 @@ def open_session(model: "ModelProto") -> Session:
     return run
 
 
-def write(model: "ModelProto", path: Path) -> list[str]:
+def write(model: "ModelProto", path: Path, samples: Sequence[Sequence[Tensor]] | None) -> Written:
     """`path`.onnx"""
     import onnx
 
+    made = model if samples is None else quantize(model, samples)
     target = path.with_name(f"{path.name}.onnx")
-    onnx.save(model, str(target))
-    return [target.name]
+    onnx.save(made, str(target))
+    return Written((target,), Counter() if samples is None else left_in_float(made))
 
 
 onnxruntime, int8 = (

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from browser import opened
-from making_runs import make_run
+from making_runs import make_run, record_of
 
 from harness.errors import UserError
 from harness.report.choices import as_data, compared, describe_choice
@@ -52,6 +52,17 @@ def test_without_limits_it_is_the_best(made: Run) -> None:
 )  # fmt: skip
 def test_limits_are_in_the_units_of_tables(made: Run, limits: list[str], best: str) -> None:
     assert told(made, *limits).startswith(f"{best}: AP ")
+
+
+def test_a_metric_without_a_rank_is_a_limit_too(tmp_path: Path) -> None:
+    sizes = {"tinydet_s": 2.5, "tinydet_m": 5.0, "tinydet_l": 7.5}
+    more = [
+        record_of(name, "model_size", size, seed=s) for name, size in sizes.items() for s in (0, 1)
+    ]
+    run = make_run(tmp_path / "sized", more=more)
+    assert told(run, "size<5").startswith("tinydet_m: AP 34.2 %")
+    assert "model size 2.50 MB" in told(run, "size<4.9")
+    assert told(run, "size<2").startswith("nothing fits: ")
 
 
 def test_it_says_what_the_limited_numbers_are(made: Run) -> None:

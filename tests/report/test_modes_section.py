@@ -8,19 +8,28 @@ from pathlib import Path
 
 import pytest
 from browser import OVERLAPS, faults, opened
+from making_analyses import make_analysis
 from making_runs import make_run
 from page_text import text_of
 from rich.console import Console
 
 from harness.plugin.metrics import Finding
 from harness.records.record import Record
-from harness.report.mode_rows import ModeRow, main_time, mode_rows, mode_warnings
+from harness.report.mode_rows import (
+    ModeRow,
+    main_time,
+    mode_rows,
+    mode_warnings,
+    quantized_rows,
+)
 from harness.report.page import render_page
 from harness.report.sections import modes as section
 from harness.report.summary import print_summary
+from harness.results.ap.types import CellAnalysis
 from harness.results.run import Run
 
 MODES = ("eager", "eager-bfloat16", "fused", "fused-bfloat16", "compiled")
+EIGHT = "onnxruntime-int8"
 NAMES = {"tinydet_s": 0.30, "ssdlite320": 0.24}
 
 
@@ -147,6 +156,55 @@ def test_warnings_are_told_once_with_all_they_are_of(run: Run) -> None:
         f"{main.title} of tinydet_s fused, tinydet_s compiled, ssdlite320 fused and "
         "ssdlite320 compiled"
     )
+
+
+def quantized(run: Run, drop: float, noise: float = 0.01, seeds: tuple[int, ...] = (0, 1)) -> Run:
+    """With what an 8-bit mode of tinydet_s found; seeds lie 0.004 apart."""
+
+    def analysis(seed: int, ap: float, own: int) -> CellAnalysis:
+        ids = run.truth.image_ids  # type: ignore[union-attr]
+        return make_analysis(ap + 0.004 * seed, ("a",), ids, seed=100 * seed + own, noise=noise)
+
+    kept = {("tinydet_s", seed, EIGHT): analysis(seed, 0.30 - drop, 7) for seed in seeds}
+    plain = {("tinydet_s", seed): analysis(seed, 0.30, 0) for seed in (0, 1)}
+    return replace(run, analyses={**run.analyses, **plain}, mode_analyses=kept)
+
+
+@pytest.fixture(scope="module")
+def eight(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("eight") / "made"
+    return make_run(folder, detectors=NAMES, modes=("eager", EIGHT))
+
+
+def test_what_8_bits_change_is_told_by_size_with_paired_intervals(eight: Run) -> None:
+    run = quantized(eight, drop=0.03)
+    [row] = quantized_rows(run, mode_rows(run))
+    assert (row.detector, row.mode) == ("tinydet_s", EIGHT)
+    assert list(row.changes) == ["ap", "ap_small", "ap_large"]
+    _, whole = row.changes["ap"]
+    assert whole.value == pytest.approx(-0.03, abs=1e-9)
+    assert whole.verdict == "worse"
+    assert whole.low < -0.031 < -0.029 < whole.high < 0
+    assert row.changes["ap_small"][1].value == pytest.approx(-0.015, abs=1e-9)
+    page = text_of(str(section.build(run)))
+    assert re.search(r"tinydet_s onnxruntime-int8 ▼ −3\.0 \[−\d\.\d, −\d\.\d\]", page)
+    out = StringIO()
+    print_summary(run, Console(file=out, width=120, color_system=None))
+    assert re.search(r"8 bits minus float.*−3\.0 +\[", out.getvalue(), re.S)
+
+
+def test_the_spread_over_seeds_is_no_noise_of_what_8_bits_change(eight: Run) -> None:
+    """Both sides have the same weights: ranges of seeds that overlap say nothing."""
+    found = quantized(eight, 0.002, noise=1e-4).difference_quantized("tinydet_s", EIGHT, "ap")
+    assert (found.verdict, found.reasons) == ("worse", ())
+    assert quantized(eight, 0.0).difference_quantized("tinydet_s", EIGHT, "ap").verdict == "noise"
+
+
+def test_8_bits_of_some_seeds_alone_are_not_compared(eight: Run) -> None:
+    some = quantized(eight, 0.03, seeds=(1,))
+    assert some.difference_quantized("tinydet_s", EIGHT, "ap").verdict == "missing"
+    assert quantized_rows(eight, mode_rows(eight)) == []
+    assert "What 8 bits change" not in str(section.build(eight))
 
 
 def test_the_terminal_says_nothing_of_modes_where_there_is_one(made: Run) -> None:

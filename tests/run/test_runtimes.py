@@ -1,5 +1,6 @@
 """Runtimes, ours or from outside, are modes like any other: planned, checked, timed, reported."""
 
+import gc
 import json
 import re
 import shutil
@@ -9,12 +10,16 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from tiny_detectors import TinyDetector
 from tiny_suite import PLUGIN, tiny, write_manifest
 
 import harness
 from harness import load_results
+from harness.modes.build import build_runner
+from harness.results.run_folder import read_run
 
 PAGE = Path(__file__).parents[2] / "docs" / "runtimes.md"
+EIGHT = ("onnxruntime-int8", "openvino-int8")
 LATENCY = "latency_end_to_end_p50"
 
 
@@ -69,11 +74,11 @@ def test_what_it_lacks_is_an_error_where_it_was_asked_for(
 def test_the_shipped_runtimes_find_what_eager_finds_and_8_bits_have_an_ap_of_their_own(
     cli, tmp_path: Path
 ):
-    modes = ("eager", "onnxruntime", "openvino", "onnxruntime-int8")
+    modes = ("eager", "onnxruntime", "openvino", *EIGHT)
     calibrated = ("--set", "latency.calibration_images=3", "--seeds", "5")
     done = cli("run", "m.yaml", "--modes", ",".join(modes), *calibrated, "--run-id", "r")
     assert done.code == 0, done.err
-    assert "latency onnxruntime-int8: exporting and quantising" in done.err
+    assert all(f"latency {mode}: exporting and quantising" in done.err for mode in EIGHT)
     frame = load_results(tmp_path / "results" / "tiny" / "r")
     conditions = {
         mode: json.loads(own[own["metric"] == LATENCY]["conditions"].iloc[0])
@@ -87,14 +92,74 @@ def test_the_shipped_runtimes_find_what_eager_finds_and_8_bits_have_an_ap_of_the
         assert conditions[mode]["runtime"].startswith(mode)
         assert conditions[mode]["segments"] == ["network"]
         assert "ap" not in conditions[mode]
-    eight = conditions["onnxruntime-int8"]
-    assert (eight["precision"], eight["calibration_images"], eight["calibration_seed"]) == (
-        "int8", 3, 5,
-    )  # fmt: skip
-    assert "Conv" not in eight["float_operators"]
-    score = frame[(frame["mode"] == "onnxruntime-int8") & (frame["metric"] == "ap_check")].iloc[0]
-    assert (eight["ap_check"], eight["ap_images"]) == (score["value"], 4)
-    assert eight["ap_eager"] == frame[frame["metric"] == "ap"]["value"].iloc[0]
+    for mode, convolution in zip(EIGHT, ("Conv", "Convolution"), strict=True):
+        eight = conditions[mode]
+        assert (eight["precision"], eight["calibration_images"], eight["calibration_seed"]) == (
+            "int8", 3, 5,
+        )  # fmt: skip
+        assert convolution not in eight["float_operators"]
+        score = frame[(frame["mode"] == mode) & (frame["metric"] == "ap_check")].iloc[0]
+        assert (eight["ap_check"], eight["ap_images"]) == (score["value"], 4)
+        assert eight["ap_eager"] == frame[frame["metric"] == "ap"]["value"].iloc[0]
+        # what it found is kept, scored again and set against the float detector's
+        found = read_run(tmp_path / "results" / "tiny" / "r")
+        again = found.estimate_quantized("one", mode, "ap")
+        assert again.value == pytest.approx(score["value"], abs=1e-9)
+        assert again.pairing == found.estimate("one", "ap").pairing != ""
+        assert found.difference_quantized("one", mode, "ap").compared
+    assert "8 bits minus float" in done.out
+
+
+def test_what_it_costs_to_ship_is_measured_of_each_mode_that_can_tell(
+    cli, tmp_path: Path, frozen: Path
+):
+    meters = "meters=[coco_ap,latency,deployment]"
+    columns = "columns=[ap,model_size,load_time,first_inference]"
+    chosen = ("-p", frozen, "--set", meters, "--set", columns)
+    done = cli("run", "m.yaml", "--modes", "onnxruntime,eager,frozen", *chosen, "--run-id", "r")
+    assert done.code == 0, done.err
+    run = tmp_path / "results" / "tiny" / "r"
+    frame = load_results(run)
+    own = {mode: f.set_index("metric") for mode, f in frame.groupby("mode") if mode}
+    weights = 8 * 3 * 16 * 16 + 8 + (2 + 4) * (8 + 1)
+    assert own["eager"].loc["model_size", "value"] == 4 * weights / 1e6
+    files = own["onnxruntime"]
+    # the graph beside the weights
+    assert 4 * weights / 1e6 < files.loc["model_size", "value"] < 4 * weights / 1e6 + 0.02
+    assert '"counted": "files"' in files.loc["model_size", "conditions"]
+    assert 0 < files.loc["load_time", "value"] < files.loc["mode_setup_seconds", "value"]
+    assert files.loc["first_inference", "value"] > 0
+    assert files.loc["first_inference", "count"] == 7
+    assert not {"load_time", "first_inference"} & set(own["eager"].index)
+    assert not {"model_size", "load_time", "first_inference"} & set(own["frozen"].index)
+    assert all(title in done.out for title in ("model size", "load time", "first inference"))
+    page = (run / "report.html").read_text()
+    assert '<th scope="col">first inference<span class="unit">ms</span></th>' in page
+    compared = cli("compare", run, run, "--metrics", "model_size,load_time", "--gate", "size <= 0")
+    assert compared.code == 0, compared.err
+    assert "load time" in compared.out
+
+
+def test_files_are_loaded_again_for_it_and_gone_with_their_runner():
+    detector = TinyDetector(2, "", "", 8).eval()
+    runner = build_runner(detector, "onnxruntime")
+    image = torch.zeros(3, 64, 64, dtype=torch.uint8)
+    with torch.inference_mode():
+        before = runner.detect([image])
+        segment = vars(runner.detector)["network"]
+        session = next(iter(segment.made.values())).session
+        artifact = runner.artifact()
+        assert artifact is not None
+        assert artifact.reload is not None
+        assert artifact.reload() > 0
+        assert next(iter(segment.made.values())).session is not session
+        assert torch.equal(runner.detect([image]).scores, before.scores)
+    [path] = segment.paths
+    assert artifact.size == path.stat().st_size
+    assert path.parent.exists()
+    del runner, artifact, segment, session
+    gc.collect()
+    assert not path.parent.exists()
 
 
 def test_8_bits_need_the_training_split(cli, tmp_path: Path, data: Path):
@@ -144,8 +209,12 @@ def test_an_exported_model_needs_nothing_but_what_stands_beside_it(exported, tmp
 
 def test_openvino_8_bits_and_modes_without_files(exported, tmp_path: Path):
     assert exported("openvino", "ir").out.startswith("network.xml, network.bin, model.json")
-    assert exported("onnxruntime-int8", "eight").code == 0
-    about = json.loads((tmp_path / "eight" / "model.json").read_text())
-    assert (about["precision"], about["calibration_images"]) == ("int8", 4)
+    for mode in EIGHT:
+        assert exported(mode, mode).code == 0
+        about = json.loads((tmp_path / mode / "model.json").read_text())
+        assert (about["precision"], about["calibration_images"]) == ("int8", 4)
+    # weights of one byte
+    plain, eight = (tmp_path / name / "network.bin" for name in ("ir", "openvino-int8"))
+    assert eight.stat().st_size < 0.35 * plain.stat().st_size
     assert "the mode 'eager' has no files to write" in exported("eager", "none").mistake
     assert not (tmp_path / "none").exists()

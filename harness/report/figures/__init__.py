@@ -10,6 +10,7 @@ def _figure(order: int, target: str, title: str, summary: str) -> Figure:
 
 FIGURES: tuple[Figure, ...] = (
     _figure(10, "tradeoffs:build", "Score against cost", "every score against every cost"),
+    _figure(15, "modes:build", "Modes", "the main score against the time of each mode"),
     _figure(20, "sizes:build", "AP over object size", "in the image and at the network's input"),
     _figure(30, "parts:build_costs", "Cost by part", "every count that is known by role"),
     _figure(40, "parts:build_times", "Time by stage", "the time, split at the spans within it"),

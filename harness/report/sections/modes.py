@@ -4,7 +4,14 @@ from itertools import groupby
 
 from markupsafe import Markup
 
-from harness.report.mode_rows import main_time, mode_metrics, mode_rows, mode_warnings
+from harness.report.mode_rows import (
+    main_time,
+    mode_metrics,
+    mode_rows,
+    mode_warnings,
+    quantized_rows,
+    quantized_scores,
+)
 from harness.report.page import show
 from harness.results.run import Run
 from harness.stages.metrics import MODE_SCORE
@@ -31,5 +38,7 @@ def build(run: Run) -> Markup | None:
         checked=MODE_SCORE,
         has_breaks=any(count is not None for count in breaks),
         elsewhere=list(dict.fromkeys(row.mode for row in rows if not row.scope)),
+        quantized=quantized_rows(run, rows),
+        scores=quantized_scores(run),
         warned=[w for w in mode_warnings(run, rows) if w.level != "valid"],
     )

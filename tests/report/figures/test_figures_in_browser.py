@@ -37,6 +37,8 @@ def plots(made: Run) -> dict[str, go.Figure]:
     found = {}
     for figure in FIGURES:
         drawn = figure.load()(made)
+        if drawn is None:  # of modes, of which this run has one
+            continue
         drawings: list[Drawing] = drawn if isinstance(drawn, list) else [drawn]
         found |= {f"{figure.name}-{n}": one.plot for n, one in enumerate(drawings)}
     return {**found, "bare": go.Figure(go.Scatter(x=[1, 2], y=[3, 4], mode="markers"))}
