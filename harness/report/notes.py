@@ -1,7 +1,7 @@
 """What a reader must know of a run's numbers: the same lines in the terminal and on the page."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from string import Formatter
 from typing import Any
@@ -38,11 +38,15 @@ class Warned:
         return f"{LEVELS[self.level]} {self.of}: {self.text}".lstrip()
 
 
-def captions(run: Run) -> list[str]:
-    """On what terms the measured numbers hold, each wording once."""
+def captions(run: Run, only: Collection[str] | None = None) -> list[str]:
+    """On what terms the measured numbers hold, each wording once.
+
+    Args:
+        only: metrics that are shown; None: all.
+    """
     lines: dict[str, None] = {}
     for spec in run.metrics():
-        if spec.caption:
+        if spec.caption and (only is None or spec.name in only):
             of = [r for r in run.measured if r.metric == spec.name and not r.scope]
             lines |= dict.fromkeys(_filled(spec.caption, r.conditions) for r in of)
     return [*lines, *untrained(run), *recipes(run)]

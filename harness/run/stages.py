@@ -64,7 +64,7 @@ class StageRunner:
         else:
             image = self._images(1)[0]
             measured = measure_cost(weighted.detector, self._meters("cost"), image)
-        if not weighted.weights and cell.stage != "cost":
+        if not weighted.weights and cell.stage == "evaluate":  # times have a check of their own
             measured = [replace(m, warnings=(*m.warnings, UNTRAINED)) for m in measured]
         return measured, weighted
 

@@ -169,7 +169,7 @@ def deployment_metrics() -> tuple[MetricSpec, ...]:
     size = MetricSpec(
         "model_size", "model size", "MB", better="lower", kind="size", interval="exact",
         protocol=("counted", "classes"), short=("size",),
-        caption="model size: {counted}, a million bytes each MB",
+        caption="model size: {counted}, in MB of a million bytes",
     )  # fmt: skip
     times = [
         MetricSpec(
