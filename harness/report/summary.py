@@ -54,7 +54,8 @@ def print_summary(run: Run, console: Console) -> None:
         console.print()
         console.print(quantized_table(run, quantized))
     console.print()
-    say(console, [*captions(run, run.columns), *_legend(run), *([ABOUT_MODES] if modes else [])], "dim")
+    told = [*captions(run, run.columns), *_legend(run), *([ABOUT_MODES] if modes else [])]
+    say(console, told, "dim")
     warned = [*warnings_of(run, run.columns), *mode_warnings(run, modes)]
     grave = [warning for warning in warned if warning.level != "valid"]
     notes = list(dict.fromkeys([*failures(run), *run.notes, *map(str, grave)]))
