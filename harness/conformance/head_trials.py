@@ -7,13 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from harness.conformance.trial import Given, Size, Trial, draw_maps, make, tensors_of
+from harness.conformance.trial import Given, Size, Trial, draw_maps, make, map_misfits, tensors_of
 from harness.data.batch import Inputs, Targets
 from harness.model.features import FeatureSpec, RoiSpec
 from harness.model.types import Proposals
 
 CLASSES = 3
 PROPOSALS = 12  # of an image
+ROI_MAPS = "roi_maps"
 POOLED = RoiSpec(5, 7, 7)  # what TinyDet pools
 
 
@@ -32,15 +33,29 @@ class RpnTrial(Trial):
 
     def run(self, part: Any, given: Given) -> Mapping[str, Tensor]:
         outputs = part(list(given))
-        raw = dict(tensors_of(outputs, "outputs"))
-        return {**raw, **dict(tensors_of(part.propose(outputs), "proposals"))}
+        made = dict(tensors_of(outputs, "outputs"))
+        made.update(tensors_of(part.propose(outputs), "proposals"))
+        if hasattr(part, "roi_maps"):
+            made.update(tensors_of(part.roi_maps(list(given), outputs), ROI_MAPS))
+        return made
 
     def losses(self, part: Any, given: Given, targets: Targets) -> Mapping[str, Tensor]:
-        found: Mapping[str, Tensor] = part.losses(part(list(given)), targets)
+        """Its own, and in place of a box head's the squares of the maps that are pooled from."""
+        outputs = part(list(given))
+        found: dict[str, Tensor] = dict(part.losses(outputs, targets))
+        if hasattr(part, "roi_maps"):
+            maps = part.roi_maps(list(given), outputs)
+            found[ROI_MAPS] = sum((x.square().mean() for x in maps), torch.zeros(()))
         return found
 
     def misfits(self, part: Any, size: Size, made: Mapping[str, Tensor]) -> Iterator[str]:
         yield from row_misfits(made, "proposals", {"boxes": (4,), "scores": ()})
+        if hasattr(part, "roi_maps"):
+            maps = {name: x for name, x in made.items() if name.startswith(f"{ROI_MAPS}[")}
+            if len(maps) != len(self.in_features):
+                yield f"{ROI_MAPS} gives {len(maps)} maps in place of {len(self.in_features)}"
+            else:
+                yield from (f"{ROI_MAPS}: {p}" for p in map_misfits(self.in_features, size, maps))
 
 
 @dataclass(frozen=True)

@@ -48,12 +48,13 @@ def pyramid(*channels: int, finest: int = 8) -> tuple[FeatureSpec, ...]:
 
 
 # What a part is tried out on where nobody says: the first that it does not refuse. 245 is the width
-# of TinyFPN, under which parts of two stages are put.
+# of TinyFPN, under which parts of two stages are put, and of ThunderNet's one map.
 PYRAMIDS = (
     pyramid(16, 24, 32),
     pyramid(32, 32, 32),
     pyramid(32, 32, 32, 32),
     pyramid(245, 245, 245),
+    pyramid(245, finest=16),
 )
 
 

@@ -29,7 +29,10 @@ class Neck(Protocol):
 
 
 class Rpn(Protocol):
-    """May also offer `anchor_levels(size)` and `positive_iou`, as `Detector` has them."""
+    """May also offer `anchor_levels(size)` and `positive_iou`, as `Detector` has them.
+
+    And `roi_maps`, where the RoI op is to pool from other maps than the neck's.
+    """
 
     def __call__(self, features: list[Tensor]) -> Any:
         """Raw outputs, whatever `propose` and `losses` need."""
@@ -41,6 +44,17 @@ class Rpn(Protocol):
 
     def losses(self, outputs: Any, targets: Targets) -> Losses:
         """`targets` in network pixels."""
+        ...
+
+    def roi_maps(self, features: list[Tensor], outputs: Any) -> list[Tensor]:
+        """Optional: the maps that the RoI op pools from, as many and of the same shapes.
+
+        The box head's losses train what it computes, so an attention may stand here.
+
+        Args:
+            features: the neck's maps, which are pooled from without it.
+            outputs: the RPN's for them.
+        """
         ...
 
 

@@ -25,6 +25,8 @@ class TwoStageOutputs:
 class TwoStageDetector(AssembledDetector):
     """backbone -> neck -> RPN -> RoI op -> box head.
 
+    The RoI op pools from the neck's maps, or from what the RPN makes of them (`roi_maps`).
+
     The modules are registered as `rpn_head` and `bbox_head`, the names that published
     checkpoints use, and read as `rpn` and `box_head`.
     """
@@ -84,9 +86,10 @@ class TwoStageDetector(AssembledDetector):
         return maps
 
     def dense(self, pixels: Tensor) -> tuple[list[Tensor], Any]:
-        """Normalised (B, 3, H, W) -> the neck's maps and the RPN's outputs for them."""
+        """Normalised (B, 3, H, W) -> the maps that are pooled from, and the RPN's outputs."""
         maps = self.features(pixels)
-        return maps, self.rpn(maps)
+        outputs = self.rpn(maps)
+        return roi_maps(self.rpn, maps, outputs), outputs
 
     def classify(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
         """Pooled maps -> the box head's logits and deltas."""
@@ -108,12 +111,18 @@ class TwoStageDetector(AssembledDetector):
     def losses(self, inputs: Inputs, targets: Targets) -> dict[str, Tensor]:
         boxes = self.box_head.frame.to_network(targets.boxes, inputs)
         targets = replace(targets, boxes=boxes)
-        maps = self.features(inputs.pixels)
-        outputs = self.rpn(maps)
+        maps, outputs = self.dense(inputs.pixels)
         losses: dict[str, Tensor] = self.rpn.losses(outputs, targets)
         proposals = self.rpn.propose(outputs)
         head = self.box_head.losses(proposals, targets, lambda rois: self.roi_pool(maps, rois))
         return {**losses, **head}
+
+
+def roi_maps(rpn: Any, maps: list[Tensor], outputs: Any) -> list[Tensor]:
+    """What the RoI op pools from: the neck's maps, unless the RPN has a `roi_maps` of its own."""
+    own = getattr(rpn, "roi_maps", None)
+    found: list[Tensor] = maps if own is None else own(maps, outputs)
+    return found
 
 
 def assemble_two_stage(builder: PartsBuilder) -> TwoStageDetector:

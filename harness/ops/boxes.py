@@ -37,6 +37,13 @@ def centers_and_sides(boxes: Tensor) -> tuple[Tensor, Tensor]:
     return (low + high) * 0.5, high - low
 
 
+def encode_boxes(boxes: Tensor, anchors: Tensor) -> Tensor:
+    """Deltas that lead from anchors to boxes, (..., 4) each; `decode_boxes` is the inverse."""
+    box_centers, box_sides = centers_and_sides(boxes)
+    centers, sides = centers_and_sides(anchors)
+    return torch.cat([(box_centers - centers) / sides, (box_sides / sides).log()], -1)
+
+
 def decode_boxes(deltas: Tensor, anchors: Tensor, max_log_ratio: float) -> Tensor:
     """Deltas from anchors (https://arxiv.org/abs/1506.01497, section 3.1.2), (..., 4) -> xyxy.
 

@@ -15,15 +15,7 @@ from torch import Tensor, nn
 from harness.data.batch import Inputs, Targets
 from harness.model.features import RoiSpec
 from harness.model.processes import mean_over_processes
-from harness.model.types import Detections, Proposals
-from harness.ops import pairwise_ious, select_boxes, soft_nms_padded
-from harness_plugins.tinydet.boxes import (
-    InclusiveFrame,
-    clip_boxes,
-    decode_boxes,
-    encode_boxes,
-)
-from harness_plugins.tinydet.losses import (
+from harness.model.two_stage_losses import (
     NEGATIVE,
     Samples,
     cross_entropy_sum,
@@ -32,6 +24,14 @@ from harness_plugins.tinydet.losses import (
     select_samples,
     self_matches,
     smooth_l1_sum,
+)
+from harness.model.types import Detections, Proposals
+from harness.ops import pairwise_ious, select_boxes, soft_nms_padded
+from harness.ops.boxes import encode_boxes
+from harness_plugins.tinydet.boxes import (
+    InclusiveFrame,
+    clip_boxes,
+    decode_boxes,
 )
 from harness_plugins.tinydet.params import TinyBoxHeadParams
 

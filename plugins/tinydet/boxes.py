@@ -49,15 +49,8 @@ def clip_boxes(boxes: Tensor, image_size: tuple[int, int]) -> Tensor:
     return ordinary.clip_boxes(boxes, image_size, LEAST_INSIDE)
 
 
-def encode_boxes(boxes: Tensor, anchors: Tensor) -> Tensor:
-    """Deltas that lead from anchors to boxes, (..., 4) each (https://arxiv.org/abs/1506.01497)."""
-    box_centers, box_sides = ordinary.centers_and_sides(boxes)
-    centers, sides = ordinary.centers_and_sides(anchors)
-    return torch.cat([(box_centers - centers) / sides, (box_sides / sides).log()], -1)
-
-
 def decode_boxes(deltas: Tensor, anchors: Tensor) -> Tensor:
-    """Inverse of `encode_boxes`, with the change of sides clamped to a factor of 62.5."""
+    """The ordinary one, with the change of sides clamped to a factor of 62.5."""
     return ordinary.decode_boxes(deltas, anchors, MAX_LOG_RATIO)
 
 

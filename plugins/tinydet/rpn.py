@@ -19,6 +19,15 @@ from harness.model.features import (
     require_strides_divide,
 )
 from harness.model.processes import mean_over_processes
+from harness.model.two_stage_losses import (
+    NEGATIVE,
+    Samples,
+    match_boxes,
+    matched_rows,
+    objectness_sum,
+    select_samples,
+    smooth_l1_sum,
+)
 from harness.model.types import AnchorLevel, Proposals
 from harness.ops import (
     nms_padded,
@@ -28,22 +37,13 @@ from harness.ops import (
     select_boxes,
 )
 from harness.ops import separable_conv as separable_rows
+from harness.ops.boxes import encode_boxes
 from harness_plugins.tinydet.boxes import (
     LEAST_INSIDE,
     MAX_LOG_RATIO,
     anchors_inside,
     base_anchors,
-    encode_boxes,
     grid_anchors,
-)
-from harness_plugins.tinydet.losses import (
-    NEGATIVE,
-    Samples,
-    match_boxes,
-    matched_rows,
-    objectness_sum,
-    select_samples,
-    smooth_l1_sum,
 )
 from harness_plugins.tinydet.params import TinyRpnParams
 from harness_plugins.tinydet.separable import (

@@ -17,7 +17,11 @@ from harness_plugins.runtimes import exported
 from harness_plugins.runtimes.export import fill, tensors_of
 
 RUNTIMES = ("onnxruntime", "openvino")
-OTHERS = {"yolox_nano": "suites/yolox.yaml", "nanodet_plus_m_320": "suites/budget.yaml"}
+OTHERS = {
+    "yolox_nano": "suites/yolox.yaml",
+    "nanodet_plus_m_320": "suites/budget.yaml",
+    "thundernet_snet49": "suites/budget.yaml",
+}
 
 
 @pytest.fixture(autouse=True)
@@ -66,7 +70,12 @@ def test_a_one_stage_network_is_one_graph_with_the_outputs_of_eager(name: str, m
 
 @pytest.mark.parametrize(
     ("name", "mode"),
-    [("tinydet_s", "onnxruntime"), ("tinydet_s", "openvino"), ("tinydet_m", "onnxruntime")],
+    [
+        ("tinydet_s", "onnxruntime"),
+        ("tinydet_s", "openvino"),
+        ("tinydet_m", "onnxruntime"),
+        ("thundernet_snet49", "onnxruntime"),
+    ],
 )
 def test_both_graphs_of_two_stages_have_the_outputs_of_eager(name: str, mode: str) -> None:
     """Each for the same inputs: rounding may change which proposals are kept."""

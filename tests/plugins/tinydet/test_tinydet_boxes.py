@@ -10,13 +10,13 @@ from torchvision.ops import box_iou
 
 from harness.data.batch import Inputs
 from harness.ops import pairwise_ious
+from harness.ops.boxes import encode_boxes
 from harness_plugins.tinydet.boxes import (
     InclusiveFrame,
     anchors_inside,
     base_anchors,
     clip_boxes,
     decode_boxes,
-    encode_boxes,
     grid_anchors,
 )
 

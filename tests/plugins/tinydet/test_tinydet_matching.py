@@ -7,7 +7,7 @@ from hypothesis import given
 from torch import Tensor
 
 from harness.data.batch import Targets
-from harness_plugins.tinydet.losses import (
+from harness.model.two_stage_losses import (
     IGNORED,
     NEGATIVE,
     match_boxes,

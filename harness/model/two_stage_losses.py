@@ -1,4 +1,4 @@
-"""What the losses of the RPN and of the box head share: matching, sampling, and sums.
+"""What the losses of RPNs and box heads share: matching, sampling, and sums.
 
 The boxes of a batch are matched to its ground truths; some of them are sampled, at random for the
 RPN and the hardest for the box head; losses are summed over these, and the caller divides.
