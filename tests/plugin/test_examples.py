@@ -9,7 +9,7 @@ from outside_packages import install, run_with
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
-@pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.iterdir()))
+@pytest.mark.parametrize("name", sorted(p.name for p in EXAMPLES.iterdir() if p.is_dir()))
 def test_an_example_is_a_package_that_works(tmp_path: Path, name: str):
     package, site = tmp_path / name, tmp_path / "site"
     shutil.copytree(EXAMPLES / name, package)
