@@ -60,9 +60,9 @@ def test_a_metric_without_a_rank_is_a_limit_too(tmp_path: Path) -> None:
         record_of(name, "model_size", size, seed=s) for name, size in sizes.items() for s in (0, 1)
     ]
     run = make_run(tmp_path / "sized", more=more)
-    assert told(run, "size<5").startswith("tinydet_m: AP 34.2 %")
-    assert "model size 2.50 MB" in told(run, "size<4.9")
-    assert told(run, "size<2").startswith("nothing fits: ")
+    assert told(run, "model_size<5").startswith("tinydet_m: AP 34.2 %")
+    assert "model size 2.50 MB" in told(run, "model_size<4.9")
+    assert told(run, "model_size<2").startswith("nothing fits: ")
 
 
 def test_it_says_what_the_limited_numbers_are(made: Run) -> None:
