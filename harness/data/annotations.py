@@ -6,7 +6,7 @@ itself, so nothing that is left out or clipped here affects an evaluation.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Self
 
@@ -168,59 +168,71 @@ def _tolerated(
     classes: tuple[str, ...],
 ) -> list[Fault]:
     if not len(objects):
-        return [Fault("other_note", 1, "no boxes at all")]
+        return [Fault("no_boxes", 1, "no boxes at all")]
     sizes = np.array([(i.width, i.height) for i in images], dtype=np.float64)
     limits = np.repeat(sizes, np.diff(offsets), axis=0)
-    owners = np.repeat(np.arange(len(images)), np.diff(offsets))
-    xywh = np.concatenate([objects.boxes[:, :2], objects.boxes[:, 2:] - objects.boxes[:, :2]], 1)
+    shown = _Shown(images, objects, np.repeat(np.arange(len(images)), np.diff(offsets)))
     over = ((objects.boxes[:, :2] < -ROUNDING) | (objects.boxes[:, 2:] > limits + ROUNDING)).any(1)
     empty = (objects.boxes[:, 2:] <= objects.boxes[:, :2]).any(1)
-    seen, again = set[str](), []
-    for image in images:
-        again += [f"image {image.id}: {image.file_name}"] if image.file_name in seen else []
-        seen.add(image.file_name)
-
-    def box(row: int) -> str:
-        """An object as an example."""
-        numbers = ", ".join(f"{value:g}" for value in xywh[row].tolist())
-        return f"annotation {objects.ids[row]} of {images[owners[row]].file_name}: [{numbers}]"
-
-    def of_boxes(kind: FaultKind, line: str, rows: Iterable[int]) -> Fault:
-        found = [int(row) for row in rows]
-        return Fault(kind, len(found), line, tuple(box(row) for row in found[:SHOWN]))
-
-    def of_entries(kind: FaultKind, line: str, key: str) -> Fault:
-        found = [f"annotation {e['id']}" for e in entries if key not in e]
-        return Fault(kind, len(found), line, tuple(found[:SHOWN]))
-
     counted = [
-        of_boxes("zero_size", "boxes of zero size, not trained on", np.flatnonzero(empty)),
-        of_boxes(
-            "reaching",
-            "boxes reach outside their image, clipped in training",
-            np.flatnonzero(over),
+        shown.fault("zero_size", "boxes of zero size, not trained on", np.flatnonzero(empty)),
+        shown.fault(
+            "reaching", "boxes reach outside their image, clipped in training", np.flatnonzero(over)
         ),
-        of_entries("other_note", "annotations without 'iscrowd', taken as 0", "iscrowd"),
-        of_entries(
+        _lacking("other_note", "annotations without 'iscrowd', taken as 0", "iscrowd", entries),
+        _lacking(
             "placeholder_area",
             "annotations without 'area', or with one area for all, taken as the box's",
             "area",
+            entries,
         ),
-        Fault(
-            "one_file",
-            len(again),
-            "images name a file that another image names too",
-            tuple(again[:SHOWN]),
-        ),
+        _named_twice(images),
     ]
     faults = [replace(one, line=f"{one.count} {one.line}") for one in counted if one.count]
     kinds = objects.labels * 2 + objects.crowd
     faults += [
-        of_boxes(one.kind, one.line, one.rows)
-        for one in suspicions(xywh, limits, owners, kinds, objects.areas, len(images))
+        shown.fault(one.kind, one.line, one.rows)
+        for one in suspicions(shown.xywh, limits, shown.owners, kinds, objects.areas, len(images))
     ]
     absences = _absences(objects[~objects.crowd], classes)
     return [*faults, *(Fault("other_note", 1, line) for line in absences)]
+
+
+@dataclass(frozen=True, eq=False)
+class _Shown:
+    """Objects as examples of faults; `owners`: (N,) the position of the image of each."""
+
+    images: tuple[ImageEntry, ...]
+    objects: Objects
+    owners: NDArray[np.int64]
+
+    @cached_property
+    def xywh(self) -> NDArray[np.float64]:
+        low, high = self.objects.boxes[:, :2], self.objects.boxes[:, 2:]
+        return np.concatenate([low, high - low], 1)
+
+    def fault(self, kind: FaultKind, line: str, rows: Iterable[int]) -> Fault:
+        found = [int(row) for row in rows]
+        return Fault(kind, len(found), line, tuple(map(self._box, found[:SHOWN])))
+
+    def _box(self, row: int) -> str:
+        numbers = ", ".join(f"{value:g}" for value in self.xywh[row].tolist())
+        file_name = self.images[self.owners[row]].file_name
+        return f"annotation {self.objects.ids[row]} of {file_name}: [{numbers}]"
+
+
+def _lacking(kind: FaultKind, line: str, key: str, entries: list[Entry]) -> Fault:
+    found = [f"annotation {entry['id']}" for entry in entries if key not in entry]
+    return Fault(kind, len(found), line, tuple(found[:SHOWN]))
+
+
+def _named_twice(images: tuple[ImageEntry, ...]) -> Fault:
+    seen, again = set[str](), []
+    for image in images:
+        again += [f"image {image.id}: {image.file_name}"] if image.file_name in seen else []
+        seen.add(image.file_name)
+    line = "images name a file that another image names too"
+    return Fault("one_file", len(again), line, tuple(again[:SHOWN]))
 
 
 def _bounds(low: float, high: float) -> str:

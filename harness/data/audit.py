@@ -81,12 +81,12 @@ class Audit:
     def verdict(self) -> str:
         """In one or two sentences: what the set is good for, and what to do."""
         every = [*self.faults, *(fault for split in self.splits for fault in split.faults)]
-        able = "trainable" if self.is_trainable else "not trainable"
-        able += (
-            (" and evaluable" if self.is_trainable else ", but evaluable")
-            if self.is_evaluable
-            else (", but not evaluable" if self.is_trainable else " and not evaluable")
+        first, second = (
+            f"{'' if is_so else 'not '}{word}"
+            for word, is_so in (("trainable", self.is_trainable), ("evaluable", self.is_evaluable))
         )
+        alike = self.is_trainable == self.is_evaluable
+        able = f"{first} and {second}" if alike else f"{first}, but {second}"
         stops = {fault.kind: None for fault in every if fault.stops}
         if stops:
             to_do = "; ".join(REMEDIES[kind].what_to_do for kind in stops)
@@ -136,7 +136,7 @@ def _split(folder: CocoFolder, found: Found, every: Sequence[Found], thorough: b
     except UserError as mistake:
         collector(mistake)
     if annotations is not None:
-        tolerated += [f for f in annotations.faults if f.line != "no boxes at all"]
+        tolerated += [fault for fault in annotations.faults if fault.kind != "no_boxes"]
         if not len(annotations.objects):
             collector(DataError("no_boxes", "has no boxes at all", where=found.labels))
         elif found.name == "train" and not len(trainable_images(annotations)):

@@ -122,7 +122,7 @@ def recognise(root: Path) -> tuple[str, tuple[Found, ...]]:
     """The layout of a folder and its splits; of several that fit, the one with more splits.
 
     Of as many, one with a validation split goes before one with a test split in its place. A
-    layout that fits, but for files that are broken, is told of in a note where another fits.
+    layout whose files are broken gives a note if another one fits.
 
     Raises:
         UserError: none is recognised, with all that was looked for; there is only one annotation

@@ -161,7 +161,7 @@ def _document(
 
 
 def _lines(labels: Path, classes: dict[int, str], on_mistake: OnMistake) -> Iterator[Line]:
-    """The lines of a label file; none where there is no file."""
+    """The lines of a label file; empty without one."""
     for number, line in enumerate(read_lines(labels) if labels.is_file() else (), 1):
         if line.strip():
             try:

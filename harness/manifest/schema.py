@@ -167,7 +167,7 @@ Background = Annotated[Literal["keep", "drop"] | float, BeforeValidator(_check_b
 class Train(Keys):
     """One of `steps` and `epochs` says how long. `batch_size` is per process.
 
-    `steps: 0` is no training: the detector is evaluated only if it has a `checkpoint`.
+    `steps: 0` leaves the training out: the detector is evaluated only if it has a `checkpoint`.
 
     Attributes:
         gpus: processes that share the training, each with a GPU of its own (with `--device cpu`

@@ -146,7 +146,7 @@ class Plan:
         parts: detector name -> role -> part; a whole detector has the one role "detector".
         data_fingerprint: of the data, "" when a plan was made without.
         modes: of the stage `latency`, by name; without precisions.
-        trackers: who is told of its curves and numbers, which they do not change.
+        trackers: who receives its curves and numbers, without changing them.
         executor: where its cells run; None in a plan that was made for a single cell.
         training: detector name -> what trains it.
     """

@@ -78,7 +78,7 @@ def harness_executors() -> Sequence[d.Executor]:  # type: ignore[empty-body]
 
 @hookspec
 def harness_trackers() -> Sequence[d.Tracker]:  # type: ignore[empty-body]
-    """Trackers: who is told of training curves and final metrics."""
+    """Trackers: who receives training curves and final metrics."""
 
 
 @hookspec

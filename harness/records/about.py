@@ -61,7 +61,7 @@ def write_about(run: Path, about: About) -> None:
     """Replace what was said of a run.
 
     Raises:
-        UserError: it is no run folder, or cannot be written to.
+        UserError: it is not a run folder, or cannot be written to.
     """
     if not layout.is_run(run):
         raise UserError("is not the folder of a run", where=run)

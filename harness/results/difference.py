@@ -235,7 +235,7 @@ def _images_needed(found: Paired, images: int) -> int | None:
 
 
 def _unlike_recipes(base: Estimate, other: Estimate) -> tuple[Finding, ...]:
-    """Of two detectors it is no mismatch, but not their parts alone make the difference."""
+    """Not a mismatch between two detectors, but their parts alone do not make the difference."""
     recipes = [show_value("recipe", one.conditions.get("recipe")) for one in (base, other)]
     if recipes[0] == recipes[1]:
         return ()

@@ -176,7 +176,7 @@ class Run:
     def difference_quantized(self, detector: str, mode: str, metric: str) -> Difference:
         """What 8 bits change, of the same weights on the same images.
 
-        So the spread over seeds, which both sides share, is no part of the noise.
+        So the spread over seeds, which both sides share, is not part of the noise.
         """
         sides = self.estimate(detector, metric), self.estimate_quantized(detector, mode, metric)
         base, other = (

@@ -73,6 +73,20 @@ def predict_files(
     except OSError as error:
         raise UserError(f"cannot be made: {error.strerror}", where=out) from error
     targets = _drawn_names(files, out)
+    _detect(built, files, targets, ids, threshold, say, out)
+    return targets
+
+
+def _detect(
+    built: Detector,
+    files: Sequence[Path],
+    targets: Sequence[Path],
+    ids: list[int],
+    threshold: float,
+    say: Callable[[str], None],
+    out: Path,
+) -> None:
+    """One image after the other; a bad one in the middle loses nothing of those before it."""
     found: list[dict[str, Any]] = []
     listed: list[dict[str, Any]] = []
     try:
@@ -87,12 +101,11 @@ def predict_files(
             found += _coco_results(prediction, number, ids)
             _save(image, shown, target)
             say(_line(file, shown, seconds, threshold))
-    finally:  # a bad image in the middle loses nothing of those before it
+    finally:
         categories = [{"id": i, "name": n} for i, n in zip(ids, built.classes, strict=True)]
         images_file = {"images": listed, "categories": categories, "annotations": []}
         write_text(out / DETECTIONS, json.dumps(found, indent=1) + "\n")
         write_text(out / "images.json", json.dumps(images_file, indent=1) + "\n")
-    return targets
 
 
 def _image_files(paths: Sequence[Path]) -> Iterator[Path]:

@@ -277,7 +277,7 @@ def calibrate(split: Split, count: int, seed: int, batch_size: int) -> Calibrati
 
 
 def curves_of(progress: Progress) -> dict[str, float]:
-    """What trackers are told of a training: losses, gradient norm, learning rate and speed."""
+    """What trackers receive from a training: losses, gradient norm, learning rate and speed."""
     rates = {"lr": progress.learning_rate, "images_per_second": progress.images_per_second}
     return {f"training/{name}": value for name, value in {**progress.losses, **rates}.items()}
 

@@ -1,4 +1,4 @@
-"""Trackers are told of curves and final metrics; what goes wrong with one harms no cell."""
+"""Trackers receive curves and final metrics; an error in one never fails a cell."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -59,7 +59,7 @@ class Tracker(Protocol):
 
 
 class Tracking:
-    """The trackers of a plan, in the main process. Each that raises is told of once."""
+    """The trackers of a plan, in the main process. Each one that raises is reported once."""
 
     def __init__(self, plan: Plan, launch: Launch) -> None:
         self.suite = plan.suite.suite

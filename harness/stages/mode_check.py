@@ -162,7 +162,6 @@ def _measurements(
     asked = {"images": images, "same_box": SAME_BOX, "score": tolerance.score, **required}
     yield Measurement(MODE_AGREEMENT, agreement, count=images, conditions=asked)
     if data.meters:
-        conditions = {"images": images, "ap_eager": ap_eager}
-        if not data.quantized:
-            conditions["ap_drop"] = tolerance.ap_drop
+        asked = {"quantized": True} if data.quantized else {"ap_drop": tolerance.ap_drop}
+        conditions = {"images": images, "ap_eager": ap_eager, **asked}
         yield Measurement(MODE_SCORE, ap, count=images, conditions=conditions)

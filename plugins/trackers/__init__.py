@@ -1,4 +1,4 @@
-"""Who is told of training curves and final metrics, by accelerate's trackers."""
+"""Sends training curves and final metrics to accelerate's trackers."""
 
 from collections.abc import Sequence
 from typing import Literal

@@ -25,7 +25,7 @@ from harness.records.store import read_records
 
 DETECTORS, SEEDS = 100, 67  # and three stages
 STAGES = ("evaluate", "cost", "latency")
-# The page of so many cells takes minutes and is no part of a resume with nothing left to do.
+# The page of so many cells takes minutes and is not part of a resume with nothing left to do.
 WITHOUT_REPORTS = """
 import harness.run.session as session
 from harness.cli import main

@@ -294,7 +294,7 @@ def test_predict_draws_and_writes_coco_json(cli, copied: Path, tmp_path: Path, d
 
 
 def test_predictions_score_as_the_run_did(cli, copied: Path, tmp_path: Path, data: Path):
-    """The detections of the run, scored anew, give the run's AP."""
+    """The detections of the run, scored again, give the run's AP."""
     from harness import load_results
 
     cell = copied / "cells" / "tiny" / "seed0"

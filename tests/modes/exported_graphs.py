@@ -1,4 +1,4 @@
-"""ONNX Runtime and OpenVINO compute what eager computes, or say what stands in the way."""
+"""ONNX Runtime and OpenVINO compute what eager computes, or say why they cannot."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

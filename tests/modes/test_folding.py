@@ -87,7 +87,7 @@ class Twice(Tapped):
 
 
 class Sized(Tapped):
-    """Reads the size of what lies between, which is no use of it."""
+    """Reads only the size of what lies between, which does not count as using it."""
 
     def forward(self, pixels: Tensor) -> Tensor:
         raw = self.conv(pixels)

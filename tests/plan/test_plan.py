@@ -259,7 +259,7 @@ def test_mistakes_are_found_before_anything_runs(plan, change, choices, expected
 
 
 def test_an_unknown_part_is_blamed_on_the_line_that_names_it(plan, manifest: Path, tmp_path: Path):
-    """The name stands in the defaults; a detector only adds parameters."""
+    """The name comes from the defaults; a detector only adds parameters."""
     text = manifest.read_text().replace("use: tiny_fpn", "use: tiny_fpm")
     path = tmp_path / "m.yaml"
     path.write_text(text.replace("one: {backbone", "one: {neck: {params: {}}, backbone"))

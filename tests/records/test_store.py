@@ -66,7 +66,7 @@ def test_cells_stand_in_the_order_of_detectors_seeds_and_stages(tmp_path: Path):
 
 
 def test_a_plan_has_an_order_of_its_own(tmp_path: Path):
-    """That of the manifest; cells that it does not have stand behind."""
+    """That of the manifest; cells that it does not have come last."""
     cells = [("b", 0, "cost", ""), ("a", 0, "latency", "fused"), ("a", 0, "latency", "eager")]
     keys = ("detector", "seed", "stage", "mode")
     given = [dict(zip(keys, cell, strict=True)) for cell in [*cells, ("a", 0, "train", "")]]

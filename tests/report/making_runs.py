@@ -210,9 +210,8 @@ def _latencies(of: Any, median: float, seed: int, mode: str) -> Iterator[Record]
     yield of("latency_peak_memory", 512.0, "MiB", False, conditions=told, scope=scope)
     if mode != "eager":
         yield of("mode_agreement", 0.998, "", True, conditions=told, scope=scope)
-        checked = {**told, "images": 50, "ap_eager": 0.312}
-        if not way.endswith("-int8"):
-            checked["ap_drop"] = 0.002
+        asked = {"quantized": True} if way.endswith("-int8") else {"ap_drop": 0.002}
+        checked = {**told, "images": 50, "ap_eager": 0.312, **asked}
         yield of("ap_check", 0.311, "AP", True, conditions=checked, scope=scope)
 
 

@@ -1,4 +1,4 @@
-"""The section of inference modes: what stands in it, what in no other, and when it is there."""
+"""The section of inference modes: what it alone shows, and when it appears."""
 
 import re
 from collections.abc import Callable

@@ -136,7 +136,7 @@ def test_precision_at_each_recall_point(shared_data: Path):
 
 @pytest.mark.shared
 def test_equal_to_scoring_the_resampled_images(shared_data: Path):
-    """Images drawn twice stand in the set twice, under new ids, and are matched and sorted anew."""
+    """Images drawn twice are in the set twice, under new ids, and are matched and sorted again."""
     truth = read_ground_truth(shared_data / "bccd" / "annotations" / "instances_val.json")
     given = make_noisy(truth, seed=4, digits=None)
     weights = draw_weights(len(truth.image_ids), 4, seed=5)

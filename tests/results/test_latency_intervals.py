@@ -177,7 +177,7 @@ def test_swinging_samples_are_worth_no_more_than_their_number() -> None:
 def test_intervals_cover_the_truth(
     percent: float, count: int, correlation: float, least: float
 ) -> None:
-    """95 % of 600 simulated series, within 2.6 standard errors below; wider is no fault."""
+    """95 % of 600 simulated series, within 2.6 standard errors below; wider is fine."""
     rng = np.random.default_rng(7)
     truth = math.exp(SIGMA * stats.norm.ppf(percent / 100))
     hits = []

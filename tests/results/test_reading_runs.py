@@ -1,4 +1,4 @@
-"""A run is read back from its folder: what is kept, made anew, or said to be missing."""
+"""A run is read back from its folder: what is kept, made again, or reported as missing."""
 
 import json
 import shutil

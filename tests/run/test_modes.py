@@ -117,7 +117,7 @@ def _check_measured(run: Path) -> None:
 
 
 def _check_shown(run: Path, out: str) -> None:
-    """The modes stand in a section of their own, and nowhere as the detectors' latency."""
+    """The modes have a section of their own, and do not appear as the detectors' latency."""
     page = (run / "report.html").read_text()
     assert '<section id="modes"' in page
     assert "agreement 0.000" in page

@@ -67,18 +67,13 @@ def _symbols(count: int) -> list[str]:
 
 def _point(run: Run, row: ModeRow, time: MetricSpec, score: MetricSpec) -> Point | None:
     of, check = run.estimate(row.detector, score.name), row.estimates.get(MODE_SCORE)
-    if check is not None and is_quantized(check):
+    if check is not None and check.conditions.get("quantized"):  # a score of its own
         again = run.estimate_quantized(row.detector, row.mode, score.name)
         of = again if again.is_there else check  # with an interval, where its detections were kept
     spent = row.estimates.get(time.name)
     if spent is None or not (spent.is_usable and of.is_usable):
         return None
     return row.mode, spent, of
-
-
-def is_quantized(check: Estimate) -> bool:
-    """Whether the score of a mode's check is its own: nothing was required of it."""
-    return check.is_there and "ap_drop" not in check.conditions
 
 
 def _line(

@@ -1,8 +1,7 @@
 """Small objects that a detector misses, in the image's own pixels, and what it did there."""
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from markupsafe import Markup
@@ -11,15 +10,19 @@ from PIL import Image
 
 from harness.data.boxes import pairwise_ious
 from harness.report.page import show
-from harness.report.sections.gallery import box_path, file_names, first_seeds
+from harness.report.sections.gallery import (
+    box_path,
+    file_names,
+    first_seeds,
+    match_sure,
+    scene_of,
+)
 from harness.report.thumbnails import Thumbnail, encode, open_upright
-from harness.results.ap.boxes import Scene, build_scene, mark
-from harness.results.ap.matching import find_pairs, match_once
+from harness.results.ap.boxes import Scene
 from harness.results.ap.misses import SCORE_THRESHOLD, SMALL_AREA
 from harness.results.ap.tide import BACKGROUND_IOU, FOREGROUND_IOU
 from harness.results.run import Run
-from harness.stages.inputs import EvaluationInput, GroundTruth
-from harness.stages.scoring import restrict
+from harness.stages.inputs import GroundTruth
 
 MOST, MOST_IN_ALL = 12, 60  # crops of a detector, and of all detectors together
 IMAGES = 24  # of a detector, those with its most missed small objects
@@ -132,16 +135,10 @@ def _worst_images(run: Run, place: tuple[str, int]) -> list[int]:
 
 
 def _find(run: Run, truth: GroundTruth, place: tuple[str, int], chosen: Sequence[int]) -> _Found:
-    """Matched as `find_misses` does it."""
-    # the analysis has checked every entry of this file
-    entries = json.loads(run.detections_file(*place).read_bytes())
-    ids = frozenset(chosen)
-    kept = tuple(entry for entry in entries if entry["image_id"] in ids)
-    scene = build_scene(restrict(EvaluationInput(truth, kept), chosen))
-    sure = replace(scene, detections=scene.detections.above(SCORE_THRESHOLD))
-    there = ~scene.objects.crowd
-    found = mark(match_once(sure, find_pairs(sure), there), len(there))
-    return _Found(scene, there & ~found & (scene.objects.area < SMALL_AREA))
+    scene = scene_of(run, truth, place, chosen)
+    _, _, found = match_sure(scene)
+    objects = scene.objects
+    return _Found(scene, ~objects.crowd & ~found & (objects.area < SMALL_AREA))
 
 
 def _draw(

@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from markupsafe import Markup
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from harness.data.annotations import read_annotations
 from harness.report.page import show
 from harness.report.thumbnails import Thumbnail, shrink_images
-from harness.results.ap.boxes import build_scene
+from harness.results.ap.boxes import Bools, Ints, Scene, build_scene, mark
 from harness.results.ap.matching import find_pairs, match_once
 from harness.results.ap.misses import SCORE_THRESHOLD, SMALL_AREA
 from harness.results.run import Run
@@ -128,15 +128,9 @@ def _draw(
     run: Run, truth: GroundTruth, detector: str, seed: int, chosen: Sequence[int]
 ) -> list[Overlay]:
     """Overlays of one detector; boxes are matched as `find_misses` matches them."""
-    # the analysis has checked every entry of this file
-    found_here = json.loads(run.detections_file(detector, seed).read_bytes())
-    ids = frozenset(chosen)
-    kept = tuple(d for d in found_here if d["image_id"] in ids and d["score"] >= SCORE_THRESHOLD)
-    scene = build_scene(restrict(EvaluationInput(truth, kept), chosen))
-    objects, drawn = scene.objects, scene.detections
-    matched = match_once(scene, find_pairs(scene), ~objects.crowd)
-    found = np.zeros(len(objects.image), bool)
-    found[matched[matched >= 0]] = True
+    scene = scene_of(run, truth, (detector, seed), chosen)
+    sure, matched, found = match_sure(scene)
+    objects, drawn = sure.objects, sure.detections
     there, small = ~objects.crowd, objects.area < SMALL_AREA
     index = {image: n for n, image in enumerate(sorted(chosen))}
     overlays = []
@@ -152,6 +146,27 @@ def _draw(
         small_here = int((mine & there & small).sum())
         overlays.append(_overlay(boxes, small_here))
     return overlays
+
+
+def scene_of(run: Run, truth: GroundTruth, place: tuple[str, int], chosen: Sequence[int]) -> Scene:
+    """The chosen images with all that a detector found in them."""
+    # the analysis has checked every entry of this file
+    entries = json.loads(run.detections_file(*place).read_bytes())
+    ids = frozenset(chosen)
+    kept = tuple(entry for entry in entries if entry["image_id"] in ids)
+    return build_scene(restrict(EvaluationInput(truth, kept), chosen))
+
+
+def match_sure(scene: Scene) -> tuple[Scene, Ints, Bools]:
+    """As `find_misses` matches: detections from `SCORE_THRESHOLD` on, the best first.
+
+    Returns:
+        the scene with these detections; (n,) the object of each, -1 for none; (g,) the objects
+        that one of them found.
+    """
+    sure = replace(scene, detections=scene.detections.above(SCORE_THRESHOLD))
+    matched = match_once(sure, find_pairs(sure), ~sure.objects.crowd)
+    return sure, matched, mark(matched, len(sure.objects.crowd))
 
 
 def _overlay(boxes: Mapping[str, NDArray[np.float64]], small: int) -> Overlay:

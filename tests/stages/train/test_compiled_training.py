@@ -13,7 +13,7 @@ from harness.stages.train.result import TrainResult
 
 
 class PlainToy(ToyDetector):
-    """Without the counter, for which each step would be compiled anew."""
+    """Without the counter, for which each step would be compiled again."""
 
     def losses(self, inputs: Inputs, targets: Targets) -> dict[str, Tensor]:
         outputs = self.network(inputs)

@@ -1,4 +1,4 @@
-"""A step of training reads nothing back from the device: what would stop a GPU is no part of it."""
+"""A training step reads nothing back from the device, which would make a GPU wait."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
