@@ -55,8 +55,13 @@ def _colour(one: Drawn) -> str:
 
 
 def _readable_on(colour: str) -> str:
-    red, green, blue = ImageColor.getrgb(colour)[:3]
-    return "black" if 0.299 * red + 0.587 * green + 0.114 * blue > 128 else "white"
+    """Whichever has the higher contrast (https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio)."""
+    red, green, blue = (
+        x / 12.92 if x <= 0.04045 else ((x + 0.055) / 1.055) ** 2.4
+        for x in (value / 255 for value in ImageColor.getrgb(colour)[:3])
+    )
+    luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue
+    return "black" if (luminance + 0.05) / 0.05 > 1.05 / (luminance + 0.05) else "white"
 
 
 def _places(

@@ -62,9 +62,32 @@ def test_where_there_is_no_room_at_all_something_is_drawn() -> None:
     assert draw_detections(blank(), []).tobytes() == blank().tobytes()
 
 
-def test_text_stands_out_from_every_colour() -> None:
-    for label, colour in enumerate(COLOURS):
-        drawn = np.asarray(draw_detections(blank(), [one((100, 100, 200, 200), label)]))
-        label_box = drawn[80:99, 100:190].reshape(-1, 3).astype(int)
-        ground = np.array(ImageColor.getrgb(colour))
-        assert np.abs(label_box - ground).sum(1).max() > 250
+def test_the_surest_has_the_usual_place() -> None:
+    same = (100.0, 100.0, 160.0, 130.0)
+    for first, second in ((0.9, 0.2), (0.2, 0.9)):
+        drawn = draw_detections(blank(), [one(same, 0, first), one(same, 4, second)])
+        surest = COLOURS[0 if first > second else 4]
+        assert drawn.getpixel((101, 97)) == ImageColor.getrgb(surest)  # above, at the left
+
+
+def linear(value: float) -> float:
+    """A channel of sRGB, 0..255, as intensity, 0..1."""
+    x = value / 255
+    return x / 12.92 if x <= 0.04045 else float(((x + 0.055) / 1.055) ** 2.4)
+
+
+def luminance(colour: tuple[int, ...]) -> float:
+    return sum(w * linear(c) for w, c in zip((0.2126, 0.7152, 0.0722), colour, strict=True))
+
+
+@pytest.mark.parametrize("label", range(len(COLOURS)))
+def test_text_has_the_contrast_that_wcag_asks_for(label: int) -> None:
+    """At least 4.5 to 1 (https://www.w3.org/TR/WCAG22/#contrast-minimum)."""
+    drawn = np.asarray(draw_detections(blank(), [one((100, 100, 200, 200), label)]))
+    ground = ImageColor.getrgb(COLOURS[label])
+    rows = {tuple(pixel) for pixel in drawn[85:97, 103:150].reshape(-1, 3).tolist()}
+    shades = [luminance(pixel) for pixel in rows]
+    of_ground = luminance(ground)
+    best = max((max(each, of_ground) + 0.05) / (min(each, of_ground) + 0.05) for each in shades)
+    assert ground in rows
+    assert best >= 4.5

@@ -31,10 +31,26 @@ def detection(image: int, *, dx: float = 0, category: int = 0, score: float = 0.
     return {"image_id": image, "category_id": category, "bbox": [x + dx, *rest], "score": score}
 
 
+def prepare(
+    folder: Path, images: int, found: Mapping[str, list[Any]], found_by: Mapping[str, set[int]]
+) -> Run:
+    """A run whose detectors made these detections and found the small objects of these images."""
+    made = make_run(folder, detectors=dict.fromkeys(found, 0.3), seeds=[0], images=images)
+    for name, entries in found.items():
+        made.detections_file(name, 0).write_text(json.dumps(entries))
+    analyses = {
+        (name, seed): replace(
+            one,
+            misses=tuple(Misses(n, 3, 1) for n in range(1, images + 1) if n not in found_by[name]),
+        )
+        for (name, seed), one in made.analyses.items()
+    }
+    return replace(made, analyses=analyses)
+
+
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     """Of two detectors: of five images, the first one misses four objects, the other only one."""
-    made = make_run(tmp_path / "run", detectors={FIRST: 0.3, SECOND: 0.3}, seeds=[0], images=5)
     other = 1 + (small_object(2)[1]) % 3
     found = {
         FIRST: [
@@ -45,14 +61,7 @@ def run(tmp_path: Path) -> Run:
         ],
         SECOND: [detection(n) for n in (1, 2, 3, 4)],
     }
-    for name, entries in found.items():
-        made.detections_file(name, 0).write_text(json.dumps(entries))
-    missed = {FIRST: (1, 2, 3, 4), SECOND: (5,)}
-    analyses = {
-        place: replace(one, misses=tuple(Misses(n, 1, 1) for n in missed[place[0]]))
-        for place, one in made.analyses.items()
-    }
-    return replace(made, analyses=analyses)
+    return prepare(tmp_path / "run", 5, found, {FIRST: {5}, SECOND: {1, 2, 3, 4}})
 
 
 def by_file(run: Run, detector: str) -> Mapping[str, Miss]:
@@ -134,3 +143,21 @@ def test_nothing_where_all_were_found_or_the_data_are_gone(run: Run) -> None:
 def test_only_some_of_many(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("harness.report.sections.crops.MOST", 1)
     assert list(by_file(run, FIRST)) == ["001.jpg", "002.jpg", "003.jpg"]  # three at least
+
+
+def test_of_many_those_that_others_find_are_chosen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.report.sections.crops.MOST", 3)
+    finds = {FIRST: {5, 6, 7, 8}, SECOND: {3, 4}}
+    found = {name: [detection(n) for n in sorted(images)] for name, images in finds.items()}
+    run = prepare(tmp_path / "run", 8, found, finds)
+    assert list(by_file(run, FIRST)) == ["003.jpg", "004.jpg", "001.jpg"]
+    assert list(by_file(run, SECOND)) == ["005.jpg", "006.jpg", "007.jpg", "001.jpg"]
+
+
+def test_an_unsure_detection_counts_only_where_it_would_find_the_object(run: Run) -> None:
+    entries = [detection(1, dx=6, score=0.2), detection(2, dx=1, score=0.29)]
+    run.detections_file(FIRST, 0).write_text(json.dumps(entries))
+    kinds = {file: miss.kind for file, miss in by_file(run, FIRST).items()}
+    assert (kinds["001.jpg"], kinds["002.jpg"]) == ("nothing", "unsure")
