@@ -363,6 +363,18 @@ def test_doctor_tells_good_data_from_bad(cli, tmp_path: Path, data: Path):
     assert last.startswith("bad  verdict trainable, but not evaluable. To do: add the files")
 
 
+def test_doctor_counts_what_it_does_not_show(cli, tmp_path: Path):
+    def rename(document: dict) -> None:
+        for number, image in enumerate(document["images"]):
+            image["file_name"] = f"no{number}.jpg"
+
+    bad = make_coco(tmp_path / "coco", images=8, edit=rename)
+    lines = [line.strip() for line in cli("doctor", "--data", bad).out.splitlines()]
+    [head] = [n for n, line in enumerate(lines) if "missing image files: 8" in line]
+    shown = [f"no{number}.jpg is missing" for number in range(5)]
+    assert lines[head + 1 : head + 7] == [*shown, "and 3 more"]
+
+
 def test_what_is_no_mistake_of_the_user_keeps_its_traceback(tmp_path: Path):
     """A part whose target is not there is its author's bug, and says where."""
     (tmp_path / "hollow.py").write_text(

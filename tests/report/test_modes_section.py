@@ -15,6 +15,7 @@ from rich.console import Console
 
 from harness.plugin.metrics import Finding
 from harness.records.record import Record
+from harness.report.figures import modes as figure
 from harness.report.mode_rows import (
     ModeRow,
     main_time,
@@ -191,6 +192,18 @@ def test_what_8_bits_change_is_told_by_size_with_paired_intervals(eight: Run) ->
     out = StringIO()
     print_summary(run, Console(file=out, width=120, color_system=None))
     assert re.search(r"8 bits minus float.*−3\.0 +\[", out.getvalue(), re.S)
+
+
+def test_the_figure_draws_8_bits_at_the_score_that_has_an_interval(eight: Run) -> None:
+    run = quantized(eight, drop=0.03)
+    drawing = figure.build(run)
+    assert drawing is not None
+    [line] = [t for t in drawing.plot.data if t.name == "tinydet_s" and t.mode == "lines+markers"]
+    n = list(line.customdata).index(EIGHT)
+    found = run.estimate_quantized("tinydet_s", EIGHT, "ap")
+    assert line.y[n] == pytest.approx(100 * found.value)
+    assert line.error_y.array[n] == pytest.approx(100 * (found.high - found.value), abs=1e-3)
+    assert line.error_y.array[n] > 0
 
 
 def test_the_spread_over_seeds_is_no_noise_of_what_8_bits_change(eight: Run) -> None:
