@@ -63,6 +63,7 @@ def test_a_metric_without_a_rank_is_a_limit_too(tmp_path: Path) -> None:
     assert told(run, "model_size<5").startswith("tinydet_m: AP 34.2 %")
     assert "model size 2.50 MB" in told(run, "model_size<4.9")
     assert told(run, "model_size<2").startswith("nothing fits: ")
+    assert run.difference("tinydet_s", "tinydet_l", "model_size").verdict == "worse"
 
 
 def test_it_says_what_the_limited_numbers_are(made: Run) -> None:

@@ -1,13 +1,16 @@
 """What is to be known of a run's numbers, worded once for terminal and page."""
 
 from dataclasses import replace
+from io import StringIO
 
 import pytest
 from making_runs import make_run
+from rich.console import Console
 
 from harness.plugin.metrics import Finding
 from harness.records.record import Record
 from harness.report.notes import captions, failures, warnings_of
+from harness.report.summary import print_summary
 from harness.results.run import Run
 
 BUSY = Finding("busy_cpu", params={"cores": 2.0, "of": 2})
@@ -82,3 +85,14 @@ def test_the_gravest_is_told_first_and_what_casts_no_doubt_last(run: Run) -> Non
     levels = [w.level for w in warnings_of(of, ["latency_end_to_end_p50"])]
     assert levels == ["invalid", "doubtful", "valid"]
     assert str(warnings_of(of, ["latency_end_to_end_p50"])[-1]).startswith("latency: unknown")
+
+
+def test_captions_of_the_terminal_are_those_of_its_columns(made: Run) -> None:
+    everything = captions(made)
+    assert any(line.startswith("latency") for line in everything)
+    assert [line.split(":")[0] for line in captions(made, {"ap"})] == ["AP"]
+    cut = replace(made, plan={**made.plan, "columns": ["ap"]})
+    out = StringIO()
+    print_summary(cut, Console(file=out, width=200, color_system=None))
+    assert "AP: COCO's" in out.getvalue()
+    assert "latency: median" not in out.getvalue()
