@@ -191,7 +191,7 @@ def test_what_8_bits_change_is_told_by_size_with_paired_intervals(eight: Run) ->
     assert re.search(r"tinydet_s onnxruntime-int8 ▼ −3\.0 \[−\d\.\d, −\d\.\d\]", page)
     out = StringIO()
     print_summary(run, Console(file=out, width=120, color_system=None))
-    assert re.search(r"8 bits minus float.*−3\.0 +\[", out.getvalue(), re.S)
+    assert re.search(r"8 bits minus float.*\bpoints\b.*−3\.0 +\[", out.getvalue(), re.S)
 
 
 def test_the_figure_draws_8_bits_at_the_score_that_has_an_interval(eight: Run) -> None:

@@ -156,7 +156,8 @@ def test_its_time_is_not_the_trainings(tmp_path: Path, monkeypatch: pytest.Monke
     assert now[0] == 4000
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 def test_a_gpus_random_state_is_left_as_it_was() -> None:
     device = torch.device("cuda", 0)
     before = torch.cuda.get_rng_state(device)
