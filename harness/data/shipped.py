@@ -5,22 +5,18 @@ from collections.abc import Sequence
 from harness.plugin.declarations import Reader
 from harness.plugin.hookspecs import hookimpl
 
-COCO_FILES = (
-    "annotations/instances_{split}.json; {split}/_annotations.coco.json; "
-    "{split}/annotations/instances_default.json; {split}/result.json; annotations/{split}.json; "
-    "{split}.json; {split}/annotations.json"
-)
-
 
 @hookimpl
 def harness_readers() -> Sequence[Reader]:
+    from harness.data.layouts import COCO_LAYOUTS  # which asks the plugins, this one among them
+
     return [
         Reader(
             "coco",
             "harness.data.layouts:find_splits",
             summary="COCO files, as COCO, Roboflow, CVAT and Label Studio lay them out",
             title="COCO",
-            looked_for=COCO_FILES,
+            looked_for="; ".join(places.annotations for places in COCO_LAYOUTS),
         ),
         Reader(
             "yolo",

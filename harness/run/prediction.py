@@ -15,6 +15,7 @@ from torchvision.transforms.v2.functional import to_pil_image
 
 from harness.data.annotations import read_annotations
 from harness.data.images import read_image
+from harness.data.splits import SUFFIXES
 from harness.errors import UserError
 from harness.files import write_atomic, write_text
 from harness.manifest.schema import DetectorSpec
@@ -29,7 +30,6 @@ from harness.run.building import build, class_names
 from harness.run.drawing import Drawn, draw_detections
 from harness.run.launch import find_launch
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff"}
 Prediction = dict[str, Tensor]
 
 
@@ -111,7 +111,7 @@ def _detect(
 def _image_files(paths: Sequence[Path]) -> Iterator[Path]:
     for path in paths:
         if path.is_dir():
-            yield from sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
+            yield from sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES | {".gif"})
         elif path.exists():
             yield path
         else:
