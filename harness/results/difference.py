@@ -180,7 +180,7 @@ def _compare(base: Estimate, other: Estimate, smallest_effect: float) -> Differe
 def _exact(base: Estimate, other: Estimate) -> Difference:
     if math.isclose(base.value, other.value, rel_tol=1e-12):
         return _of_bounds("equal", base, base.value, base.value, base.value)
-    verdict = _direction(base, other.value > base.value)
+    verdict = direction(base, other.value > base.value)
     return _of_bounds(verdict, base, other.value, other.value, other.value)
 
 
@@ -202,7 +202,7 @@ def _paired(base: Estimate, other: Estimate) -> Difference:
         reasons = (Finding("seeds_overlap", "remark"),)
     images = max(one.sampled[0].images for one in (base, other))
     return Difference(
-        _direction(base, found.value > 0) if found.outside else "noise",
+        direction(base, found.value > 0) if found.outside else "noise",
         found.value,
         _ratio(base.value, other.value),
         found.low,
@@ -294,7 +294,7 @@ def _scaled(
     factor = shown / pooled[0]
     low, high = factor * pooled[1], factor * pooled[2]
     agreed = (shown > 1) == (pooled[0] > 1) and is_beyond(low, high, smallest_effect)
-    verdict = _direction(base, shown > 1) if outside and agreed else "noise"
+    verdict = direction(base, shown > 1) if outside and agreed else "noise"
     caveats = (Finding("one_process", "remark"),) if 1 in (base.count, other.count) else ()
     made = _of_bounds(verdict, base, other.value, base.value * low, base.value * high, p)
     return replace(made, caveats=caveats)
@@ -322,7 +322,8 @@ def _ratio(base: float, other: float) -> float:
     return other / base if base else math.nan
 
 
-def _direction(estimate: Estimate, higher: bool) -> Verdict:
+def direction(estimate: Estimate, higher: bool) -> Verdict:
+    """What it means that the other number is higher than this one, or lower."""
     better = estimate.metric.higher_is_better
     if better is None:
         return "changed"

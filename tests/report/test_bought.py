@@ -10,7 +10,7 @@ from page_text import text_of
 
 from harness.report.sections import bought
 
-NAMES = {"small": 0.30, "wide": 0.34, "deep": 0.31}
+NAMES = {"small": 0.30, "wide": 0.34, "deep": 0.31, "both": 0.33}
 
 
 def parts(**backbone: Any) -> dict[str, Any]:
@@ -18,13 +18,14 @@ def parts(**backbone: Any) -> dict[str, Any]:
 
 
 def page_of(folder: Path, **detectors: dict[str, Any]) -> str:
-    run = make_run(folder / "made", detectors=NAMES, detectors_of_plan=detectors)
+    names = {name: NAMES[name] for name in detectors}
+    run = make_run(folder / "made", detectors=names, detectors_of_plan=detectors)
     return str(bought.build(run))
 
 
 def rows_of(page: str, table: str) -> list[str]:
     body = page[page.index(f'class="{table}"') :].partition("</table>")[0]
-    return [text_of(row) for row in re.findall(r"<tr>.*?</tr>", body, re.S)][1:]
+    return [text_of(row) for row in re.findall(r"<tr\b.*?</tr>", body, re.S)][1:]
 
 
 def test_a_row_for_each_pair_that_differs_in_one_thing(tmp_path: Path) -> None:
@@ -42,6 +43,24 @@ def test_a_row_for_each_pair_that_differs_in_one_thing(tmp_path: Path) -> None:
     assert rows_of(page, "words differing") == ["backbone width 1 2 2", "backbone depth 2 2 3"]
 
 
+def test_a_change_in_several_pairs_has_its_mean_before_them(tmp_path: Path) -> None:
+    page = page_of(
+        tmp_path, small=parts(width=1, depth=2), wide=parts(width=2, depth=2),
+        deep=parts(width=1, depth=3), both=parts(width=2, depth=3),
+    )  # fmt: skip
+    rows = rows_of(page, "numbers bought")
+    assert len(rows) == 6
+    assert re.match(r"backbone width: 1 → becomes 2 mean of 2 pairs ▲ \+3\.0", rows[0])
+    assert re.match(r"wide instead of small ▲ \+4\.0", rows[1])
+    assert re.match(r"both instead of deep ▲ \+2\.0", rows[2])
+    assert re.match(r"backbone depth: 2 → becomes 3 mean of 2 pairs \D*0\.0", rows[3])
+    assert "significantly better" in rows[0]
+    assert "not significantly different" in rows[3]
+    # MACs double in one pair, and become 4/3 of the base's in the other
+    assert "+63.3 %" in rows[0]
+    assert "main effect" in page
+
+
 def test_without_such_a_pair_it_says_how_to_get_one(tmp_path: Path) -> None:
     page = page_of(
         tmp_path, small=parts(width=1, depth=2), wide=parts(width=2, depth=3),
@@ -55,5 +74,7 @@ def test_without_such_a_pair_it_says_how_to_get_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize("names", [["small"], []])
 def test_one_detector_has_nothing_to_be_compared_with(tmp_path: Path, names: list[str]) -> None:
     file = {"detections": "x.json", "parts": {}}
-    detectors = {name: parts(width=1) if name in names else file for name in NAMES}
+    detectors = {
+        name: parts(width=1) if name in names else file for name in ("small", "wide", "deep")
+    }
     assert page_of(tmp_path, **detectors) == "None"

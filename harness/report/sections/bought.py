@@ -1,13 +1,28 @@
 """Which part bought the accuracy: what detectors differ in, and what each thing alone is worth."""
 
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
 from markupsafe import Markup
 
 from harness.plugin.metrics import MetricSpec
 from harness.report.page import show
-from harness.results.ablation import built_detectors, differing, single_changes
+from harness.results.ablation import Ablation, Change, built_detectors, differing, single_changes
+from harness.results.difference import Difference
+from harness.results.main_effect import Compared, MainEffect, main_effect
 from harness.results.run import Run
 
 MOST = 12  # detectors beside each other
+
+
+@dataclass(frozen=True)
+class Worth:
+    """What one change does, by metric: in each pair, and in the mean where there are several."""
+
+    change: Change
+    pairs: Sequence[tuple[Ablation, Mapping[str, Difference]]]
+    effects: Mapping[str, MainEffect]
 
 
 def build(run: Run) -> Markup | None:
@@ -15,18 +30,37 @@ def build(run: Run) -> Markup | None:
     names = list(built_detectors(run))
     if len(names) < 2:
         return None
-    pairs = [
-        (one, {m.name: run.difference(one.base, one.other, m.name) for m in _metrics(run)})
-        for one in single_changes(run)
-    ]
     return show(
         "bought.html",
         run,
-        pairs=pairs,
+        worths=list(_worths(run)),
         metrics=_metrics(run),
         names=names[:MOST],
         left_out=names[MOST:],
         table=[(what, values[:MOST]) for what, values in differing(run).items()],
+    )
+
+
+def _worths(run: Run) -> Iterator[Worth]:
+    metrics = [m.name for m in _metrics(run)]
+    for change, found in groupby(single_changes(run), key=lambda one: one.change):
+        pairs = list(found)
+        effects = (
+            {m: main_effect([_compared(run, one, m) for one in pairs]) for m in metrics}
+            if len(pairs) > 1
+            else {}
+        )
+        differences = [
+            (one, {m: run.difference(one.base, one.other, m) for m in metrics}) for one in pairs
+        ]
+        yield Worth(change, differences, effects)
+
+
+def _compared(run: Run, one: Ablation, metric: str) -> Compared:
+    return Compared(
+        run.estimate(one.base, metric),
+        run.estimate(one.other, metric),
+        run.difference(one.base, one.other, metric),
     )
 
 
