@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from pydantic_core import from_json
 
+from harness.data.boxes import Floats, pairwise_ious
 from harness.errors import UserError
 from harness.files import write_text
 from harness.stages.inputs import GroundTruth
@@ -47,12 +48,16 @@ def check_detections(content: Any, truth: GroundTruth, *, where: object) -> tupl
 
     An `image_id` that is a text stands for a file (its path in the annotation file, its name, or
     its name without the ending, as tools write that do not know the annotation file's ids), or is
-    the id as a text; it has to mean one image.
+    the id as a text; it has to mean one image. Numbers are ids, unless they are none and all are
+    names of files, as Ultralytics writes 12 for 0012.jpg.
+
+    Raises:
+        UserError: also where numbers may be either, and more boxes lie on objects as names.
     """
     if not isinstance(content, Sequence) or isinstance(content, str | bytes):
         raise UserError(f"holds {_kind(content)}, not a list", where=where, hint=FORM)
     images = frozenset(truth.image_ids)
-    content = _with_ids(content, truth, where)
+    content = _with_ids(_of_numbered_files(content, truth, where), truth, where)
     if is_plain(content, images, truth.categories):
         return tuple(content)
     return tuple(
@@ -68,6 +73,56 @@ def _with_ids(content: Sequence[Any], truth: GroundTruth, where: object) -> Sequ
         return content
     ids = _ids_by_name(truth)
     return [_with_id(entry, ids, f"{where}[{index}]") for index, entry in enumerate(content)]
+
+
+def _of_numbered_files(content: Sequence[Any], truth: GroundTruth, where: object) -> Sequence[Any]:
+    """The same entries with image ids where the numbers of file names stood."""
+    stems: dict[int, set[int]] = {}
+    for image, file in zip(truth.image_ids, truth.file_names, strict=False):
+        stem = PurePosixPath(file.replace("\\", "/")).stem
+        if stem.isdecimal():
+            stems.setdefault(int(stem), set()).add(image)
+    if all(images == {number} for number, images in stems.items()):  # COCO's own, mostly
+        return content
+    if not all(isinstance(e, Mapping) and _is_integer(_image_of(e)) for e in content):
+        return content
+    given = set(map(_image_of, content))
+    if any(len(stems.get(number, ())) != 1 for number in given):
+        return content
+    named = [{**e, "image_id": next(iter(stems[_image_of(e)]))} for e in content]
+    if not given <= set(truth.image_ids):
+        return named
+    as_ids, as_names = (_on_objects(entries, truth) for entries in (content, named))
+    if as_names > as_ids:
+        told = f"image_id may be an id or the number of a file name: {as_ids} boxes lie on objects"
+        hint = 'write "0012" in place of 12 for 0012.jpg, the name without its ending, as a text'
+        raise UserError(f"{told} by ids, {as_names} by names", where=where, hint=hint)
+    return content
+
+
+def _image_of(entry: Detection) -> Any:
+    return _as_integer(entry.get("image_id"))
+
+
+def _on_objects(content: Sequence[Any], truth: GroundTruth) -> int:
+    """How many boxes overlap an object of the same image by an IoU of a half."""
+    objects, found = (_boxes_by_image(entries) for entries in (truth.annotations, content))
+    return sum(
+        int((pairwise_ious(boxes, objects[image]).max(axis=1) >= 0.5).sum())
+        for image, boxes in found.items()
+        if image in objects
+    )
+
+
+def _boxes_by_image(entries: Sequence[Any]) -> dict[int, Floats]:
+    """Image id -> its boxes as corners; what is no box is for others to complain of."""
+    found: dict[int, list[list[float]]] = {}
+    for entry in entries:
+        box = entry.get("bbox") if isinstance(entry, Mapping) else None
+        if isinstance(box, Sequence) and len(box) == 4 and all(map(_is_finite, box)):
+            x, y, w, h = box
+            found.setdefault(entry["image_id"], []).append([x, y, x + w, y + h])
+    return {image: np.array(boxes, np.float64) for image, boxes in found.items()}
 
 
 def _with_id(entry: Any, ids: Mapping[str, set[int]], where: str) -> Any:

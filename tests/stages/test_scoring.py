@@ -137,6 +137,52 @@ def test_ids_that_a_table_of_floats_wrote_are_integers(annotations):
     assert {type(entry[key]) for key in ("image_id", "category_id")} == {int}
 
 
+def numbered(*names: str) -> GroundTruth:
+    """Images 0, 1, 2 ... under those names, an object in each, further right in each."""
+    boxes = [
+        {**GOOD, "image_id": i, "bbox": [40.0 * i, 0.0, 30.0, 30.0]} for i in range(len(names))
+    ]
+    return GroundTruth(tuple(range(len(names))), {3: "a"}, tuple(boxes), "", file_names=names)
+
+
+def at(image: float, place: int) -> dict[str, object]:
+    """A box on the object of the image that comes at that place."""
+    return {**GOOD, "image_id": image, "bbox": [40.0 * place, 0.0, 30.0, 30.0]}
+
+
+def test_numbers_that_are_no_ids_but_names_of_files_stand_for_those():
+    truth = numbered("val/0012.jpg", "val\\0007.jpg", "0001.png")
+    found = check_detections([at(12, 0), at(7.0, 1)], truth, where="x")
+    assert [entry["image_id"] for entry in found] == [0, 1]
+
+
+def test_one_number_that_is_neither_is_refused():
+    with pytest.raises(UserError, match="unknown image_id 12"):
+        check_detections([at(12, 0), at(99, 1)], numbered("12.jpg", "7.jpg"), where="x")
+
+
+def test_a_number_that_names_two_files_is_refused():
+    with pytest.raises(UserError, match="unknown image_id 12"):
+        check_detections([at(12, 0)], numbered("a/12.jpg", "b/12.jpg"), where="x")
+
+
+def test_numbers_that_may_be_either_are_ids_where_the_boxes_agree():
+    truth = numbered("1.jpg", "2.jpg", "0.jpg")
+    found = check_detections([at(0, 0), at(1, 1), at(2, 2)], truth, where="x")
+    assert [entry["image_id"] for entry in found] == [0, 1, 2]
+
+
+def test_numbers_that_may_be_either_are_refused_where_boxes_lie_on_objects_as_names():
+    truth = numbered("1.jpg", "2.jpg", "0.jpg")
+    with pytest.raises(UserError, match="1 boxes lie on objects by ids, 2 by names"):
+        check_detections([at(1, 0), at(2, 1), at(2, 2)], truth, where="x")
+
+
+def test_names_that_are_the_ids_change_nothing():
+    truth = numbered("000.jpg", "001.jpg")
+    assert check_detections([at(1, 0)], truth, where="x") == (at(1, 0),)
+
+
 def test_unknown_file_name_is_refused(annotations):
     with pytest.raises(UserError, match="unknown image_id 'z'"):
         read(annotations, json.dumps([{**GOOD, "image_id": "z"}]))
