@@ -38,6 +38,7 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     made.filters |= {
+        "breakable": breakable,
         "interval": format.interval,
         "listing": format.listing,
         "word_with": lambda finding, word: word(finding),
@@ -73,6 +74,11 @@ def swatches(detectors: Sequence[str]) -> dict[str, Markup]:
         name: svg.format(style.color, Markup(SHAPES[style.symbol]))
         for name, style in styles(detectors).items()
     }
+
+
+def breakable(name: str) -> Markup:
+    """A name that a narrow column may break after an underscore, as after a hyphen."""
+    return Markup("_<wbr>").join(name.split("_"))
 
 
 def embed_json(value: Any) -> Markup:
