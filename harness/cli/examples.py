@@ -24,7 +24,10 @@ EXAMPLES: Mapping[str, Sequence[str]] = {
         "harness compare results/tinydet/A results/tinydet/B --gate 'ap_small >= -0.5'",
         "harness compare results/tinydet/RUN:tinydet_s predictions.json --html page.html",
     ),
-    "choose": ("harness choose results/tinydet/RUN --at-most latency=25 --at-least ap_small=10",),
+    "choose": (
+        "harness choose results/tinydet/RUN --at-most latency=25ms --at-least ap_small=10",
+        "harness choose results/tinydet/RUN --at-most size=5MB --mode onnxruntime,onnxruntime-int8",
+    ),
     "history": ("harness history results/tinydet --metric ap_small",),
     "export": ("harness export results/tinydet --to all.parquet",),
     "export-model": (

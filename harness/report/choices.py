@@ -1,4 +1,4 @@
-"""The best detector within limits, in words: for `harness choose`, and for the page's script."""
+"""The best detector within limits and its mode, in words: for `harness choose` and the page."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -6,11 +6,17 @@ from typing import Any
 from harness.report.format import WORDS, amount, interval, listing, with_unit
 from harness.results.choosing import (
     Choice,
+    Groups,
     Limit,
     differences_behind,
+    differences_of_modes,
+    first_score,
     limitable,
-    ranked_by_score,
+    mode_cost,
+    nearest_misses,
+    rank_contenders,
 )
+from harness.results.contenders import Contender, estimate_in, modes_of
 from harness.results.difference import Difference, Verdict
 from harness.results.estimate import Estimate
 from harness.results.run import Run
@@ -23,7 +29,16 @@ SAID: Mapping[Verdict, str] = {
     "equal": "The same as {}.",
     "unknown": "Whether that differs significantly from {} is unknown.",
 }
+# The fastest of a detector's modes compared with the others, which replace {}.
+SAID_OF_MODES: Mapping[Verdict, str] = {
+    "better": "Its {title} is significantly better than in {{}}.",
+    "worse": "Its {title} is not significantly different in {{}}.",
+    "noise": "Its {title} is not significantly different in {{}}.",
+    "equal": "Its {title} is the same in {{}}.",
+    "unknown": "Whether its {title} differs significantly in {{}} is unknown.",
+}
 NEAR = "Its {title} may miss the limit: its interval is {interval}."
+ALONE, NOTHING_ELSE = "There is nothing else.", "Nothing else fits."
 
 
 def comparison(found: Difference) -> str:
@@ -32,11 +47,25 @@ def comparison(found: Difference) -> str:
     return SAID.get(found.verdict, f"Not comparable with {{}}: {why}.")
 
 
+def comparison_of_modes(run: Run, found: Difference) -> str:
+    """A detector's fastest mode compared with another: a sentence whose {} is the other."""
+    cost = mode_cost(run)
+    title = cost.title if cost else ""
+    why = "; ".join(map(str, found.mismatches)) or WORDS[found.verdict]
+    said = SAID_OF_MODES.get(found.verdict)
+    return said.format(title=title) if said else f"Its {title} in {{}} is not comparable: {why}."
+
+
 def compared(rivals: Iterable[tuple[str, Difference]]) -> Iterator[str]:
     """The best compared with others by name, those of one verdict in one sentence."""
+    return joined((name, comparison(found)) for name, found in rivals)
+
+
+def joined(said: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """Sentences with {} for a name: each once, with all its names."""
     groups: dict[str, list[str]] = {}
-    for name, found in rivals:
-        groups.setdefault(comparison(found), []).append(name)
+    for name, sentence in said:
+        groups.setdefault(sentence, []).append(name)
     for sentence, names in groups.items():
         yield sentence.replace("{}", listing(names))
 
@@ -44,66 +73,87 @@ def compared(rivals: Iterable[tuple[str, Difference]]) -> Iterator[str]:
 def describe_choice(run: Run, choice: Choice, limits: Sequence[Limit]) -> str:
     """One line: what fits best and how sure that is, or why nothing does."""
     if not choice.order:
-        reasons = [_why(run, name, missed) for name, missed in choice.misses.items()]
+        nearest = nearest_misses(run, choice.misses, limits)
+        reasons = [_why(run, one, missed) for one, missed in nearest.items()]
         return f"nothing fits: {'; '.join(reasons)}"
-    best = choice.order[0]
-    score = best.metric
-    told = [f"{score.title} {with_unit(score, best.value)} {interval(best)}".strip()]
+    best, score = choice.order[0], first_score(run)
+    found = estimate_in(run, best, score.name)
+    told = [f"{score.title} {with_unit(score, found.value)} {interval(found)}".strip()]
     for limit in limits:
-        found = run.estimate(best.detector, limit.metric.name)
+        found = estimate_in(run, best, limit.metric.name)
         told.append(f"{limit.metric.title} {with_unit(limit.metric, found.value)}")
-    names = [one.detector for one in choice.order[1:]]
-    sentences = list(compared(zip(names, choice.differences, strict=True)))
+    sentences = [*compared(choice.rivals.items()), *_of_modes(run, choice.slower)]
     if not choice.order[1:]:
-        sentences.append("Nothing else fits." if choice.misses else "There is nothing else.")
+        sentences.append(NOTHING_ELSE if choice.misses else ALONE)
     for limit in choice.near:
-        shown = interval(run.estimate(best.detector, limit.metric.name))
+        shown = interval(estimate_in(run, best, limit.metric.name))
         sentences.append(NEAR.format(title=limit.metric.title, interval=shown))
-    return f"{best.detector}: {', '.join(dict.fromkeys(told))}. {' '.join(sentences)}"
+    return f"{best.name}: {', '.join(dict.fromkeys(told))}. {' '.join(sentences)}"
 
 
-def _why(run: Run, name: str, missed: Limit | None) -> str:
+def _of_modes(run: Run, slower: Mapping[str, Difference]) -> Iterator[str]:
+    return joined((mode, comparison_of_modes(run, found)) for mode, found in slower.items())
+
+
+def _why(run: Run, one: Contender, missed: Limit | None) -> str:
     if missed is None:
-        return f"{name} has no usable score"
-    found = run.estimate(name, missed.metric.name)
+        return f"{one.name} has no usable score"
+    found = estimate_in(run, one, missed.metric.name)
     if not found.is_usable:
-        return f"{name} has no usable {missed.metric.title}"
+        return f"{one.name} has no usable {missed.metric.title}"
     sign = ">" if missed.upper else "<"
     shown = with_unit(missed.metric, found.value)
-    return f"{name} {missed.metric.title} {shown} {sign} {missed.bound:g}"
+    return f"{one.name} {missed.metric.title} {shown} {sign} {missed.bound:g}"
 
 
 def as_data(run: Run) -> dict[str, Any] | None:
     """What the page's script chooses from, None where there is nothing to choose."""
-    ranking = ranked_by_score(run) if run.ranked("score") else None
+    groups = rank_contenders(run) if run.ranked("score") else {}
+    ranked = [one for own in groups.values() for one in own]
     offered = limitable(run)
-    if ranking is None or len(ranking.order) < 2 or not offered:
+    if len(ranked) < 2 or not offered:
         return None
-    score = ranking.metric
+    score = first_score(run)
+    modes = modes_of(run)
     return {
         "score": score.title,
         "limits": [
             {"name": spec.name, "title": spec.title, "unit": spec.shown_unit, "upper": upper,
-             "range": _range([run.estimate(e.detector, spec.name) for e in ranking.order])}
+             "range": _range([estimate_in(run, one, spec.name) for one in ranked])}
             for spec, upper in offered
         ],
+        "modes": modes if len(modes) > 1 else [],
         "near": NEAR,
-        "detectors": [
+        "alone": ALONE,
+        "nothing_else": NOTHING_ELSE,
+        "scored": {name: _scored(run, groups, name) for name in groups},
+        "contenders": [
             {
-                "name": found.detector,
-                "shown": f"{with_unit(score, found.value)} {interval(found)}".strip(),
+                "name": one.name,
+                "mode": one.mode,
+                "scored_as": one.scored_as,
                 "values": {
-                    spec.name: _value(run.estimate(found.detector, spec.name))
-                    for spec, _ in offered
+                    spec.name: _value(estimate_in(run, one, spec.name)) for spec, _ in offered
                 },
-                "behind": {
-                    other: comparison(difference)
-                    for other, difference in differences_behind(run, ranking, place).items()
+                "slower": {
+                    mode: comparison_of_modes(run, found)
+                    for mode, found in differences_of_modes(run, one, own[place + 1 :]).items()
                 },
             }
-            for place, found in enumerate(ranking.order)
+            for own in groups.values()
+            for place, one in enumerate(own)
         ],
     }  # fmt: skip
+
+
+def _scored(run: Run, groups: Groups, name: str) -> dict[str, Any]:
+    """A score, and how it compares with those behind it."""
+    found = estimate_in(run, groups[name][0], first_score(run).name)
+    behind = differences_behind(run, groups, name)
+    return {
+        "shown": f"{with_unit(found.metric, found.value)} {interval(found)}".strip(),
+        "behind": {other: comparison(difference) for other, difference in behind.items()},
+    }
 
 
 def _range(found: Sequence[Estimate]) -> str:

@@ -7,6 +7,7 @@ from harness.plan.cells import USUAL_MODE
 from harness.plugin.metrics import MetricSpec
 from harness.records.record import Record
 from harness.report.notes import Warned, gather
+from harness.results.contenders import MEANT
 from harness.results.difference import Difference, find_difference
 from harness.results.estimate import Estimate
 from harness.results.run import MODE, Run
@@ -14,7 +15,6 @@ from harness.stages.metrics import MODE_AGREEMENT, MODE_COMPILE, MODE_SCORE, MOD
 
 OWN = (MODE_AGREEMENT, MODE_SCORE, MODE_SETUP, MODE_COMPILE)  # of modes alone
 PERCENTS = (50, 99)
-MEANT = ("mode", "precision")  # conditions in which modes are meant to differ
 STAGE = "latency"
 
 
@@ -138,7 +138,7 @@ def _rows(
     specs: Sequence[MetricSpec],
     main: MetricSpec | None,
 ) -> Iterator[ModeRow]:
-    scopes = {mode: _scope(mode, records) for mode, records in cells.items()}
+    scopes = {mode: run.mode_scopes(detector).get(mode, MODE + mode) for mode in cells}
     base = None
     if main is not None and USUAL_MODE in scopes:
         base = run.estimate(detector, main.name, scopes[USUAL_MODE])
@@ -150,10 +150,3 @@ def _rows(
             difference = find_difference(base, own, same_detector=True, meant=MEANT)
         errors = tuple(dict.fromkeys(r.error for r in cells[mode] if r.status != "ok"))
         yield ModeRow(detector, mode, estimates, difference, base, scope, errors)
-
-
-def _scope(mode: str, records: Sequence[Record]) -> str:
-    """ "" of the mode that all other tables show, whose records are those of the detector."""
-    measured = [record for record in records if record.kind == "measurement"]
-    shown = any(not record.scope.startswith(MODE) for record in measured)
-    return "" if shown else MODE + mode

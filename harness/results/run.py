@@ -116,6 +116,20 @@ class Run:
                 found[record.detector].append(record)
         return found
 
+    @cached_property
+    def _modes(self) -> Mapping[str, Mapping[str, str]]:
+        """Detector -> mode -> scope."""
+        found: dict[str, dict[str, str]] = defaultdict(dict)
+        for record in self.measured:
+            if record.mode:
+                own, shown = found[record.detector], not record.scope.startswith(MODE)
+                own[record.mode] = "" if shown else own.get(record.mode, MODE + record.mode)
+        return found
+
+    def mode_scopes(self, detector: str) -> Mapping[str, str]:
+        """Modes that a detector was timed in -> scope: "" of the one that all tables show."""
+        return self._modes.get(detector, {})
+
     def metrics(self) -> list[MetricSpec]:
         """What was measured of whole detectors, in the order of the catalog."""
         there = dict.fromkeys(metric for _, metric, scope in self._index if not scope)
@@ -162,6 +176,13 @@ class Run:
 
         Nor with one where it was kept of some of the detector's seeds alone.
         """
+        key = ("quantized", detector, mode, metric)
+        if key not in self._made:
+            self._made[key] = self._estimate_quantized(detector, mode, metric)
+        found: Estimate = self._made[key]
+        return found
+
+    def _estimate_quantized(self, detector: str, mode: str, metric: str) -> Estimate:
         records = self.records_of(detector, metric)
         found = {
             seed: (made.pairing, made.metrics[metric])

@@ -29,11 +29,15 @@
     setInterval(() => Date.now() - touched >= wait && location.reload(), wait / 4);
   }
 
-  // the best within limits, which the address keeps: report.html#max.latency=25&min.ap_small=10
+  // the best within limits, which the address keeps:
+  // report.html#max.latency=25&min.ap_small=10&mode=onnxruntime
   const form = document.getElementById("choose");
   if (form) {
-    const { score, limits, near, detectors } = JSON.parse(document.getElementById("choices").textContent);
+    const { score, limits, modes, scored, contenders, ...words } = JSON.parse(
+      document.getElementById("choices").textContent,
+    );
     const chosen = document.getElementById("chosen");
+    const select = form.elements.mode;
     const sign = (limit) => (limit.upper ? "max" : "min");
     const list = (names) =>
       names.length < 2 ? names.join("") : `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`;
@@ -50,37 +54,52 @@
       const [low, high] = values[limit.name].ends ?? [0, 0];
       return low < Number(limit.text) && Number(limit.text) < high;
     };
+    // sentences with {} for a name: each once, with all its names
+    const joined = (names, said) => {
+      const told = new Map();
+      for (const name of names) told.set(said[name], [...(told.get(said[name]) ?? []), name]);
+      return [...told].map(([sentence, own]) => sentence.replace("{}", list(own)));
+    };
     const show = () => {
       const wanted = asked();
-      const fitting = detectors.filter(({ values }) => wanted.every(meets(values)));
-      if (!wanted.length) return chosen.replaceChildren();
+      const mode = select?.value ?? "";
+      if (!wanted.length && !mode) return chosen.replaceChildren();
+      const considered = contenders.filter((one) => !mode || one.mode === mode);
+      const fitting = considered.filter(({ values }) => wanted.every(meets(values)));
       if (!fitting.length) return chosen.replaceChildren("No detector is within all of these limits.");
       const [best, ...others] = fitting;
-      const told = new Map();
-      for (const { name } of others)
-        told.set(best.behind[name], [...(told.get(best.behind[name]) ?? []), name]);
-      const sentences = [...told].map(([said, names]) => said.replace("{}", list(names)));
-      if (!others.length) sentences.push("Nothing else fits.");
+      const own = scored[best.scored_as];
+      const isAlike = (one) => one.scored_as === best.scored_as;
+      const rivals = new Set(others.filter((one) => !isAlike(one)).map((one) => one.scored_as));
+      const slower = others.filter(isAlike).map((one) => one.mode);
+      const sentences = [
+        ...joined([...rivals], own.behind),
+        ...joined(slower.filter((other) => other in best.slower), best.slower),
+      ];
+      if (!others.length) sentences.push(considered.length > 1 ? words.nothing_else : words.alone);
       for (const { name, title } of wanted.filter(isNear(best.values)))
         sentences.push(
-          near.replace("{title}", title).replace("{interval}", best.values[name].interval),
+          words.near.replace("{title}", title).replace("{interval}", best.values[name].interval),
         );
       const name = document.createElement("strong");
       name.textContent = best.name;
-      chosen.replaceChildren(name, ` ${score} ${best.shown}. ${sentences.join(" ")}`);
+      chosen.replaceChildren(name, ` ${score} ${own.shown}. ${sentences.join(" ")}`);
     };
     const fromAddress = () => {
       const given = new URLSearchParams(location.hash.slice(1));
+      const mode = modes.includes(given.get("mode")) ? given.get("mode") : "";
       const known = limits.filter((limit) => given.has(`${sign(limit)}.${limit.name}`));
-      if (!known.length) return;
+      if (!known.length && !mode) return;
       for (const limit of limits)
         form.elements[limit.name].value = given.get(`${sign(limit)}.${limit.name}`) ?? "";
+      if (select) select.value = mode;
       form.scrollIntoView();
       show();
     };
     form.addEventListener("submit", (event) => event.preventDefault());
     form.addEventListener("input", () => {
       const parts = asked().map((limit) => [`${sign(limit)}.${limit.name}`, limit.text]);
+      if (select?.value) parts.push(["mode", select.value]);
       history.replaceState(null, "", `#${new URLSearchParams(parts)}`);
       show();
     });
