@@ -80,6 +80,8 @@ def describe_choice(run: Run, choice: Choice, limits: Sequence[Limit]) -> str:
     found = estimate_in(run, best, score.name)
     told = [f"{score.title} {with_unit(score, found.value)} {interval(found)}".strip()]
     for limit in limits:
+        if limit.metric == score:
+            continue
         found = estimate_in(run, best, limit.metric.name)
         told.append(f"{limit.metric.title} {with_unit(limit.metric, found.value)}")
     sentences = [*compared(choice.rivals.items()), *_of_modes(run, choice.slower)]

@@ -168,7 +168,7 @@ def deployment_metrics() -> tuple[MetricSpec, ...]:
     """The size of what is shipped, and the times until it has answered once."""
     size = MetricSpec(
         "model_size", "model size", "MB", better="lower", kind="size", interval="exact",
-        protocol=("counted", "classes"), short=("size",),
+        protocol=("counted", "classes"),
         caption="model size: {counted}, in MB of a million bytes",
     )  # fmt: skip
     times = [

@@ -106,6 +106,13 @@ def test_it_says_what_the_limited_numbers_are(made: Run) -> None:
     )
 
 
+def test_a_limit_of_the_score_does_not_tell_it_twice(made: Run) -> None:
+    told = describe_choice(
+        made, choose(made, limits := [parse_limit(made, "ap=30", False)]), limits
+    )
+    assert told.partition(". ")[0].count("AP ") == 1
+
+
 def test_a_limit_inside_the_uncertainty_is_said(made: Run) -> None:
     found = made.estimate("tinydet_s", "latency_end_to_end_p50")
     near = (found.value + found.high) / 2
@@ -198,10 +205,10 @@ def test_a_size_that_only_some_modes_know_is_a_limit(checked: Run) -> None:
     ]  # fmt: skip
     run = replace(checked, records=(*sizes, *checked.records))
     assert not run.has("model_size")
-    line = told(run, "size<5MB")
+    line = told(run, "model_size<5MB")
     assert line.startswith("tinydet_s in compiled: AP 30.2 %")
     assert "model size 2.50 MB" in line
-    assert "tinydet_l in compiled model size 7.50 MB > 2" in told(run, "size<2")
+    assert "tinydet_l in compiled model size 7.50 MB > 2" in told(run, "model_size<2")
     assert "model_size" not in {spec.name for spec, _ in limitable(run)}
     asked = replace(run, plan={**run.plan, "columns": ["ap", "model_size"]})
     assert (run.spec("model_size"), True) in limitable(asked)
@@ -287,7 +294,7 @@ def test_the_page_chooses_as_the_command_does(
             best = told(made, f"{name}<{bound}").partition(":")[0]
             start = "No detector is within all" if best == "nothing fits" else f"{best} AP "
             assert page.inner_text("#chosen").startswith(start)
-            assert f"max.{field}={bound}" in page.url
+            assert f"max.{field}={bound}" in page.evaluate("location.hash")
             page.fill(f"#choose input[name={field}]", "")
             assert page.inner_text("#chosen") == ""
         page.fill("#choose input[name=macs_paper]", "2000")
@@ -351,6 +358,6 @@ def test_it_does_so_in_all_modes(browser: "sync_api.Browser", moded: Run, tmp_pa
         assert page.input_value("#choose select") == "fused"
         assert page.inner_text("#chosen").startswith("tinydet_l in fused AP 34.7 %")
         page.fill("#choose input[name=macs_paper]", "500")
-        assert page.url.endswith("#max.macs_paper=500&mode=fused")
+        assert page.evaluate("location.hash") == "#max.macs_paper=500&mode=fused"
         assert complaints == []
     assert len(answers) > 5
