@@ -26,7 +26,7 @@ EXAMPLES: Mapping[str, Sequence[str]] = {
     ),
     "choose": (
         "harness choose results/tinydet/RUN --at-most latency=25ms --at-least ap_small=10",
-        "harness choose results/tinydet/RUN --at-most model_size=5MB --mode onnxruntime,onnxruntime-int8",
+        "harness choose results/tinydet/RUN --at-most model_size=5 --mode onnxruntime-int8",
     ),
     "history": ("harness history results/tinydet --metric ap_small",),
     "export": ("harness export results/tinydet --to all.parquet",),
