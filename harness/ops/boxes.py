@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+LEAST_AREA = 1e-6  # square pixels, of a union and of a hull
+
 
 def box_areas(boxes: Tensor) -> Tensor:
     """(..., 4) -> (...)."""
@@ -23,6 +25,23 @@ def pairwise_ious(boxes: Tensor, others: Tensor, of_nothing: float = 0.0) -> Ten
     if of_nothing == 0:
         union.clamp_(min=torch.finfo(union.dtype).tiny)
     return inter.div_(union)
+
+
+def giou_losses(boxes: Tensor, others: Tensor) -> Tensor:
+    """1 - GIoU (https://arxiv.org/abs/1902.09630) of boxes (..., 4) with their counterparts: (...).
+
+    Leading dimensions broadcast.
+    """
+    low = torch.maximum(boxes[..., :2], others[..., :2])
+    high = torch.minimum(boxes[..., 2:], others[..., 2:])
+    width, height = (high - low).clamp(min=0).unbind(-1)
+    shared = width * height
+    union = (box_areas(boxes) + box_areas(others) - shared).clamp(min=LEAST_AREA)
+    first = torch.minimum(boxes[..., :2], others[..., :2])
+    last = torch.maximum(boxes[..., 2:], others[..., 2:])
+    width, height = (last - first).clamp(min=0).unbind(-1)
+    hull = (width * height).clamp(min=LEAST_AREA)
+    return 1 - shared / union + (hull - union) / hull
 
 
 def _overlaps(boxes: Tensor, others: Tensor, axis: int) -> Tensor:

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from harness.errors import UserError
+from harness.model.distribution_head import init_head, init_scores
 from harness.model.features import FeatureSpec, describe_specs
-from harness_plugins.nanodet.blocks import activation, init_head, init_scores
+from harness_plugins.nanodet.blocks import activation
 
 GROUPS = 32  # of group norm
 

@@ -4,13 +4,9 @@ NanoDet-Plus: https://github.com/RangiLyu/nanodet (no paper). Names of submodule
 checkpoints.
 """
 
-import math
-
-import torch
 from torch import Tensor, nn
 
 SLOPE = 0.1  # of LeakyReLU, everywhere
-PRIOR = 0.01  # score of every class before training
 
 
 def activation() -> nn.LeakyReLU:
@@ -53,21 +49,3 @@ class SeparableConvNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.act(self.dwnorm(self.depthwise(x)))
         return self.act(self.pwnorm(self.pointwise(x)))
-
-
-def channels_last_on_cpu(x: Tensor) -> Tensor:
-    """Depthwise convolutions and pools of a CPU run about twice as fast with channels last."""
-    cpu = x.device.type == "cpu"
-    return x.contiguous(memory_format=torch.channels_last) if cpu else x
-
-
-def init_head(head: nn.Module) -> None:
-    for module in head.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.normal_(module.weight, std=0.01)
-
-
-def init_scores(layer: nn.Conv2d) -> None:
-    """Every bias, so that a class has the score `PRIOR`; a distribution does not notice."""
-    assert layer.bias is not None
-    nn.init.constant_(layer.bias, -math.log((1 - PRIOR) / PRIOR))

@@ -1,16 +1,16 @@
 """Ghost-PAN, the neck of NanoDet-Plus: a path aggregation network of ghost bottlenecks.
 
-PAN: https://arxiv.org/abs/1803.01534; ghost modules: https://arxiv.org/abs/1911.11907, section 3.
+Ghost modules: https://arxiv.org/abs/1911.11907, section 3.
 """
 
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from harness.errors import UserError
-from harness.model.features import FeatureSpec, require_pyramid
+from harness.model.features import FeatureSpec
+from harness.model.path_aggregation import PathAggregation
 from harness_plugins.nanodet.blocks import (
     ConvNorm,
     SeparableConvNorm,
@@ -59,26 +59,22 @@ class GhostBottleneck(nn.Module):
 
 
 class GhostBlock(nn.Module):
-    """Joins two maps in one ghost bottleneck; checkpoints know it as a list of one."""
+    """One ghost bottleneck; checkpoints know it as a list of one."""
 
     def __init__(self, channels: int, kernel: int) -> None:
         super().__init__()
         self.blocks = nn.Sequential(GhostBottleneck(2 * channels, channels, kernel))
 
-    def forward(self, first: Tensor, second: Tensor) -> Tensor:
-        return self.blocks(torch.cat([first, second], 1))
+    def forward(self, x: Tensor) -> Tensor:
+        return self.blocks(x)
 
 
-class GhostPan(nn.Module):
-    """Top-down and bottom-up paths over the backbone's maps, and one coarser level.
+class GhostPan(PathAggregation):
+    """`PathAggregation` by ghost bottlenecks.
 
     Args:
-        in_features: the backbone's maps, finest first, each twice as coarse as the one before.
-        channels: of every output map.
+        in_features, channels: see there.
         kernel: of shortcuts and strided convolutions.
-
-    Attributes:
-        out_features: a map for each input map, and one of twice the coarsest stride.
 
     Raises:
         UserError: the maps are not a pyramid, or the channels are odd.
@@ -89,48 +85,22 @@ class GhostPan(nn.Module):
     def __init__(
         self, in_features: Sequence[FeatureSpec], channels: int = 96, kernel: int = 5
     ) -> None:
-        super().__init__()
-        require_pyramid("ghost_pan", in_features)
         if channels % 2:
             raise UserError(
                 f"ghost_pan has {channels} channels", hint="its ghost modules need an even number"
             )
-        steps = len(in_features) - 1
-        self.reduce_layers = nn.ModuleList(ConvNorm(f.channels, channels) for f in in_features)
-        self.top_down_blocks = nn.ModuleList(GhostBlock(channels, kernel) for _ in range(steps))
-        self.downsamples = nn.ModuleList(_downsample(channels, kernel) for _ in range(steps))
-        self.bottom_up_blocks = nn.ModuleList(GhostBlock(channels, kernel) for _ in range(steps))
-        self.extra_lvl_in_conv = nn.ModuleList([_downsample(channels, kernel)])
-        self.extra_lvl_out_conv = nn.ModuleList([_downsample(channels, kernel)])
-        strides = [f.stride for f in in_features]
-        self.out_features = tuple(
-            FeatureSpec(f"p{s.bit_length() - 1}", channels, s) for s in (*strides, 2 * strides[-1])
+        super().__init__(
+            "ghost_pan",
+            in_features,
+            channels,
+            reduce=lambda given: ConvNorm(given, channels),
+            join=lambda: GhostBlock(channels, kernel),
+            halve=lambda: SeparableConvNorm(channels, channels, kernel, stride=2),
+            upsampling="bilinear",
         )
         for module in self.modules():
             if isinstance(module, ConvNorm | SeparableConvNorm):
                 _init_weights(module)
-
-    def forward(self, features: list[Tensor]) -> list[Tensor]:
-        reduced = [layer(x) for layer, x in zip(self.reduce_layers, features, strict=True)]
-        coarsest = reduced[-1]
-        merged = [coarsest]  # finest first
-        for block, finer in zip(self.top_down_blocks, reversed(reduced[:-1]), strict=True):
-            merged.insert(0, block(_enlarge(merged[0], finer), finer))
-        out = merged[:1]
-        ways = zip(self.downsamples, self.bottom_up_blocks, merged[1:], strict=True)
-        for downsample, block, coarser in ways:
-            out.append(block(downsample(out[-1]), coarser))
-        extra = self.extra_lvl_in_conv[0](coarsest) + self.extra_lvl_out_conv[0](out[-1])
-        return [*out, extra]
-
-
-def _enlarge(coarse: Tensor, fine: Tensor) -> Tensor:
-    """Bilinear, to the size of `fine`, which is twice that of `coarse` or one less."""
-    return F.interpolate(coarse, fine.shape[-2:], mode="bilinear", align_corners=False)
-
-
-def _downsample(channels: int, kernel: int) -> SeparableConvNorm:
-    return SeparableConvNorm(channels, channels, kernel, stride=2)
 
 
 def _maybe_activation(activated: bool) -> nn.Module:

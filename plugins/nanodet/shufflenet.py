@@ -5,16 +5,11 @@ torchvision's, so that its ImageNet weights load (they were trained with ReLU; N
 with LeakyReLU).
 """
 
-import torch
 from torch import Tensor, nn
 
+from harness.model.channels import channels_last_on_cpu, shuffle
 from harness.model.features import FeatureSpec
-from harness_plugins.nanodet.blocks import (
-    activation,
-    channels_last_on_cpu,
-    depthwise,
-    pointwise,
-)
+from harness_plugins.nanodet.blocks import activation, depthwise, pointwise
 
 STEM = 24
 UNITS = (4, 8, 4)
@@ -24,15 +19,6 @@ CHANNELS = {
     1.5: (176, 352, 704),
     2.0: (244, 488, 976),
 }
-
-
-def shuffle(first: Tensor, second: Tensor) -> Tensor:
-    """Two maps (B, C, H, W) -> (B, 2C, H, W), their channels in turn; channels last in memory.
-
-    Concatenation and channel shuffle in two groups (section 3.2), in one copy.
-    """
-    pair = [x.permute(0, 2, 3, 1) for x in (first, second)]
-    return torch.stack(pair, -1).flatten(-2).permute(0, 3, 1, 2)
 
 
 class Unit(nn.Module):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from harness.model.channels import channels_last_on_cpu
 from harness.model.features import FeatureSpec
 
 STEM = 24
@@ -96,10 +97,7 @@ class SNet(nn.Module):
 
     def forward(self, pixels: Tensor) -> list[Tensor]:
         """(B, 3, H, W) normalised -> C4 and C5."""
-        # on a CPU depthwise convolutions and pools run about twice as fast with channels last
-        cpu = pixels.device.type == "cpu"
-        x = pixels.contiguous(memory_format=torch.channels_last) if cpu else pixels
-        c3 = self.stage[0](self.maxpool(self.first_conv(x)))
+        c3 = self.stage[0](self.maxpool(self.first_conv(channels_last_on_cpu(pixels))))
         c4 = self.stage[1](c3)
         return [c4, self.conv_last(self.stage[2](c4))]
 

@@ -8,12 +8,13 @@ from torch import Tensor
 from torchvision.ops import box_iou
 
 from harness.data.batch import Targets
+from harness.model.distances import boxes_of, distances_to, grid_points
+from harness.model.dynamic_k import UNMATCHED, Assignment
 from harness.model.features import FeatureSpec
-from harness_plugins.nanodet.assignment import UNMATCHED, Assignment, assign
-from harness_plugins.nanodet.points import boxes_of, distances_to, grid_points
+from harness_plugins.nanodet.assignment import assign
 
 SIDE, CLASSES, LARGEST = 64, 5, 13
-POINTS = grid_points([FeatureSpec("p3", 8, 8), FeatureSpec("p4", 8, 16)], (SIDE, SIDE))
+POINTS = grid_points([FeatureSpec("p3", 8, 8), FeatureSpec("p4", 8, 16)], (SIDE, SIDE), offset=0.0)
 
 
 def assign_one(logits: Tensor, boxes: Tensor, truths: Tensor, labels: Tensor) -> dict[int, int]:

@@ -10,13 +10,14 @@ from torch import Tensor, nn
 
 from harness.data.batch import Targets
 from harness.data.resize import WARPS_EXACTLY
+from harness.model.distribution_head import PointOutputs
+from harness.model.dynamic_k import count_points
 from harness.model.one_stage import OneStageDetector, OneStageOutputs
 from harness.model.parts import TrainingMaps
 from harness.model.types import Detections
 from harness.ops import pairwise_ious
 from harness.ops.boxes import clip_boxes
-from harness_plugins.nanodet.assignment import count_points, find_candidates, find_costs
-from harness_plugins.nanodet.head import PointOutputs
+from harness_plugins.nanodet.assignment import find_candidates, find_costs
 
 LOSSES = ("loss_qfl", "loss_bbox", "loss_dfl")
 
