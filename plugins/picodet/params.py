@@ -27,7 +27,7 @@ class EsNetParams(Params):
     """Channels of the backbone.
 
     Attributes:
-        channels: of the three maps; 128, 256, 512 are published as the width 1.0.
+        channels: of the three maps; those of M are 128, 256, 512, of L 160, 320, 640.
         hidden: within each of the units, in their order.
     """
 
