@@ -46,7 +46,13 @@ class Integral(nn.Module):
     def forward(self, logits: Tensor) -> Tensor:
         """(..., 4 * bins) -> (..., 4), in bins."""
         # not a product of matrices, which autocast would compute in 16 bits
-        return (logits.unflatten(-1, (4, -1)).softmax(-1) * self.project).sum(-1)
+        return (by_side(logits).softmax(-1) * self.project).sum(-1)
+
+
+def by_side(logits: Tensor) -> Tensor:
+    """(..., 4 * bins) -> (..., 4, bins)."""
+    apart: Tensor = logits.unflatten(-1, (4, -1))  # type: ignore[no-untyped-call]
+    return apart
 
 
 def boxes_of(points: Tensor, distances: Tensor) -> Tensor:
@@ -79,7 +85,7 @@ def distribution_focal_losses(logits: Tensor, distances: Tensor) -> Tensor:
     Returns:
         (..., 4), for each side.
     """
-    logarithms = F.log_softmax(logits.unflatten(-1, (4, -1)), -1)
+    logarithms = F.log_softmax(by_side(logits), -1)
     lower = distances.floor()
     bins = lower.long()[..., None]
     near, far = (logarithms.gather(-1, bins + i)[..., 0] for i in (0, 1))

@@ -20,6 +20,7 @@ RUNTIMES = ("onnxruntime", "openvino")
 OTHERS = {
     "yolox_nano": "suites/yolox.yaml",
     "nanodet_plus_m_320": "suites/budget.yaml",
+    "picodet_s_320": "suites/budget.yaml",
     "thundernet_snet49": "suites/budget.yaml",
 }
 
@@ -54,6 +55,7 @@ def assert_close(found: Any, wanted: Any) -> None:
     [
         ("yolox_nano", "onnxruntime"),
         ("nanodet_plus_m_320", "openvino"),
+        ("picodet_s_320", "onnxruntime"),
         ("ssdlite320", "onnxruntime"),
     ],
 )

@@ -13,13 +13,17 @@ from harness.records.record import Record
 from harness.results.claims import JudgedClaim, judge_claims
 from harness.results.run import Run, known_metrics
 from harness.stages.cost import measure_cost
+from harness_plugins.meters.fvcore_counts import MacsFvcore
 from harness_plugins.meters.macs_paper import MacsPaper
 from harness_plugins.meters.parameters import Parameters
 
+Meter = type[MacsPaper] | type[MacsFvcore]
 SUITES = Path(__file__).parents[2] / "suites"
 
 
-def judge_costs(name: str, classes: int, suite: str = "tinydet") -> dict[str, JudgedClaim]:
+def judge_costs(
+    name: str, classes: int, suite: str = "tinydet", macs: Meter = MacsPaper
+) -> dict[str, JudgedClaim]:
     """Metric -> verdict on each published cost of a detector for that many classes."""
     torch.manual_seed(0)
     names, manifest = [str(i) for i in range(classes)], SUITES / f"{suite}.yaml"
@@ -28,7 +32,7 @@ def judge_costs(name: str, classes: int, suite: str = "tinydet") -> dict[str, Ju
     image = torch.randint(0, 256, (3, 320, 320), dtype=torch.uint8)
     cell = {"run": "r", "detector": name, "seed": 0, "stage": "cost", "fingerprint": "f"}
     about: dict[str, Any] = {**cell, "time": 1.0, "environment": "e"}
-    measured = measure_cost(detector, [MacsPaper(), Parameters()], image)
+    measured = measure_cost(detector, [macs(), Parameters()], image)
     specs = known_metrics().specs
     records = [Record.of(m, specs[m.metric], **about) for m in measured]
     records.append(replace(records[-1], kind="cell", metric=""))
@@ -67,3 +71,11 @@ def test_nanodets_published_costs_are_reproduced(name: str) -> None:
     assert {metric: v.verdict for metric, v in found.items()} == {
         "macs_paper": "reproduced", "parameters": "reproduced",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "measured"), [("picodet_s_320", 361), ("picodet_s_416", 611)])
+def test_picodets_published_costs_are_reproduced(name: str, measured: float) -> None:
+    found = judge_costs(name, 80, "budget", MacsFvcore)
+    assert found["parameters"].reason == "equal within rounding"
+    assert found["macs_fvcore"].reason == "equal within the stated tolerance"
+    assert found["macs_fvcore"].measured.value == pytest.approx(measured, abs=1)
