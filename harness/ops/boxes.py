@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+LEAST_AREA = 1e-6  # square pixels, of a union and of a hull in a GIoU
+
 
 def box_areas(boxes: Tensor) -> Tensor:
     """(..., 4) -> (...)."""
@@ -29,6 +31,23 @@ def _overlaps(boxes: Tensor, others: Tensor, axis: int) -> Tensor:
     low = torch.maximum(boxes[..., :, None, axis], others[..., None, :, axis])
     high = torch.minimum(boxes[..., :, None, axis + 2], others[..., None, :, axis + 2])
     return high.sub_(low).clamp_(min=0)
+
+
+def giou_losses(boxes: Tensor, others: Tensor) -> Tensor:
+    """1 - GIoU of boxes (..., 4) with their counterparts: (...).
+
+    https://arxiv.org/abs/1902.09630.
+    """
+    low = torch.maximum(boxes[..., :2], others[..., :2])
+    high = torch.minimum(boxes[..., 2:], others[..., 2:])
+    width, height = (high - low).clamp(min=0).unbind(-1)
+    shared = width * height
+    union = (box_areas(boxes) + box_areas(others) - shared).clamp(min=LEAST_AREA)
+    first = torch.minimum(boxes[..., :2], others[..., :2])
+    last = torch.maximum(boxes[..., 2:], others[..., 2:])
+    width, height = (last - first).clamp(min=0).unbind(-1)
+    hull = (width * height).clamp(min=LEAST_AREA)
+    return 1 - shared / union + (hull - union) / hull
 
 
 def centers_and_sides(boxes: Tensor) -> tuple[Tensor, Tensor]:

@@ -17,17 +17,14 @@ from harness.model.candidates import Candidates
 from harness.model.features import FeatureSpec, hint_sizes, require_pyramid
 from harness.model.parts import TrainingMaps
 from harness.model.processes import mean_over_processes
+from harness.model.two_stage_losses import check_labels
 from harness.model.types import BoxFrame
 from harness.ops import select_boxes
-from harness.ops.boxes import clip_boxes
+from harness.ops.boxes import clip_boxes, giou_losses
 from harness_plugins.nanodet.assignment import Assignment, assign
 from harness_plugins.nanodet.auxiliary import AuxiliaryHead
 from harness_plugins.nanodet.blocks import SeparableConvNorm, init_head, init_scores
-from harness_plugins.nanodet.losses import (
-    distribution_focal_losses,
-    giou_losses,
-    quality_focal_sum,
-)
+from harness_plugins.nanodet.losses import distribution_focal_losses, quality_focal_sum
 from harness_plugins.nanodet.params import NanoDetHeadParams
 from harness_plugins.nanodet.points import Integral, boxes_of, distances_to, grid_points
 
@@ -226,21 +223,6 @@ def require_multiple(part: str, image_size: tuple[int, int]) -> None:
         raise UserError(
             f"{part} is given images of {height}x{width}",
             hint=hint_sizes(image_size, DIVISOR),
-        )
-
-
-def check_labels(targets: Targets, num_classes: int) -> None:
-    """Raises UserError where a box has a label that the head has no class for.
-
-    Only on a CPU, where looking costs nothing; a GPU's own check of indices ends the run.
-    """
-    if targets.labels.device.type != "cpu" or torch.compiler.is_compiling():
-        return
-    most = int(targets.labels.max()) if targets.labels.numel() else 0
-    if most >= num_classes:
-        raise UserError(
-            f"a box has class {most}, but the head has {num_classes} classes, from 0",
-            hint="train it on the data set that it was built for",
         )
 
 

@@ -1,16 +1,10 @@
 """What the losses of a head are made of.
 
-Quality and distribution focal loss: https://arxiv.org/abs/2006.04388, section 3; GIoU:
-https://arxiv.org/abs/1902.09630.
+Quality and distribution focal loss: https://arxiv.org/abs/2006.04388, section 3.
 """
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
-
-from harness.ops.boxes import box_areas
-
-LEAST_AREA = 1e-6  # square pixels, of a union and of a hull
 
 
 def quality_focal_sum(logits: Tensor, qualities: Tensor) -> Tensor:
@@ -23,20 +17,6 @@ def quality_focal_sum(logits: Tensor, qualities: Tensor) -> Tensor:
     distance = qualities - logits.sigmoid()
     losses = F.binary_cross_entropy_with_logits(logits, qualities, reduction="none")
     return (losses * distance.square()).sum()
-
-
-def giou_losses(boxes: Tensor, others: Tensor) -> Tensor:
-    """1 - GIoU of boxes (..., 4) with their counterparts: (...)."""
-    low = torch.maximum(boxes[..., :2], others[..., :2])
-    high = torch.minimum(boxes[..., 2:], others[..., 2:])
-    width, height = (high - low).clamp(min=0).unbind(-1)
-    shared = width * height
-    union = (box_areas(boxes) + box_areas(others) - shared).clamp(min=LEAST_AREA)
-    first = torch.minimum(boxes[..., :2], others[..., :2])
-    last = torch.maximum(boxes[..., 2:], others[..., 2:])
-    width, height = (last - first).clamp(min=0).unbind(-1)
-    hull = (width * height).clamp(min=LEAST_AREA)
-    return 1 - shared / union + (hull - union) / hull
 
 
 def distribution_focal_losses(logits: Tensor, distances: Tensor) -> Tensor:

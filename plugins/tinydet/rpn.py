@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from harness.data.batch import Targets
+from harness.model.anchors import grid_anchors
 from harness.model.features import (
     FeatureSpec,
     require_one_width,
@@ -43,7 +44,6 @@ from harness_plugins.tinydet.boxes import (
     MAX_LOG_RATIO,
     anchors_inside,
     base_anchors,
-    grid_anchors,
 )
 from harness_plugins.tinydet.params import TinyRpnParams
 from harness_plugins.tinydet.separable import (

@@ -21,6 +21,7 @@ OTHERS = {
     "yolox_nano": "suites/yolox.yaml",
     "nanodet_plus_m_320": "suites/budget.yaml",
     "thundernet_snet49": "suites/budget.yaml",
+    "retina_small": "suites/budget.yaml",
 }
 
 
@@ -54,6 +55,7 @@ def assert_close(found: Any, wanted: Any) -> None:
     [
         ("yolox_nano", "onnxruntime"),
         ("nanodet_plus_m_320", "openvino"),
+        ("retina_small", "onnxruntime"),
         ("ssdlite320", "onnxruntime"),
     ],
 )
