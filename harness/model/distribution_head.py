@@ -195,21 +195,6 @@ def require_multiple(part: str, image_size: tuple[int, int]) -> None:
         )
 
 
-def check_labels(targets: Targets, num_classes: int) -> None:
-    """Raises UserError where a box has a label that the head has no class for.
-
-    Only on a CPU, where looking costs nothing; a GPU's own check of indices ends the run.
-    """
-    if targets.labels.device.type != "cpu" or torch.compiler.is_compiling():
-        return
-    most = int(targets.labels.max()) if targets.labels.numel() else 0
-    if most >= num_classes:
-        raise UserError(
-            f"a box has class {most}, but the head has {num_classes} classes, from 0",
-            hint="train it on the data set that it was built for",
-        )
-
-
 def init_head(head: nn.Module) -> None:
     for module in head.modules():
         if isinstance(module, nn.Conv2d):

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-LEAST_AREA = 1e-6  # square pixels, of a union and of a hull
+LEAST_AREA = 1e-6  # square pixels, of a union and of a hull in a GIoU
 
 
 def box_areas(boxes: Tensor) -> Tensor:

@@ -9,7 +9,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from harness.data.batch import Targets
-from harness.model.distribution_head import DistributionHead, PointOutputs, check_labels
+from harness.model.box_losses import check_labels
+from harness.model.distribution_head import DistributionHead, PointOutputs
 from harness.model.dynamic_k import Assignment
 from harness.model.features import FeatureSpec
 from harness.model.parts import TrainingMaps

@@ -15,9 +15,8 @@ from torch import Tensor, nn
 
 from harness.data.batch import Targets
 from harness.errors import UserError
-from harness.model.features import FeatureSpec, describe_specs, require_strides_divide
-from harness.model.processes import mean_over_processes
-from harness.model.two_stage_losses import (
+from harness.model.anchors import centered_anchors, grid_anchors
+from harness.model.box_losses import (
     NEGATIVE,
     match_boxes,
     matched_rows,
@@ -25,10 +24,11 @@ from harness.model.two_stage_losses import (
     select_samples,
     smooth_l1_sum,
 )
+from harness.model.features import FeatureSpec, describe_specs, require_strides_divide
+from harness.model.processes import mean_over_processes
 from harness.model.types import AnchorLevel, Proposals
 from harness.ops import nms_padded, pairwise_ious, select_anchors, select_boxes
 from harness.ops.boxes import encode_boxes
-from harness_plugins.thundernet.anchors import lay_anchors
 from harness_plugins.thundernet.params import ThunderRpnParams
 
 MAX_LOG_RATIO = abs(math.log(16 / 1000))  # the largest change of a side's logarithm
@@ -98,7 +98,9 @@ class ThunderRpn(nn.Module):
             if conv.bias is not None:
                 nn.init.zeros_(conv.bias)
         self.cells = (image_size[0] // self.stride, image_size[1] // self.stride)
-        anchors = lay_anchors(self.cells, self.stride, params.sides, params.ratios)
+        # around a cell's upper left corner, as in the authors' program; the paper says nothing
+        base = centered_anchors(params.sides, params.ratios)
+        anchors = grid_anchors(self.cells, self.stride, base)
         # derived from the parameters, so not part of a checkpoint
         self.register_buffer("anchors", anchors, persistent=False)
 

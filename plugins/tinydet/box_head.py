@@ -13,9 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from harness.data.batch import Inputs, Targets
-from harness.model.features import RoiSpec
-from harness.model.processes import mean_over_processes
-from harness.model.two_stage_losses import (
+from harness.model.box_losses import (
     NEGATIVE,
     Samples,
     cross_entropy_sum,
@@ -25,6 +23,8 @@ from harness.model.two_stage_losses import (
     self_matches,
     smooth_l1_sum,
 )
+from harness.model.features import RoiSpec
+from harness.model.processes import mean_over_processes
 from harness.model.types import Detections, Proposals
 from harness.ops import pairwise_ious, select_boxes, soft_nms_padded
 from harness.ops.boxes import encode_boxes

@@ -69,15 +69,6 @@ def base_anchors(stride: int, scale: float, ratios: Sequence[float]) -> Tensor:
     return torch.stack(inclusive, 1).round() + torch.tensor([0.0, 0.0, 1.0, 1.0])
 
 
-def grid_anchors(size: tuple[int, int], stride: int, base: Tensor) -> Tensor:
-    """`base` at every cell of a map of (height, width): (height * width * A, 4), row-major."""
-    rows = torch.arange(size[0]) * stride
-    columns = torch.arange(size[1]) * stride
-    y, x = torch.meshgrid(rows, columns, indexing="ij")
-    shifts = torch.stack([x, y, x, y], -1).reshape(-1, 1, 4)
-    return (shifts + base).reshape(-1, 4)
-
-
 def anchors_inside(anchors: Tensor, image_size: tuple[int, int]) -> Tensor:
     """(N,) bool: wholly inside an image of (height, width)."""
     height, width = image_size

@@ -12,14 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from harness.data.batch import Targets
-from harness.model.features import (
-    FeatureSpec,
-    require_one_width,
-    require_pyramid,
-    require_strides_divide,
-)
-from harness.model.processes import mean_over_processes
-from harness.model.two_stage_losses import (
+from harness.model.anchors import grid_anchors
+from harness.model.box_losses import (
     NEGATIVE,
     Samples,
     match_boxes,
@@ -28,6 +22,13 @@ from harness.model.two_stage_losses import (
     select_samples,
     smooth_l1_sum,
 )
+from harness.model.features import (
+    FeatureSpec,
+    require_one_width,
+    require_pyramid,
+    require_strides_divide,
+)
+from harness.model.processes import mean_over_processes
 from harness.model.types import AnchorLevel, Proposals
 from harness.ops import (
     nms_padded,
@@ -43,7 +44,6 @@ from harness_plugins.tinydet.boxes import (
     MAX_LOG_RATIO,
     anchors_inside,
     base_anchors,
-    grid_anchors,
 )
 from harness_plugins.tinydet.params import TinyRpnParams
 from harness_plugins.tinydet.separable import (

@@ -22,6 +22,7 @@ OTHERS = {
     "nanodet_plus_m_320": "suites/budget.yaml",
     "picodet_s_320": "suites/budget.yaml",
     "thundernet_snet49": "suites/budget.yaml",
+    "retina_small": "suites/budget.yaml",
 }
 
 
@@ -56,6 +57,7 @@ def assert_close(found: Any, wanted: Any) -> None:
         ("yolox_nano", "onnxruntime"),
         ("nanodet_plus_m_320", "openvino"),
         ("picodet_s_320", "onnxruntime"),
+        ("retina_small", "onnxruntime"),
         ("ssdlite320", "onnxruntime"),
     ],
 )

@@ -9,6 +9,7 @@ from torch import Tensor
 from torchvision.ops import box_iou
 
 from harness.data.batch import Inputs
+from harness.model.anchors import grid_anchors
 from harness.ops import pairwise_ious
 from harness.ops.boxes import encode_boxes
 from harness_plugins.tinydet.boxes import (
@@ -17,7 +18,6 @@ from harness_plugins.tinydet.boxes import (
     base_anchors,
     clip_boxes,
     decode_boxes,
-    grid_anchors,
 )
 
 coordinate = st.floats(0, 300, width=32)

@@ -7,7 +7,7 @@ from hypothesis import given
 from torch import Tensor
 
 from harness.data.batch import Targets
-from harness.model.two_stage_losses import (
+from harness.model.box_losses import (
     IGNORED,
     NEGATIVE,
     match_boxes,
@@ -16,7 +16,7 @@ from harness.model.two_stage_losses import (
 )
 
 
-def match_one(ious: Tensor, high: float, low: float, claim: float) -> list[int]:
+def match_one(ious: Tensor, high: float, low: float, claim: float, keep: bool) -> list[int]:
     """(G, N) of one image, in plain Python."""
     matched = [IGNORED] * ious.shape[1]
     for n, column in enumerate(ious.T.tolist()):
@@ -29,7 +29,8 @@ def match_one(ious: Tensor, high: float, low: float, claim: float) -> list[int]:
         if row and max(row) >= claim:
             for n, value in enumerate(row):
                 if value == max(row):
-                    matched[n] = g
+                    column = ious[:, n].tolist()
+                    matched[n] = column.index(max(column)) if keep else g
     return matched
 
 
@@ -47,9 +48,13 @@ def batches(draw: st.DrawFn) -> tuple[Tensor, Tensor, Tensor]:
     return ious.view(batch, truths, boxes), torch.tensor(counts), torch.tensor(eligible)
 
 
-@given(batches(), st.sampled_from([(0.5, 0.25, 0.25), (0.5, 0.5, 0.5), (0.75, 0.25, 0.0)]))
+@given(
+    batches(),
+    st.sampled_from([(0.5, 0.25, 0.25), (0.5, 0.5, 0.5), (0.75, 0.25, 0.0)]),
+    st.booleans(),
+)
 def test_matching_equals_the_rule_image_by_image(
-    batch: tuple[Tensor, Tensor, Tensor], rule: tuple[float, float, float]
+    batch: tuple[Tensor, Tensor, Tensor], rule: tuple[float, float, float], keep: bool
 ) -> None:
     ious, counts, eligible = batch
     valid = torch.arange(ious.shape[1]) < counts[:, None]
@@ -60,10 +65,11 @@ def test_matching_equals_the_rule_image_by_image(
         positive_iou=rule[0],
         negative_iou=rule[1],
         min_positive_iou=rule[2],
+        keep_nearest=keep,
     )
     for image, count, matched in zip(ious, counts, found, strict=True):
         assert (matched[~eligible] == IGNORED).all()
-        assert matched[eligible].tolist() == match_one(image[:count][:, eligible], *rule)
+        assert matched[eligible].tolist() == match_one(image[:count][:, eligible], *rule, keep)
 
 
 @given(

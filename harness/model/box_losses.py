@@ -1,4 +1,4 @@
-"""What the losses of RPNs and box heads share: matching, sampling, and sums.
+"""What the losses of RPNs, box heads and dense heads share: matching, sampling, and sums.
 
 The boxes of a batch are matched to its ground truths; some of them are sampled, at random for the
 RPN and the hardest for the box head; losses are summed over these, and the caller divides.
@@ -10,7 +10,25 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from harness.data.batch import Targets
+from harness.errors import UserError
+
 NEGATIVE, IGNORED = -1, -2
+
+
+def check_labels(targets: Targets, num_classes: int) -> None:
+    """Raises UserError where a box has a label that the head has no class for.
+
+    Only on a CPU, where looking costs nothing; a GPU's own check of indices ends the run.
+    """
+    if targets.labels.device.type != "cpu" or torch.compiler.is_compiling():
+        return
+    most = int(targets.labels.max()) if targets.labels.numel() else 0
+    if most >= num_classes:
+        raise UserError(
+            f"a box has class {most}, but the head has {num_classes} classes, from 0",
+            hint="train it on the data set that it was built for",
+        )
 
 
 def matched_rows(rows: Tensor, matched: Tensor) -> Tensor:
@@ -32,6 +50,7 @@ def match_boxes(
     positive_iou: float,
     negative_iou: float,
     min_positive_iou: float,
+    keep_nearest: bool = False,
 ) -> Tensor:
     """Match boxes to ground truths by IoU, as Faster R-CNN does (arXiv 1506.01497, 3.1.2).
 
@@ -44,16 +63,18 @@ def match_boxes(
         ious: (B, G, N) with at least one row, overwritten.
         valid: (B, G), False on padding.
         eligible: (B or 1, N); other boxes are ignored.
+        keep_nearest: a box that is claimed stays with the ground truth that it overlaps most, as
+            torchvision has it.
 
     Returns:
         (B, N) int64: index of the ground truth, or NEGATIVE, or IGNORED.
     """
     ious.masked_fill_(~(valid[:, :, None] & eligible[:, None]), -1)
-    best, matched = ious.max(1)
-    matched = torch.where(best >= positive_iou, matched, IGNORED)
+    best, nearest = ious.max(1)
+    matched = torch.where(best >= positive_iou, nearest, IGNORED)
     matched = torch.where(eligible & (best < negative_iou), NEGATIVE, matched)
     claim = last_claim(ious, min_positive_iou)
-    return torch.where(claim >= 0, claim, matched)
+    return torch.where(claim >= 0, nearest if keep_nearest else claim, matched)
 
 
 def last_claim(ious: Tensor, min_iou: float) -> Tensor:
