@@ -55,7 +55,8 @@ class GhostBottleneck(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.ghost2(self.ghost1(x)) + self.shortcut(x)
+        out: Tensor = self.ghost2(self.ghost1(x)) + self.shortcut(x)
+        return out
 
 
 class GhostBlock(nn.Module):
@@ -66,7 +67,8 @@ class GhostBlock(nn.Module):
         self.blocks = nn.Sequential(GhostBottleneck(2 * channels, channels, kernel))
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
-        return self.blocks(torch.cat([first, second], 1))
+        out: Tensor = self.blocks(torch.cat([first, second], 1))
+        return out
 
 
 class GhostPan(nn.Module):

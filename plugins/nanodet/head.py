@@ -88,12 +88,13 @@ class NanoDetHead(nn.Module):
             )
             for f in in_features
         )
-        self.gfl_cls = nn.ModuleList(nn.Conv2d(f.channels, outputs, 1) for f in in_features)
+        last = [nn.Conv2d(f.channels, outputs, 1) for f in in_features]
+        self.gfl_cls = nn.ModuleList(last)
         # derived from the sizes, so not part of a checkpoint
         self.register_buffer("points", grid_points(in_features, image_size), persistent=False)
         self.register_buffer("flow", torch.ones(()), persistent=False)
         init_head(self)
-        for layer in self.gfl_cls:
+        for layer in last:
             init_scores(layer)
 
     @property

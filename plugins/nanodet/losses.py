@@ -49,7 +49,7 @@ def distribution_focal_losses(logits: Tensor, distances: Tensor) -> Tensor:
     Returns:
         (..., 4), for each side.
     """
-    logarithms = F.log_softmax(logits.unflatten(-1, (4, -1)), -1)
+    logarithms = F.log_softmax(torch.unflatten(logits, -1, (4, -1)), -1)
     lower = distances.floor()
     bins = lower.long()[..., None]
     near, far = (logarithms.gather(-1, bins + i)[..., 0] for i in (0, 1))

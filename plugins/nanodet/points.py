@@ -42,16 +42,16 @@ class Integral(nn.Module):
     def forward(self, logits: Tensor) -> Tensor:
         """(..., 4 * bins) -> (..., 4), in bins."""
         # not a product of matrices, which autocast would compute in 16 bits
-        return (logits.unflatten(-1, (4, -1)).softmax(-1) * self.project).sum(-1)
+        return (torch.unflatten(logits, -1, (4, -1)).softmax(-1) * self.project).sum(-1)
 
 
 def boxes_of(points: Tensor, distances: Tensor) -> Tensor:
     """(N, 3) points and distances in strides, left, top, right, bottom -> (B, N, 4) xyxy."""
-    low, high = (distances * points[:, 2:]).split(2, -1)
+    low, high = torch.split(distances * points[:, 2:], 2, -1)
     return torch.cat([points[:, :2] - low, points[:, :2] + high], -1)
 
 
 def distances_to(points: Tensor, boxes: Tensor) -> Tensor:
     """Inverse of `boxes_of`, negative where a point is outside."""
-    low, high = boxes.split(2, -1)
+    low, high = torch.split(boxes, 2, -1)
     return torch.cat([points[:, :2] - low, high - points[:, :2]], -1) / points[:, 2:]
