@@ -23,7 +23,8 @@ class ConvGroupNorm(nn.Module):
         self.act = activation()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.act(self.gn(self.conv(x)))
+        out: Tensor = self.act(self.gn(self.conv(x)))
+        return out
 
 
 class Scale(nn.Module):
@@ -67,6 +68,7 @@ class AuxiliaryHead(nn.Module):
         self.scales = nn.ModuleList(Scale() for _ in neck_features)
         init_head(self)
         init_scores(self.gfl_cls)
+        assert self.gfl_reg.bias is not None
         nn.init.zeros_(self.gfl_reg.bias)
 
     def forward(self, features: list[Tensor]) -> Tensor:

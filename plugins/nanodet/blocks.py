@@ -32,7 +32,8 @@ class ConvNorm(nn.Module):
         self.act = activation()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.act(self.bn(self.conv(x)))
+        out: Tensor = self.act(self.bn(self.conv(x)))
+        return out
 
 
 class SeparableConvNorm(nn.Module):
@@ -48,4 +49,5 @@ class SeparableConvNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.act(self.dwnorm(self.depthwise(x)))
-        return self.act(self.pwnorm(self.pointwise(x)))
+        out: Tensor = self.act(self.pwnorm(self.pointwise(x)))
+        return out

@@ -55,7 +55,8 @@ class GhostBottleneck(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.ghost2(self.ghost1(x)) + self.shortcut(x)
+        out: Tensor = self.ghost2(self.ghost1(x)) + self.shortcut(x)
+        return out
 
 
 class GhostBlock(nn.Module):
@@ -66,7 +67,8 @@ class GhostBlock(nn.Module):
         self.blocks = nn.Sequential(GhostBottleneck(2 * channels, channels, kernel))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.blocks(x)
+        out: Tensor = self.blocks(x)
+        return out
 
 
 class GhostPan(PathAggregation):

@@ -22,7 +22,8 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 class ShuffleNetParams(Params):
     """`width`: which of the paper's four networks."""
 
-    width: Literal[0.5, 1.0, 1.5, 2.0] = 1.0
+    # pydantic takes numbers as literals, which typing does not know
+    width: Literal[0.5, 1.0, 1.5, 2.0] = 1.0  # type: ignore[valid-type]
 
 
 class GhostPanParams(Params):

@@ -61,6 +61,10 @@ class ShuffleNetV2(nn.Module):
         width: 0.5, 1.0, 1.5 or 2.0.
     """
 
+    stage2: nn.Sequential
+    stage3: nn.Sequential
+    stage4: nn.Sequential
+
     def __init__(self, width: float = 1.0) -> None:
         super().__init__()
         self.conv1 = nn.Sequential(

@@ -26,7 +26,8 @@ class CspLayer(nn.Module):
         self.last = conv(2 * hidden, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.last(torch.cat([self.main(x), self.short(x)], 1))
+        out: Tensor = self.last(torch.cat([self.main(x), self.short(x)], 1))
+        return out
 
 
 class CspPan(PathAggregation):

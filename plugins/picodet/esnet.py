@@ -43,7 +43,8 @@ class StridedUnit(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.mix(torch.cat([self.branch1(x), self.branch2(x)], 1))
+        out: Tensor = self.mix(torch.cat([self.branch1(x), self.branch2(x)], 1))
+        return out
 
 
 class ShuffleUnit(nn.Module):

@@ -54,9 +54,10 @@ def tile(samples: list[Sample], size: Size, fill: int) -> Sample:
     """Four samples around a point of a canvas of twice `size`, each fitted into `size`."""
     (height, width), colour = size, torch.full((3,), fill, dtype=torch.uint8)
     y, x = (round(side * uniform(0.5, 1.5)) for side in size)
-    rows, boxes, labels = [], [], []
+    rows: list[Tensor] = []
+    boxes, labels = [], []
     for top, tall in ((0, y), (y, 2 * height - y)):
-        row = []
+        row: list[Tensor] = []
         for left, wide in ((0, x), (x, 2 * width - x)):
             image, target = samples[2 * len(rows) + len(row)]
             factor = min(height / image.shape[-2], width / image.shape[-1])

@@ -57,7 +57,11 @@ def from_timm(
     Raises:
         UserError: timm has none of this name, or it does not take the options.
     """
-    from timm.optim import create_optimizer_v2, list_optimizers
+    # timm has types, but does not say that this module offers these
+    from timm.optim import (  # type: ignore[attr-defined]
+        create_optimizer_v2,
+        list_optimizers,
+    )
 
     try:
         made: torch.optim.Optimizer = create_optimizer_v2(
@@ -67,7 +71,7 @@ def from_timm(
     except ValueError as error:
         if opt.lower().rpartition("_")[2] in list_optimizers():
             raise
-        hint = near_names(opt, list_optimizers())
+        hint = near_names(opt, [str(name) for name in list_optimizers()])
         raise UserError(f"timm has no optimiser '{opt}'", hint=hint) from error
     except TypeError as error:
         raise UserError(f"timm's '{opt}' refuses its options: {error}") from error

@@ -49,13 +49,11 @@ class SharedLayer(nn.Module):
         """
         if len(self.norms) < 2:
             return
-        conv = self.conv
+        *spatial, last = self.conv if isinstance(self.conv, nn.Sequential) else [self.conv]
+        assert isinstance(last, nn.Conv2d)
         for norm in self.norms:
-            if isinstance(conv, nn.Sequential):
-                spatial, pointwise = conv
-                self.fused.append(nn.Sequential(spatial, fuse_conv_bn_eval(pointwise, norm)))
-            else:
-                self.fused.append(fuse_conv_bn_eval(conv, norm))
+            assert isinstance(norm, nn.BatchNorm2d)
+            self.fused.append(nn.Sequential(*spatial, fuse_conv_bn_eval(last, norm)))
 
 
 class Branch(nn.Module):

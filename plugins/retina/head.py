@@ -131,15 +131,15 @@ class RetinaHead(nn.Module):
     def decode(self, outputs: RetinaOutputs) -> Candidates:
         """The pairs of an anchor and a class with the best scores of each level."""
         levels = zip(outputs.logits, outputs.deltas, self._split_anchors(), strict=True)
-        boxes, scores, labels = zip(*(self._decode_level(*level) for level in levels), strict=True)
-        joined = (torch.cat(rows, 1) for rows in (boxes, scores, labels))
-        return rank_candidates(*joined, self.params.min_score)
+        found = zip(*(self._decode_level(*level) for level in levels), strict=True)
+        boxes, scores, labels = (torch.cat(rows, 1) for rows in found)
+        return rank_candidates(boxes, scores, labels, self.params.min_score)
 
     def _decode_level(
         self, logits: Tensor, deltas: Tensor, anchors: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Boxes, scores and labels of the best pairs; padding has a score below every threshold."""
-        scores = logits.float().sigmoid().unflatten(1, (-1, self.num_classes))
+        scores = torch.unflatten(logits.float().sigmoid(), 1, (-1, self.num_classes))
         of_class = scores.permute(0, 2, 3, 4, 1).flatten(2)  # (B, C, anchors)
         boxes = decode_boxes(join_cells([deltas], 4), anchors, MAX_LOG_RATIO)
         shared = clip_boxes(boxes, self.image_size)[:, None].expand(-1, self.num_classes, -1, -1)
@@ -201,8 +201,7 @@ class RetinaHead(nn.Module):
         return (deltas - wanted).masked_fill(others, 0.0).abs().sum(2)
 
     def _split_anchors(self) -> tuple[Tensor, ...]:
-        levels: tuple[Tensor, ...] = self.anchors.split(self.level_sizes)
-        return levels
+        return torch.split(self.anchors, self.level_sizes)
 
 
 def cell_anchors(stride: int, params: RetinaHeadParams) -> Tensor:
@@ -219,7 +218,8 @@ def cell_anchors(stride: int, params: RetinaHeadParams) -> Tensor:
 
 def join_cells(maps: Sequence[Tensor], values: int) -> Tensor:
     """(B, A * values, H, W) of each level -> (B, anchors of all, values) float32, cell by cell."""
-    rows = [level.unflatten(1, (-1, values)).permute(0, 3, 4, 1, 2).flatten(1, 3) for level in maps]
+    cells = (torch.unflatten(level, 1, (-1, values)) for level in maps)
+    rows = [level.permute(0, 3, 4, 1, 2).flatten(1, 3) for level in cells]
     return torch.cat(rows, 1).float()
 
 

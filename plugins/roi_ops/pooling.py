@@ -155,7 +155,7 @@ class RoiAlign(PyramidPooling):
         """Every map pools its own RoIs."""
         order = levels.argsort(stable=True)
         nowhere, *counts = torch.bincount(levels + 1, minlength=len(maps) + 1).tolist()
-        parts = rois[order].split([nowhere, *counts])[1:]
+        parts = torch.split(rois[order], [nowhere, *counts])[1:]
         pooled = [
             self._pool_map(x, own, 1 / stride)
             for x, own, stride in zip(maps, parts, self.params.strides, strict=True)

@@ -42,7 +42,7 @@ def _square(x: Plane, y: Plane, radius: float) -> Plane:
 
 
 def _triangle(x: Plane, y: Plane, radius: float) -> Plane:
-    side = abs(x) * np.sqrt(0.8) + (-y - radius) * np.sqrt(0.2)
+    side: Plane = abs(x) * np.sqrt(0.8) + (-y - radius) * np.sqrt(0.2)
     return np.maximum(side, y - radius)
 
 

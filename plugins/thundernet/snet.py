@@ -62,7 +62,7 @@ class Unit(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.downsamples:
             return torch.cat([self.branch_left(x), self.branch(x)], 1)
-        kept, changed = x.unflatten(1, (-1, 2)).unbind(2)
+        kept, changed = torch.unflatten(x, 1, (-1, 2)).unbind(2)
         return torch.cat([kept, self.branch(changed)], 1)
 
 
@@ -76,9 +76,8 @@ class SNet(nn.Module):
     def __init__(self, variant: int = 146) -> None:
         super().__init__()
         chosen = VARIANTS[variant]
-        self.first_conv = nn.Sequential(
-            nn.Conv2d(3, STEM, 3, 2, 1, bias=False), nn.BatchNorm2d(STEM), nn.ReLU(inplace=True)
-        )
+        stem = nn.Conv2d(3, STEM, 3, 2, 1, bias=False)
+        self.first_conv = nn.Sequential(stem, nn.BatchNorm2d(STEM), nn.ReLU(inplace=True))
         self.maxpool = nn.MaxPool2d(3, 2, 1)
         self.stage = nn.Sequential()
         channels = STEM
@@ -93,7 +92,7 @@ class SNet(nn.Module):
             FeatureSpec("c5", c5, 32),
         )
         self.apply(_init_weights)
-        nn.init.normal_(self.first_conv[0].weight, std=0.01)
+        nn.init.normal_(stem.weight, std=0.01)
 
     def forward(self, pixels: Tensor) -> list[Tensor]:
         """(B, 3, H, W) normalised -> C4 and C5."""

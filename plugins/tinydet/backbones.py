@@ -91,7 +91,8 @@ class SqueezeExcite(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * self.se(x)
+        out: Tensor = x * self.se(x)
+        return out
 
 
 class DepthwiseBlock(nn.Module):
@@ -106,7 +107,7 @@ class DepthwiseBlock(nn.Module):
         self.bn3 = nn.BatchNorm2d(row.out)
 
     def forward(self, x: Tensor) -> Tensor:
-        out = self.bn3(self.conv3(activate(self.bn2(self.conv2(x)), self.act)))
+        out: Tensor = self.bn3(self.conv3(activate(self.bn2(self.conv2(x)), self.act)))
         return out + x if self.residual else out
 
 
@@ -130,7 +131,7 @@ class InvertedResidual(nn.Module):
         self.bn3 = nn.BatchNorm2d(row.out)
 
     def forward(self, x: Tensor) -> Tensor:
-        out = activate(self.bn1(self.conv1(x)), self.act)
+        out: Tensor = activate(self.bn1(self.conv1(x)), self.act)
         if self.stride == 2:
             out = average_fours(out) if trains_on_gpu(out) else F.avg_pool2d(out, 2, stride=1)
         out = self.se(activate(self.bn2(self.conv2(out)), self.act))

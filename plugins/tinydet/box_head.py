@@ -59,15 +59,16 @@ class TinyBoxHead(nn.Module):
         self.num_classes, self.image_size, self.params = num_classes, image_size, params
         self.frame = InclusiveFrame()
         inputs = in_feature.channels * in_feature.height * in_feature.width
-        self.shared_fcs = nn.ModuleList([nn.Linear(inputs, params.hidden)])
+        shared = nn.Linear(inputs, params.hidden)
+        self.shared_fcs = nn.ModuleList([shared])
         self.fc_cls = nn.Linear(params.hidden, num_classes + 1)
         self.fc_reg = nn.Linear(params.hidden, 4)
         # derived from the parameters, so not part of a checkpoint
         self.register_buffer("stds", torch.tensor(params.stds), persistent=False)
-        nn.init.xavier_uniform_(self.shared_fcs[0].weight)
+        nn.init.xavier_uniform_(shared.weight)
         nn.init.normal_(self.fc_cls.weight, std=0.01)
         nn.init.normal_(self.fc_reg.weight, std=0.001)
-        for layer in (self.shared_fcs[0], self.fc_cls, self.fc_reg):
+        for layer in (shared, self.fc_cls, self.fc_reg):
             nn.init.zeros_(layer.bias)
 
     @property

@@ -32,14 +32,14 @@ class InclusiveFrame(BoxFrame):
     """Scales the inclusive corners of boxes that are given with exclusive ones."""
 
     def to_network(self, boxes: Tensor, inputs: Inputs) -> Tensor:
-        low, high = boxes.split(2, -1)
+        low, high = torch.split(boxes, 2, -1)
         scale = xyxy_scales(inputs)[..., :2]
         limit = inputs.sizes.flip(-1)[:, None].to(boxes)
         high = torch.minimum((high - 1) * scale + 1, limit)  # inclusive corners end at side - 1
         return torch.cat([low * scale, high], -1)
 
     def to_image(self, boxes: Tensor, inputs: Inputs) -> Tensor:
-        low, high = boxes.split(2, -1)
+        low, high = torch.split(boxes, 2, -1)
         scale = xyxy_scales(inputs)[..., :2]
         return torch.cat([low / scale, (high - 1) / scale + 1], -1)
 

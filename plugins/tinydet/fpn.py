@@ -3,7 +3,8 @@
 Paper: https://arxiv.org/abs/2304.03428, section 3.2; after https://arxiv.org/abs/1612.03144.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import cast
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from harness_plugins.tinydet.separable import (
     FusedSeparable,
     SeparableConv,
     aligned,
+    bias_of,
     pad_outputs,
     require_groups,
     trains_on_gpu,
@@ -31,7 +33,8 @@ class Lateral(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if trains_on_gpu(x):  # as many channels as the convolutions after it need
             return F.conv2d(x, *pad_outputs(self.conv, aligned(self.conv.out_channels)))
-        return self.conv(x)
+        out: Tensor = self.conv(x)
+        return out
 
 
 class TinyFpn(nn.Module):
@@ -66,7 +69,7 @@ class TinyFpn(nn.Module):
         )
         for conv in (m for m in self.modules() if isinstance(m, nn.Conv2d)):
             nn.init.xavier_uniform_(conv.weight)
-            nn.init.zeros_(conv.bias)
+            nn.init.zeros_(bias_of(conv))
 
     def forward(self, features: list[Tensor]) -> list[Tensor]:
         laterals = [lateral(x) for lateral, x in zip(self.lateral_convs, features, strict=True)]
@@ -76,7 +79,8 @@ class TinyFpn(nn.Module):
             finer = F.interpolate(coarse, size, mode="nearest").to(coarse.dtype)
             laterals[i - 1] = laterals[i - 1] + finer
         if self.fused is not None:
-            return self.fused(laterals)
+            maps: list[Tensor] = self.fused(laterals)
+            return maps
         return [conv(x) for conv, x in zip(self.fpn_convs, laterals, strict=True)]
 
     def fuse_for_inference(self) -> None:
@@ -85,8 +89,9 @@ class TinyFpn(nn.Module):
         Laterals get a multiple of 8 channels, which 16-bit kernels take as they are; the added
         ones are never read.
         """
-        self.fused = FusedSeparable([(conv[0], conv[1]) for conv in self.fpn_convs])
-        for lateral in self.lateral_convs:
+        convs = cast("Iterable[SeparableConv]", self.fpn_convs)
+        self.fused = FusedSeparable([conv.layers for conv in convs])
+        for lateral in cast("Iterable[Lateral]", self.lateral_convs):
             lateral.conv = widen(lateral.conv, self.fused.padded)
 
 

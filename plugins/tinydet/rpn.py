@@ -50,6 +50,7 @@ from harness_plugins.tinydet.separable import (
     FusedSeparable,
     SeparableConv,
     aligned,
+    bias_of,
     find_neighbours,
     join_outputs,
     join_rows,
@@ -106,7 +107,7 @@ class TinyRpn(nn.Module):
         self.rpn_reg = nn.Conv2d(channels, 4 * len(ratios), 1)
         for conv in (m for m in self.modules() if isinstance(m, nn.Conv2d)):
             nn.init.normal_(conv.weight, std=0.01)
-            nn.init.zeros_(conv.bias)
+            nn.init.zeros_(bias_of(conv))
         self.fused: FusedSeparable | None = None
         self.strides = [f.stride for f in in_features]
         sizes = [(image_size[0] // s, image_size[1] // s) for s in self.strides]
@@ -136,8 +137,7 @@ class TinyRpn(nn.Module):
 
     def fuse_for_inference(self) -> None:
         """One launch for all levels' hidden maps, one product for all outputs."""
-        layers = (self.rpn_conv[0], self.rpn_conv[1])
-        self.fused = FusedSeparable([layers] * len(self.level_sizes), relu=True)
+        self.fused = FusedSeparable([self.rpn_conv.layers] * len(self.level_sizes), relu=True)
         weight, bias = join_outputs([self.rpn_cls, self.rpn_reg], self.fused.padded)
         self.fused_outputs = nn.Linear(*weight.T.shape).to(weight).requires_grad_(False)
         self.fused_outputs.load_state_dict({"weight": weight, "bias": bias})
@@ -146,7 +146,7 @@ class TinyRpn(nn.Module):
         """Everywhere as in inference, for the proposals; a gradient have only sampled anchors."""
         rows = join_rows(features)
         with torch.no_grad():
-            weights = pack_separable(self.rpn_conv[0], self.rpn_conv[1])
+            weights = pack_separable(*self.rpn_conv.layers)
             padded = aligned(rows.shape[2])
             maps = split_rows(rows, features)
             hidden = separable_rows(maps, [weights] * len(maps), padded, relu=True)
@@ -176,7 +176,7 @@ class TinyRpn(nn.Module):
         """
         if tuple(size) != tuple(self.image_size):
             raise ValueError(f"anchors are for images of {self.image_size}, not {size}")
-        levels = self.anchors.split(self.level_sizes)
+        levels = torch.split(self.anchors, self.level_sizes)
         return [AnchorLevel(s, boxes) for s, boxes in zip(self.strides, levels, strict=True)]
 
     @torch.no_grad()
@@ -231,7 +231,7 @@ class TinyRpn(nn.Module):
         per_cell = len(self.params.ratios)
         chosen = (indices % per_cell)[..., None]
         patches = take_rows(rows, self.neighbours[indices // per_cell].flatten(1))
-        hidden = F.relu(separable_at(patches.unflatten(1, (-1, 9)), *self.rpn_conv))
+        hidden = F.relu(separable_at(torch.unflatten(patches, 1, (-1, 9)), *self.rpn_conv.layers))
         logits = F.linear(hidden, self.rpn_cls.weight.flatten(1), self.rpn_cls.bias)
         deltas = F.linear(hidden, self.rpn_reg.weight.flatten(1), self.rpn_reg.bias)
         of_anchor = (chosen * 4 + torch.arange(4, device=indices.device)).expand(-1, -1, 4)

@@ -7,7 +7,7 @@ rows (B, cells, C): level after level, and row by row in each.
 
 from collections.abc import Sequence
 from dataclasses import fields
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -40,11 +40,16 @@ def aligned(channels: int) -> int:
     return -(-channels // ALIGNMENT) * ALIGNMENT
 
 
+def bias_of(conv: nn.Conv2d) -> Tensor:
+    """Of a convolution that has one."""
+    assert conv.bias is not None
+    return conv.bias
+
+
 def pad_outputs(conv: nn.Conv2d, channels: int) -> tuple[Tensor, Tensor]:
     """Weight and bias of a convolution with more output channels; the added ones are zero."""
-    assert conv.bias is not None
     more = channels - conv.out_channels
-    return F.pad(conv.weight, (0, 0) * 3 + (0, more)), F.pad(conv.bias, (0, more))
+    return F.pad(conv.weight, (0, 0) * 3 + (0, more)), F.pad(bias_of(conv), (0, more))
 
 
 class SeparableConv(nn.Sequential):
@@ -63,25 +68,33 @@ class SeparableConv(nn.Sequential):
             nn.Conv2d(channels, channels, 1, groups=groups),
         )
 
+    @property
+    def layers(self) -> tuple[nn.Conv2d, nn.Conv2d]:
+        """The depthwise and the 1x1 convolution."""
+        return cast("tuple[nn.Conv2d, nn.Conv2d]", (self[0], self[1]))
+
     def forward(self, x: Tensor) -> Tensor:
-        return self.product(x) if trains_on_gpu(x) else super().forward(x)
+        if trains_on_gpu(x):
+            return self.product(x)
+        out: Tensor = super().forward(x)  # type: ignore[no-untyped-call]  # torch's is untyped
+        return out
 
     def product(self, x: Tensor) -> Tensor:
         """(B, C or `aligned(C)`, H, W) -> (B, C, H, W), contiguous."""
-        depthwise, pointwise = self[0], self[1]
+        depthwise, pointwise = self.layers
         channels = depthwise.in_channels
         padded = aligned(channels)
         wide = F.pad(x, (0, 0) * 2 + (0, padded - x.shape[1]))
         wide = wide.contiguous(memory_format=torch.channels_last)
         weight, bias = pad_outputs(depthwise, padded)
         middle = F.conv2d(wide, weight, bias, padding=1, groups=padded)
-        planes: Tensor = _Planes.apply(middle, channels)  # type: ignore[no-untyped-call]
+        planes: Tensor = _Planes.apply(middle, channels)
         side = channels // pointwise.groups
         products = pointwise.weight.view(pointwise.groups, side, side) @ planes.view(
             len(x), pointwise.groups, side, -1
         )
         # autocast's product is in 16 bits, as the convolution would be
-        return products.view(planes.shape) + pointwise.bias.to(products.dtype)[:, None, None]
+        return products.view(planes.shape) + bias_of(pointwise).to(products.dtype)[:, None, None]
 
 
 class _Planes(torch.autograd.Function):
@@ -112,13 +125,13 @@ def separable_at(patches: Tensor, depthwise: nn.Conv2d, pointwise: nn.Conv2d) ->
         (B, S, C).
     """
     taps = depthwise.weight.flatten(1).T
-    middle = (patches * taps).sum(2) + depthwise.bias
+    middle = (patches * taps).sum(2) + bias_of(depthwise)
     groups = pointwise.groups
     side = pointwise.in_channels // groups
     # one product per group, over all cells
     of_groups = middle.reshape(-1, groups, side).transpose(0, 1)
     products = of_groups @ pointwise.weight.view(groups, side, side).mT
-    return products.transpose(0, 1).reshape(middle.shape) + pointwise.bias
+    return products.transpose(0, 1).reshape(middle.shape) + bias_of(pointwise)
 
 
 class FusedSeparable(nn.Module):
@@ -179,7 +192,7 @@ def join_outputs(convs: Sequence[nn.Conv2d], in_channels: int) -> tuple[Tensor, 
         Weight and bias: the outputs side by side, then zeros up to a multiple of 8.
     """
     weight = torch.cat([conv.weight.flatten(1) for conv in convs])
-    bias = torch.cat([conv.bias for conv in convs])
+    bias = torch.cat([bias_of(conv) for conv in convs])
     more = aligned(len(weight)) - len(weight)
     return F.pad(weight, (0, in_channels - weight.shape[1], 0, more)), F.pad(bias, (0, more))
 

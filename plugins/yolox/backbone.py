@@ -17,6 +17,10 @@ class CspDarknet(nn.Module):
     """
 
     checkpoint_name = "backbone.backbone"
+    dark2: nn.Sequential
+    dark3: nn.Sequential
+    dark4: nn.Sequential
+    dark5: nn.Sequential
 
     def __init__(self, depth: float, width: float, depthwise: bool) -> None:
         super().__init__()

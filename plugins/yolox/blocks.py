@@ -34,7 +34,8 @@ class SeparableConv3(nn.Module):
         self.pconv = ConvBnSilu(in_channels, out_channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.pconv(self.dconv(x))
+        out: Tensor = self.pconv(self.dconv(x))
+        return out
 
 
 def conv3(in_channels: int, out_channels: int, stride: int, depthwise: bool) -> nn.Module:
@@ -73,7 +74,8 @@ class CspLayer(nn.Module):
         self.m = nn.Sequential(*blocks)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv3(torch.cat([self.m(self.conv1(x)), self.conv2(x)], 1))
+        out: Tensor = self.conv3(torch.cat([self.m(self.conv1(x)), self.conv2(x)], 1))
+        return out
 
 
 class PyramidPooling(nn.Module):
@@ -90,7 +92,8 @@ class PyramidPooling(nn.Module):
         pools = [x]
         for _ in range(3):
             pools.append(F.max_pool2d(pools[-1], 5, stride=1, padding=2))
-        return self.conv2(torch.cat(pools, 1))
+        out: Tensor = self.conv2(torch.cat(pools, 1))
+        return out
 
 
 class Focus(nn.Module):
@@ -107,4 +110,5 @@ class Focus(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         left, right = x[..., ::2], x[..., 1::2]
         squares = [left[..., ::2, :], left[..., 1::2, :], right[..., ::2, :], right[..., 1::2, :]]
-        return self.conv(torch.cat(squares, 1))
+        out: Tensor = self.conv(torch.cat(squares, 1))
+        return out

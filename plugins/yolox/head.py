@@ -83,7 +83,7 @@ class YoloxHead(nn.Module):
         self.reg_preds = nn.ModuleList(nn.Conv2d(hidden, 4, 1) for _ in in_features)
         self.obj_preds = nn.ModuleList(nn.Conv2d(hidden, 1, 1) for _ in in_features)
         for conv in (*self.cls_preds, *self.obj_preds):
-            nn.init.constant_(conv.bias, -math.log((1 - PRIOR) / PRIOR))  # type: ignore[arg-type]
+            nn.init.constant_(conv.bias, -math.log((1 - PRIOR) / PRIOR))
         height, width = image_size
         self.grids = [Grid(height // s, width // s, s) for s in (f.stride for f in in_features)]
         # derived from the parameters, so not part of a checkpoint
@@ -127,7 +127,7 @@ class YoloxHead(nn.Module):
 
     def locate(self, raw: Tensor) -> tuple[Tensor, Tensor]:
         """Raw boxes (B, N, 4) -> centres and sides (B, N, 2) in network pixels."""
-        shifts, logs = raw.split(2, -1)
+        shifts, logs = torch.split(raw, 2, -1)
         strides = self.strides[:, None]
         return (shifts + self.cells) * strides, logs.exp() * strides
 
@@ -169,7 +169,7 @@ class YoloxHead(nn.Module):
             boxes, labels, valid = (F.pad(x, p) for x, p in (
                 (boxes, (0, 0, 0, 1)), (labels, (0, 1)), (valid, (0, 1)),
             ))  # fmt: skip
-        low, high = boxes.split(2, -1)
+        low, high = torch.split(boxes, 2, -1)
         known = (labels >= 0) & (labels < self.num_classes)
         return Truths((low + high) / 2, high - low, labels, valid & known)
 
@@ -190,7 +190,7 @@ class YoloxHead(nn.Module):
 
     def _located(self, raw: Tensor, found: Assignment) -> tuple[Tensor, Tensor]:
         """`locate` of the candidates alone."""
-        shifts, logs = rows_of(raw, found.points).split(2, -1)
+        shifts, logs = torch.split(rows_of(raw, found.points), 2, -1)
         strides = self.strides[found.points][..., None]
         logs = torch.where(found.positive[..., None], logs, 0.0)
         return (shifts + self.cells[found.points]) * strides, logs.exp() * strides
