@@ -40,9 +40,9 @@ def test_captions_are_of_recorded_conditions_and_each_is_told_once(run: Run) -> 
 
 def test_what_has_no_number_has_no_caption(run: Run) -> None:
     lacking = record_of("tinydet_s", "energy_per_image", float("nan"))
-    assert captions(replace(run, records=(*run.records, lacking))) == captions(run)
+    assert captions(replace(run, records=(lacking, *run.records))) == captions(run)
     there = record_of("tinydet_s", "energy_per_image", 5.0, conditions={"counters": "GPU"})
-    lines = captions(replace(run, records=(*run.records, lacking, there)))
+    lines = captions(replace(run, records=(lacking, there, *run.records)))
     assert any(line.startswith("energy: what GPU draws per image") for line in lines)
 
 
