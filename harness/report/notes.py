@@ -1,5 +1,6 @@
 """What a reader must know of a run's numbers: the same lines in the terminal and on the page."""
 
+import math
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -47,7 +48,8 @@ def captions(run: Run, only: Collection[str] | None = None) -> list[str]:
     lines: dict[str, None] = {}
     for spec in run.metrics():
         if spec.caption and (only is None or spec.name in only):
-            of = [r for r in run.measured if r.metric == spec.name and not r.scope]
+            own = (r for r in run.measured if r.metric == spec.name and not r.scope)
+            of = [r for r in own if not math.isnan(r.value)]
             lines |= dict.fromkeys(_filled(spec.caption, r.conditions) for r in of)
     return [*lines, *untrained(run), *recipes(run)]
 

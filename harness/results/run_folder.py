@@ -1,6 +1,7 @@
 """Reads a run's folder, and analyses detections that were not analysed before."""
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -91,7 +92,11 @@ def read_run(folder: Path, *, data_root: str | None = None, resamples: int | Non
         truth=truth,
         images=images,
         annotations=annotations,
-        notes=tuple(dict.fromkeys([*notes, *_undeclared(records, catalog, folder)])),
+        notes=tuple(
+            dict.fromkeys(
+                [*notes, *_unmeasured(records, catalog), *_undeclared(records, catalog, folder)]
+            )
+        ),
     )
 
 
@@ -199,6 +204,19 @@ def _catalog(plan: Json, path: Path) -> Catalog:
     joined = known_metrics().joined(kept)
     own = {name: replace(joined.specs[name], scoring=s.scoring) for name, s in kept.specs.items()}
     return replace(joined, specs={**joined.specs, **own})
+
+
+def _unmeasured(records: Sequence[Record], catalog: Catalog) -> Iterator[str]:
+    """Why nothing could be measured of a metric, where its meter says so."""
+    of: dict[str, list[Record]] = {}
+    for record in latest(records):
+        if record.kind == "measurement":
+            of.setdefault(record.metric, []).append(record)
+    for metric, own in of.items():
+        if all(math.isnan(record.value) for record in own):
+            title = catalog.spec(metric).title
+            found = (one for record in own for one in record.warnings if one.level == "invalid")
+            yield from (f"{title}: {catalog.word(one)}" for one in found)
 
 
 def _undeclared(records: Sequence[Record], catalog: Catalog, path: Path) -> Iterator[str]:

@@ -10,10 +10,12 @@ from harness.plugin.hookspecs import hookimpl
 from harness_plugins.meters.metrics import (
     COST_MESSAGES,
     COSTS,
+    ENERGY_MESSAGES,
     LATENCY_MESSAGES,
     SCORE_MESSAGES,
     coco_metrics,
     deployment_metrics,
+    energy_metrics,
     latency_metrics,
 )
 
@@ -58,6 +60,15 @@ def harness_meters() -> Sequence[Meter]:
             summary="size of the model, time to load it, time of the first inference, by mode",
             stage="latency",
             metrics=deployment_metrics(),
+        ),
+        Meter(
+            name="energy",
+            target="harness_plugins.meters.energy:Energy",
+            params=NoParams,
+            summary="energy per image, by the counters of the processor (RAPL) and the GPU (NVML)",
+            stage="latency",
+            metrics=energy_metrics(),
+            messages=ENERGY_MESSAGES,
         ),
     ]
 

@@ -65,6 +65,10 @@ class Gpu(Protocol):
         """Samples that are younger than `since`, in seconds since the epoch."""
         ...
 
+    def energy(self) -> float | None:
+        """Joules since the driver was loaded, of all that is on the board."""
+        ...
+
 
 def others_percent(
     gpu: Gpu,
@@ -155,6 +159,10 @@ class NvmlGpu:
         uses = [ProcessUse(s.pid, s.timeStamp / 1e6, s.smUtil) for s in samples]
         # drivers fill up their buffer with entries of no process, old or out of range
         return [u for u in uses if u.pid and u.at > since and 0 <= u.percent <= 100]
+
+    def energy(self) -> float | None:
+        millijoules = _ask(pynvml.nvmlDeviceGetTotalEnergyConsumption, self.handle)
+        return None if millijoules is None else millijoules / 1e3
 
 
 def open_gpu(device: torch.device) -> Gpu | None:

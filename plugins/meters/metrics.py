@@ -62,6 +62,8 @@ LATENCY_CLAIMS = ("device", "precision", "mode", "batch_size", "input")
 DEPLOYMENT_PROTOCOL = (
     "device", "device_type", "precision", "mode", "batch_size", "threads", "ops", "classes",
 )  # fmt: skip
+ENERGY_PROTOCOL = (*(name for name in LATENCY_PROTOCOL if name != "clock"), "counters")
+ENERGY_CHECKS = tuple(CHECKS + name for name in ("untrained_time", "short_warm_up", "slow_ops"))
 COST_PROTOCOL = ("rule", "counter", "batch_size", "classes")
 COST_SETTINGS = ("input", "input_size", "proposals")
 
@@ -186,6 +188,23 @@ def deployment_metrics() -> tuple[MetricSpec, ...]:
     return (size, *times)
 
 
+def energy_metrics() -> tuple[MetricSpec, ...]:
+    """All that is drawn for an image, and what of it is above the idle machine's draw."""
+    return tuple(
+        MetricSpec(
+            name, title, "mJ", digits=1, better="lower", protocol=ENERGY_PROTOCOL,
+            settings=LATENCY_SETTINGS, interval="samples", percent=50, checks=ENERGY_CHECKS,
+            claims=LATENCY_CLAIMS, caption=caption, short=short,
+        )
+        for name, title, short, caption in (
+            ("energy_per_image", "energy", ("energy",),
+             "energy: what {counters} draws per image, end to end, batch {batch_size}, {device}, "
+             "with the {idle_watts} W of the idle machine"),
+            ("net_energy_per_image", "energy above idle", ("net_energy",), ""),
+        )
+    )  # fmt: skip
+
+
 COSTS: Mapping[str, MetricSpec] = {
     spec.name: spec
     for spec in (
@@ -258,3 +277,4 @@ LATENCY_MESSAGES = {
     "gpu_use_unknown": "unknown whether other processes used the GPU",
     "gpu_unknown": "unknown whether other work used the GPU, and at what clocks (no NVML)",
 }
+ENERGY_MESSAGES = {**LATENCY_MESSAGES, "no_energy_counter": "no counter of it: {why}"}

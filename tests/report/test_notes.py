@@ -4,7 +4,7 @@ from dataclasses import replace
 from io import StringIO
 
 import pytest
-from making_runs import make_run
+from making_runs import make_run, record_of
 from rich.console import Console
 
 from harness.plugin.metrics import Finding
@@ -36,6 +36,14 @@ def test_captions_are_of_recorded_conditions_and_each_is_told_once(run: Run) -> 
     unknown = tuple(replace(r, conditions={"batch_size": 8}) for r in run.records)
     (of_time,) = [c for c in captions(replace(run, records=unknown)) if c.startswith("latency: ")]
     assert "batch 8, unknown device, unknown threads threads" in of_time
+
+
+def test_what_has_no_number_has_no_caption(run: Run) -> None:
+    lacking = record_of("tinydet_s", "energy_per_image", float("nan"))
+    assert captions(replace(run, records=(lacking, *run.records))) == captions(run)
+    there = record_of("tinydet_s", "energy_per_image", 5.0, conditions={"counters": "GPU"})
+    lines = captions(replace(run, records=(lacking, there, *run.records)))
+    assert any(line.startswith("energy: what GPU draws per image") for line in lines)
 
 
 def test_an_optional_clause_goes_with_its_condition(run: Run) -> None:

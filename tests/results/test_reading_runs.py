@@ -6,9 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from making_folders import write_run
 
 from harness.errors import UserError
+from harness.plugin.metrics import Finding
 from harness.records import layout
+from harness.records.measurement import Measurement
 from harness.results import run_folder as reading
 from harness.results.run_folder import read_run
 
@@ -250,3 +253,16 @@ def test_a_spoilt_training_log_is_a_note(copied: Path):
     assert run.training == {}
     [note] = run.notes
     assert note.startswith("tiny seed 0: train_log.jsonl cannot be read")
+
+
+def test_why_nothing_could_be_measured_is_a_note(tmp_path: Path):
+    """Once, and of a metric that no cell has a number of."""
+    why = Finding("no_energy_counter", "invalid", {"why": "this system shows no RAPL counters"})
+    lacking = Measurement("energy_per_image", np.nan, warnings=(why,))
+    there = Measurement("energy_per_image", 5.0)
+    run = read_run(write_run(tmp_path / "none", {("a", 0): [lacking], ("b", 0): [lacking]}))
+    told = "energy: no counter of it: this system shows no RAPL counters"
+    assert run.notes.count(told) == 1
+    assert not run.has("energy_per_image")
+    some = read_run(write_run(tmp_path / "some", {("a", 0): [lacking], ("b", 0): [there]}))
+    assert told not in some.notes
