@@ -50,6 +50,11 @@ def test_every_documented_hook_exists():
     assert set(hook_sections()) <= set(HOOKS)
 
 
+def test_contributors_are_told_where_to_begin_with_each_kind():
+    table = (ROOT / "CONTRIBUTING.md").read_text()
+    assert [hook for hook in HOOKS if f"`{hook}`" not in table] == []
+
+
 @pytest.mark.parametrize("hook", HOOKS)
 def test_every_hook_names_its_shipped_users(hook, registry):
     declaration = hookspecs.__dict__[hook].__annotations__["return"].__args__[0]
