@@ -61,6 +61,10 @@ def find_nvcc() -> str:
     return nvcc
 
 
+def jobs() -> int:
+    return int(os.environ.get("MAX_JOBS") or os.cpu_count() or 1)
+
+
 def run_compiler(command: list[str]) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -123,6 +127,7 @@ class BuildOps(build_ext):
         extension.libraries = ["torch_cpu"]  # torch has loaded it by the time this is loaded
         extension.extra_compile_args = MSVC_FLAGS if msvc else CPU_FLAGS
         self.report["flags"] = extension.extra_compile_args
+        self.compile_side_by_side()
         try:
             self.build_extension(extension)
         except Exception as error:
@@ -130,6 +135,17 @@ class BuildOps(build_ext):
             compiler = getattr(self.compiler, "compiler_so_cxx", ["the C++ compiler"])[0]
             what = "failed" if shutil.which(compiler) else "was not found"
             raise NotBuiltError(f"{compiler} {what}; pip install -v shows more") from error
+
+    def compile_side_by_side(self) -> None:
+        """setuptools compiles one file after the other."""
+        compile_all = self.compiler.compile
+
+        def compile_each(sources: list[str], **how: object) -> list[str]:
+            with ThreadPoolExecutor(jobs()) as pool:
+                made = pool.map(lambda source: compile_all([source], **how), sources)
+                return [one for objects in made for one in objects]
+
+        self.compiler.compile = compile_each
 
     def build_cuda(self, extension: Extension, torch: Path) -> None:
         if not self.report["compiled"]:
@@ -151,8 +167,7 @@ class BuildOps(build_ext):
             [nvcc, *flags, *include, "-c", source, "-o", object_file]
             for source, object_file in zip(extension.sources, objects, strict=True)
         ]
-        jobs = int(os.environ.get("MAX_JOBS") or os.cpu_count() or 1)
-        with ThreadPoolExecutor(jobs) as pool:
+        with ThreadPoolExecutor(jobs()) as pool:
             list(pool.map(run_compiler, commands))
         libraries = [f"-L{torch / 'lib'}", "-ltorch_cuda", "-ltorch_cpu"]
         # The static runtime shares torch's context but not its version.

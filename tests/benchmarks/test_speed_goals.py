@@ -1,15 +1,17 @@
 """What the goals of speed are printed and kept by; they themselves are measured by hand."""
 
 import json
-import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
+import pytest
+import speed_goals
 from goal_files import environments_file, write_goals
 from in_turn import LEAST_ROUNDS, Goal, at_least, at_most, fastest, time_in_turn
 
-HERE = Path(__file__).parent
+RunGoals = Callable[..., tuple[object, str, str]]
 
 
 def goal(value: float, what: str = "one") -> Goal:
@@ -50,18 +52,30 @@ def test_ratios_are_of_medians_and_say_who_is_faster():
     assert (faster.value, faster.met) == (2.0, True)
 
 
-def run_goals(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(HERE / "speed_goals.py"), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+@pytest.fixture
+def run_goals(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> RunGoals:
+    """Runs the program in this process; its exit code and what it prints."""
+
+    def run(*arguments: str) -> tuple[object, str, str]:
+        monkeypatch.setattr(sys, "argv", ["speed_goals.py", *arguments])
+        monkeypatch.chdir(Path(__file__).parent)  # back from where the program goes
+        code: object = 0
+        try:
+            speed_goals.main()
+        except SystemExit as stop:
+            code = stop.code
+        return (code, *capsys.readouterr())
+
+    return run
 
 
-def test_groups_are_listed():
-    assert run_goals("--list").stdout.split() == ["latency", "convolutions", "ops", "training"]
-    cuda = run_goals("--list", "--device", "cuda", "--data", ".").stdout.split()
+def test_groups_are_listed(run_goals: RunGoals):
+    assert run_goals("--list")[1].split() == ["latency", "convolutions", "ops", "training"]
+    cuda = run_goals("--list", "--device", "cuda", "--data", ".")[1].split()
     assert cuda == ["latency", "throughput", "pooling", "training", "suite"]
 
 
-def test_an_unknown_group_is_named():
-    done = run_goals("--only", "latency,nothing")
-    assert done.returncode == 2
-    assert "no group nothing; there are latency, convolutions" in done.stderr
+def test_an_unknown_group_is_named(run_goals: RunGoals):
+    code, _, err = run_goals("--only", "latency,nothing")
+    assert code == 2
+    assert "no group nothing; there are latency, convolutions" in err

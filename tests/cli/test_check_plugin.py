@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from tiny_suite import environment
 from tiny_suite import harness as harness_process
 
@@ -103,6 +104,7 @@ def test_mistakes_of_the_user(cli, tmp_path: Path):
         assert told in done.mistake
 
 
+@pytest.mark.slow
 def test_the_example_of_the_docs_passes(tmp_path: Path):
     page = (DOCS / "writing-a-plugin.md").read_text()
     code = re.search(r"```python\n(.*?)```", page, flags=re.DOTALL).group(1)

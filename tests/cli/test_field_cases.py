@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from shared_folder import SHARED
 
+pytestmark = pytest.mark.slow
+
 CASES = SHARED.parent / "cases"
 NAMES = sorted(path.parent.name for path in CASES.glob("*/run.sh"))
 

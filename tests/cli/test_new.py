@@ -9,6 +9,8 @@ from outside_packages import install, run_with
 from harness.cli.new import Kind
 from harness.results.run_folder import read_run
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:

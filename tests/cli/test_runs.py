@@ -9,6 +9,8 @@ import pytest
 from harness.errors import UserError
 from harness.records.about import About, read_about
 
+pytestmark = pytest.mark.slow
+
 RUN = Path("results") / "tiny" / "done"
 
 

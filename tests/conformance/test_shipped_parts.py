@@ -28,6 +28,7 @@ def part(kind: str, name: str):
     return REGISTRY.get(kind, name).declaration
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "name"), SHIPPED)
 def test_a_shipped_part(kind: str, name: str):
     verdict = check_entry(part(kind, name), PARAMS.get(name))
@@ -50,6 +51,7 @@ def test_a_roi_op_on_maps_of_its_own():
     assert verdict.problems == ()
 
 
+@pytest.mark.slow
 def test_an_architecture_with_parts():
     maps = {"features": pyramid(8, 8)}
     parts = {

@@ -178,6 +178,7 @@ def start(
     )
 
 
+@pytest.mark.slow
 def test_several_processes_with_workers_fill_one_cache(
     folder: CocoFolder, cache: Path, tmp_path: Path
 ) -> None:
@@ -195,6 +196,7 @@ def test_several_processes_with_workers_fill_one_cache(
         process.stdout.close()
 
 
+@pytest.mark.slow
 def test_a_killed_writer_leaves_a_usable_cache(folder: CocoFolder, cache: Path) -> None:
     expected = batches(loader(folder, augment="paper", cache_gib=0))
     for delay in (0.001, 0.02):

@@ -8,7 +8,7 @@ from harness.data.loader import eval_loader, train_loader
 from harness.data.resize import SquashResize
 from harness.manifest.schema import Evaluate, Train
 
-pytestmark = pytest.mark.shared
+pytestmark = [pytest.mark.slow, pytest.mark.shared]
 
 COUNTS = [  # images, boxes, of them crowd, empty images, classes
     ("bccd", "train", 205, 2804, 0, 0, 3),

@@ -147,6 +147,7 @@ def resize_large() -> None:
     resize_bilinear(as_image(photo(900, 1200)), (800, 1000))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_workers_resize_after_their_parent_has(method: str) -> None:
     resize_large()

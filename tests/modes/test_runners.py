@@ -54,6 +54,7 @@ def test_fused_finds_the_same(detector: Detector) -> None:
     assert_same(runner.forward(prepared), runner.detect(images))
 
 
+@pytest.mark.slow
 def test_tinydet_compiles_whole(detector: Detector, compiled: Runner) -> None:
     """From uint8 pixels to detections in one graph."""
     images = draw_images()
@@ -61,12 +62,14 @@ def test_tinydet_compiles_whole(detector: Detector, compiled: Runner) -> None:
     assert compiled.conditions["graph_breaks"] == 0
 
 
+@pytest.mark.slow
 def test_another_batch_size_is_compiled_anew(detector: Detector, compiled: Runner) -> None:
     images = draw_images(3)
     assert_same(compiled.detect(images), build_runner(detector, "fused").detect(images))
     assert_same(compiled.detect(images[:2]), build_runner(detector, "fused").detect(images[:2]))
 
 
+@pytest.mark.slow
 def test_what_was_compiled_for_one_detector_serves_no_other(compiled: Runner) -> None:
     """The same code, other weights: a cache keyed on code alone would mix them up."""
     compiled.detect(draw_images())
@@ -76,6 +79,7 @@ def test_what_was_compiled_for_one_detector_serves_no_other(compiled: Runner) ->
     assert_same(found, wanted.detect(images))
 
 
+@pytest.mark.slow
 def test_what_cannot_be_compiled_whole_says_in_how_many_pieces() -> None:
     ssd = build("ssdlite320")
     runner, images = build_runner(ssd, "compiled"), draw_images()

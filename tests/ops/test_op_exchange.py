@@ -17,6 +17,8 @@ from op_cases import assert_equal, copy_ops
 
 from harness.ops import library
 
+pytestmark = pytest.mark.slow
+
 RUN = """
 import json
 import sys

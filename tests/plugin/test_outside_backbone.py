@@ -5,11 +5,14 @@ import os
 import subprocess
 from pathlib import Path
 
+import pytest
 from outside import install
 from outside_backbone import BACKBONE, DETECTOR
 from tiny_suite import HARNESS, environment, write_manifest
 
 from harness import load_results
+
+pytestmark = pytest.mark.slow
 
 METERS = "meters=[coco_ap, parameters, macs_paper, latency]"
 

@@ -12,6 +12,8 @@ import pytest
 from page_text import text_of
 from tiny_suite import PLUGIN, harness, make_coco, tiny, write_manifest
 
+pytestmark = pytest.mark.slow
+
 PAGE = Path(__file__).parents[2] / "docs" / "metrics-and-pages.md"
 
 

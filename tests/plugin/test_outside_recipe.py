@@ -3,10 +3,13 @@
 import json
 from pathlib import Path
 
+import pytest
 from page_text import text_of
 from tiny_suite import tiny, write_manifest
 
 from harness.results.run_folder import open_run
+
+pytestmark = pytest.mark.slow
 
 PLUGIN = """\
 from harness.plugin import Recipe, hookimpl

@@ -12,7 +12,7 @@ from harness.report.page import render_page
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="no playwright")
 
-pytestmark = pytest.mark.skipif(find_browser() is None, reason="no chromium")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(find_browser() is None, reason="no chromium")]
 SUITE = ["tinydet_s", "tinydet_m", "tinydet_l", "ssdlite320"]
 ROWS = "[...document.querySelectorAll('#results-table tbody tr')].filter(r => !r.hidden)"
 NAMES = f"{ROWS}.map(r => r.cells[0].dataset.value)"

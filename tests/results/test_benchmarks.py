@@ -13,6 +13,8 @@ from harness.results.benchmarks import TIME
 from harness.results.comparison import compare_sides
 from harness.results.sides import read_sides
 
+pytestmark = pytest.mark.slow
+
 MODULE = """
 import time
 

@@ -13,6 +13,8 @@ from tiny_suite import PLUGIN, harness, make_coco, tiny, write_manifest
 
 from harness.records.store import read_run_records
 
+pytestmark = pytest.mark.slow
+
 CAUSES = PLUGIN.with_name("causes.py")
 RUN = ["run", "m.yaml", "-p", PLUGIN, "-p", CAUSES, "--device", "cpu", "--run-id", "s"]
 FAST = ["--stages", "train,evaluate,cost"]

@@ -24,6 +24,8 @@ from harness.results.run import Run
 from harness.results.run_folder import read_run
 from harness.run.watching import read_status, render_status
 
+pytestmark = pytest.mark.slow
+
 EVERY = "detectors.with_it.train.evaluate_every=2"
 
 

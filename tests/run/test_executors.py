@@ -17,6 +17,8 @@ from harness.records.record import Record
 from harness.records.store import read_run_records
 from harness.run.watching import read_status
 
+pytestmark = pytest.mark.slow
+
 LONG = 600.0  # seconds that a stage dawdles, unless it is ended
 FAST = ("--stages", "train,evaluate,cost")
 

@@ -12,6 +12,8 @@ from harness.records.store import read_run_records
 from harness.results.run import known_metrics
 from harness.results.run_folder import read_run
 
+pytestmark = pytest.mark.slow
+
 # name -> (parameters, the stage that fails, what its record says)
 TROUBLES = {
     "bug_build": (

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from killing import Kills, kill_often
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("options", [[], ["--jobs", "2"]], ids=["inline", "subprocess"])
 def test_kills_lose_nothing(options: list[str], tmp_path: Path, data: Path) -> None:

@@ -17,6 +17,8 @@ from harness.records.store import read_run_records
 from harness.run import mode_choice as run_modes
 from harness.stages import latency as stage
 
+pytestmark = pytest.mark.slow
+
 NO_GPU = "needs a GPU"
 LATENCY = "latency_end_to_end_p50"
 

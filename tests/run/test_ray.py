@@ -23,6 +23,8 @@ from harness.errors import UserError
 from harness.run.jobs import Task
 from harness_plugins.executors import RayParams
 
+pytestmark = pytest.mark.slow
+
 ray = pytest.importorskip("ray", reason="the executor ray needs ray")
 
 TRAIN = ["--stages", "train"]

@@ -18,6 +18,8 @@ from harness import load_results
 from harness.modes.build import build_runner
 from harness.results.run_folder import read_run
 
+pytestmark = pytest.mark.slow
+
 PAGE = Path(__file__).parents[2] / "docs" / "runtimes.md"
 EIGHT = ("onnxruntime-int8", "openvino-int8")
 LATENCY = "latency_end_to_end_p50"

@@ -10,6 +10,8 @@ from tiny_suite import PLUGIN, environment, write_manifest
 from harness import load_results
 from harness.records.store import read_run_records
 
+pytestmark = pytest.mark.slow
+
 
 def torchrun(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]

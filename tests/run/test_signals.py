@@ -13,6 +13,8 @@ from tiny_suite import PLUGIN, environment, tiny, write_manifest
 from harness import load_results
 from harness.records.store import read_run_records
 
+pytestmark = pytest.mark.slow
+
 LONG = 600.0  # seconds that a stage dawdles, unless it is interrupted
 RUN = ["run", "m.yaml", "-p", str(PLUGIN), "--run-id", "s"]
 

@@ -32,6 +32,8 @@ from harness.errors import UserError
 from harness.run.jobs import Task
 from harness_plugins.executors import SlurmParams
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("submitit", reason="the executor slurm needs submitit")
 
 LOCAL = ["--executor", "slurm", "--set", "executor.cluster=local"]

@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+import pytest
 from soaking import growth, soak
+
+pytestmark = pytest.mark.slow
 
 CELLS = 60  # 300 by `soaking.py`
 

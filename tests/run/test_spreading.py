@@ -13,6 +13,8 @@ from tiny_suite import PLUGIN, tiny
 from harness.records.store import read_run_records
 from harness.run.spreading import find_cause
 
+pytestmark = pytest.mark.slow
+
 TROUBLE = PLUGIN.with_name("troubled_ranks.py")
 TWO = ("--set", "detectors.*.train.gpus=2", "--stages", "train,evaluate,cost")
 SLOW = {"TINY_SLEEP_losses": "0.3"}

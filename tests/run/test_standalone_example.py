@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
@@ -13,6 +14,8 @@ import harness
 from harness.files import write_json
 from harness.modes.build import find_mode
 from harness.run.model_files import MODEL, describe
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "onnx_one_stage.py"

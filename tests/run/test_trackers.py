@@ -17,6 +17,8 @@ from harness.records.store import read_run_records
 from harness.run.launch import Launch
 from harness.run.tracking import Tracking
 
+pytestmark = pytest.mark.slow
+
 DOCS = Path(__file__).parents[2] / "docs"
 BAD = """\
 from harness.plugin import NoParams, Tracker, hookimpl

@@ -14,6 +14,8 @@ import pytest
 
 from harness_plugins.meters.device_state import BUSY_CORES
 
+pytestmark = pytest.mark.slow
+
 MARGIN = 0.15  # cores: ticks, and what happens between two readings
 
 LOADERS = """

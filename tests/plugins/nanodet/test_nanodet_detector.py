@@ -142,6 +142,7 @@ def test_losses_compile_without_a_break_and_are_equal() -> None:
         torch.testing.assert_close(found[name], value)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_detecting_compiles_without_a_break_and_finds_the_same() -> None:
     detector = varied()

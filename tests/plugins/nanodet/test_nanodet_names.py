@@ -72,6 +72,7 @@ def saved(weights: dict[str, Tensor], path: Path, *, averaged: bool, auxiliary: 
     return read_checkpoint(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("averaged", [True, False], ids=["lightning", "plain"])
 @pytest.mark.parametrize("auxiliary", [True, False], ids=["for training", "for inference"])
 def test_a_published_checkpoint_loads(

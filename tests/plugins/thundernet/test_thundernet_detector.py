@@ -87,6 +87,7 @@ def test_detections_do_not_depend_on_the_batch() -> None:
     check_images_stand_alone(detector, detector.preprocess(draw_images(3)), pixels=1e-2)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_the_whole_compiles_without_a_break() -> None:
     detector = varied()

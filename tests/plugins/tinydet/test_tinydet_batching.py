@@ -78,6 +78,7 @@ def losses(detector: TwoStageDetector, pixels: Tensor, wanted: Targets) -> dict[
     return {name: value.item() for name, value in values.items()}
 
 
+@pytest.mark.slow
 def test_padding_of_ground_truth_changes_nothing(
     detector: TwoStageDetector, pixels: Tensor
 ) -> None:
@@ -97,6 +98,7 @@ def test_no_ground_truth_gives_background_losses(
     assert values["loss_rpn_bbox"] == values["loss_bbox"] == 0
 
 
+@pytest.mark.slow
 def test_an_image_without_ground_truth_beside_one_with_some(
     detector: TwoStageDetector, pixels: Tensor
 ) -> None:

@@ -30,6 +30,7 @@ def losses_and_gradients(detector: TwoStageDetector, device: str) -> dict[str, T
     return {**{name: loss.detach() for name, loss in losses.items()}, **gradients}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("name", ["S", "M"])
 def test_both_ways_give_equal_losses_and_gradients(

@@ -173,6 +173,7 @@ def test_a_published_file_of_another_size_or_class_count(tmp_path: Path, classes
     assert told in str(caught.value)
 
 
+@pytest.mark.slow
 def test_it_compiles_without_a_break():
     detector = tiny()
     inputs, targets = detector.preprocess(images(2)), targets_of([0, 2], [1])
@@ -185,6 +186,7 @@ def test_it_compiles_without_a_break():
         torch.testing.assert_close(value, detector.losses(inputs, targets)[name])
 
 
+@pytest.mark.slow
 def test_a_whole_run(cli, tmp_path: Path, data: Path):
     sets = (
         *TINY, "stages=[train,evaluate,cost,latency]", "meters=[coco_ap,macs_paper,latency]",

@@ -16,7 +16,10 @@ from harness.results.run import Run
 
 sync_api = pytest.importorskip("playwright.sync_api")
 BROWSER = find_browser()
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium on this system")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(BROWSER is None, reason="no Chromium on this system"),
+]
 STYLE = ":root{--ink:#000;--paper:#fff;--soft:#555;--line:#ddd}:root[data-theme=dark]{--paper:#111}"
 MARKS = """() => Object.fromEntries([...document.querySelectorAll(".plot")].map((box) => [
   box.dataset.figure, box.querySelectorAll(".trace path, .points path, .scatter path").length]))"""

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -10,6 +11,8 @@ from toy_training import SEED, SIDE, ToyDetector, ToyLoader, toy_settings
 from harness.data.batch import Inputs, Targets
 from harness.stages.train.loop import train
 from harness.stages.train.result import TrainResult
+
+pytestmark = pytest.mark.slow
 
 
 class PlainToy(ToyDetector):

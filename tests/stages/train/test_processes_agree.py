@@ -11,6 +11,8 @@ from test_real_processes import ENVIRONMENT
 from harness.data.batch import Targets
 from harness.files import read_json_lines
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = Path(__file__).with_name("shared_batch.py")
 NO_LOSSES = {"step", "epoch", "lr", "grad_norm", "images_per_second", "wait_share"}
 

@@ -24,6 +24,8 @@ from harness.stages.train.loop import train
 from harness.stages.train.result import Progress
 from harness_plugins.synthetic.source import SyntheticSource
 
+pytestmark = pytest.mark.slow
+
 SUITE = Path(__file__).parents[3] / "suites" / "tinydet.yaml"
 STEPS, STOP = 6, 4
 

@@ -8,12 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 import torch
 from toy_training import SEED, ToyDetector, ToyLoader, toy_settings
 
 from harness.files import read_json_lines
 from harness.model.checkpoint import read_checkpoint
 from harness.stages.train.loop import train
+
+pytestmark = pytest.mark.slow
 
 PROGRAM = Path(__file__).with_name("toy_training.py")
 ROOT = PROGRAM.parents[3]
