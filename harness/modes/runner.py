@@ -31,6 +31,22 @@ class Artifact:
 
 
 @dataclass(frozen=True)
+class NodeTime:
+    """What one node of a runtime's graph took in one repetition.
+
+    Attributes:
+        modules: paths in the detector of the modules that it was made from; empty where the runtime
+            does not tell.
+    """
+
+    modules: tuple[str, ...]
+    milliseconds: float
+
+
+Profile = Callable[[Callable[[], object], int], Sequence[Sequence[NodeTime]]]
+
+
+@dataclass(frozen=True)
 class Runner:
     """A detector as one mode runs it. In evaluation, without gradients.
 
@@ -47,6 +63,8 @@ class Runner:
         findings: what is to be known of its times.
         compile_seconds: that compiling or exporting took at all first calls until now.
         artifact: what it ships, None where the mode does not know; see `Artifact`.
+        profile: repeats a step so often under its runtime's own profiler, which takes time itself,
+            and returns the times of all nodes in each repetition; None of a mode without one.
     """
 
     detector: Detector
@@ -59,6 +77,7 @@ class Runner:
     findings: tuple[Finding, ...] = ()
     compile_seconds: Callable[[], float] = float
     artifact: Callable[[], Artifact | None] = lambda: None
+    profile: Profile | None = None
     place: Callable[[Sequence[ResizedImage]], Inputs | None] = lambda images: None
 
     @property

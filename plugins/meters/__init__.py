@@ -12,6 +12,7 @@ from harness_plugins.meters.metrics import (
     COSTS,
     ENERGY_MESSAGES,
     LATENCY_MESSAGES,
+    PROFILED,
     SCORE_MESSAGES,
     coco_metrics,
     deployment_metrics,
@@ -69,6 +70,14 @@ def harness_meters() -> Sequence[Meter]:
             stage="latency",
             metrics=energy_metrics(),
             messages=ENERGY_MESSAGES,
+        ),
+        Meter(
+            name="profiled",
+            target="harness_plugins.meters.profiled:Profiled",
+            params=NoParams,
+            summary="time inside the graphs of ONNX Runtime and OpenVINO, by role",
+            stage="latency",
+            metrics=(PROFILED,),
         ),
     ]
 

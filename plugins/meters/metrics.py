@@ -205,6 +205,12 @@ def energy_metrics() -> tuple[MetricSpec, ...]:
     )  # fmt: skip
 
 
+PROFILED = MetricSpec(
+    "profiled_network", "profiled network", "ms", digits=2, better="lower", kind="time",
+    protocol=DEPLOYMENT_PROTOCOL, settings=("input", "input_size"), interval="samples", percent=50,
+    summary="inside a runtime's graphs, under its own profiler, by role",
+)  # fmt: skip
+
 COSTS: Mapping[str, MetricSpec] = {
     spec.name: spec
     for spec in (

@@ -3,6 +3,7 @@
 import re
 import traceback
 import warnings
+from ast import literal_eval
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 OPERATOR = re.compile(r"OpOverload\(op='([\w.]+)'")
 TORCH = str(Path(torch.__file__).parent)
+SCOPES, OWNER = "pkg.torch.onnx.name_scopes", "owner."
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,22 @@ def export(name: str, owner: nn.Module, function: Callable[..., Any], given: Any
     used = _drop_unused(model)
     onnx.checker.check_model(model, full_check=True)
     return Exported(model, used, like)
+
+
+def module_paths(model: "ModelProto") -> dict[str, str]:
+    """Names of weights, of nodes and of the values that they compute -> path of their module.
+
+    As far as the exporter says; what a method of the owner computes by itself has no module.
+    """
+    weights = [one.name for one in model.graph.initializer if one.name.startswith(OWNER)]
+    found = {name: name.removeprefix(OWNER).rpartition(".")[0] for name in weights}
+    for node in model.graph.node:
+        told = {entry.key: entry.value for entry in node.metadata_props}
+        scopes = [s for s in literal_eval(told.get(SCOPES, "[]")) if s.startswith(OWNER)]
+        if scopes:
+            path = scopes[-1].removeprefix(OWNER)
+            found |= dict.fromkeys((node.name, *node.output), path)
+    return found
 
 
 def _drop_unused(model: "ModelProto") -> tuple[int, ...]:

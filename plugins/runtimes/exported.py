@@ -4,10 +4,11 @@ import shutil
 import time
 import weakref
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from copy import deepcopy
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,9 +22,9 @@ from harness.data.resize import collate_images
 from harness.errors import CellError
 from harness.model.arithmetic import arithmetic
 from harness.model.detector import Detector
-from harness.modes.runner import Artifact, Calibration, Runner, functions_of
+from harness.modes.runner import Artifact, Calibration, NodeTime, Runner, functions_of
 from harness.plugin import Finding
-from harness_plugins.runtimes.export import export, fill, tensors_of
+from harness_plugins.runtimes.export import export, fill, module_paths, tensors_of
 from harness_plugins.runtimes.quantize import has_int8_products
 
 if TYPE_CHECKING:
@@ -32,6 +33,21 @@ if TYPE_CHECKING:
 Session = Callable[[Sequence[Tensor]], Sequence[Tensor]]
 Shapes = tuple[tuple[torch.Size, torch.dtype], ...]
 Structure = tuple[Any, ...]
+# what a node was made from, by names of the exported graph's nodes or values, and its milliseconds
+NamedTime = tuple[tuple[str, ...], float]
+UNTIMED = 3  # repetitions under a profiler, as a new session's first are slower
+
+
+@dataclass(frozen=True)
+class Profiled:
+    """A session whose nodes are timed.
+
+    Attributes:
+        times: the nodes of each call until now; it ends the session.
+    """
+
+    session: Session
+    times: Callable[[], Sequence[Sequence[NamedTime]]]
 
 
 @dataclass(frozen=True)
@@ -69,8 +85,10 @@ class ExportingRuntime:
         extra: of this project, that installs `needs`.
         needs: packages.
         provider: what in the runtime does the work, for the record.
-        open: makes a session of a file, with as many threads as torch has.
+        open: makes a session of a file, in a precision, with as many threads as torch has.
         write: makes the file.
+        open_profiled: the same with the runtime's own profiler, where it has one.
+        other: why it lacks a precision that is not float32; None of a mode that has no other.
     """
 
     mode: str
@@ -78,8 +96,10 @@ class ExportingRuntime:
     extra: str
     needs: tuple[str, ...]
     provider: str
-    open: Callable[[Path], Session]
+    open: Callable[[Path, str], Session]
     write: Write
+    open_profiled: Callable[[Path, str], AbstractContextManager[Profiled]] | None = None
+    other: Callable[[str, torch.device], str | None] | None = None
 
     def lacking(self, precision: str, device: torch.device) -> str | None:
         missing = [name for name in self.needs if find_spec(name) is None]
@@ -87,7 +107,11 @@ class ExportingRuntime:
             return f"needs {', '.join(missing)}: pip install 'harness[{self.extra}]'"
         if device.type != "cpu":
             return f"{self.mode} runs on processors here"
-        return None if precision == "float32" else f"{self.mode} has no other precision here"
+        if precision == "float32":
+            return None
+        if self.other is None:
+            return f"{self.mode} has no other precision here"
+        return self.other(precision, device)
 
     def build(
         self,
@@ -103,8 +127,9 @@ class ExportingRuntime:
         """
         own = deepcopy(detector)
         samples = None if calibration is None else Samples(detector, calibration)
+        opened = partial(self.open, precision=precision)
         segments = [
-            Segment(name, detector, self.open, self.write, folder or _temporary(own), samples)
+            Segment(name, detector, opened, self.write, folder or _temporary(own), samples)
             for name in detector.segments
         ]
         for segment in segments:
@@ -131,6 +156,7 @@ class ExportingRuntime:
             size = sum(path.stat().st_size for path in paths)
             return Artifact(size, "files", lambda: sum(s.reload() for s in segments))
 
+        profiled = self.open_profiled and partial(self.open_profiled, precision=precision)
         slow = calibration is not None and not has_int8_products()
         functions = {k: arithmetic(precision)(f) for k, f in functions_of(own).items()}
         return Runner(
@@ -140,6 +166,7 @@ class ExportingRuntime:
             about=tell,
             compile_seconds=lambda: sum(s.seconds for s in segments),
             artifact=artifact,
+            profile=profiled and partial(profile_segments, segments, profiled),
             findings=(Finding("no_int8_products", "remark"),) if slow else (),
             **functions,
         )
@@ -174,12 +201,18 @@ def _temporary(owner: object) -> Path:
 
 @dataclass
 class Made:
-    """A segment for one shape of its inputs."""
+    """A segment for one shape of its inputs.
+
+    Attributes:
+        modules: names of the exported graph's nodes and values -> path of the module in the
+            detector that they come from.
+    """
 
     files: Written
     session: Session
     used: tuple[int, ...]
     like: Any
+    modules: Mapping[str, str]
 
 
 @dataclass
@@ -241,7 +274,44 @@ class Segment:
             samples = [[tensors[i] for i in made.used] for tensors in found]
         number = f"_{len(self.made) + 1}" if self.made else ""
         files = self.write(made.model, self.folder / f"{self.name}{number}", samples)
-        return Made(files, self.open(files.paths[0]), made.used, made.like)
+        session = self.open(files.paths[0])
+        return Made(files, session, made.used, made.like, module_paths(made.model))
+
+
+def profile_segments(
+    segments: Sequence[Segment],
+    opened: Callable[[Path], AbstractContextManager[Profiled]],
+    step: Callable[[], object],
+    runs: int,
+) -> list[list[NodeTime]]:
+    """Repeat a step with profiled sessions in place of the segments' own.
+
+    Returns:
+        the nodes of all segments in each of `runs` repetitions.
+    """
+    made = [one for segment in segments for one in segment.made.values()]
+    own = [one.session for one in made]
+    with ExitStack() as stack:
+        profiled = [stack.enter_context(opened(one.files.paths[0])) for one in made]
+        try:
+            for one, other in zip(made, profiled, strict=True):
+                one.session = other.session
+            for _ in range(UNTIMED + runs):
+                step()
+        finally:
+            for one, session in zip(made, own, strict=True):
+                one.session = session
+        found: list[list[NodeTime]] = [[] for _ in range(runs)]
+        for one, other in zip(made, profiled, strict=True):
+            # of a shape that the step does not have there are no times
+            for nodes, run in zip(found, other.times()[UNTIMED:], strict=False):
+                nodes += [_of_modules(names, spent, one.modules) for names, spent in run]
+    return found
+
+
+def _of_modules(names: Sequence[str], spent: float, modules: Mapping[str, str]) -> NodeTime:
+    known = (modules[name] for name in names if name in modules)
+    return NodeTime(tuple(dict.fromkeys(known)), spent)
 
 
 @dataclass

@@ -1,32 +1,56 @@
 """ONNX Runtime."""
 
+import json
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from harness_plugins.runtimes.exported import ExportingRuntime, Session, Written
+from harness_plugins.runtimes.exported import (
+    ExportingRuntime,
+    NamedTime,
+    Profiled,
+    Session,
+    Written,
+)
 from harness_plugins.runtimes.quantize import left_in_float, quantize
 
 if TYPE_CHECKING:
-    from onnx import ModelProto
+    from onnx import GraphProto, ModelProto, NodeProto
 
 PROVIDER = "CPUExecutionProvider"
+KERNEL, RUN = "_kernel_time", "model_run"  # of the profile's events
+BLOCKED, REORDERING = "_nchwc", ("ReorderInput", "ReorderOutput")
+NUMBERED = re.compile(r"_token_\d+$")
+# that quantisation adds to a value's name, the outermost first
+QUANTIZED = ("_QuantizeLinear_Input", "_QuantizeLinear_Output", "_DequantizeLinear_Output")
 NEEDS = ("onnx", "onnxscript", "onnxruntime")
 
 
-def open_session(path: Path) -> Session:
+def open_session(path: Path, precision: str) -> Session:
     """A session on the CPU."""
+    return _running(_start(path))
+
+
+def _start(path: Path, **settings: object) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3  # errors
-    session: Any = onnxruntime.InferenceSession(str(path), options, providers=[PROVIDER])
+    for name, value in settings.items():
+        setattr(options, name, value)
+    return onnxruntime.InferenceSession(str(path), options, providers=[PROVIDER])
+
+
+def _running(session: Any) -> Session:
     names = [one.name for one in session.get_inputs()]
 
     def run(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
@@ -34,6 +58,86 @@ def open_session(path: Path) -> Session:
         return [torch.from_numpy(found) for found in session.run(None, given)]
 
     return run
+
+
+@contextmanager
+def open_profiled(path: Path, precision: str) -> Iterator[Profiled]:
+    """A session whose nodes are timed, each named by the values of the file that it stands for."""
+    import onnx
+
+    with TemporaryDirectory(prefix="harness-profile-") as folder:
+        optimized = Path(folder) / "optimized.onnx"
+        session = _start(
+            path,
+            enable_profiling=True,
+            profile_file_prefix=str(Path(folder) / "profile"),
+            optimized_model_filepath=str(optimized),
+        )
+
+        def times() -> list[list[NamedTime]]:
+            events = json.loads(Path(session.end_profiling()).read_bytes())
+            written, run = (onnx.load(str(one)).graph for one in (path, optimized))
+            return _by_run(events, stands_for(written, run))
+
+        yield Profiled(_running(session), times)
+
+
+def stands_for(written: "GraphProto", optimized: "GraphProto") -> dict[str, tuple[str, ...]]:
+    """Nodes of an optimised graph -> values of the file that they compute.
+
+    The file knows the output of a node that is left or was put in the place of others, or its name,
+    or the beginning of that ("node_silu/QuickGeluFusion/", "node_Conv_884_token_17"); where memory
+    is laid out in blocks, the output is part of the name. What was fused to it is behind that:
+    values that no other node computes. A node that only changes the layout stands for nothing.
+    """
+    makers = {value: node for node in written.node for value in node.output}
+    outputs = {node.name: node.output for node in written.node}
+
+    def own(node: "NodeProto") -> list[str]:
+        if node.op_type in REORDERING:
+            return []
+        named = outputs.get(NUMBERED.sub("", node.name.partition("/")[0]), ())
+        return [
+            value
+            for value in (*node.output, node.name.removesuffix(BLOCKED), *named)
+            if value in makers
+        ]
+
+    computed = {value for node in optimized.node for value in own(node)}
+
+    def behind(values: Iterable[str]) -> Iterator[str]:
+        for value in values:
+            yield value
+            inputs = makers[value].input
+            yield from behind(one for one in inputs if one in makers and one not in computed)
+
+    return {
+        node.name: tuple(dict.fromkeys(_plain(value) for value in behind(own(node))))
+        for node in optimized.node
+    }
+
+
+def _by_run(
+    events: Sequence[Mapping[str, Any]], values: Mapping[str, tuple[str, ...]]
+) -> list[list[NamedTime]]:
+    """Node times of each run, the end of which is an event of its own."""
+    runs: list[list[NamedTime]] = []
+    nodes: list[NamedTime] = []
+    for event in events:
+        name = event["name"]
+        if event["cat"] == "Node" and name.endswith(KERNEL):
+            nodes.append((values.get(name.removesuffix(KERNEL), ()), event["dur"] / 1e3))
+        elif name == RUN:
+            runs.append(nodes)
+            nodes = []
+    return runs
+
+
+def _plain(value: str) -> str:
+    """A value's name before it was quantised."""
+    for suffix in QUANTIZED:
+        value = value.removesuffix(suffix)
+    return value
 
 
 def write(model: "ModelProto", path: Path, samples: Sequence[Sequence[Tensor]] | None) -> Written:
@@ -47,6 +151,16 @@ def write(model: "ModelProto", path: Path, samples: Sequence[Sequence[Tensor]] |
 
 
 onnxruntime, int8 = (
-    partial(ExportingRuntime, mode, "onnxruntime", "onnx", NEEDS, PROVIDER, open_session, write)
+    partial(
+        ExportingRuntime,
+        mode,
+        "onnxruntime",
+        "onnx",
+        NEEDS,
+        PROVIDER,
+        open_session,
+        write,
+        open_profiled,
+    )
     for mode in ("onnxruntime", "onnxruntime-int8")
 )

@@ -4,7 +4,9 @@ import contextlib
 import io
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +14,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from harness_plugins.runtimes.exported import ExportingRuntime, Session, Written
+from harness.errors import CellError
+from harness.modes.precision import lacking
+from harness_plugins.runtimes.exported import (
+    ExportingRuntime,
+    NamedTime,
+    Profiled,
+    Session,
+    Written,
+)
 from harness_plugins.runtimes.quantize import has_int8_products
 
 if TYPE_CHECKING:
@@ -20,12 +30,18 @@ if TYPE_CHECKING:
 
 DEVICE = "CPU"
 MOVING = ("Input", "Output", "Const", "Reorder")  # what computes nothing
+HINTS = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
+CAPABILITIES = {"bfloat16": "BF16", "float16": "FP16"}
 NEEDS = ("onnx", "onnxscript", "openvino")
 
 
-def open_session(path: Path) -> Session:
+def open_session(path: Path, precision: str) -> Session:
     """A request on the CPU. What it returns lies in its own memory, valid until the next call."""
-    compiled = _compile(path)
+    return _running(_compile(path, precision))[0]
+
+
+def _running(compiled: Any) -> tuple[Session, Any]:
+    """A session and the request that it makes."""
     request = compiled.create_infer_request()
 
     def run(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
@@ -33,19 +49,79 @@ def open_session(path: Path) -> Session:
         found = request.infer(given, share_inputs=True, share_outputs=True)
         return [torch.from_numpy(found[place]) for place in range(len(compiled.outputs))]
 
-    return run
+    return run, request
 
 
-def _compile(path: Path) -> Any:
+@contextmanager
+def open_profiled(path: Path, precision: str) -> Iterator[Profiled]:
+    """A request whose nodes are timed, each named by the layers that were fused to it."""
+    compiled = _compile(path, precision, PERF_COUNT=True)
+    session, request = _running(compiled)
+    # what OpenVINO or NNCF made of a node is called "node_conv2d/WithoutBiases" and the like
+    layers = {
+        op.get_friendly_name(): tuple(
+            name.partition("/")[0] for name in _about(op, "originalLayersNames").split(",")
+        )
+        for op in compiled.get_runtime_model().get_ordered_ops()
+    }
+    runs: list[list[NamedTime]] = []
+
+    def run(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
+        found = session(tensors)
+        runs.append(
+            [
+                (layers.get(node.node_name, ()), node.real_time / timedelta(milliseconds=1))
+                for node in request.profiling_info
+                if node.status == node.Status.EXECUTED
+            ]
+        )
+        return found
+
+    yield Profiled(run, lambda: runs)
+
+
+def _about(op: Any, key: str) -> str:
+    """What a compiled model says of one of its nodes, "" where it does not."""
+    known = op.get_rt_info()
+    return str(known[key].astype(str)) if key in known else ""
+
+
+def _compile(path: Path, precision: str = "float32", **more: object) -> Any:
+    """
+    Raises:
+        CellError: OpenVINO computes in another precision.
+    """
     import openvino
 
     settings = {
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-        "INFERENCE_PRECISION_HINT": "f32",  # else 16 bits where the processor has them
+        "INFERENCE_PRECISION_HINT": HINTS[precision],  # else 16 bits where the processor has them
         "PERFORMANCE_HINT": "LATENCY",
+        **more,
     }
     core: Any = openvino.Core()
-    return core.compile_model(str(path), DEVICE, settings)
+    made = core.compile_model(str(path), DEVICE, settings)
+    own = made.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+    if own != HINTS[precision]:
+        raise CellError(f"asked for {precision}, OpenVINO computes in {own} on this processor")
+    return made
+
+
+def lacking_precision(precision: str, device: torch.device) -> str | None:
+    """Why OpenVINO does not compute in a precision here, None where it does.
+
+    It says of itself that it has bfloat16 where it would emulate it: the processor is asked, too.
+    """
+    import openvino
+
+    if precision not in HINTS:
+        return f"OpenVINO has no {precision}"
+    why = lacking(precision, device)
+    if why is not None:
+        return why
+    core: Any = openvino.Core()
+    known = core.get_property(DEVICE, "OPTIMIZATION_CAPABILITIES")
+    return None if CAPABILITIES[precision] in known else f"OpenVINO has no {precision} here"
 
 
 def write(model: "ModelProto", path: Path, samples: Sequence[Sequence[Tensor]] | None) -> Written:
@@ -91,14 +167,19 @@ def left_in_float(path: Path) -> Counter[str]:
     """Operators that OpenVINO runs in float on this processor, by type."""
     found: Counter[str] = Counter()
     for node in _compile(path).get_runtime_model().get_ordered_ops():
-        about = node.get_rt_info()
-        kind, precision = (about[key].astype(str) for key in ("layerType", "runtimePrecision"))
+        kind, precision = (_about(node, key) for key in ("layerType", "runtimePrecision"))
         if precision.startswith("f") and kind not in MOVING:
             found[kind] += 1
     return found
 
 
 openvino, int8 = (
-    partial(ExportingRuntime, mode, "openvino", "openvino", needs, DEVICE, open_session, write)
-    for mode, needs in (("openvino", NEEDS), ("openvino-int8", (*NEEDS, "nncf")))
-)
+    partial(
+        ExportingRuntime,
+        mode, "openvino", "openvino", needs, DEVICE, open_session, write, open_profiled, other,
+    )
+    for mode, needs, other in (
+        ("openvino", NEEDS, lacking_precision),
+        ("openvino-int8", (*NEEDS, "nncf"), None),
+    )
+)  # fmt: skip

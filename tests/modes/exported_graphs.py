@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import openvino
 import pytest
 import torch
 from mode_detectors import build, draw_images
@@ -13,6 +14,8 @@ import harness
 from harness.errors import CellError, UserError
 from harness.model.detector import Detector
 from harness.modes.build import build_runner, unavailable
+from harness.modes.runner import NodeTime
+from harness_plugins.meters.profiled import by_role
 from harness_plugins.runtimes import exported
 from harness_plugins.runtimes.export import fill, tensors_of
 
@@ -143,11 +146,122 @@ def test_a_runtime_that_is_not_installed_says_how(
 
 
 @pytest.mark.parametrize("mode", RUNTIMES)
+@pytest.mark.parametrize("name", ["yolox_nano", "tinydet_s"])
+def test_profiled_nodes_are_told_by_the_modules_that_they_were_made_from(
+    name: str, mode: str
+) -> None:
+    """Every convolution that runs is found again, if by its norm, and little is not known."""
+    whole = make(name)
+    runner = build_runner(whole, mode)
+    with torch.inference_mode():
+        inputs = runner.prepare(draw_images(1))
+        before = runner.network(inputs)
+        assert runner.profile is not None
+        runs = runner.profile(lambda: runner.network(inputs), 5)
+        assert_close(runner.network(inputs), before)
+    assert len(runs) == 5
+    assert len({len(run) for run in runs}) == 1
+    found = {module for node in runs[0] for module in node.modules}
+    ran: set[str] = set()
+    for path, part in whole.named_modules():
+        if isinstance(part, torch.nn.Conv2d):
+            part.register_forward_hook(lambda *_, path=path: ran.add(path))
+    whole.network(whole.preprocess(draw_images(1)))
+    blocks, known = ({path.rpartition(".")[0] for path in paths} for paths in (ran, found))
+    assert blocks - known == set()
+    assert len(blocks) > 20
+    # of each node its shortest time, as a busy machine makes single ones long
+    shortest = [(one[0], min(node.milliseconds for node in one)) for one in zip(*runs, strict=True)]
+    unknown = sum(spent for node, spent in shortest if not node.modules)
+    assert unknown < 0.2 * sum(spent for _, spent in shortest)
+
+
+def test_times_by_role_keep_apart_what_is_of_several() -> None:
+    roles = {"backbone": ("stem", "body"), "neck": ("body.neck",), "head": ("head",)}
+    run = [
+        NodeTime(("stem", "body.conv"), 1.0), NodeTime(("body.neck",), 2.0),
+        NodeTime(("stem", "head"), 4.0), NodeTime((), 8.0), NodeTime(("scale",), 16.0),
+    ]  # fmt: skip
+    assert by_role([run, run[:1]], roles) == {
+        "": [31.0, 1.0], "role/backbone": [1.0, 1.0], "role/neck": [2.0, 0.0],
+        "role/other": [16.0, 0.0], "role/unmapped": [12.0, 0.0],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("mode", RUNTIMES)
 def test_they_run_on_processors_in_float32(mode: str) -> None:
     cpu, gpu = torch.device("cpu"), torch.device("cuda", 0)
     assert unavailable(mode, "float32", cpu) is None
-    assert unavailable(mode, "bfloat16", cpu) == f"{mode} has no other precision here"
     assert unavailable(mode, "float32", gpu) == f"{mode} runs on processors here"
+
+
+@pytest.mark.parametrize("mode", ["onnxruntime", "onnxruntime-int8", "openvino-int8"])
+def test_the_others_have_no_other_precision(mode: str) -> None:
+    why = unavailable(mode, "bfloat16", torch.device("cpu"))
+    assert why == f"{mode} has no other precision here"
+
+
+def claim(monkeypatch: pytest.MonkeyPatch, processor: set[str], runtime: list[str]) -> None:
+    """Let the processor and OpenVINO say that they have these."""
+    known = {name: name in processor for name in ("avx512_bf16", "avx512_fp16")}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: known)
+
+    class Core(openvino.Core):  # type: ignore[misc]
+        def get_property(self, *given: Any) -> Any:
+            asked = given[1:] == ("OPTIMIZATION_CAPABILITIES",)
+            return runtime if asked else super().get_property(*given)
+
+    monkeypatch.setattr(openvino, "Core", Core)
+
+
+@pytest.mark.parametrize(
+    ("precision", "processor", "runtime", "why"),
+    [
+        ("bfloat16", set(), ["FP32", "BF16"], "this processor has no bfloat16 arithmetic"),
+        ("bfloat16", {"avx512_bf16"}, ["FP32"], "OpenVINO has no bfloat16 here"),
+        ("bfloat16", {"avx512_bf16"}, ["FP32", "BF16"], None),
+        ("float16", {"avx512_bf16"}, ["BF16", "FP16"], "this processor has no float16 arithmetic"),
+        ("float16", {"avx512_fp16"}, ["FP16"], None),
+        ("tf32", {"avx512_fp16"}, ["FP16"], "OpenVINO has no tf32"),
+    ],
+)
+def test_openvino_has_16_bits_where_processor_and_runtime_have(
+    precision: str, processor: set[str], runtime: list[str], why: str | None,
+    detector: Detector, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    claim(monkeypatch, processor, runtime)
+    assert unavailable("openvino", precision, torch.device("cpu")) == why
+    if why is not None:
+        with pytest.raises(UserError, match=f"openvino in {precision} cannot run: {why}"):
+            build_runner(detector, "openvino", precision)
+
+
+def test_what_openvino_takes_on_in_another_precision_is_an_error(
+    detector: Detector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says nothing itself where it computes in what the processor has instead of float16."""
+    if unavailable("openvino", "float16", torch.device("cpu")) is None:
+        pytest.skip("this processor has float16 arithmetic")
+    claim(monkeypatch, {"avx512_fp16"}, ["FP16"])
+    runner = build_runner(detector, "openvino", "float16")
+    with pytest.raises(CellError, match=r"asked for float16, OpenVINO computes in b?f\d+ on this"):
+        runner.network(runner.prepare(draw_images(1)))
+
+
+@pytest.mark.skipif(
+    unavailable("openvino", "bfloat16", torch.device("cpu")) is not None,
+    reason="this processor or OpenVINO has no bfloat16 arithmetic",
+)
+def test_openvino_in_bfloat16_is_near_float32_and_not_equal(detector: Detector) -> None:
+    runner: Any = build_runner(detector, "openvino", "bfloat16")
+    with torch.inference_mode():
+        pixels = detector.preprocess(draw_images(1)).pixels
+        ours, plain = (tensors_of(one.dense(pixels)) for one in (runner.detector, detector))
+    for found, wanted in zip(ours, plain, strict=True):
+        assert found.dtype == torch.float32
+        error = float((found - wanted).norm() / wanted.norm())
+        assert 1e-5 < error < 0.1
+    assert runner.precision == "bfloat16"
 
 
 @dataclass(frozen=True)

@@ -144,6 +144,34 @@ def test_what_it_costs_to_ship_is_measured_of_each_mode_that_can_tell(
     assert "load time" in compared.out
 
 
+def test_graphs_tell_by_role_where_their_time_goes_and_torch_does_not(cli, tmp_path: Path):
+    modes = ("eager", "onnxruntime", "openvino", *EIGHT)
+    chosen = (
+        "--set",
+        "meters=[coco_ap,parameters,latency,profiled]",
+        "--set",
+        "latency.calibration_images=3",
+    )
+    done = cli("run", "m.yaml", "--modes", ",".join(modes), *chosen, "--run-id", "r")
+    assert done.code == 0, done.err
+    run = read_run(tmp_path / "results" / "tiny" / "r")
+    records = [r for r in run.measured if r.metric == "profiled_network"]
+    assert {r.mode for r in records} == set(modes[1:])
+    for mode in modes[1:]:
+        own = {
+            r.scope.removeprefix(f"mode/{mode}").lstrip("/"): r for r in records if r.mode == mode
+        }
+        assert set(own) == {"", "role/backbone", "role/head", "role/unmapped"}
+        shares = np.array([r.samples for scope, r in own.items() if scope])
+        assert shares.shape == (3, 30)
+        np.testing.assert_allclose(shares.sum(0), own[""].samples)
+        assert (shares[:2] > 0).any(1).all()
+        assert own[""].conditions["runtime"].startswith(mode.partition("-")[0])
+        assert own[""].value == np.median(own[""].samples)
+        # apart from the timed runs: those are as many as without it
+        assert run.records_of("one", LATENCY, f"mode/{mode}")[0].count == 2
+
+
 def test_files_are_loaded_again_for_it_and_gone_with_their_runner():
     detector = TinyDetector(2, "", "", 8).eval()
     runner = build_runner(detector, "onnxruntime")
