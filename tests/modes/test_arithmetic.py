@@ -85,6 +85,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> tuple[Detector, list[Flags]]:
     return detector, flags
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("mode", ["eager", "fused"])
 def test_every_call_of_a_runner_has_its_flags(

@@ -87,6 +87,7 @@ def inputs_of(width: int = 4) -> Inputs:
     return Inputs(torch.ones(1, 3, 4, width), two, two, two)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [Whole, Pieces, Within])
 @torch.no_grad()
 def test_any_number_of_runners_is_compiled(kind: type[Whole]) -> None:

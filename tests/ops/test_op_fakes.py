@@ -150,6 +150,7 @@ def test_fake_kernel_and_reference_agree(
         assert promised(REGISTERED[name].fake(*arguments)) == wanted
 
 
+@pytest.mark.slow
 @DEVICES
 @pytest.mark.parametrize("layout", sorted(LAYOUTS))
 @pytest.mark.parametrize("name", sorted(REGISTERED))

@@ -78,6 +78,7 @@ print("served")
 """
 
 
+@pytest.mark.slow
 def test_without_a_library_the_reference_serves_and_says_so_once(tmp_path):
     copy_ops(tmp_path / "harness")
     done = subprocess.run(

@@ -62,6 +62,7 @@ def test_many_rois(reduce, ratio):
     assert_same(features, random_rois(1, 60, 2, 140), 1 / 8, 7, 7, 5, ratio, reduce)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reduce", REDUCES)
 @pytest.mark.parametrize("ratio", [0, 2])
 @pytest.mark.parametrize("forward", [OP, psroi_align_reference])

@@ -147,6 +147,7 @@ def test_boxes_of_whole_pixels_have_the_level_of_the_logarithm_in_float32(finest
     assert torch.equal(assign_levels(boxes, finest, 5), logarithm.floor().clamp(0, 4).long())
 
 
+@pytest.mark.slow
 @REDUCES
 @pytest.mark.parametrize("ratio", [0, 2])
 @pytest.mark.parametrize("forward", [OP, psroi_align_multilevel_reference])

@@ -153,6 +153,7 @@ def test_sections_without_content_are_left_out(comparison: Comparison) -> None:
     assert 'href="#notes"' not in page
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(find_browser() is None, reason="no chromium")
 @pytest.mark.parametrize("width", [400, 1000])
 @pytest.mark.parametrize("dark", [False, True])

@@ -229,6 +229,7 @@ def test_the_terminal_says_nothing_of_modes_where_there_is_one(made: Run) -> Non
 sync_api = pytest.importorskip("playwright.sync_api", reason="no playwright")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "dark"), [(400, True), (1000, False), (1600, True)])
 def test_it_fits_overlaps_nothing_and_is_accessible(
     browser: "sync_api.Browser", run: Run, tmp_path: Path, width: int, dark: bool

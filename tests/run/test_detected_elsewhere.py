@@ -6,18 +6,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tiny_suite import PLUGIN, harness, make_coco, tiny, write_manifest
+from tiny_suite import make_coco, tiny, write_manifest
 
 from harness.records.record import Record
 from harness.records.store import read_run_records
 from harness.results.run_folder import read_run
 
 
-def call(folder: Path, *more: str, fails: int = 0) -> str:
-    own = ["-p", PLUGIN, "--device", "cpu", "--run-id", "s"]
-    done = harness("run", "m.yaml", *own, *more, cwd=folder)
-    assert done.returncode == fails, done.stdout + done.stderr
-    return done.stdout + done.stderr
+def call(cli, *more: str, fails: int = 0) -> str:
+    done = cli("run", "m.yaml", "--device", "cpu", "--run-id", "s", *more)
+    assert done.code == fails, done.out + done.err
+    return done.out + done.err
 
 
 def perfect(folder: Path, name: Callable[[int, str], object]) -> list[dict[str, object]]:
@@ -50,8 +49,8 @@ def suite(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_it_stands_beside_ours_with_intervals_and_a_paired_difference(suite: Path) -> None:
-    out = call(suite, "--seeds", "0,1")
+def test_it_stands_beside_ours_with_intervals_and_a_paired_difference(cli, suite: Path) -> None:
+    out = call(cli, "--seeds", "0,1")
     [record] = scores(suite, "rival")
     assert (record.value, record.seed) == (pytest.approx(1.0), 0)
     assert "precision" not in record.conditions
@@ -61,35 +60,35 @@ def test_it_stands_beside_ours_with_intervals_and_a_paired_difference(suite: Pat
     run = read_run(suite / "results/tiny/s")
     assert {r.stage for r in run.records if r.detector == "rival"} == {"evaluate"}
     assert run.estimate("rival", "ap").low is not None
-    compared = harness("compare", "results/tiny/s:tiny", "results/tiny/s:rival", cwd=suite)
-    assert "\u25b2 +100.0" in compared.stdout
-    assert "paired bootstrap" in compared.stdout
-    found = harness("compare", "results/tiny/s:tiny", "found.json", cwd=suite)
-    lines = [out.stdout.splitlines()[2].split() for out in (found, compared)]
+    compared = cli("compare", "results/tiny/s:tiny", "results/tiny/s:rival")
+    assert "\u25b2 +100.0" in compared.out
+    assert "paired bootstrap" in compared.out
+    found = cli("compare", "results/tiny/s:tiny", "found.json")
+    lines = [one.out.splitlines()[2].split() for one in (found, compared)]
     assert lines[0] == lines[1]
     assert lines[0][:2] == ["AP", "%"]
-    fewer = harness("compare", "results/tiny/s:tiny", "found.json", "--resamples", 200, cwd=suite)
-    assert "paired bootstrap" in fewer.stdout
-    assert "\u25b2 +100.0" in fewer.stdout
+    fewer = cli("compare", "results/tiny/s:tiny", "found.json", "--resamples", 200)
+    assert "paired bootstrap" in fewer.out
+    assert "\u25b2 +100.0" in fewer.out
     assert "rival" in (suite / "results/tiny/s/report.html").read_text()
 
 
-def test_a_file_that_changes_is_scored_again_and_one_that_does_not_is_not(suite: Path) -> None:
-    call(suite, "--stages", "evaluate", "--only", "rival")
-    again = call(suite, "--stages", "evaluate", "--only", "rival", "--resume")
+def test_a_file_that_changes_is_scored_again_and_one_that_does_not_is_not(cli, suite: Path) -> None:
+    call(cli, "--stages", "evaluate", "--only", "rival")
+    again = call(cli, "--stages", "evaluate", "--only", "rival", "--resume")
     assert "nothing is left to run" in again
     (suite / "found.json").write_text("[]")
-    call(suite, "--stages", "evaluate", "--only", "rival", "--resume")
+    call(cli, "--stages", "evaluate", "--only", "rival", "--resume")
     assert [record.value for record in scores(suite, "rival")] == [0.0]
 
 
-def test_settings_of_all_detectors_leave_it_alone(suite: Path) -> None:
-    call(suite, "--only", "rival", "--set", "detectors.*.train.steps=1")
+def test_settings_of_all_detectors_leave_it_alone(cli, suite: Path) -> None:
+    call(cli, "--only", "rival", "--set", "detectors.*.train.steps=1")
     assert scores(suite, "rival")
 
 
-def test_images_that_are_left_out_are_left_out_of_it(suite: Path) -> None:
-    call(suite, "--only", "rival", "--set", "evaluate.max_images=2")
+def test_images_that_are_left_out_are_left_out_of_it(cli, suite: Path) -> None:
+    call(cli, "--only", "rival", "--set", "evaluate.max_images=2")
     [record] = scores(suite, "rival")
     assert record.conditions["images"] == 2
 
@@ -105,20 +104,20 @@ def test_images_that_are_left_out_are_left_out_of_it(suite: Path) -> None:
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said_before_anything_is_trained(
-    suite: Path, entry: str, content: str | None, complaint: str
+    cli, suite: Path, entry: str, content: str | None, complaint: str
 ) -> None:
     write_manifest(suite / "m.yaml", suite / "data", [tiny(), f"  rival: {entry}"])
     (suite / "found.json").unlink()
     if content is not None:
         (suite / "found.json").write_text(content)
-    out = call(suite, fails=2)
+    out = call(cli, fails=2)
     assert complaint in out
     assert "[1/" not in out
 
 
-def test_it_is_planned_but_costs_nothing(suite: Path) -> None:
-    done = harness("plan", "m.yaml", "--cost", "-p", PLUGIN, cwd=suite)
-    assert done.returncode == 0, done.stderr
-    lines = [line.split() for line in done.stdout.splitlines()]
+def test_it_is_planned_but_costs_nothing(cli, suite: Path) -> None:
+    done = cli("plan", "m.yaml", "--cost")
+    assert done.code == 0, done.err
+    lines = [line.split() for line in done.out.splitlines()]
     assert [line[2] for line in lines if line[:2] == ["rival", "0"]] == ["evaluate"]
     assert ["detections", "found.json"] in lines

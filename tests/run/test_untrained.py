@@ -2,17 +2,17 @@
 
 from pathlib import Path
 
-from tiny_suite import PLUGIN, harness, tiny, write_manifest
+from tiny_suite import tiny, write_manifest
 
 from harness.records.store import read_run_records
 
 ONE_DETECTOR = "  untrained: {detector: tiny, train: {steps: 0}}"
 
 
-def run(folder: Path, *options: object) -> str:
-    done = harness("run", "m.yaml", "-p", PLUGIN, "--run-id", "r", *options, cwd=folder)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+def run(cli, *options: object) -> str:
+    done = cli("run", "m.yaml", "--run-id", "r", *options)
+    assert done.code == 0, done.err
+    return done.out
 
 
 def stages(folder: Path) -> dict[str, set[str]]:
@@ -23,10 +23,10 @@ def stages(folder: Path) -> dict[str, set[str]]:
 
 
 def test_it_is_measured_without_scores_until_it_is_given_steps_or_weights(
-    tmp_path: Path, data: Path
+    cli, tmp_path: Path, data: Path
 ) -> None:
     write_manifest(tmp_path / "m.yaml", data, [tiny("one"), ONE_DETECTOR])
-    out = run(tmp_path)
+    out = run(cli)
     assert stages(tmp_path) == {
         "one": {"train", "evaluate", "cost", "latency"},
         "untrained": {"cost", "latency"},
@@ -40,10 +40,10 @@ def test_it_is_measured_without_scores_until_it_is_given_steps_or_weights(
 
     weights = tmp_path / "results" / "tiny" / "r" / "cells" / "one" / "seed0" / "checkpoint.pt"
     set_weights = ("--set", f"detectors.untrained.checkpoint={weights}")
-    out = run(tmp_path, "--resume", *set_weights)
+    out = run(cli, "--resume", *set_weights)
     assert stages(tmp_path)["untrained"] == {"evaluate", "cost", "latency"}
     assert "not trained" not in out
 
-    out = run(tmp_path, "--resume", "--set", "detectors.untrained.train.steps=2")
+    out = run(cli, "--resume", "--set", "detectors.untrained.train.steps=2")
     assert stages(tmp_path)["untrained"] == {"train", "evaluate", "cost", "latency"}
     assert "not trained" not in out

@@ -153,6 +153,7 @@ def check_matrix(
         check_values("costs", least[i, own], golden.figures[f"assign.{i}.cost_min"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["loss", "loss_detached", "loss_noaux"])
 def test_losses_and_gradients(golden: RivalGolden, way: str) -> None:
     """Attached as in epochs 0 to 9, detached as afterwards, and without the auxiliary branch."""

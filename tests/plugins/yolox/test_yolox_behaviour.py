@@ -43,6 +43,7 @@ def total(detector, targets: Targets, count: int = 2) -> Tensor:
     return sum(detector.losses(detector.preprocess(images(count)), targets).values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["yolox_nano", "yolox_tiny"])
 def test_a_few_steps_lower_the_losses_and_gradients_reach_all_weights(name):
     detector = tiny(3, name, "detectors.*.dense_head.params.l1=true").train()
