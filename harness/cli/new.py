@@ -12,12 +12,18 @@ class Kind(StrEnum):
 
     backbone = "backbone"
     neck = "neck"
+    head = "head"
     roi_op = "roi_op"
     meter = "meter"
     section = "section"
+    mode = "mode"
+    reader = "reader"
+    recipe = "recipe"
 
 
-TITLES = {Kind.roi_op: "RoI op", Kind.section: "section of the page"}
+TITLES = {Kind.head: "dense head", Kind.roi_op: "RoI op", Kind.section: "section of the page"}
+# of those that no suite chooses: what to look at instead
+LOOK = {Kind.section: "report RUN", Kind.reader: "doctor --data ROOT"}
 NAMES = r"[a-z][a-z0-9_]*"
 
 
@@ -52,7 +58,7 @@ def new(
         "title": title,
         "article": "an" if title[0] in "aeiou" else "a",
         "version": harness.__version__,
-        "look": "report RUN" if kind == Kind.section else "run suite.yaml",
+        "look": LOOK.get(kind, "run suite.yaml"),
     }
     for template in environment.list_templates():
         target = _target(template, kind, name)
@@ -67,7 +73,7 @@ def _target(template: str, kind: Kind, name: str) -> str:
     """Where in the package what a template makes belongs; "" for those of other kinds."""
     folder, _, file = template.removesuffix(".jinja").rpartition("/")
     if not folder:
-        return "" if kind == Kind.section and file == "suite.yaml" else file
+        return "" if kind in LOOK and file == "suite.yaml" else file
     if folder != kind:
         return ""
     return {"declaration.py": f"{name}/__init__.py", "test.py": f"tests/test_{name}.py"}.get(

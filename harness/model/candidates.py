@@ -7,7 +7,7 @@ from torch import Tensor
 
 from harness.data.batch import TensorStruct
 from harness.model.types import Detections
-from harness.ops import nms_padded
+from harness.ops import nms_padded, select_boxes
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,10 @@ def rank_candidates(
     """
     limit = scores.shape[1] if limit is None else min(limit, scores.shape[1])
     ranked = torch.where(scores >= min_score, scores, -torch.inf)
-    best, order = ranked.sort(dim=1, descending=True, stable=True)
-    best, order = best[:, :limit], order[:, :limit]
-    chosen = boxes.gather(1, order[..., None].expand(-1, -1, 4))
-    counts = (best >= min_score).sum(1)
+    # in groups of one each, so that the group of what is chosen is its place
+    chosen, best, order, counts = select_boxes(
+        boxes[:, :, None], ranked[:, :, None], limit, -torch.inf
+    )
     return Candidates(chosen, best, labels.gather(1, order), counts)
 
 

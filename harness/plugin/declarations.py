@@ -324,7 +324,8 @@ class Recipe(Declaration):
     With a `Trainee`. The target imports no torch.
 
     Attributes:
-        of: kind and name of the part whose detectors have it as `recipe: paper`.
+        of: kind and name of the part whose detectors have it as `recipe: paper`; of none where
+            it is chosen by its name alone.
         source: where it is published, for readers.
         given: params of that part which belong to it.
     """
@@ -338,7 +339,8 @@ class Recipe(Declaration):
 
     @property
     def about(self) -> str:
-        return f"recipe: paper of detectors with the {self.of[0]} {self.of[1]}; {self.source}"
+        whose = f"recipe: paper of detectors with the {' '.join(self.of)}" if any(self.of) else ""
+        return "; ".join(filter(None, (whose, self.source)))
 
 
 @dataclass(frozen=True)

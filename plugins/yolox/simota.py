@@ -109,8 +109,10 @@ def assign_simota(predicted: Predicted, truths: Truths, grids: Sequence[Grid]) -
         own = truths.centers[:, :, None, axis]
         near = near & _within(points[:, None, :, axis], own, reach[:, None])
     ious = torch.where(allowed, _ious(predicted, truths, chosen), 0.0)
-    costs = _class_costs(predicted, truths.labels, chosen) + IOU_WEIGHT * -(ious + 1e-8).log()
-    costs = torch.where(allowed, costs + FAR * ~near, torch.inf)
+    # in place, since fresh memory costs a CPU more than the arithmetic
+    costs = _class_costs(predicted, truths.labels, chosen)
+    costs.add_((ious + 1e-8).log_().neg_().mul_(IOU_WEIGHT))
+    costs = torch.where(near, costs, costs + FAR).masked_fill_(~allowed, torch.inf)
     most = min(MOST, ious.shape[2])
     taken = ious.topk(most, 2).values.sum(2).int().clamp(min=1).long()
     matched = _cheapest(costs, taken, most) & allowed
@@ -166,9 +168,13 @@ def _compact(flags: Tensor, size: int) -> tuple[Tensor, Tensor]:
 
 
 def rows_of(values: Tensor, chosen: Tensor) -> Tensor:
-    """(B, N, C) -> (B, U, C)."""
-    firsts = torch.arange(len(values), device=chosen.device)[:, None] * values.shape[1]
-    return values.flatten(0, 1).index_select(0, (chosen + firsts).flatten()).view(*chosen.shape, -1)
+    """(B, N, C) -> (B, U, C).
+
+    Column by column, as joined levels lie in memory: for rows all N would be copied first.
+    """
+    columns = values.transpose(1, 2)
+    found = columns.gather(2, chosen[:, None].expand(-1, columns.shape[1], -1))
+    return found.transpose(1, 2).contiguous()
 
 
 def _ious(predicted: Predicted, truths: Truths, chosen: Tensor) -> Tensor:
@@ -191,12 +197,12 @@ def _class_costs(predicted: Predicted, labels: Tensor, chosen: Tensor) -> Tensor
     Summed once as if no class were meant, then corrected for the class of each box.
     """
     objectness = predicted.objectness.gather(1, chosen)[..., None].float().sigmoid()
-    scores = (rows_of(predicted.classes, chosen).float().sigmoid() * objectness).sqrt()
-    absent = -(-scores).log1p().clamp(min=LEAST_LOG)
+    scores = rows_of(predicted.classes, chosen).float().sigmoid_().mul_(objectness).sqrt_()
+    absent = scores.neg().log1p_().clamp_(min=LEAST_LOG).neg_()
     of_label = labels[:, None].clamp(0, scores.shape[2] - 1).expand(-1, scores.shape[1], -1)
-    present = -scores.gather(2, of_label).log().clamp(min=LEAST_LOG)
-    costs = absent.sum(2, keepdim=True) - absent.gather(2, of_label) + present
-    return costs.transpose(1, 2)
+    present = scores.gather(2, of_label).log_().clamp_(min=LEAST_LOG).neg_()
+    costs = (absent.sum(2, keepdim=True) - absent.gather(2, of_label)).add_(present)
+    return costs.transpose(1, 2).contiguous()
 
 
 def _cheapest(costs: Tensor, taken: Tensor, most: int) -> Tensor:

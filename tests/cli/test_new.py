@@ -27,7 +27,7 @@ def test_packages_pass_their_tests(site: Path):
     folder = site.parent
     tests = [folder / f"my_{kind}" / "tests" for kind in Kind]
     said = run_with(site, "pytest", "-q", "-p", "no:cacheprovider", *tests, cwd=folder)
-    assert f"{len(Kind)} passed" in said
+    assert f"{len(Kind) + 1} passed" in said  # a reader has two
 
 
 def test_they_are_found_and_run(site: Path):
@@ -47,6 +47,32 @@ def test_they_are_found_and_run(site: Path):
     metrics = json.loads((found / "plan.json").read_text())["metrics"]
     assert "my_meter" in json.dumps(metrics)
     assert read_run(found).estimate("mine", "my_meter").is_there
+
+
+@pytest.mark.parametrize(
+    ("kind", "detector"), [("head", "mine"), ("mode", "small"), ("recipe", "mine")]
+)
+def test_a_suite_runs(site: Path, kind: str, detector: str):
+    folder = site.parent
+    choice = [
+        "--device", "cpu", "--run-id", "s", "--only", detector,
+        "--set", "detectors.*.train.steps=2", "--set", "evaluate.max_images=8",
+        "--set", "latency.runs=2", "--set", "latency.images=2", "--set", "latency.warmup_seconds=0",
+    ]  # fmt: skip
+    run_with(site, "harness", "run", folder / f"my_{kind}" / "suite.yaml", *choice, cwd=folder)
+    run = read_run(folder / "results" / f"my_{kind}" / "s")
+    ends = {(r.stage, r.mode, r.status) for r in run.records if r.kind == "cell"}
+    modes = ["eager", "my_mode"] if kind == "mode" else ["eager"]
+    assert ends == {
+        *((stage, "", "ok") for stage in ("train", "evaluate", "cost")),
+        *(("latency", mode, "ok") for mode in modes),
+    }
+    assert run.estimate(detector, "ap").is_there
+    if kind == "recipe":
+        plan = json.loads((folder / "results" / "my_recipe" / "s" / "plan.json").read_text())
+        mine = plan["detectors"]["mine"]
+        assert mine["recipe"]["use"] == "my_recipe"
+        assert "photometric" in json.dumps(mine["train"]["augment"])  # the suite flips alone
 
 
 @pytest.mark.parametrize(
