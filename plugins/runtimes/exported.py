@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from copy import deepcopy
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -127,7 +127,10 @@ class ExportingRuntime:
         """
         own = deepcopy(detector)
         samples = None if calibration is None else Samples(detector, calibration)
-        opened = partial(self.open, precision=precision)
+
+        def opened(path: Path) -> Session:
+            return self.open(path, precision)
+
         segments = [
             Segment(name, detector, opened, self.write, folder or _temporary(own), samples)
             for name in detector.segments
@@ -156,7 +159,10 @@ class ExportingRuntime:
             size = sum(path.stat().st_size for path in paths)
             return Artifact(size, "files", lambda: sum(s.reload() for s in segments))
 
-        profiled = self.open_profiled and partial(self.open_profiled, precision=precision)
+        def profile(step: Callable[[], object], runs: int) -> list[list[NodeTime]]:
+            assert self.open_profiled is not None
+            return profile_segments(segments, self.open_profiled, precision, step, runs)
+
         slow = calibration is not None and not has_int8_products()
         functions = {k: arithmetic(precision)(f) for k, f in functions_of(own).items()}
         return Runner(
@@ -166,7 +172,7 @@ class ExportingRuntime:
             about=tell,
             compile_seconds=lambda: sum(s.seconds for s in segments),
             artifact=artifact,
-            profile=profiled and partial(profile_segments, segments, profiled),
+            profile=profile if self.open_profiled else None,
             findings=(Finding("no_int8_products", "remark"),) if slow else (),
             **functions,
         )
@@ -280,7 +286,8 @@ class Segment:
 
 def profile_segments(
     segments: Sequence[Segment],
-    opened: Callable[[Path], AbstractContextManager[Profiled]],
+    opened: Callable[[Path, str], AbstractContextManager[Profiled]],
+    precision: str,
     step: Callable[[], object],
     runs: int,
 ) -> list[list[NodeTime]]:
@@ -292,7 +299,7 @@ def profile_segments(
     made = [one for segment in segments for one in segment.made.values()]
     own = [one.session for one in made]
     with ExitStack() as stack:
-        profiled = [stack.enter_context(opened(one.files.paths[0])) for one in made]
+        profiled = [stack.enter_context(opened(one.files.paths[0], precision)) for one in made]
         try:
             for one, other in zip(made, profiled, strict=True):
                 one.session = other.session
