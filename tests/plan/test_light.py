@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from tiny_suite import make_coco
 
+pytestmark = pytest.mark.slow
+
 HEAVY = {"torch", "torchvision", "timm", "pandas", "accelerate", "fvcore", "plotly", "pycocotools"}
 SUITE = str(Path(__file__).parents[2] / "suites" / "tinydet.yaml")
 SCRIPT = """

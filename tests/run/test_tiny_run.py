@@ -22,6 +22,8 @@ from harness.report.sections.run import describe_state
 from harness.results.run_folder import read_run
 from harness.run.cell_runner import find_done
 
+pytestmark = pytest.mark.slow
+
 STAGES = ["train", "evaluate", "cost", "latency"]
 
 

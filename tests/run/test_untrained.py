@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+import pytest
 from tiny_suite import tiny, write_manifest
 
 from harness.records.store import read_run_records
+
+pytestmark = pytest.mark.slow
 
 ONE_DETECTOR = "  untrained: {detector: tiny, train: {steps: 0}}"
 
