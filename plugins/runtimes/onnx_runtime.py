@@ -44,6 +44,9 @@ def _start(path: Path, **settings: object) -> Any:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
+    # torch works between the segments, on the same cores: threads that wait by spinning would
+    # hold them, and whole detections take twice as long
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3  # errors
     for name, value in settings.items():
         setattr(options, name, value)
