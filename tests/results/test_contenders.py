@@ -80,7 +80,7 @@ def test_the_command_names_detector_mode_and_uncertainty(cli, folder: Path):
     fast = cli("choose", folder, "--at-most", "latency=15ms").out
     own = 100 * run.estimate_quantized("large", EIGHT, "ap").value
     assert fast.startswith(f"large in {EIGHT}: AP {own:.1f} % [")
-    both = cli("choose", folder, "--at-most", "latency=15", "--at-most", "size=4.2MB").out
+    both = cli("choose", folder, "--at-most", "latency=15", "--at-most", "model_size=4.2MB").out
     assert both.startswith("small in openvino: AP ")
     assert "latency 9.0 ms, model size 4.10 MB." in both
 
