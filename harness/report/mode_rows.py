@@ -93,11 +93,11 @@ class QuantizedRow:
 
 
 def quantized_scores(run: Run) -> list[MetricSpec]:
-    """The main score and the same by object size."""
+    """The main score and the same by object size, of those sizes that there are objects of."""
     main = run.catalog.main_score
     if main is None or main.scoring is None:
         return []
-    kinds = [(s, s.scoring) for s in run.metrics() if s.scoring is not None]
+    kinds = [(s, s.scoring) for s in run.metrics() if s.scoring is not None and run.has(s.name)]
     return [s for s, scoring in kinds if replace(scoring, area=main.scoring.area) == main.scoring]
 
 

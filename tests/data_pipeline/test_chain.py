@@ -96,6 +96,7 @@ def test_pixels_that_became_floating_point_are_refused(folder: CocoFolder, worke
         next(train.batches(0))
 
 
+@pytest.mark.slow
 def test_what_torchvision_crops_away_is_dropped(folder: CocoFolder) -> None:
     """`v2.RandomIoUCrop` leaves boxes outside of its crop as empty ones."""
     dataset = loader(folder, augment=["hsv"]).dataset

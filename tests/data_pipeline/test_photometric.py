@@ -88,6 +88,7 @@ def rectangles(draw: st.DrawFn, height: int, width: int) -> tuple[int, int, int,
     return x[0], y[0], x[1], y[1]
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32), st.lists(rectangles(20, 30), min_size=1, max_size=5))
 def test_a_batch_at_once_is_as_one_by_one(

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from photo_sets import photo, real_set
 from torch import Tensor
@@ -98,6 +98,7 @@ def from_corner(image: Tensor, size: tuple[int, int]) -> Tensor:
     st.tuples(st.integers(1, 90), st.integers(1, 90)),
     st.integers(0, 9),
 )
+@example((82, 46), (71, 75), 4)
 def test_from_the_corner_in_every_layout(
     layout: str, exact_warp: bool, old: tuple[int, int], new: tuple[int, int], seed: int
 ) -> None:
@@ -107,7 +108,9 @@ def test_from_the_corner_in_every_layout(
         patch.setattr(resize, "WARPS_EXACTLY", exact_warp and resize.WARPS_EXACTLY)
         found = resize_from_corner(image, new)
     assert found.dtype == torch.uint8
-    assert (found - from_corner(image, new)).abs().max() <= 0.5 + 1e-3
+    # a source position in float32 is off by half of its last digit, times 255 levels a pixel
+    slack = 1e-3 + 2 * 255 * max(old) * 2.0**-24
+    assert (found - from_corner(image, new)).abs().max() <= 0.5 + slack
 
 
 def test_the_description_of_a_resize_tells_how_it_samples() -> None:

@@ -25,6 +25,7 @@ def ablate(folder: Path, *more: str) -> str:
     return done.stderr
 
 
+@pytest.mark.slow
 def test_every_combination_is_planned_run_and_told_apart(suite: Path) -> None:
     grid = ["--vary", "detector.params.channels=4,8", "--vary", "train.optimizer.lr=0.1,0.2"]
     assert ablate(suite, *grid) == ""

@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+import pytest
 import torch
 from tiny_suite import tiny, write_manifest
 
@@ -28,6 +29,7 @@ def test_it_has_fifteen_lines(tmp_path: Path):
     assert sum(bool(line.strip()) for line in lines) <= 15
 
 
+@pytest.mark.slow
 def test_the_example_trains_a_detector(cli, tmp_path: Path, data: Path):
     example(tmp_path)
     write_manifest(tmp_path / "m.yaml", data, [tiny()])

@@ -63,6 +63,7 @@ def test_the_example_reads_boxes(tmp_path: Path):
     folder.check("train", thorough=True)
 
 
+@pytest.mark.slow
 def test_it_is_listed_and_trains_a_detector(cli, tmp_path: Path):
     example(tmp_path)
     root = make_set(tmp_path / "set")

@@ -282,6 +282,7 @@ def test_the_page_offers_costs_and_further_scores(made: Run) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_page_chooses_as_the_command_does(
     browser: "sync_api.Browser", made_page: Path, made: Run
 ) -> None:
@@ -322,6 +323,7 @@ def test_the_page_chooses_as_the_command_does(
         assert complaints == []
 
 
+@pytest.mark.slow
 def test_it_does_so_in_all_modes(browser: "sync_api.Browser", moded: Run, tmp_path: Path) -> None:
     """Whatever the limits and the mode: the same detector, the same mode, the same sentences."""
     path = tmp_path / "report.html"

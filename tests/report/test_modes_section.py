@@ -1,5 +1,6 @@
 """The section of inference modes: what it alone shows, and when it appears."""
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,6 +23,7 @@ from harness.report.mode_rows import (
     mode_rows,
     mode_warnings,
     quantized_rows,
+    quantized_scores,
 )
 from harness.report.page import render_page
 from harness.report.sections import modes as section
@@ -177,11 +179,22 @@ def eight(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return make_run(folder, detectors=NAMES, modes=("eager", EIGHT))
 
 
+def test_a_size_that_no_object_has_is_no_column_of_8_bits(eight: Run) -> None:
+    def without(record: Record) -> Record:
+        return replace(record, value=math.nan) if record.metric == "ap_small" else record
+
+    names = [
+        {spec.name for spec in quantized_scores(one)} for one in (eight, changed(eight, without))
+    ]
+    assert names[0] - names[1] == {"ap_small"}
+    assert "ap" in names[1]
+
+
 def test_what_8_bits_change_is_told_by_size_with_paired_intervals(eight: Run) -> None:
     run = quantized(eight, drop=0.03)
     [row] = quantized_rows(run, mode_rows(run))
     assert (row.detector, row.mode) == ("tinydet_s", EIGHT)
-    assert list(row.changes) == ["ap", "ap_small", "ap_large"]
+    assert list(row.changes) == ["ap", "ap_small"]
     _, whole = row.changes["ap"]
     assert whole.value == pytest.approx(-0.03, abs=1e-9)
     assert whole.verdict == "worse"

@@ -19,6 +19,8 @@ from harness.results.ap.matching import find_pairs, match
 from harness.results.ap.ranges import COCO_RANGES
 from harness.stages.inputs import EvaluationInput
 
+pytestmark = pytest.mark.slow
+
 SETS, IMAGES, RESAMPLES = 1_000, 250, 200
 METRICS = ("ap", "ap50", "ap_small")
 PROCESS = Process()

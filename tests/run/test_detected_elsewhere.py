@@ -12,6 +12,8 @@ from harness.records.record import Record
 from harness.records.store import read_run_records
 from harness.results.run_folder import read_run
 
+pytestmark = pytest.mark.slow
+
 
 def call(cli, *more: str, fails: int = 0) -> str:
     done = cli("run", "m.yaml", "--device", "cpu", "--run-id", "s", *more)

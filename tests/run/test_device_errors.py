@@ -102,6 +102,7 @@ def test_a_gpu_that_a_binary_has_no_code_for_is_one_line_of_its_cell():
     assert "\n" not in said
 
 
+@pytest.mark.slow
 def test_the_others_go_on_and_the_memory_is_given_back(
     cli, tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -31,6 +31,7 @@ def faults(how: str) -> int:
     return int(done.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library than glibc")
 def test_the_next_tensor_takes_the_memory_of_the_last() -> None:
     assert faults("kept") * 4 < faults("returned")

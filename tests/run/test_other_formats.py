@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from tiny_suite import make_coco, write_manifest
 
+pytestmark = pytest.mark.slow
+
 
 def as_yolo(coco: Path, root: Path) -> None:
     """The same set in YOLO's format."""

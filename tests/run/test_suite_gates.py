@@ -18,6 +18,8 @@ from harness.records.store import write_records
 from harness.results.run import Run
 from harness.run.gating import exit_code, judge_suite, to_gate
 
+pytestmark = pytest.mark.slow
+
 SIZE = MetricSpec("size_on_disk", unit="kB", better="lower", interval="exact", short=("size",))
 CATALOG = Catalog.of([SIZE])
 

@@ -4,12 +4,14 @@ import gc
 import multiprocessing
 import threading
 
+import pytest
 import torch
 from torch.utils.data import DataLoader
 
 from harness.run.memory import clear_away
 
 
+@pytest.mark.slow
 def test_workers_of_a_loader_that_nothing_reaches_are_ended():
     """Persistent workers live as long as their loader, which a cycle keeps until a collection."""
     threads = threading.active_count()

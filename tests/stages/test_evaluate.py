@@ -161,6 +161,7 @@ dist.destroy_process_group()
 """
 
 
+@pytest.mark.slow
 def test_two_processes_write_what_one_writes(oracle, split, tmp_path):
     run(oracle, split, tmp_path / "alone.json")
     script = tmp_path / "process.py"

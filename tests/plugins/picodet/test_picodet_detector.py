@@ -142,6 +142,7 @@ def test_fused_finds_what_eager_finds() -> None:
     assert fused.conditions["folded_norms"] == norms
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_detecting_compiles_without_a_break() -> None:
     detector = varied()
@@ -236,6 +237,7 @@ def test_an_image_without_boxes_adds_only_to_the_classes() -> None:
     torch.testing.assert_close(both["loss_dfl"], one["loss_dfl"])
 
 
+@pytest.mark.slow
 def test_sixty_steps_on_the_synthetic_set_lower_the_loss(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

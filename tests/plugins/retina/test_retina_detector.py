@@ -23,6 +23,8 @@ from harness_plugins.retina.head import retina_head
 from harness_plugins.retina.params import RetinaHeadParams
 from harness_plugins.retina.recipe import published
 
+pytestmark = pytest.mark.slow
+
 BUDGET = Path(__file__).parents[3] / "suites" / "budget.yaml"
 NAME = "retina_small"
 GREY = CostInput(torch.full((3, 480, 640), 127, dtype=torch.uint8))

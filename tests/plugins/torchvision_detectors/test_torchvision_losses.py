@@ -10,6 +10,8 @@ from harness.data.batch import Inputs
 from harness.data.resize import collate_images
 from harness.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 TWO_BOXES = [(20, 30, 90, 120, 0), (150, 40, 310, 300, 4)]
 ONE_BOX = [(5, 5, 60, 45, 2)]
 

@@ -20,6 +20,8 @@ from harness.stages.train.launch import start_accelerator
 from harness.stages.train.step import Batch
 from harness.stages.train.training import Training
 
+pytestmark = pytest.mark.slow
+
 SUITE = Path(__file__).parents[3] / "suites" / "tinydet.yaml"
 # what a GPU must be waited for: a value, or a size that depends on values
 STOPS = {

@@ -23,6 +23,8 @@ from harness.stages.train.launch import StopRequest, choose_way, start_accelerat
 from harness.stages.train.step import Batch, Numbers
 from harness.stages.train.training import Training
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 
 

@@ -20,6 +20,8 @@ from harness.stages.train.loop import train
 from harness.stages.train.result import Progress, TrainResult
 from harness.stages.train.state import load_safely
 
+pytestmark = pytest.mark.slow
+
 StateDict = dict[str, Tensor]
 
 

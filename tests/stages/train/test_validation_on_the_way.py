@@ -17,6 +17,8 @@ from harness.model.detector import Detector
 from harness.stages.train.result import Progress
 from harness.stages.train.state import load_safely, unchanged_rng
 
+pytestmark = pytest.mark.slow
+
 RATES = ("images_per_second", "wait_share")
 
 
