@@ -30,3 +30,17 @@ def grid_anchors(size: tuple[int, int], stride: int, base: Tensor) -> Tensor:
     y, x = torch.meshgrid(rows, columns, indexing="ij")
     shifts = torch.stack([x, y, x, y], -1).reshape(-1, 1, 4)
     return (shifts + base).reshape(-1, 4)
+
+
+def check_size(image_size: tuple[int, int], size: tuple[int, int]) -> None:
+    """Raises ValueError where anchors that lie on images of `image_size` are asked of others."""
+    if tuple(size) != tuple(image_size):
+        raise ValueError(f"anchors are for images of {tuple(image_size)}, not {tuple(size)}")
+
+
+def check_maps(
+    image_size: tuple[int, int], sizes: Sequence[tuple[int, int]], features: Sequence[Tensor]
+) -> None:
+    """Raises ValueError where maps are not of the (height, width) that the anchors are laid on."""
+    if [tuple(x.shape[-2:]) for x in features] != [tuple(size) for size in sizes]:
+        raise ValueError(f"anchors are for images of {tuple(image_size)}, features are not")

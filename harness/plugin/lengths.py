@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
+IMAGES_OF_COCO = 117_266  # of train2017, those with objects
 EPOCHS = re.compile(r"(\d+(?:\.\d+)?) epochs?")
 
 
@@ -41,3 +42,8 @@ class Length:
         if isinstance(span, str):
             return round(float(span.split()[0]) * self.epoch)
         return round(span * self.steps) if isinstance(span, float) else span
+
+
+def epochs_on_coco(steps: int, images: int) -> int:
+    """Epochs of COCO's train2017 that come nearest to so many steps of so many images."""
+    return round(steps * images / IMAGES_OF_COCO)

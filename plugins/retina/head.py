@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.data.batch import Targets
-from harness.model.anchors import centered_anchors, grid_anchors
+from harness.model.anchors import centered_anchors, check_maps, check_size, grid_anchors
 from harness.model.box_losses import IGNORED, check_labels, match_boxes, matched_rows
 from harness.model.candidates import Candidates, rank_candidates
 from harness.model.features import (
@@ -117,14 +117,12 @@ class RetinaHead(nn.Module):
         Raises:
             ValueError: they are for another size.
         """
-        if tuple(size) != tuple(self.image_size):
-            raise ValueError(f"anchors are for images of {self.image_size}, not {size}")
+        check_size(self.image_size, size)
         levels = zip(self.strides, self._split_anchors(), strict=True)
         return [AnchorLevel(stride, boxes) for stride, boxes in levels]
 
     def forward(self, features: list[Tensor]) -> RetinaOutputs:
-        if [tuple(x.shape[-2:]) for x in features] != self.sizes:
-            raise ValueError(f"anchors are for images of {self.image_size}, features are not")
+        check_maps(self.image_size, self.sizes, features)
         return RetinaOutputs(self.classification_head(features), self.regression_head(features))
 
     @torch.no_grad()

@@ -3,8 +3,8 @@
 from typing import Any
 
 from harness.plugin import Trainee
+from harness.plugin.lengths import epochs_on_coco
 
-IMAGES_OF_COCO = 117_266  # of train2017, those with objects
 STEPS, BATCH = 90_000, 16  # on 8 GPUs with 2 images each
 
 
@@ -14,7 +14,7 @@ def published(trainee: Trainee) -> dict[str, Any]:
     The paper names neither a warm-up nor a rule for other numbers of images.
     """
     return {
-        "epochs": round(STEPS * BATCH / IMAGES_OF_COCO),
+        "epochs": epochs_on_coco(STEPS, BATCH),
         "batch_size": max(BATCH // trainee.batches, 1),
         "optimizer": {"name": "sgd", "lr": 0.01, "momentum": 0.9, "weight_decay": 1e-4},
         "schedule": {

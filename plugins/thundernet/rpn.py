@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from harness.data.batch import Targets
 from harness.errors import UserError
-from harness.model.anchors import centered_anchors, grid_anchors
+from harness.model.anchors import centered_anchors, check_maps, check_size, grid_anchors
 from harness.model.box_losses import (
     NEGATIVE,
     match_boxes,
@@ -106,8 +106,7 @@ class ThunderRpn(nn.Module):
 
     def forward(self, features: list[Tensor]) -> ThunderRpnOutputs:
         (x,) = features
-        if tuple(x.shape[-2:]) != self.cells:
-            raise ValueError(f"anchors are for images of {self.image_size}, features are not")
+        check_maps(self.image_size, [self.cells], features)
         hidden = self.rpn_conv(x)
         return ThunderRpnOutputs(self.rpn_cls(hidden), self.rpn_reg(hidden), self.sam_convs(hidden))
 
@@ -125,8 +124,7 @@ class ThunderRpn(nn.Module):
         Raises:
             ValueError: they are for another size.
         """
-        if tuple(size) != tuple(self.image_size):
-            raise ValueError(f"anchors are for images of {self.image_size}, not {size}")
+        check_size(self.image_size, size)
         return [AnchorLevel(self.stride, self.anchors)]
 
     @torch.no_grad()

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from harness.data.batch import Targets
-from harness.model.anchors import grid_anchors
+from harness.model.anchors import check_maps, check_size, grid_anchors
 from harness.model.box_losses import (
     NEGATIVE,
     Samples,
@@ -110,20 +110,20 @@ class TinyRpn(nn.Module):
             nn.init.zeros_(bias_of(conv))
         self.fused: FusedSeparable | None = None
         self.strides = [f.stride for f in in_features]
-        sizes = [(image_size[0] // s, image_size[1] // s) for s in self.strides]
+        self.sizes = [(image_size[0] // s, image_size[1] // s) for s in self.strides]
         levels = [
             grid_anchors(size, s, base_anchors(s, params.anchor_scale, ratios))
-            for size, s in zip(sizes, self.strides, strict=True)
+            for size, s in zip(self.sizes, self.strides, strict=True)
         ]
         self.level_sizes = [len(level) for level in levels]
         anchors = torch.cat(levels)
         # derived from the parameters, so not part of a checkpoint
         self.register_buffer("anchors", anchors, persistent=False)
         self.register_buffer("inside", anchors_inside(anchors, image_size), persistent=False)
-        self.register_buffer("neighbours", find_neighbours(sizes), persistent=False)
+        self.register_buffer("neighbours", find_neighbours(self.sizes), persistent=False)
 
     def forward(self, features: list[Tensor]) -> RpnOutputs:
-        self._check_sizes(features)
+        check_maps(self.image_size, self.sizes, features)
         if self.training:
             return self._forward_training(features)
         if self.fused is not None:
@@ -174,8 +174,7 @@ class TinyRpn(nn.Module):
         Raises:
             ValueError: the anchors are for another size.
         """
-        if tuple(size) != tuple(self.image_size):
-            raise ValueError(f"anchors are for images of {self.image_size}, not {size}")
+        check_size(self.image_size, size)
         levels = torch.split(self.anchors, self.level_sizes)
         return [AnchorLevel(s, boxes) for s, boxes in zip(self.strides, levels, strict=True)]
 
@@ -236,12 +235,6 @@ class TinyRpn(nn.Module):
         deltas = F.linear(hidden, self.rpn_reg.weight.flatten(1), self.rpn_reg.bias)
         of_anchor = (chosen * 4 + torch.arange(4, device=indices.device)).expand(-1, -1, 4)
         return logits.gather(2, chosen)[..., 0], deltas.gather(2, of_anchor)
-
-    def _check_sizes(self, features: list[Tensor]) -> None:
-        per_cell = len(self.params.ratios)
-        sizes = [x.shape[-2] * x.shape[-1] * per_cell for x in features]
-        if sizes != self.level_sizes:
-            raise ValueError(f"anchors are for images of {self.image_size}, features are not")
 
     @torch.no_grad()
     def _match(self, targets: Targets) -> Tensor:
