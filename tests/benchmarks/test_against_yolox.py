@@ -5,7 +5,6 @@ torch, so: pip install --no-deps --no-build-isolation yolox==0.3.0 && pip instal
 Run with: pytest tests/benchmarks/test_against_yolox.py --benchmark-only -s
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -46,12 +45,7 @@ def package() -> Any:
     return model.eval()
 
 
-@pytest.fixture(autouse=True)
-def two_threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("two_threads")
 
 
 def detect_by_package(model: Any, photo: np.ndarray) -> Tensor:

@@ -4,8 +4,6 @@ The limits are the project's goals: SimOTA for 8 images of 20 boxes in 15 ms, po
 3,598 candidates in 1 ms.
 """
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 
@@ -19,12 +17,7 @@ SIMOTA_MS, POST_MS = 15.0, 1.0
 POINTS = 3598
 
 
-@pytest.fixture(autouse=True)
-def two_threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("two_threads")
 
 
 @torch.no_grad()

@@ -2,6 +2,13 @@
 
 import torch
 import torch.nn.functional as F
+from assignment_trials import (
+    Batch,
+    assert_as_one_by_one,
+    assert_nothing_is_matched,
+    assert_padding_takes_no_points,
+    draw_batch,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -46,17 +53,8 @@ def assign_one(logits: Tensor, boxes: Tensor, truths: Tensor, labels: Tensor) ->
     }
 
 
-def draw_batch(seed: int, counts: list[int]) -> tuple[Tensor, Tensor, Targets]:
-    """Predictions near the ground truths, and ground truths of all sizes, some without area."""
-    rng, width = torch.Generator().manual_seed(seed), max(1, *counts)
-    logits = torch.randn(len(counts), len(POINTS), CLASSES, generator=rng) * 2 - 1
-    distances = torch.rand(len(counts), len(POINTS), 4, generator=rng) * 4
-    low = torch.rand(len(counts), width, 2, generator=rng) * SIDE
-    sides = torch.rand(len(counts), width, 2, generator=rng).pow(2) * SIDE
-    sides = sides * (torch.rand(len(counts), width, 1, generator=rng) > 0.2)
-    truths = torch.cat([low, low + sides], -1)
-    labels = torch.randint(CLASSES, (len(counts), width), generator=rng)
-    return logits, boxes_of(POINTS, distances), Targets(truths, labels, torch.tensor(counts))
+def draw(seed: int, counts: list[int]) -> Batch:
+    return draw_batch(POINTS, seed, counts, side=SIDE, classes=CLASSES)
 
 
 def assign_all(logits: Tensor, boxes: Tensor, targets: Targets) -> Assignment:
@@ -66,40 +64,19 @@ def assign_all(logits: Tensor, boxes: Tensor, targets: Targets) -> Assignment:
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10**6), st.lists(st.integers(0, 7), min_size=1, max_size=4))
 def test_equals_the_assignment_of_one_image_at_a_time(seed: int, counts: list[int]) -> None:
-    logits, boxes, targets = draw_batch(seed, counts)
-    found = assign_all(logits, boxes, targets)
-    for i, count in enumerate(counts):
-        truths, labels = targets.boxes[i, :count], targets.labels[i, :count]
-        wanted = assign_one(logits[i], boxes[i], truths, labels)
-        matched = {p: g for p, g in enumerate(found.matched[i].tolist()) if g != UNMATCHED}
-        assert matched == wanted
-        for p, g in wanted.items():
-            iou = box_iou(boxes[i, p][None], truths[g][None])[0, 0]
-            torch.testing.assert_close(found.quality[i, p], iou)
-        assert not found.quality[i][~found.positive[i]].any()
+    assert_as_one_by_one(draw(seed, counts), assign_all, assign_one)
 
 
 def test_images_without_boxes_have_no_positives() -> None:
-    logits, boxes, targets = draw_batch(0, [0, 0])
-    found = assign_all(logits, boxes, targets)
-    assert not found.positive.any()
-    assert not found.quality.any()
+    assert_nothing_is_matched(draw(0, [0, 0]), assign_all)
 
 
 def test_padding_takes_no_points() -> None:
-    logits, boxes, targets = draw_batch(3, [2, 5])
-    wide = Targets(
-        F.pad(targets.boxes, (0, 0, 0, 4), value=50.0),
-        F.pad(targets.labels, (0, 4)),
-        targets.counts,
-    )
-    a, b = assign_all(logits, boxes, targets), assign_all(logits, boxes, wide)
-    assert torch.equal(a.matched, b.matched)
-    assert torch.equal(a.quality, b.quality)
+    assert_padding_takes_no_points(draw(3, [2, 5]), assign_all)
 
 
 def test_a_box_without_a_point_takes_one_of_another() -> None:
-    logits, boxes, _ = draw_batch(1, [2])
+    logits, boxes, _ = draw(1, [2])
     truths = torch.tensor([[[1.0, 1.0, 60.0, 60.0], [17.0, 17.0, 18.0, 18.0]]])
     found = assign_all(logits, boxes, Targets(truths, torch.zeros(1, 2).long(), torch.tensor([2])))
     assert set(found.matched.unique().tolist()) == {UNMATCHED, 0, 1}

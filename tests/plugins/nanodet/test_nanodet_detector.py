@@ -4,13 +4,12 @@ from dataclasses import replace
 
 import pytest
 import torch
+from family_trials import draw_images, draw_targets, learn_without_boxes, losses_of
 from nanodet_golden import build
 from pydantic import ValidationError
-from torch import Tensor, nn
+from torch import nn
 
-from harness.data.batch import Targets
 from harness.errors import UserError
-from harness.model.detector import Detector
 from harness.model.one_stage import OneStageDetector
 from harness.model.parts import TrainingMaps
 from harness.plugin.testing import check_images_stand_alone
@@ -18,11 +17,13 @@ from harness_plugins.nanodet.ghost_pan import GhostPan
 from harness_plugins.nanodet.params import NanoDetHeadParams
 from harness_plugins.nanodet.shufflenet import ShuffleNetV2
 
+CLASSES = 4
+
 
 def varied(side: int = 128, **settings: object) -> OneStageDetector:
     """Small, with weights that find things."""
     torch.manual_seed(0)
-    detector = build(side, 4, **settings)
+    detector = build(side, CLASSES, **settings)
     for module in detector.modules():
         if isinstance(module, nn.BatchNorm2d):
             nn.init.normal_(module.running_mean, std=0.1)
@@ -30,25 +31,6 @@ def varied(side: int = 128, **settings: object) -> OneStageDetector:
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight)
     return detector.eval()
-
-
-def draw_images(count: int) -> list[Tensor]:
-    """Of different sizes."""
-    generator = torch.Generator().manual_seed(7)
-    patches = torch.randint(0, 256, (count, 3, 12, 16), generator=generator).to(torch.uint8)
-    large = patches.repeat_interleave(20, 2).repeat_interleave(20, 3)
-    return [image[:, : 240 - 30 * i, : 320 - 20 * i] for i, image in enumerate(large)]
-
-
-def draw_targets(counts: list[int]) -> Targets:
-    generator = torch.Generator().manual_seed(3)
-    low = torch.rand(len(counts), 5, 2, generator=generator) * 80
-    sides = 10 + torch.rand(len(counts), 5, 2, generator=generator) * 80
-    labels = torch.randint(4, (len(counts), 5), generator=generator)
-    targets = Targets(torch.cat([low, low + sides], -1), labels, torch.tensor(counts))
-    empty = ~targets.valid
-    boxes = targets.boxes.masked_fill(empty[..., None], 0)
-    return Targets(boxes, labels.masked_fill(empty, 0), targets.counts)
 
 
 def test_detections_do_not_depend_on_the_batch() -> None:
@@ -84,16 +66,11 @@ def test_a_limit_on_candidates_changes_only_the_tail() -> None:
     assert torch.equal(found[0].boxes[0, :count], found[1].boxes[0, :count])
 
 
-def loss_of(detector: Detector, targets: Targets, count: int = 3) -> dict[str, Tensor]:
-    found = detector(detector.preprocess(draw_images(count)), targets)
-    assert isinstance(found, dict)
-    return found
-
-
 @pytest.mark.parametrize("auxiliary", [True, False])
 def test_every_parameter_learns(auxiliary: bool) -> None:
     detector = varied(auxiliary=auxiliary).train()
-    torch.stack(list(loss_of(detector, draw_targets([5, 0, 2])).values())).sum().backward()
+    losses = losses_of(detector, draw_targets([5, 0, 2], CLASSES))
+    torch.stack(list(losses.values())).sum().backward()
     for name, parameter in detector.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
@@ -103,12 +80,12 @@ def test_every_parameter_learns(auxiliary: bool) -> None:
 
 def test_detached_the_auxiliary_branch_moves_itself_alone() -> None:
     detector = varied(attached_epochs=2).train()
-    targets = draw_targets([5, 1, 2])
+    targets = draw_targets([5, 1, 2], CLASSES)
 
     def moved_by_auxiliary(epoch: int) -> set[str]:
         detector.begin_epoch(epoch, 10)
         detector.zero_grad()
-        losses = loss_of(detector, targets)
+        losses = losses_of(detector, targets)
         torch.stack([v for k, v in losses.items() if k.startswith("aux_")]).sum().backward()
         moved = {n for n, p in detector.named_parameters() if p.grad is not None and p.grad.any()}
         return {name.partition(".")[0] for name in moved}
@@ -119,19 +96,14 @@ def test_detached_the_auxiliary_branch_moves_itself_alone() -> None:
 
 @pytest.mark.parametrize("width", [0, 5])
 def test_images_without_boxes(width: int) -> None:
-    detector, targets = varied().train(), draw_targets([0, 0, 0])
-    targets = Targets(targets.boxes[:, :width], targets.labels[:, :width], targets.counts)
-    losses = loss_of(detector, targets)
+    losses = learn_without_boxes(varied().train(), width, CLASSES)
     assert losses["loss_qfl"] > 0
     assert losses["loss_bbox"] == losses["loss_dfl"] == losses["aux_loss_bbox"] == 0
-    torch.stack(list(losses.values())).sum().backward()
-    gradients = [p.grad for p in detector.parameters() if p.grad is not None]
-    assert all(gradient.isfinite().all() for gradient in gradients)
 
 
 def test_losses_compile_without_a_break_and_are_equal() -> None:
     """All that follows the convolutions, which the next test compiles."""
-    head, targets = varied().head, draw_targets([5, 0, 2])
+    head, targets = varied().head, draw_targets([5, 0, 2], CLASSES)
     generator = torch.Generator().manual_seed(5)
     rows = torch.randn(3, len(head.points), 4 + 32, generator=generator)
     given, outputs = TrainingMaps([], [], {}), head.split(rows)
@@ -175,11 +147,11 @@ def test_a_size_that_does_not_divide_is_refused() -> None:
 
 
 def test_a_class_beyond_the_head_is_refused() -> None:
-    targets = draw_targets([5, 1, 2])
+    targets = draw_targets([5, 1, 2], CLASSES)
     beyond = replace(targets, labels=targets.labels + 1)
     line = "a box has class 4, but the head has 4 classes, from 0"
     with pytest.raises(UserError, match=line):
-        loss_of(varied(), beyond)
+        losses_of(varied(), beyond)
 
 
 def test_channels_that_do_not_fit_are_refused() -> None:

@@ -3,14 +3,20 @@
 from math import exp, log
 
 import torch
-import torch.nn.functional as F
+from assignment_trials import (
+    Batch,
+    assert_as_one_by_one,
+    assert_nothing_is_matched,
+    assert_padding_takes_no_points,
+    draw_batch,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
 from harness.data.batch import Targets
 from harness.model.distances import boxes_of, distances_to, grid_points
-from harness.model.dynamic_k import UNMATCHED, Assignment
+from harness.model.dynamic_k import Assignment
 from harness.model.features import FeatureSpec
 from harness_plugins.picodet.assignment import assign, find_candidates
 from harness_plugins.picodet.varifocal import varifocal_costs, varifocal_sum
@@ -81,18 +87,8 @@ def assign_one(logits: Tensor, boxes: Tensor, truths: Tensor, labels: Tensor) ->
     }
 
 
-def draw_batch(seed: int, counts: list[int]) -> tuple[Tensor, Tensor, Targets]:
-    """Predictions near the ground truths, and ground truths of all sizes, some without area."""
-    rng, width = torch.Generator().manual_seed(seed), max(1, *counts)
-    logits = torch.randn(len(counts), len(POINTS), CLASSES, generator=rng) * 2 - 1
-    distances = torch.rand(len(counts), len(POINTS), 4, generator=rng) * 4
-    low = torch.rand(len(counts), width, 2, generator=rng) * SIDE
-    sides = torch.rand(len(counts), width, 2, generator=rng).pow(2) * SIDE
-    sides = sides * (torch.rand(len(counts), width, 1, generator=rng) > 0.2)
-    truths = torch.cat([low, low + sides], -1).double()
-    labels = torch.randint(CLASSES, (len(counts), width), generator=rng)
-    targets = Targets(truths, labels, torch.tensor(counts))
-    return logits.double(), boxes_of(POINTS, distances.double()), targets
+def draw(seed: int, counts: list[int]) -> Batch:
+    return draw_batch(POINTS, seed, counts, side=SIDE, classes=CLASSES)
 
 
 def assign_all(logits: Tensor, boxes: Tensor, targets: Targets) -> Assignment:
@@ -105,36 +101,15 @@ def assign_all(logits: Tensor, boxes: Tensor, targets: Targets) -> Assignment:
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10**6), st.lists(st.integers(0, 6), min_size=1, max_size=4))
 def test_equals_the_assignment_of_one_pair_at_a_time(seed: int, counts: list[int]) -> None:
-    logits, boxes, targets = draw_batch(seed, counts)
-    found = assign_all(logits, boxes, targets)
-    for i, count in enumerate(counts):
-        truths, labels = targets.boxes[i, :count], targets.labels[i, :count]
-        wanted = assign_one(logits[i], boxes[i], truths, labels)
-        matched = {p: g for p, g in enumerate(found.matched[i].tolist()) if g != UNMATCHED}
-        assert matched == wanted
-        for p, g in wanted.items():
-            iou, _ = overlap(boxes[i, p].tolist(), truths[g].tolist())
-            assert abs(float(found.quality[i, p]) - iou) < 1e-9
-        assert not found.quality[i][~found.positive[i]].any()
+    assert_as_one_by_one(draw(seed, counts), assign_all, assign_one)
 
 
 def test_images_without_boxes_have_no_positives() -> None:
-    logits, boxes, targets = draw_batch(0, [0, 0])
-    found = assign_all(logits, boxes, targets)
-    assert not found.positive.any()
-    assert not found.quality.any()
+    assert_nothing_is_matched(draw(0, [0, 0]), assign_all)
 
 
 def test_padding_takes_no_points() -> None:
-    logits, boxes, targets = draw_batch(3, [2, 5])
-    wide = Targets(
-        F.pad(targets.boxes, (0, 0, 0, 4), value=30.0),
-        F.pad(targets.labels, (0, 4)),
-        targets.counts,
-    )
-    a, b = assign_all(logits, boxes, targets), assign_all(logits, boxes, wide)
-    assert torch.equal(a.matched, b.matched)
-    assert torch.equal(a.quality, b.quality)
+    assert_padding_takes_no_points(draw(3, [2, 5]), assign_all)
 
 
 def test_points_are_centres_of_cells() -> None:

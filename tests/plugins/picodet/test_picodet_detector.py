@@ -7,8 +7,18 @@ from statistics import mean
 
 import pytest
 import torch
+from family_trials import (
+    assert_all_norms_are_folded,
+    assert_compiles_whole,
+    assert_weights_make_the_detector,
+    draw_images,
+    draw_targets,
+    fuse_and_compare,
+    learn_without_boxes,
+    losses_of,
+)
 from picodet_building import build
-from torch import Tensor, nn
+from torch import nn
 
 import harness
 from harness.data.batch import Targets
@@ -16,12 +26,9 @@ from harness.data.loader import train_loader
 from harness.errors import UserError
 from harness.files import read_json_lines
 from harness.manifest.schema import Train
-from harness.model.checkpoint import load_weights, read_checkpoint
-from harness.model.detector import Detector
 from harness.model.distribution_head import PointOutputs
 from harness.model.one_stage import OneStageDetector
 from harness.model.parts import TrainingMaps
-from harness.modes.build import build_runner
 from harness.ops.boxes import giou_losses
 from harness.plugin import Trainee
 from harness.plugin.testing import check_images_stand_alone
@@ -52,32 +59,6 @@ def varied(side: int = 128, seed: int = 0, **settings: object) -> OneStageDetect
         nn.init.uniform_(norm.weight, 0.8, 1.2)
         nn.init.normal_(norm.bias, std=0.1)
     return detector.eval()
-
-
-def draw_images(count: int) -> list[Tensor]:
-    """Of different sizes."""
-    generator = torch.Generator().manual_seed(7)
-    patches = torch.randint(0, 256, (count, 3, 12, 16), generator=generator).to(torch.uint8)
-    large = patches.repeat_interleave(20, 2).repeat_interleave(20, 3)
-    return [image[:, : 240 - 30 * i, : 320 - 20 * i] for i, image in enumerate(large)]
-
-
-def draw_targets(counts: list[int]) -> Targets:
-    """In image pixels; some are smaller than a cell."""
-    generator = torch.Generator().manual_seed(3)
-    low = torch.rand(len(counts), 5, 2, generator=generator) * 80
-    sides = torch.rand(len(counts), 5, 2, generator=generator).square() * 120
-    labels = torch.randint(CLASSES, (len(counts), 5), generator=generator)
-    targets = Targets(torch.cat([low, low + sides], -1), labels, torch.tensor(counts))
-    empty = ~targets.valid
-    boxes = targets.boxes.masked_fill(empty[..., None], 0)
-    return Targets(boxes, labels.masked_fill(empty, 0), targets.counts)
-
-
-def losses_of(detector: Detector, targets: Targets, count: int = 3) -> dict[str, Tensor]:
-    found = detector(detector.preprocess(draw_images(count)), targets)
-    assert isinstance(found, dict)
-    return found
 
 
 @torch.no_grad()
@@ -130,31 +111,18 @@ def test_detections_do_not_depend_on_the_batch() -> None:
     check_images_stand_alone(detector, detector.preprocess(draw_images(3)), pixels=1e-2)
 
 
-@torch.no_grad()
 def test_fused_finds_what_eager_finds() -> None:
-    detector, images = varied(), draw_images(2)
-    eager, fused = (build_runner(detector, mode) for mode in ("eager", "fused"))
-    found, wanted = fused.detect(images), eager.detect(images)
-    assert wanted.counts.min() > 20
-    assert torch.equal(found.counts, wanted.counts)
-    torch.testing.assert_close(found.scores, wanted.scores, rtol=0, atol=1e-4)
-    norms = sum(isinstance(m, nn.BatchNorm2d) for m in detector.modules())
-    assert fused.conditions["folded_norms"] == norms
+    detector = varied()
+    assert_all_norms_are_folded(detector, fuse_and_compare(detector, draw_images(2)))
 
 
 @pytest.mark.slow
-@torch.no_grad()
 def test_detecting_compiles_without_a_break() -> None:
-    detector = varied()
-    inputs = detector.preprocess(draw_images(2))
-    compiled = torch.compile(detector.forward, fullgraph=True, backend="eager")
-    eager, found = detector(inputs), compiled(inputs)
-    assert torch.equal(eager.counts, found.counts)
-    torch.testing.assert_close(found.boxes, eager.boxes, rtol=1e-4, atol=1e-2)
+    assert_compiles_whole(varied(), draw_images(2))
 
 
 def test_losses_compile_without_a_break_and_are_equal() -> None:
-    head, targets = varied().head, draw_targets([5, 0, 2])
+    head, targets = varied().head, draw_targets([5, 0, 2], CLASSES, tiny=True)
     generator = torch.Generator().manual_seed(5)
     rows = torch.randn(3, len(head.points), CLASSES + 32, generator=generator)
     given, outputs = TrainingMaps([], [], {}), head.split(rows)
@@ -167,7 +135,7 @@ def test_losses_compile_without_a_break_and_are_equal() -> None:
 
 def test_losses_by_their_words() -> None:
     """From the assignment, point by point: which weights, and what each is divided by."""
-    head, targets = varied().head, draw_targets([5, 0, 2])
+    head, targets = varied().head, draw_targets([5, 0, 2], CLASSES, tiny=True)
     generator = torch.Generator().manual_seed(5)
     rows = torch.randn(3, len(head.points), CLASSES + 32, generator=generator)
     outputs = head.split(rows)
@@ -205,7 +173,7 @@ def test_losses_by_their_words() -> None:
 
 def test_every_parameter_learns() -> None:
     detector = varied().train()
-    losses = losses_of(detector, draw_targets([5, 0, 2]))
+    losses = losses_of(detector, draw_targets([5, 0, 2], CLASSES, tiny=True))
     torch.stack(list(losses.values())).sum().backward()
     for name, parameter in detector.named_parameters():
         assert parameter.grad is not None, name
@@ -215,18 +183,13 @@ def test_every_parameter_learns() -> None:
 
 @pytest.mark.parametrize("width", [0, 5])
 def test_images_without_boxes(width: int) -> None:
-    detector, targets = varied().train(), draw_targets([0, 0, 0])
-    targets = Targets(targets.boxes[:, :width], targets.labels[:, :width], targets.counts)
-    losses = losses_of(detector, targets)
+    losses = learn_without_boxes(varied().train(), width, CLASSES)
     assert losses["loss_vfl"] > 0
     assert losses["loss_bbox"] == losses["loss_dfl"] == 0
-    torch.stack(list(losses.values())).sum().backward()
-    gradients = [p.grad for p in detector.parameters() if p.grad is not None]
-    assert all(gradient.isfinite().all() for gradient in gradients)
 
 
 def test_an_image_without_boxes_adds_only_to_the_classes() -> None:
-    head, targets = varied().head, draw_targets([5, 0])
+    head, targets = varied().head, draw_targets([5, 0], CLASSES, tiny=True)
     rows = torch.randn(2, len(head.points), CLASSES + 32)
     given = TrainingMaps([], [], {})
     alone = Targets(targets.boxes[:1], targets.labels[:1], targets.counts[:1])
@@ -272,16 +235,8 @@ def test_sixty_steps_on_the_synthetic_set_lower_the_loss(
     assert all(after < 0.95 * before for before, after in zip(second, last, strict=True))
 
 
-@torch.no_grad()
 def test_a_checkpoint_makes_the_same_detector(tmp_path: Path) -> None:
-    first, second = varied(seed=1), varied(seed=2)
-    inputs = first.preprocess(draw_images(1))
-    wanted = first(inputs)
-    assert not torch.equal(second(inputs).boxes, wanted.boxes)
-    torch.save(first.state_dict(), tmp_path / "w.pt")
-    report = load_weights(second, read_checkpoint(tmp_path / "w.pt"))
-    assert not list(report.lines())
-    assert torch.equal(second(inputs).boxes, wanted.boxes)
+    assert_weights_make_the_detector(varied(seed=1), varied(seed=2), tmp_path)
 
 
 def test_a_size_that_does_not_divide_is_refused() -> None:
@@ -290,7 +245,7 @@ def test_a_size_that_does_not_divide_is_refused() -> None:
 
 
 def test_a_class_beyond_the_head_is_refused() -> None:
-    targets = draw_targets([5, 1, 2])
+    targets = draw_targets([5, 1, 2], CLASSES, tiny=True)
     beyond = replace(targets, labels=targets.labels + 1)
     with pytest.raises(UserError, match="a box has class 4, but the head has 4 classes, from 0"):
         losses_of(varied(), beyond)

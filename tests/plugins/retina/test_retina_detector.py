@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 import torch
+from family_trials import assert_compiles_whole, draw_images, fuse_and_compare, learn_one_batch
 from pydantic import ValidationError
-from torch import Tensor, nn
+from torch import nn
 
 import harness
 from harness.data.batch import Targets
 from harness.errors import UserError
 from harness.model.features import FeatureSpec
-from harness.modes.build import build_runner
 from harness.plugin import Trainee
 from harness.plugin.testing import check_dense_head, check_images_stand_alone, pyramid
 from harness.records.store import read_run_records
@@ -56,14 +56,8 @@ def varied(*params: str) -> Any:
             module.momentum = 1.0
     nn.init.normal_(detector.head.classification_head.outputs.weight, std=0.5)
     nn.init.normal_(detector.head.regression_head.outputs.weight, std=0.05)
-    detector.train().network(detector.preprocess(draw_images(3)))
+    detector.train().network(detector.preprocess(draw_images(3, alike=True)))
     return detector.eval()
-
-
-def draw_images(count: int) -> list[Tensor]:
-    generator = torch.Generator().manual_seed(7)
-    patches = torch.randint(0, 256, (count, 3, 12, 16), generator=generator).to(torch.uint8)
-    return list(patches.repeat_interleave(20, 2).repeat_interleave(20, 3))
 
 
 def make_targets(*labels: list[int]) -> Targets:
@@ -90,15 +84,10 @@ def test_the_kit_passes_its_variants(params: dict[str, Any]) -> None:
     assert verdict.cost is not None
 
 
-@torch.no_grad()
 @pytest.mark.parametrize("depthwise", ["true", "false"])
 def test_fused_finds_what_eager_finds(depthwise: str) -> None:
-    detector, images = varied(f"depthwise={depthwise}"), draw_images(2)
-    eager, fused = (build_runner(detector, mode) for mode in ("eager", "fused"))
-    found, wanted = fused.detect(images), eager.detect(images)
-    assert wanted.counts.min() > 20
-    assert torch.equal(found.counts, wanted.counts)
-    torch.testing.assert_close(found.scores, wanted.scores, rtol=0, atol=1e-4)
+    detector = varied(f"depthwise={depthwise}")
+    fused = fuse_and_compare(detector, draw_images(2, alike=True))
     layers = [m for n, m in fused.detector.head.named_modules() if hasattr(m, "fused")]
     assert len(layers) == 8
     assert all(len(layer.fused) == 4 for layer in layers)
@@ -106,35 +95,20 @@ def test_fused_finds_what_eager_finds(depthwise: str) -> None:
 
 def test_detections_do_not_depend_on_the_batch() -> None:
     detector = varied()
-    check_images_stand_alone(detector, detector.preprocess(draw_images(3)), pixels=1e-2)
+    check_images_stand_alone(detector, detector.preprocess(draw_images(3, alike=True)), pixels=1e-2)
 
 
-@torch.no_grad()
 def test_the_whole_compiles_without_a_break() -> None:
-    detector = varied()
-    inputs = detector.preprocess(draw_images(1))
-    compiled = torch.compile(detector.forward, fullgraph=True, backend="eager")
-    torch.testing.assert_close(compiled(inputs).scores, detector(inputs).scores)
+    assert_compiles_whole(varied(), draw_images(1))
 
 
 @pytest.mark.parametrize("box_loss", ["l1", "giou"])
 def test_losses_fall_on_one_batch_and_every_weight_learns(box_loss: str) -> None:
     detector = build(f"box_loss={box_loss}").train()
-    inputs, targets = detector.preprocess(draw_images(2)), make_targets([0, 3], [2])
-    optimizer = torch.optim.AdamW(detector.parameters(), lr=3e-3)
-    history: list[dict[str, float]] = []
-    for _ in range(30):
-        losses = detector(inputs, targets)
-        optimizer.zero_grad()
-        torch.stack(list(losses.values())).sum().backward()
-        if not history:
-            unreached = [n for n, p in detector.named_parameters() if p.grad is None]
-            assert unreached == []
-        optimizer.step()
-        history.append({name: float(value.detach()) for name, value in losses.items()})
-    assert set(history[0]) == {"loss_cls", "loss_bbox"}
-    for name, value in history[-1].items():
-        assert value < 0.6 * history[0][name], name
+    first, *_, last = learn_one_batch(detector, make_targets([0, 3], [2]), steps=30, lr=3e-3)
+    assert set(first) == {"loss_cls", "loss_bbox"}
+    for name, value in last.items():
+        assert value < 0.6 * first[name], name
 
 
 def test_a_level_has_norms_of_its_own() -> None:

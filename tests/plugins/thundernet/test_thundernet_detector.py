@@ -4,13 +4,19 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor, nn
+from family_trials import (
+    assert_all_norms_are_folded,
+    assert_compiles_whole,
+    assert_weights_make_the_detector,
+    draw_images,
+    fuse_and_compare,
+    learn_one_batch,
+)
+from torch import nn
 
 import harness
 from harness.data.batch import Targets
-from harness.model.checkpoint import load_weights, read_checkpoint
 from harness.model.two_stage import TwoStageDetector
-from harness.modes.build import build_runner
 from harness.plugin import Trainee
 from harness.plugin.testing import check_images_stand_alone
 from harness_plugins.thundernet.recipe import published
@@ -44,28 +50,16 @@ def varied(seed: int = 0) -> TwoStageDetector:
     return detector.eval()
 
 
-def draw_images(count: int) -> list[Tensor]:
-    generator = torch.Generator().manual_seed(7)
-    patches = torch.randint(0, 256, (count, 3, 12, 16), generator=generator).to(torch.uint8)
-    return list(patches.repeat_interleave(20, 2).repeat_interleave(20, 3))
-
-
 def make_targets() -> Targets:
     boxes = torch.tensor([[[40.0, 30, 140, 150], [160, 60, 300, 200]], [[20, 40, 120, 220]] * 2])
     boxes[1, 1] = 0
     return Targets(boxes, torch.tensor([[0, 3], [2, 0]]), torch.tensor([2, 1]), torch.arange(2))
 
 
-@torch.no_grad()
 def test_fused_finds_what_eager_finds() -> None:
-    detector, images = varied(), draw_images(2)
-    eager, fused = (build_runner(detector, mode) for mode in ("eager", "fused"))
-    found, wanted = fused.detect(images), eager.detect(images)
-    assert wanted.counts.min() > 20
-    assert torch.equal(found.counts, wanted.counts)
-    torch.testing.assert_close(found.scores, wanted.scores, rtol=0, atol=1e-4)
-    norms = sum(isinstance(m, nn.BatchNorm2d) for m in detector.modules())
-    assert fused.conditions["folded_norms"] == norms
+    detector = varied()
+    fused = fuse_and_compare(detector, draw_images(2, alike=True))
+    assert_all_norms_are_folded(detector, fused)
 
 
 @torch.no_grad()
@@ -88,47 +82,20 @@ def test_detections_do_not_depend_on_the_batch() -> None:
 
 
 @pytest.mark.slow
-@torch.no_grad()
 def test_the_whole_compiles_without_a_break() -> None:
-    detector = varied()
-    inputs = detector.preprocess(draw_images(1))
-    compiled = torch.compile(detector.forward, fullgraph=True, backend="eager")
-    torch.testing.assert_close(compiled(inputs).scores, detector(inputs).scores)
+    assert_compiles_whole(varied(), draw_images(1))
 
 
 def test_losses_fall_on_one_batch_and_every_weight_learns() -> None:
-    detector, targets = build().train(), make_targets()
-    inputs = detector.preprocess(draw_images(2))
-    optimizer = torch.optim.AdamW(detector.parameters(), lr=1e-3)
-    history: list[dict[str, float]] = []
-    for _ in range(15):
-        losses = detector(inputs, targets)
-        optimizer.zero_grad()
-        torch.stack(list(losses.values())).sum().backward()
-        if not history:
-            unreached = [n for n, p in detector.named_parameters() if p.grad is None]
-            assert unreached == []
-        optimizer.step()
-        history.append({name: float(value.detach()) for name, value in losses.items()})
-    assert set(history[0]) == {"loss_rpn_cls", "loss_rpn_bbox", "loss_cls", "loss_bbox"}
-    first, last = history[0], history[-1]
+    first, *_, last = learn_one_batch(build().train(), make_targets(), steps=15, lr=1e-3)
+    assert set(first) == {"loss_rpn_cls", "loss_rpn_bbox", "loss_cls", "loss_bbox"}
     assert sum(last.values()) < 0.6 * sum(first.values())
     assert last["loss_rpn_cls"] < 0.6 * first["loss_rpn_cls"]
     assert last["loss_cls"] < 0.6 * first["loss_cls"]
 
 
-@torch.no_grad()
 def test_a_checkpoint_makes_the_same_detector(tmp_path: Path) -> None:
-    first, second = varied(seed=1), varied(seed=2)
-    inputs = first.preprocess(draw_images(1))
-    wanted = first(inputs)
-    assert not torch.equal(second(inputs).boxes, wanted.boxes)
-    torch.save(first.state_dict(), tmp_path / "w.pt")
-    report = load_weights(second, read_checkpoint(tmp_path / "w.pt"))
-    assert not list(report.lines())
-    found = second(inputs)
-    assert torch.equal(found.boxes, wanted.boxes)
-    assert torch.equal(found.scores, wanted.scores)
+    assert_weights_make_the_detector(varied(seed=1), varied(seed=2), tmp_path)
 
 
 @pytest.mark.parametrize(("batches", "batch_size"), [(1, 64), (4, 16), (128, 1)])
