@@ -115,7 +115,7 @@ def _on_objects(content: Sequence[Any], truth: GroundTruth) -> int:
 
 
 def _boxes_by_image(entries: Sequence[Any]) -> dict[int, Floats]:
-    """Image id -> its boxes as corners; what is no box is for others to complain of."""
+    """Image id -> its boxes as corners; entries without a valid box are left to later checks."""
     found: dict[int, list[list[float]]] = {}
     for entry in entries:
         box = entry.get("bbox") if isinstance(entry, Mapping) else None

@@ -53,7 +53,7 @@ class Energy:
 
     `energy_per_image` is all that the counters count meanwhile, `net_energy_per_image` what is
     above the draw of the idle machine, measured just before. Samples are parts of one long stretch.
-    Where nothing counts, there is no number but the reason for it.
+    Where nothing counts, the reason is recorded in place of a number.
 
     Args:
         root: of the powercap tree.

@@ -13,7 +13,7 @@ def published(trainee: Trainee) -> dict[str, Any]:
 
     Left out, as not expressible: the crop by IoU (there is one only with an expansion, which is not
     published), input sizes that change with each batch, ImageNet weights of the backbone, an
-    average that starts anew every 40 epochs, and batch norms of the head without weight decay. The
+    average that restarts every 40 epochs, and batch norms of the head without weight decay. The
     average's decay rises by timm's rule, the nearest to the published one.
     """
     images = GPUS * (128 if max(trainee.image_size) <= 320 else 80)

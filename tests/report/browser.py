@@ -107,7 +107,7 @@ def opened(
 def faults(page: Page) -> list[str]:
     """Serious and critical ones that axe-core finds, as "rule: element"."""
     page.evaluate(files("axe_core_python").joinpath("axe.min.js").read_text(encoding="utf-8"))
-    # a figure is one image to a screen reader; its numbers stand in the table below
+    # a figure is one image to a screen reader; its numbers are in the table below
     found: dict[str, Any] = page.evaluate(
         "async () => await axe.run({ exclude: ['.plot > *'] }, { resultTypes: ['violations'] })"
     )

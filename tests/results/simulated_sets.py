@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from harness.stages.inputs import EvaluationInput, GroundTruth
 
-SIDE, CELL = 640, 160  # objects stand in cells of their own, so that they never overlap
+SIDE, CELL = 640, 160  # objects lie in cells of their own, so that they never overlap
 
 
 @dataclass(frozen=True)
