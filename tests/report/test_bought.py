@@ -1,6 +1,7 @@
 """The section on what one change is worth: its rows, and what it says where there are none."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from page_text import text_of
 
 from harness.report.sections import bought
 
-NAMES = {"small": 0.30, "wide": 0.34, "deep": 0.31, "both": 0.33}
+NAMES = {"small": 0.30, "wide": 0.34, "deep": 0.31, "both": 0.33, "tall": 0.29, "large": 0.32}
 
 
 def parts(**backbone: Any) -> dict[str, Any]:
@@ -59,6 +60,22 @@ def test_a_change_in_several_pairs_has_its_mean_before_them(tmp_path: Path) -> N
     # MACs double in one pair, and become 4/3 of the base's in the other
     assert "+63.3 %" in rows[0]
     assert "main effect" in page
+
+
+def test_a_mean_of_fewer_pairs_says_of_how_many(tmp_path: Path) -> None:
+    sizes = {"small": (1, 2), "wide": (2, 2), "deep": (1, 3), "both": (2, 3),
+             "tall": (1, 4), "large": (2, 4)}  # fmt: skip
+    run = make_run(
+        tmp_path / "made",
+        detectors={name: NAMES[name] for name in sizes},
+        detectors_of_plan={name: parts(width=w, depth=d) for name, (w, d) in sizes.items()},
+    )
+    uncounted = [r for r in run.records if (r.detector, r.metric) != ("tall", "parameters")]
+    page = str(bought.build(replace(run, records=tuple(uncounted))))
+    [row] = [row for row in rows_of(page, "numbers bought") if "mean of 3 pairs" in row]
+    assert row.startswith("backbone width")
+    assert row.count("of 2 pairs") == 1
+    assert row.endswith("of 2 pairs")  # parameters are the last column
 
 
 def test_without_such_a_pair_it_says_how_to_get_one(tmp_path: Path) -> None:

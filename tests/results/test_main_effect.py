@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from making_sides import ap, ap_of, exact, latency, sampled
 
-from harness.results.difference import find_difference
+from harness.results.difference import Difference, find_difference
 from harness.results.estimate import Estimate
 from harness.results.main_effect import Compared, main_effect
 
@@ -81,6 +81,16 @@ def test_of_times_the_interval_is_narrower_than_that_of_a_pair():
     own = (found.difference.high - found.difference.low) / found.base
     assert own == pytest.approx(np.mean(relative) / 2, rel=0.1)
     assert found.difference.low < found.difference.value < found.difference.high
+
+
+def test_of_times_each_side_of_the_interval_is_its_own():
+    found = Difference("better", -1.0, 0.9, -3.0, -0.5)
+    pairs = [Compared(latency(10), latency(9), found)] * 2
+    effect = main_effect(pairs).difference
+    # on the log scale, and the root of two narrower than that of either pair
+    down, up = (math.log(one) / math.sqrt(2) for one in (0.9 / 0.7, 0.95 / 0.9))
+    assert effect.low == pytest.approx(10 * (0.9 * math.exp(-down) - 1))
+    assert effect.high == pytest.approx(10 * (0.9 * math.exp(up) - 1))
 
 
 def test_times_that_hardly_differ_are_noise():
