@@ -137,27 +137,6 @@ class ExportingRuntime:
         ]
         for segment in segments:
             put(segment, segment.name, own)
-        about: dict[str, Any] = {
-            "runtime": f"{self.package} {version(self.package)}",
-            "provider": self.provider,
-            "segments": list(detector.segments),
-        }
-        if calibration is not None:
-            about |= {
-                "precision": "int8",
-                "calibration_images": len(calibration.images),
-                "calibration_seed": calibration.seed,
-            }
-
-        def tell() -> dict[str, Any]:
-            if calibration is None:
-                return about
-            return {**about, "float_operators": dict(sum((s.floats for s in segments), Counter()))}
-
-        def artifact() -> Artifact:
-            paths = [path for s in segments for path in s.paths]
-            size = sum(path.stat().st_size for path in paths)
-            return Artifact(size, "files", lambda: sum(s.reload() for s in segments))
 
         def profile(step: Callable[[], object], runs: int) -> list[list[NodeTime]]:
             assert self.open_profiled is not None
@@ -169,13 +148,31 @@ class ExportingRuntime:
             own,
             self.mode,
             precision,
-            about=tell,
+            about=lambda: self._about(segments, calibration),
             compile_seconds=lambda: sum(s.seconds for s in segments),
-            artifact=artifact,
+            artifact=lambda: _artifact(segments),
             profile=profile if self.open_profiled else None,
             findings=(Finding("no_int8_products", "remark"),) if slow else (),
             **functions,
         )
+
+    def _about(
+        self, segments: "Sequence[Segment]", calibration: Calibration | None
+    ) -> dict[str, Any]:
+        """What the conditions of its records say; of 8 bits what is in float, as it is known."""
+        about: dict[str, Any] = {
+            "runtime": f"{self.package} {version(self.package)}",
+            "provider": self.provider,
+            "segments": [segment.name for segment in segments],
+        }
+        if calibration is None:
+            return about
+        return about | {
+            "precision": "int8",
+            "calibration_images": len(calibration.images),
+            "calibration_seed": calibration.seed,
+            "float_operators": dict(sum((s.floats for s in segments), Counter())),
+        }
 
     def save(
         self,
@@ -196,6 +193,12 @@ def _segment(name: str, runner: Runner) -> "Segment":
     found = get(name, runner.detector)
     assert isinstance(found, Segment)
     return found
+
+
+def _artifact(segments: "Sequence[Segment]") -> Artifact:
+    paths = [path for segment in segments for path in segment.paths]
+    size = sum(path.stat().st_size for path in paths)
+    return Artifact(size, "files", lambda: sum(segment.reload() for segment in segments))
 
 
 def _temporary(owner: object) -> Path:
