@@ -35,7 +35,7 @@ def near_names(name: str, known: list[str]) -> str:
     """A clause for `UserError.hint`: the name probably meant, then what exists."""
     from difflib import get_close_matches
 
-    near = get_close_matches(name, known, n=1)
+    near = get_close_matches(name, known, n=1) or [one for one in known if name in one.split("_")]
     guess = f"did you mean '{near[0]}'? " if near else ""
     return f"{guess}there is: {', '.join(sorted(known)) or 'none'}"
 

@@ -106,6 +106,11 @@ def test_it_says_what_the_limited_numbers_are(made: Run) -> None:
     )
 
 
+def test_of_a_part_of_a_name_the_whole_is_guessed(made: Run) -> None:
+    with pytest.raises(UserError, match="did you mean 'ap_small'"):
+        parse_limit(made, "small=3", True)
+
+
 def test_a_limit_of_the_score_does_not_tell_it_twice(made: Run) -> None:
     told = describe_choice(
         made, choose(made, limits := [parse_limit(made, "ap=30", False)]), limits
