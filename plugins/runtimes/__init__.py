@@ -1,10 +1,10 @@
-"""Runtimes that detectors ship on: graphs exported to ONNX, run by ONNX Runtime or OpenVINO."""
+"""Runtimes that detectors ship on: exported, run by ONNX Runtime, OpenVINO or ExecuTorch."""
 
 from collections.abc import Sequence
 
 from harness.plugin import Mode, hookimpl
 
-PREPARING = "exporting"
+PREPARING, QUANTISING = "exporting", "exporting and quantising"
 
 
 @hookimpl
@@ -20,7 +20,7 @@ def harness_modes() -> Sequence[Mode]:
             "onnxruntime-int8",
             "harness_plugins.runtimes.onnx_runtime:int8",
             summary="the same in 8 bits, quantised on training images; needs harness[onnx]",
-            preparing="exporting and quantising",
+            preparing=QUANTISING,
             quantized=True,
         ),
         Mode(
@@ -33,7 +33,20 @@ def harness_modes() -> Sequence[Mode]:
             "openvino-int8",
             "harness_plugins.runtimes.openvino_runtime:int8",
             summary="the same in 8 bits, quantised on training images; needs harness[openvino]",
-            preparing="exporting and quantising",
+            preparing=QUANTISING,
+            quantized=True,
+        ),
+        Mode(
+            "executorch",
+            "harness_plugins.runtimes.executorch_runtime:executorch",
+            summary="exported, in ExecuTorch with XNNPACK on the CPU; needs harness[executorch]",
+            preparing=PREPARING,
+        ),
+        Mode(
+            "executorch-int8",
+            "harness_plugins.runtimes.executorch_runtime:int8",
+            summary="the same in 8 bits, quantised on training images; needs harness[executorch]",
+            preparing=QUANTISING,
             quantized=True,
         ),
     ]

@@ -13,7 +13,7 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -24,11 +24,8 @@ from harness.model.arithmetic import arithmetic
 from harness.model.detector import Detector
 from harness.modes.runner import Artifact, Calibration, NodeTime, Runner, functions_of
 from harness.plugin import Finding
-from harness_plugins.runtimes.export import export, fill, module_paths, tensors_of
-from harness_plugins.runtimes.quantize import has_int8_products
-
-if TYPE_CHECKING:
-    from onnx import ModelProto
+from harness_plugins.runtimes.processor import has_int8_products
+from harness_plugins.runtimes.tracing import Traced, fill, tensors_of, trace
 
 Session = Callable[[Sequence[Tensor]], Sequence[Tensor]]
 Shapes = tuple[tuple[torch.Size, torch.dtype], ...]
@@ -56,28 +53,33 @@ class Written:
 
     Attributes:
         paths: the first is what a session is opened from.
+        used: places, among the tensors that the segment takes, of those that the session takes.
         floats: operators that are not in 8 bits, of a model that is quantised.
+        modules: names of the model's nodes and values -> path of the module in the detector that
+            they come from, for a runtime with a profiler.
     """
 
     paths: tuple[Path, ...]
+    used: tuple[int, ...]
     floats: Counter[str] = field(default_factory=Counter)
+    modules: Mapping[str, str] = field(default_factory=dict)
 
 
 class Write(Protocol):
-    """Writes a model beside a path without suffix.
+    """Writes a segment's model beside a path without suffix.
 
     Args:
-        samples: what the model takes for the images of a calibration: then it is quantised.
+        samples: what the segment takes for the images of a calibration: then it is quantised.
     """
 
     def __call__(
-        self, model: "ModelProto", path: Path, samples: Sequence[Sequence[Tensor]] | None, /
+        self, traced: Traced, path: Path, samples: Sequence[Sequence[Tensor]] | None, /
     ) -> Written: ...
 
 
 @dataclass(frozen=True)
 class ExportingRuntime:
-    """A runtime for ONNX models, on the CPU, in float32 or quantised to 8 bits.
+    """A runtime for models in a format of its own, on the CPU, in float32 or quantised to 8 bits.
 
     Attributes:
         mode: its name.
@@ -210,18 +212,11 @@ def _temporary(owner: object) -> Path:
 
 @dataclass
 class Made:
-    """A segment for one shape of its inputs.
-
-    Attributes:
-        modules: names of the exported graph's nodes and values -> path of the module in the
-            detector that they come from.
-    """
+    """A segment for one shape of its inputs; what it returned when it was traced."""
 
     files: Written
     session: Session
-    used: tuple[int, ...]
     like: Any
-    modules: Mapping[str, str]
 
 
 @dataclass
@@ -262,7 +257,7 @@ class Segment:
             self.made[shapes] = self._make(given)
             self.seconds += time.perf_counter() - started
         made = self.made[shapes]
-        return fill(made.like, made.session([tensors[i].contiguous() for i in made.used]))
+        return fill(made.like, made.session([tensors[i].contiguous() for i in made.files.used]))
 
     def reload(self) -> float:
         """Open all files again; how many seconds that takes."""
@@ -275,16 +270,15 @@ class Segment:
 
     def _make(self, given: Structure) -> Made:
         with torch.inference_mode(False):  # exporters trace with tensors of their own
-            clones = fill(given, [t.clone() for t in tensors_of(given)])
-            made = export(self.name, self.detector, get(self.name, self.detector), clones)
-        samples = None
-        if self.samples is not None:
-            found = self.samples.of(self.name, shapes_of(tensors_of(given)))
-            samples = [[tensors[i] for i in made.used] for tensors in found]
-        number = f"_{len(self.made) + 1}" if self.made else ""
-        files = self.write(made.model, self.folder / f"{self.name}{number}", samples)
-        session = self.open(files.paths[0])
-        return Made(files, session, made.used, made.like, module_paths(made.model))
+            dense = torch.contiguous_format  # as sessions are given them
+            clones = fill(given, [t.clone(memory_format=dense) for t in tensors_of(given)])
+            traced = trace(self.name, self.detector, get(self.name, self.detector), clones)
+            samples = None
+            if self.samples is not None:
+                samples = self.samples.of(self.name, shapes_of(tensors_of(given)))
+            number = f"_{len(self.made) + 1}" if self.made else ""
+            files = self.write(traced, self.folder / f"{self.name}{number}", samples)
+        return Made(files, self.open(files.paths[0]), traced.like)
 
 
 def profile_segments(
@@ -315,7 +309,7 @@ def profile_segments(
         for one, other in zip(made, profiled, strict=True):
             # of a shape that the step does not have there are no times
             for nodes, run in zip(found, other.times()[UNTIMED:], strict=False):
-                nodes += [_of_modules(names, spent, one.modules) for names, spent in run]
+                nodes += [_of_modules(names, spent, one.files.modules) for names, spent in run]
     return found
 
 

@@ -20,10 +20,12 @@ from harness_plugins.runtimes.exported import (
     Session,
     Written,
 )
+from harness_plugins.runtimes.onnx_model import export, module_paths
 from harness_plugins.runtimes.quantize import left_in_float, quantize
+from harness_plugins.runtimes.tracing import Traced
 
 if TYPE_CHECKING:
-    from onnx import GraphProto, ModelProto, NodeProto
+    from onnx import GraphProto, NodeProto
 
 PROVIDER = "CPUExecutionProvider"
 KERNEL, RUN = "_kernel_time", "model_run"  # of the profile's events
@@ -143,14 +145,19 @@ def _plain(value: str) -> str:
     return value
 
 
-def write(model: "ModelProto", path: Path, samples: Sequence[Sequence[Tensor]] | None) -> Written:
+def write(traced: Traced, path: Path, samples: Sequence[Sequence[Tensor]] | None) -> Written:
     """`path`.onnx"""
     import onnx
 
-    made = model if samples is None else quantize(model, samples)
+    exported = export(traced)
+    made, floats = exported.model, Counter[str]()
+    modules = module_paths(made)
+    if samples is not None:
+        made = quantize(made, exported.used_of(samples))
+        floats = left_in_float(made)
     target = path.with_name(f"{path.name}.onnx")
     onnx.save(made, str(target))
-    return Written((target,), Counter() if samples is None else left_in_float(made))
+    return Written((target,), exported.used, floats, modules)
 
 
 onnxruntime, int8 = (

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,10 +23,9 @@ from harness_plugins.runtimes.exported import (
     Session,
     Written,
 )
-from harness_plugins.runtimes.quantize import has_int8_products
-
-if TYPE_CHECKING:
-    from onnx import ModelProto
+from harness_plugins.runtimes.onnx_model import export, module_paths
+from harness_plugins.runtimes.processor import has_int8_products
+from harness_plugins.runtimes.tracing import Traced
 
 DEVICE = "CPU"
 MOVING = ("Input", "Output", "Const", "Reorder")  # what computes nothing
@@ -124,18 +123,20 @@ def lacking_precision(precision: str, device: torch.device) -> str | None:
     return None if CAPABILITIES[precision] in known else f"OpenVINO has no {precision} here"
 
 
-def write(model: "ModelProto", path: Path, samples: Sequence[Sequence[Tensor]] | None) -> Written:
+def write(traced: Traced, path: Path, samples: Sequence[Sequence[Tensor]] | None) -> Written:
     """`path`.xml and .bin, weights in float32 or quantised."""
     import openvino
 
+    exported = export(traced)
     target = path.with_name(f"{path.name}.xml")
     core: Any = openvino.Core()
-    made = core.read_model(model.SerializeToString())
+    made = core.read_model(exported.model.SerializeToString())
     if samples is not None:
-        made = quantize(made, samples)
+        made = quantize(made, exported.used_of(samples))
     openvino.save_model(made, str(target), compress_to_fp16=False)
-    floats = Counter() if samples is None else left_in_float(target)
-    return Written((target, target.with_suffix(".bin")), floats)
+    floats = Counter[str]() if samples is None else left_in_float(target)
+    paths = (target, target.with_suffix(".bin"))
+    return Written(paths, exported.used, floats, module_paths(exported.model))
 
 
 def quantize(model: Any, samples: Sequence[Sequence[Tensor]]) -> Any:

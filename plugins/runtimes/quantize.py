@@ -1,27 +1,19 @@
 """Static post-training quantisation of an ONNX model to 8 bits, by ONNX Runtime."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
+
+from harness_plugins.runtimes.processor import has_int8_products
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-VNNI = ("avx512_vnni", "avx_vnni", "avx_vnni_int8", "amx_int8")
 CONVERSIONS = ("QuantizeLinear", "DequantizeLinear")
-
-
-def has_int8_products() -> bool:
-    """Whether the processor multiplies 8-bit numbers faster than floats; true where unknown."""
-    known: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-    if known.get("architecture") != "x86_64":
-        return True
-    return any(known.get(name) for name in VNNI)
 
 
 def quantize(model: "ModelProto", samples: Sequence[Sequence[Tensor]]) -> "ModelProto":

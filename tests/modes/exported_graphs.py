@@ -1,7 +1,9 @@
-"""ONNX Runtime and OpenVINO compute what eager computes, or say why they cannot."""
+"""Exported graphs compute in each runtime what eager computes, or say why they cannot."""
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import openvino
@@ -15,9 +17,11 @@ from harness.errors import CellError, UserError
 from harness.model.detector import Detector
 from harness.modes.build import build_runner, unavailable
 from harness.modes.runner import NodeTime
+from harness.ops.nms import nms_padded
 from harness_plugins.meters.profiled import by_role
-from harness_plugins.runtimes import exported
-from harness_plugins.runtimes.export import fill, tensors_of
+from harness_plugins.runtimes import executorch_runtime, exported
+from harness_plugins.runtimes.exported import Written
+from harness_plugins.runtimes.tracing import fill, tensors_of, trace
 
 RUNTIMES = ("onnxruntime", "openvino")
 OTHERS = {
@@ -40,6 +44,12 @@ def make(name: str) -> Detector:
         return build(name)
     torch.manual_seed(0)
     return harness.build(OTHERS[name], name, classes=4).eval()
+
+
+def needs(mode: str) -> None:
+    """Skip where ExecuTorch is not installed: only the newest torch is tested with it."""
+    if mode.startswith("executorch"):
+        pytest.importorskip("executorch")
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +92,7 @@ def test_a_one_stage_network_is_one_graph_with_the_outputs_of_eager(name: str, m
         ("tinydet_s", "openvino"),
         ("tinydet_m", "onnxruntime"),
         ("thundernet_snet49", "onnxruntime"),
+        ("tinydet_s", "executorch"),
     ],
 )
 def test_both_graphs_of_two_stages_have_the_outputs_of_eager(name: str, mode: str) -> None:
@@ -89,6 +100,7 @@ def test_both_graphs_of_two_stages_have_the_outputs_of_eager(name: str, mode: st
 
     The detector itself stays as it was.
     """
+    needs(mode)
     whole = make(name)
     before = set(vars(whole))
     runner = build_runner(whole, mode)
@@ -131,7 +143,12 @@ def test_what_depends_on_values_is_named_with_its_line() -> None:
 
 
 @pytest.mark.parametrize(
-    ("mode", "install"), [("onnxruntime", "harness[onnx]"), ("openvino", "harness[openvino]")]
+    ("mode", "install"),
+    [
+        ("onnxruntime", "harness[onnx]"),
+        ("openvino", "harness[openvino]"),
+        ("executorch", "harness[executorch]"),
+    ],
 )
 def test_a_runtime_that_is_not_installed_says_how(
     detector: Detector, mode: str, install: str, monkeypatch: pytest.MonkeyPatch
@@ -176,6 +193,84 @@ def test_profiled_nodes_are_told_by_the_modules_that_they_were_made_from(
     assert unknown < 0.2 * sum(spent for _, spent in shortest)
 
 
+class OneHeadOnTwoLevels(torch.nn.Module):
+    """A depthwise convolution whose weights two levels share, as those of TinyDet-S's RPN."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = torch.nn.Conv2d(8, 8, 3, padding=1, groups=8)
+        self.relu = torch.nn.ReLU(inplace=True)
+
+    def forward(self, given: Tensor) -> tuple[Tensor, Tensor]:
+        smaller = torch.nn.functional.adaptive_avg_pool2d(given, 8)
+        return self.relu(self.head(given)), self.relu(self.head(smaller))
+
+
+def executorch_program(module: torch.nn.Module, folder: Path, samples: int = 0) -> Written:
+    """Its file, head.pte; in 8 bits where there are samples."""
+    module.eval()
+    traced = trace("head", module, module, (torch.randn(1, 8, 16, 16),))
+    drawn = [[torch.randn(1, 8, 16, 16)] for _ in range(samples)]
+    return executorch_runtime.write(traced, folder / "head", drawn or None)
+
+
+def test_executorch_has_all_levels_of_a_shared_head_in_8_bits(tmp_path: Path) -> None:
+    needs("executorch")
+    module = OneHeadOnTwoLevels()
+    written = executorch_program(module, tmp_path, 4)
+    session = executorch_runtime.open_session(written.paths[0], "float32")
+    given = torch.randn(1, 8, 16, 16)
+    # an activation behind a convolution is part of it
+    assert set(written.floats) == {"adaptive_avg_pool2d"}
+    for found, wanted in zip(session([given]), module(given), strict=True):
+        error = float((found - wanted).norm() / wanted.norm())
+        assert 1e-5 < error < 0.05
+
+
+def test_executorch_says_nothing_of_processor_and_threads(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Its libraries do, on the terminal, whenever the number of threads changes."""
+    needs("executorch")
+    module = OneHeadOnTwoLevels()
+    executorch_program(module, tmp_path)
+    from executorch.extension.pybindings import portable_lib
+
+    portable_lib._unsafe_reset_threadpool(3)
+    assert "Resetting threadpool to 3 threads." in capfd.readouterr().err
+    session = executorch_runtime.open_session(tmp_path / "head.pte", "float32")
+    assert portable_lib._threadpool_get_thread_count() == torch.get_num_threads()
+    given = torch.randn(1, 8, 16, 16)
+    assert_close(session([given]), module(given))
+    print("afterwards", file=sys.stderr)
+    assert capfd.readouterr().err == "afterwards\n"
+
+
+def test_a_program_that_is_cut_off_is_an_error_of_one_line(tmp_path: Path) -> None:
+    needs("executorch")
+    whole = executorch_program(OneHeadOnTwoLevels(), tmp_path).paths[0].read_bytes()
+    (tmp_path / "cut.pte").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(CellError, match=r"^ExecuTorch cannot open cut: .+$") as caught:
+        executorch_runtime.open_session(tmp_path / "cut.pte", "float32")
+    assert "\n" not in str(caught.value)
+
+
+class NonMaximumSuppression(torch.nn.Module):
+    """The harness's own operator, which no other runtime has."""
+
+    def forward(self, given: Tensor) -> Tensor:
+        kept, _ = nms_padded(given[0, :, :, :4], given[0, :, :, 4] > 0, 0.5)
+        return kept
+
+
+def test_an_operator_without_a_kernel_in_executorch_is_named(tmp_path: Path) -> None:
+    needs("executorch")
+    why = "head cannot become an ExecuTorch program: it has no kernel for harness.nms_padded"
+    with pytest.raises(CellError) as caught:
+        executorch_program(NonMaximumSuppression(), tmp_path)
+    assert str(caught.value) == why
+
+
 def test_times_by_role_keep_apart_what_is_of_several() -> None:
     roles = {"backbone": ("stem", "body"), "neck": ("body.neck",), "head": ("head",)}
     run = [
@@ -188,15 +283,19 @@ def test_times_by_role_keep_apart_what_is_of_several() -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("mode", RUNTIMES)
+@pytest.mark.parametrize("mode", [*RUNTIMES, "executorch"])
 def test_they_run_on_processors_in_float32(mode: str) -> None:
+    needs(mode)
     cpu, gpu = torch.device("cpu"), torch.device("cuda", 0)
     assert unavailable(mode, "float32", cpu) is None
     assert unavailable(mode, "float32", gpu) == f"{mode} runs on processors here"
 
 
-@pytest.mark.parametrize("mode", ["onnxruntime", "onnxruntime-int8", "openvino-int8"])
+@pytest.mark.parametrize(
+    "mode", ["onnxruntime", "onnxruntime-int8", "openvino-int8", "executorch", "executorch-int8"]
+)
 def test_the_others_have_no_other_precision(mode: str) -> None:
+    needs(mode)
     why = unavailable(mode, "bfloat16", torch.device("cpu"))
     assert why == f"{mode} has no other precision here"
 

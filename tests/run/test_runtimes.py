@@ -21,7 +21,8 @@ from harness.results.run_folder import read_run
 pytestmark = pytest.mark.slow
 
 PAGE = Path(__file__).parents[2] / "docs" / "runtimes.md"
-EIGHT = ("onnxruntime-int8", "openvino-int8")
+PROFILED = ("onnxruntime", "openvino", "onnxruntime-int8", "openvino-int8")
+EIGHT = (*PROFILED[2:], "executorch-int8")
 LATENCY = "latency_end_to_end_p50"
 
 
@@ -73,10 +74,17 @@ def test_what_it_lacks_is_an_error_where_it_was_asked_for(
         )
 
 
+@pytest.fixture
+def executorch() -> None:
+    """Only the newest torch is tested with it."""
+    pytest.importorskip("executorch")
+
+
+@pytest.mark.usefixtures("executorch")
 def test_the_shipped_runtimes_find_what_eager_finds_and_8_bits_have_an_ap_of_their_own(
     cli, tmp_path: Path
 ):
-    modes = ("eager", "onnxruntime", "openvino", *EIGHT)
+    modes = ("eager", "onnxruntime", "openvino", "executorch", *EIGHT)
     calibrated = ("--set", "latency.calibration_images=3", "--seeds", "5")
     done = cli("run", "m.yaml", "--modes", ",".join(modes), *calibrated, "--run-id", "r")
     assert done.code == 0, done.err
@@ -87,14 +95,14 @@ def test_the_shipped_runtimes_find_what_eager_finds_and_8_bits_have_an_ap_of_the
         for mode, own in frame[frame["stage"] == "latency"].groupby("mode")
     }
     assert set(conditions) == set(modes)
-    for mode in ("onnxruntime", "openvino"):
+    for mode in ("onnxruntime", "openvino", "executorch"):
         own = frame[frame["mode"] == mode].set_index("metric")["value"]
         assert own["mode_agreement"] > 0.999
         assert own["mode_compile_seconds"] > 0
         assert conditions[mode]["runtime"].startswith(mode)
         assert conditions[mode]["segments"] == ["network"]
         assert "ap" not in conditions[mode]
-    for mode, convolution in zip(EIGHT, ("Conv", "Convolution"), strict=True):
+    for mode, convolution in zip(EIGHT, ("Conv", "Convolution", "conv2d"), strict=True):
         eight = conditions[mode]
         assert (eight["precision"], eight["calibration_images"], eight["calibration_seed"]) == (
             "int8", 3, 5,
@@ -145,7 +153,7 @@ def test_what_it_costs_to_ship_is_measured_of_each_mode_that_can_tell(
 
 
 def test_graphs_tell_by_role_where_their_time_goes_and_torch_does_not(cli, tmp_path: Path):
-    modes = ("eager", "onnxruntime", "openvino", *EIGHT)
+    modes = ("eager", *PROFILED)
     chosen = (
         "--set",
         "meters=[coco_ap,parameters,latency,profiled]",
@@ -239,14 +247,19 @@ def test_an_exported_model_needs_nothing_but_what_stands_beside_it(exported, tmp
     assert "files: is there already" in exported("onnxruntime", "files").mistake
 
 
-def test_openvino_8_bits_and_modes_without_files(exported, tmp_path: Path):
+@pytest.mark.usefixtures("executorch")
+def test_8_bits_and_modes_without_files(exported, tmp_path: Path):
     assert exported("openvino", "ir").out.startswith("network.xml, network.bin, model.json")
     for mode in EIGHT:
         assert exported(mode, mode).code == 0
         about = json.loads((tmp_path / mode / "model.json").read_text())
         assert (about["precision"], about["calibration_images"]) == ("int8", 4)
+    assert exported("executorch", "program").out.startswith("network.pte, model.json")
     # weights of one byte
-    plain, eight = (tmp_path / name / "network.bin" for name in ("ir", "openvino-int8"))
-    assert eight.stat().st_size < 0.35 * plain.stat().st_size
+    for plain, eight in (
+        ("ir/network.bin", "openvino-int8/network.bin"),
+        ("program/network.pte", "executorch-int8/network.pte"),
+    ):
+        assert (tmp_path / eight).stat().st_size < 0.5 * (tmp_path / plain).stat().st_size
     assert "the mode 'eager' has no files to write" in exported("eager", "none").mistake
     assert not (tmp_path / "none").exists()
