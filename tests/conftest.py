@@ -1,6 +1,7 @@
 """What tests of several rooms share: real data sets, and runs of a tiny suite."""
 
 import atexit
+import gc
 import os
 import shutil
 import signal
@@ -35,6 +36,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with tests that take long come first: the others then keep all workers busy."""
     long = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in long)
+
+
+def pytest_collection_finish() -> None:
+    """No collection of garbage walks over pytest's items and what they import."""
+    atexit.register(gc.unfreeze)
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

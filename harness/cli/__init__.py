@@ -2,9 +2,12 @@
 
 import sys
 
+from harness.stages.collecting import collect_seldom
+
 
 def main() -> None:
     """Entry point: runs the command, prints a user's error as one line, exits with its code."""
+    collect_seldom()
     try:
         from harness.cli.app import run
 

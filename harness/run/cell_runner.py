@@ -27,6 +27,7 @@ from harness.run.mode_choice import scope_of, with_scope
 from harness.run.progress import Reporter, Written
 from harness.run.stages import StageRunner
 from harness.run.tracking import Tracking
+from harness.stages.collecting import set_aside
 from harness.stages.metrics import CELL_SECONDS, METRICS
 
 SKIPPED = "not run: an earlier stage of this detector failed"
@@ -47,6 +48,7 @@ class CellRunner:
     _kept: tuple[str, int, Weighted] | None = None
 
     def __post_init__(self) -> None:
+        set_aside()
         self.stages = StageRunner(self.plan, self.launch)
         self.tracking = Tracking(self.plan, self.launch)
         self.catalog = self.plan.catalog.joined(METRICS)
