@@ -1,10 +1,12 @@
 """The tables and lines of every command: one look, at every width.
 
 Cells wrap at spaces, and what is held together by a NO-BREAK SPACE stays together, so that one
-layout serves narrow and wide terminals. Where even that does not fit, columns move closer and then
-the longest words are broken; nothing is ever cut off.
+layout serves narrow and wide terminals. Where even that does not fit, columns move closer, then
+names are broken behind a hyphen or an underscore, and at last the longest words anywhere; nothing
+is ever cut off.
 """
 
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from harness.results.estimate import Estimate
 
 KEPT = "\ue000"  # stands for NBSP, at which rich breaks lines, while a table is laid out
+BREAK = "\x1f"  # of no width, but a space to rich
+WITHIN = re.compile(r"(?<=\w[-_])(?=\w)")
 UNBOUNDED = 10_000  # columns of a console on which nothing wraps
 LINED = 3  # characters between columns with a line
 EDGES = 4  # of both outer lines
@@ -175,9 +179,13 @@ def _table(
     return table
 
 
+def _shown(text: str) -> str:
+    return text.replace(KEPT, " ").replace(BREAK, "")
+
+
 def _spaced(segments: Iterable[Segment]) -> Iterator[Segment]:
     for segment in segments:
-        yield Segment(segment.text.replace(KEPT, " "), segment.style, segment.control)
+        yield Segment(_shown(segment.text), segment.style, segment.control)
 
 
 def _aligned(column: Sequence[Cell]) -> list[Text]:
@@ -193,7 +201,7 @@ def _bold(heading: str | Text) -> Text:
 
 
 def _kept(cell: str | Text) -> Text:
-    text = Text(cell) if isinstance(cell, str) else cell.copy()
+    text = Text(WITHIN.sub(BREAK, cell)) if isinstance(cell, str) else cell.copy()
     text.plain = text.plain.replace(NBSP, KEPT)
     return text
 
@@ -208,13 +216,14 @@ def _fit(
     """Widths of columns, and of the gap between them.
 
     Lines are drawn where there is room for them. The widest columns shrink first: to their longest
-    word, then to that of their cells, so that words of heads are broken, and at last those of
-    cells.
+    word, then to that of their cells, so that words of heads are broken, then to the longest part
+    of a name, and at last words of cells are broken.
     """
     of_heads, of_cells = (
         [_measure(console, [h]) for h in heads],
-        [_measure(console, c) for c in columns],
+        [_measure(console, map(_whole, c)) for c in columns],
     )
+    parts = [_measure(console, c)[0] for c in columns]
     cells = [word for word, _ in of_cells]
     words = [max(word, other) for word, (other, _) in zip(cells, of_heads, strict=True)]
     widths = [max(line, other) for (_, line), (_, other) in zip(of_cells, of_heads, strict=True)]
@@ -223,7 +232,7 @@ def _fit(
         gap, room = LINED, room - EDGES
     else:
         gap = 2 if sum(words) + 2 * gaps <= room else 1
-    for floors in (words, cells, [1] * len(cells)):
+    for floors in (words, cells, parts, [1] * len(cells)):
         cap = max(widths, default=0)
         while cap > 1 and sum(_capped(widths, cap, floors)) > room - gap * gaps:
             cap -= 1
@@ -231,7 +240,11 @@ def _fit(
     return widths, gap
 
 
-def _measure(console: Console, cells: Sequence[Text]) -> tuple[int, int]:
+def _whole(cell: Text) -> Text:
+    return Text(cell.plain.replace(BREAK, ""))
+
+
+def _measure(console: Console, cells: Iterable[Text]) -> tuple[int, int]:
     """The longest word and the longest line of some cells."""
     wide = console.options.update(width=UNBOUNDED)
     found = [Measurement.get(console, wide, cell) for cell in cells]

@@ -112,3 +112,16 @@ def test_lines_are_whole_where_no_person_reads_them(capsys: pytest.CaptureFixtur
     line = "many words " * 20
     say(Console(width=40, force_terminal=False), [line.strip(), ""])
     assert capsys.readouterr().out.splitlines() == [line.strip()]
+
+
+def test_a_name_that_has_no_room_is_broken_behind_a_hyphen_or_an_underscore() -> None:
+    made = Grid(["mode", Head("AP", "points")])
+    made.add("onnxruntime-int8", f"[−12.6,{NBSP}+14.9]")
+    made.add("nanodet_plus_m", "0")
+    wide, narrow = (text_of(made, width) for width in (40, 27))
+    assert [line.split()[0] for line in wide[3:]] == ["onnxruntime-int8", "nanodet_plus_m"]
+    assert [line.split() for line in narrow[3:]] == [
+        ["onnxruntime-", "[−12.6,", "+14.9]"], ["int8"], ["nanodet_", "0"], ["plus_m"],
+    ]  # fmt: skip
+    assert max(map(len, narrow)) <= 27
+    assert "\x1f" not in "".join(wide + narrow)
