@@ -142,7 +142,7 @@ def _executor(plan: Plan) -> Executor | None:
     part = plan.executor
     if part is None or part.declaration.name == INLINE:
         return None
-    made: Executor = part.declaration.load()(**part.params)
+    made: Executor = part.make()
     return made
 
 

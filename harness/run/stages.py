@@ -16,7 +16,7 @@ from harness.files import hash_file
 from harness.model.detector import Detector
 from harness.modes.runner import Calibration
 from harness.plan.cells import USUAL_MODE, Cell, Plan, is_quantized
-from harness.plan.planner import detector_identity
+from harness.plan.fingerprints import detector_identity
 from harness.plugin.declarations import Stage
 from harness.plugin.metrics import Finding
 from harness.records.layout import DETECTIONS, VALIDATION, detections_name
@@ -111,13 +111,7 @@ class StageRunner:
             folder=folder,
             device=self.launch.device,
             fingerprint=cell.fingerprint,
-            identity=detector_identity(
-                self.plan.suite,
-                cell.detector,
-                self.plan.parts[cell.detector],
-                self.plan.training[cell.detector],
-                self.plan.data_fingerprint,
-            ),
+            identity=detector_identity(self.plan, cell.detector),
             resume=True,  # where an earlier attempt left something
             on_progress=tell,
             validate=validate,
@@ -230,13 +224,12 @@ class StageRunner:
         split = self.plan.source.split("val")
         annotations = read_annotations(split.annotations)
         score = self.plan.catalog.main_score
-        chosen = [m.part for m in self.plan.meters if score in m.specs]
         return CheckData(
             images=Images(split, annotations.images[:count]),
             image_ids=[image.id for image in annotations.images[:count]],
             category_ids=annotations.category_ids,
             annotations=annotations.path,
-            meters=[part.declaration.load()(**part.params) for part in chosen],
+            meters=[meter.make() for meter in self.plan.score_meters],
             score=score.name if score else "",
             trained=bool(weighted.weights),
             quantized=quantized,
@@ -244,7 +237,7 @@ class StageRunner:
         )
 
     def _meters(self, stage: Stage) -> list[Any]:
-        return [m.part.declaration.load()(**m.part.params) for m in self.plan.meters_of(stage)]
+        return [m.make() for m in self.plan.meters_of(stage)]
 
     def _images(self, count: int) -> list[Tensor]:
         """The first images of the validation split, decoded."""
