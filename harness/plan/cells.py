@@ -3,8 +3,8 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, fields
+from typing import Any, Self
 
 from harness.data.source import DataSource
 from harness.manifest.schema import PRECISIONS, Suite
@@ -99,6 +99,11 @@ class Cell:
     stage: Stage
     fingerprint: str
     mode: str = ""
+
+    @classmethod
+    def of(cls, plain: Mapping[str, Any]) -> Self:
+        """As the plan of a run folder has it."""
+        return cls(**{field.name: plain[field.name] for field in fields(cls)})
 
     def __str__(self) -> str:
         return f"{self.detector} seed {self.seed} {name_stage(self.stage, self.mode)}"
