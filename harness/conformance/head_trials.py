@@ -1,15 +1,22 @@
 """RPNs, RoI ops and box heads: what stands between a neck and the detections of two stages."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from harness.conformance.trial import Given, Size, Trial, draw_maps, make, map_misfits, tensors_of
+from harness.conformance.trial import (
+    Given,
+    OnMapsTrial,
+    Size,
+    Trial,
+    map_misfits,
+    tensors_of,
+)
 from harness.data.batch import Inputs, Targets
-from harness.model.features import FeatureSpec, RoiSpec
+from harness.model.features import RoiSpec
 from harness.model.types import Proposals
 
 CLASSES = 3
@@ -18,18 +25,9 @@ ROI_MAPS = "roi_maps"
 POOLED = RoiSpec(5, 7, 7)  # what TinyDet pools
 
 
-@dataclass(frozen=True)
-class RpnTrial(Trial):
-    """`in_features`: the maps that it is given."""
-
-    in_features: Sequence[FeatureSpec] = ()
-
+class RpnTrial(OnMapsTrial):
     def build(self, size: Size) -> nn.Module:
-        part: nn.Module = make(self.declaration, self.params, self.in_features, image_size=size)
-        return part
-
-    def draw(self, size: Size, images: int, generator: torch.Generator) -> Given:
-        return draw_maps(self.in_features, size, images, generator)
+        return self.make(self.in_features, image_size=size)
 
     def run(self, part: Any, given: Given) -> Mapping[str, Tensor]:
         outputs = part(list(given))
@@ -58,42 +56,25 @@ class RpnTrial(Trial):
                 yield from (f"{ROI_MAPS}: {p}" for p in map_misfits(self.in_features, size, maps))
 
 
-@dataclass(frozen=True)
-class RoiOpTrial(Trial):
-    """`in_features`: the maps that it is given."""
-
-    in_features: Sequence[FeatureSpec] = ()
-
-    @property
-    def has_losses(self) -> bool:
-        return False
+class RoiOpTrial(OnMapsTrial):
+    """Blank are empty maps, and boxes without area, as padding has."""
 
     @property
     def ops_learn(self) -> bool:
         return True
 
     def build(self, size: Size) -> nn.Module:
-        part: nn.Module = make(self.declaration, self.params, self.in_features)
-        return part
+        return self.make(self.in_features)
 
     def draw(self, size: Size, images: int, generator: torch.Generator) -> Given:
-        maps = draw_maps(self.in_features, size, images, generator)
+        maps = super().draw(size, images, generator)
         return (*maps, draw_boxes(size, images, generator))
-
-    def blank(self, given: Given) -> Given:
-        """Empty maps, and boxes without area, as padding has."""
-        return tuple(torch.zeros_like(tensor) for tensor in given)
 
     def trained(self, given: Given) -> Given:
         return given[:-1]  # where a box is, is the RPN's to learn
 
     def run(self, part: Any, given: Given) -> Mapping[str, Tensor]:
         return {"pooled": part(list(given[:-1]), given[-1])}
-
-    def losses(self, part: Any, given: Given, targets: Targets) -> Mapping[str, Tensor]:
-        pooled = self.run(part, given)["pooled"]
-        noise = torch.randn(pooled.shape, generator=torch.Generator().manual_seed(2))
-        return {"pooled": (pooled * noise).sum()}
 
     def misfits(self, part: Any, size: Size, made: Mapping[str, Tensor]) -> Iterator[str]:
         spec = getattr(part, "out_feature", None)
@@ -116,14 +97,7 @@ class BoxHeadTrial(Trial):
     in_feature: RoiSpec = POOLED
 
     def build(self, size: Size) -> nn.Module:
-        part: nn.Module = make(
-            self.declaration,
-            self.params,
-            self.in_feature,
-            num_classes=CLASSES,
-            image_size=size,
-        )
-        return part
+        return self.make(self.in_feature, num_classes=CLASSES, image_size=size)
 
     def draw(self, size: Size, images: int, generator: torch.Generator) -> Given:
         spec = self.in_feature
