@@ -19,7 +19,7 @@ from harness.data.faults import DataError, OnMistake, refuse
 from harness.data.source import Split, SplitName
 
 VERSION = 1  # increment it with every change of what is written
-ORIENTATION = 0x0112  # EXIF tag; from 5 on, width and height are swapped when it is turned upright
+ORIENTATION = 0x0112  # EXIF tag, 1..8; from 5 on, upright images have width and height swapped
 NOTES = "harness_notes"  # key of a written file: what was decided on the way, one line each
 TESTED = (
     "there is no validation split, so the test split is evaluated on: what is chosen by its AP is "

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from harness.data.annotations import ImageEntry, read_annotations
-from harness.data.images import read_image
+from harness.data.images import read_entry
 from harness.data.loader import TrainLoader, train_loader
 from harness.data.source import Split
 from harness.files import hash_file
@@ -258,8 +258,7 @@ class Images(Sequence[Tensor]):
     def __getitem__(self, place: Any) -> Any:
         if isinstance(place, slice):
             return [self[i] for i in range(*place.indices(len(self)))]
-        entry = self.entries[place]
-        return read_image(self.split.images / entry.file_name, (entry.height, entry.width))
+        return read_entry(self.split.images, self.entries[place])
 
 
 def calibrate(split: Split, count: int, seed: int, batch_size: int) -> Calibration:
