@@ -25,11 +25,16 @@ def load_registry(plugins: Sequence[str]) -> Registry:
     return registry
 
 
+def write(path: Path, text: str) -> None:
+    """A file, and a line that says so."""
+    write_text(path, text)
+    print(f"written: {path}")
+
+
 def write_csv(path: Path | None, frame: "DataFrame") -> None:
-    """What --csv asks for: the numbers in a file, and a line that says so."""
+    """What --csv asks for."""
     if path is not None:
-        write_text(path, frame.to_csv(index=False))
-        print(f"written: {path}")
+        write(path, frame.to_csv(index=False))
 
 
 def plan_from(
