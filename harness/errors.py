@@ -1,5 +1,6 @@
 """The one class of errors that are the user's to fix, and the exit codes."""
 
+from collections.abc import Sequence
 from enum import IntEnum
 
 
@@ -38,6 +39,12 @@ def near_names(name: str, known: list[str]) -> str:
     near = get_close_matches(name, known, n=1) or [one for one in known if name in one.split("_")]
     guess = f"did you mean '{near[0]}'? " if near else ""
     return f"{guess}there is: {', '.join(sorted(known)) or 'none'}"
+
+
+def first_of(items: Sequence[object], most: int, between: str = ", ") -> str:
+    """For messages: "a, b and 7 more"."""
+    more = f" and {len(items) - most} more" if len(items) > most else ""
+    return between.join(map(str, items[:most])) + more
 
 
 class CellError(Exception):

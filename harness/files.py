@@ -14,6 +14,11 @@ from pydantic_core import to_json
 from harness.errors import UserError
 
 
+def this_process() -> str:
+    """ "process N on HOST"."""
+    return f"process {os.getpid()} on {socket.gethostname()}"
+
+
 def write_atomic(path: Path, data: bytes | memoryview) -> None:
     """Replace `path` by `data`; after a failure the old content is still there.
 
@@ -82,10 +87,15 @@ def read_tail(path: Path) -> str:
     return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
-def hash_file(path: Path) -> str:
-    """First 16 digits of the SHA-256 of a file's bytes."""
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
     with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()[:16]
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def hash_file(path: Path) -> str:
+    """The first 16 digits of `sha256_of`."""
+    return sha256_of(path)[:16]
 
 
 def sync_folder(folder: Path) -> None:

@@ -45,7 +45,7 @@ def compare(
     """Compare runs or detectors. Exit 3: a gate was missed; 4: something was not compared."""
     from rich.console import Console
 
-    from harness.cli.planning import load_registry, write_csv
+    from harness.cli.planning import load_registry, write, write_csv
     from harness.report.comparison_table import (
         comparison_frame,
         print_comparison,
@@ -66,22 +66,14 @@ def compare(
     console = Console(highlight=False)
     print_comparison(comparison, console)
     print_gates(comparison.gates, console)
-    if csv is not None:
-        write_csv(csv, comparison_frame(comparison))
+    write_csv(csv, comparison_frame(comparison))
     if markdown is not None:
-        _write(markdown, render_markdown(comparison))
+        write(markdown, render_markdown(comparison))
     if html is not None:
         from harness.report.compare_page import render_comparison  # plotly: half a second
 
-        _write(html, render_comparison(comparison))
+        write(html, render_comparison(comparison))
     return exit_code(comparison)
-
-
-def _write(path: Path, text: str) -> None:
-    from harness.files import write_text
-
-    write_text(path, text)
-    print(f"written: {path}")
 
 
 def exit_code(comparison: "Comparison") -> int:

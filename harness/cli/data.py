@@ -38,6 +38,8 @@ def data(
     from harness.cli.planning import load_registry, write_csv
     from harness.data.annotations import read_annotations
     from harness.data.folder import CocoFolder
+    from harness.manifest.suite import load_manifest
+    from harness.plan.planner import make_plan
     from harness.report.prospects import (
         NOTES,
         data_table,
@@ -48,10 +50,16 @@ def data(
     from harness.report.terminal import say
     from harness.results.objects import count_data, original_sizes
 
-    load_registry(plugins)  # which may read other layouts
+    registry = load_registry(plugins)  # which may read other layouts
     folder = CocoFolder(root)
     annotations = read_annotations(folder.split(_split_name(split)).annotations)
-    plan = _plan(suite, root, annotations, only, plugins)
+    plan = make_plan(
+        load_manifest(suite),
+        registry,
+        only=only,
+        data_root=root,
+        classes=annotations.classes,
+    )
     edges = plan.suite.report.size_bins
     prospects = list(_prospects(plan, annotations))
     console, originals = Console(), original_sizes(annotations)
@@ -73,22 +81,6 @@ def _split_name(name: str) -> "SplitName":
             return known
     raise UserError(
         f"there is no split '{name}'", where="--split", hint=near_names(name, list(SPLITS))
-    )
-
-
-def _plan(
-    suite: Path, root: str, annotations: "Annotations", only: list[str], plugins: list[str]
-) -> "Plan":
-    from harness.cli.planning import load_registry
-    from harness.manifest.suite import load_manifest
-    from harness.plan.planner import make_plan
-
-    return make_plan(
-        load_manifest(suite),
-        load_registry(plugins),
-        only=o.split_commas(only),
-        data_root=root,
-        classes=annotations.classes,
     )
 
 

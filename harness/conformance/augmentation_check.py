@@ -10,7 +10,7 @@ from torch import Tensor
 from harness.conformance.examination import BOXES, Verdict
 from harness.conformance.nonconforming import Problems, StopChecksError
 from harness.data.augment import IMAGENET_MEAN
-from harness.data.chain import Chain, Link, Sample, make_sample
+from harness.data.chain import Chain, Sample, build_link, make_sample
 from harness.plugin.declarations import Augmentation
 
 SIZE, SEEDS = (64, 96), 8
@@ -21,10 +21,7 @@ def examine_augmentation(declaration: Augmentation, params: Mapping[str, Any]) -
     problems = Problems()
     with torch.random.fork_rng(devices=[]), suppress(StopChecksError):
         with problems.during("cannot be built"):
-            given = {"image_size": SIZE, "mean": IMAGENET_MEAN}
-            more = {name: given[name] for name in declaration.takes}
-            made = declaration.load()(**more, **params)
-        chain = Chain((Link(made, declaration.images),))
+            chain = Chain((build_link(declaration, params, SIZE, IMAGENET_MEAN),))
         for boxes, words in ((BOXES, ""), ((), " without boxes")):
             for seed in range(SEEDS):
                 with problems.during(f"an image{words} raises"):

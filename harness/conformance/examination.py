@@ -12,20 +12,17 @@ from torch import Tensor, nn
 
 from harness.conformance.cost import Cost, count_cost
 from harness.conformance.graph_breaks import find_break
-from harness.conformance.nonconforming import (
-    NonconformingError,
-    Problems,
-    StopChecksError,
-    list_names,
-)
+from harness.conformance.nonconforming import NonconformingError, Problems, StopChecksError
 from harness.conformance.op_checks import op_misfits
 from harness.conformance.trial import Given, Size, Trial
 from harness.data.batch import Targets
+from harness.errors import first_of
 from harness.model.arithmetic import arithmetic
 from harness.model.checkpoint import load_weights, read_checkpoint
 
 # of the largest value: what another order of summation may change
 TOLERANCE = 1e-4
+SHOWN = 8  # names of weights in a message
 BOXES = ((4.0, 4.0, 28.0, 28.0), (30.0, 20.0, 60.0, 50.0))
 
 
@@ -191,10 +188,10 @@ def _check_gradients(trial: Trial, part: nn.Module, problems: Problems) -> None:
     trained = {name: p for name, p in part.named_parameters() if p.requires_grad}
     unreached = [name for name, p in trained.items() if p.grad is None]
     if unreached:
-        problems.add(f"no gradient reaches: {list_names(unreached)}")
+        problems.add(f"no gradient reaches: {first_of(unreached, SHOWN)}")
     wild = [n for n, p in trained.items() if p.grad is not None and not p.grad.isfinite().all()]
     if wild:
-        problems.add(f"gradients are not finite: {list_names(wild)}")
+        problems.add(f"gradients are not finite: {first_of(wild, SHOWN)}")
     if leaves and all(t.grad is None for t in leaves):
         problems.add("no gradient reaches its inputs, so nothing before it learns")
 

@@ -1,15 +1,23 @@
-"""RPNs, RoI ops and box heads: what stands between a neck and the detections of two stages."""
+"""RPNs, RoI ops and box heads, and all that is tried out as a detector."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from harness.conformance.trial import Given, Size, Trial, draw_maps, make, map_misfits, tensors_of
+from harness.conformance.trial import (
+    Given,
+    OnMapsTrial,
+    Size,
+    Trial,
+    map_misfits,
+    tensors_of,
+)
 from harness.data.batch import Inputs, Targets
-from harness.model.features import FeatureSpec, RoiSpec
+from harness.model.detector import Detector
+from harness.model.features import RoiSpec
 from harness.model.types import Proposals
 
 CLASSES = 3
@@ -18,18 +26,9 @@ ROI_MAPS = "roi_maps"
 POOLED = RoiSpec(5, 7, 7)  # what TinyDet pools
 
 
-@dataclass(frozen=True)
-class RpnTrial(Trial):
-    """`in_features`: the maps that it is given."""
-
-    in_features: Sequence[FeatureSpec] = ()
-
+class RpnTrial(OnMapsTrial):
     def build(self, size: Size) -> nn.Module:
-        part: nn.Module = make(self.declaration, self.params, self.in_features, image_size=size)
-        return part
-
-    def draw(self, size: Size, images: int, generator: torch.Generator) -> Given:
-        return draw_maps(self.in_features, size, images, generator)
+        return self.make(self.in_features, image_size=size)
 
     def run(self, part: Any, given: Given) -> Mapping[str, Tensor]:
         outputs = part(list(given))
@@ -58,42 +57,25 @@ class RpnTrial(Trial):
                 yield from (f"{ROI_MAPS}: {p}" for p in map_misfits(self.in_features, size, maps))
 
 
-@dataclass(frozen=True)
-class RoiOpTrial(Trial):
-    """`in_features`: the maps that it is given."""
-
-    in_features: Sequence[FeatureSpec] = ()
-
-    @property
-    def has_losses(self) -> bool:
-        return False
+class RoiOpTrial(OnMapsTrial):
+    """Blank are empty maps, and boxes without area, as padding has."""
 
     @property
     def ops_learn(self) -> bool:
         return True
 
     def build(self, size: Size) -> nn.Module:
-        part: nn.Module = make(self.declaration, self.params, self.in_features)
-        return part
+        return self.make(self.in_features)
 
     def draw(self, size: Size, images: int, generator: torch.Generator) -> Given:
-        maps = draw_maps(self.in_features, size, images, generator)
+        maps = super().draw(size, images, generator)
         return (*maps, draw_boxes(size, images, generator))
-
-    def blank(self, given: Given) -> Given:
-        """Empty maps, and boxes without area, as padding has."""
-        return tuple(torch.zeros_like(tensor) for tensor in given)
 
     def trained(self, given: Given) -> Given:
         return given[:-1]  # where a box is, is the RPN's to learn
 
     def run(self, part: Any, given: Given) -> Mapping[str, Tensor]:
         return {"pooled": part(list(given[:-1]), given[-1])}
-
-    def losses(self, part: Any, given: Given, targets: Targets) -> Mapping[str, Tensor]:
-        pooled = self.run(part, given)["pooled"]
-        noise = torch.randn(pooled.shape, generator=torch.Generator().manual_seed(2))
-        return {"pooled": (pooled * noise).sum()}
 
     def misfits(self, part: Any, size: Size, made: Mapping[str, Tensor]) -> Iterator[str]:
         spec = getattr(part, "out_feature", None)
@@ -116,14 +98,7 @@ class BoxHeadTrial(Trial):
     in_feature: RoiSpec = POOLED
 
     def build(self, size: Size) -> nn.Module:
-        part: nn.Module = make(
-            self.declaration,
-            self.params,
-            self.in_feature,
-            num_classes=CLASSES,
-            image_size=size,
-        )
-        return part
+        return self.make(self.in_feature, num_classes=CLASSES, image_size=size)
 
     def draw(self, size: Size, images: int, generator: torch.Generator) -> Given:
         spec = self.in_feature
@@ -170,6 +145,47 @@ class BoxHeadTrial(Trial):
         return Proposals(boxes, scores, torch.full((len(boxes),), PROPOSALS))
 
 
+@dataclass(frozen=True)
+class DetectorTrial(Trial):
+    """What is tried out as a detector.
+
+    Attributes:
+        builder: makes the detector of an input size, for `CLASSES` classes.
+        shows_outputs: whether the network's raw outputs are tensors of one row per image, too.
+    """
+
+    builder: Callable[[Size], Detector] = field(kw_only=True)
+    shows_outputs: bool = field(default=True, kw_only=True)
+
+    def build(self, size: Size) -> nn.Module:
+        return self.builder(size)
+
+    def draw(self, size: Size, images: int, generator: torch.Generator) -> Given:
+        pixels = torch.randn(images, 3, *size, generator=generator)
+        return (pixels, *frames(size, images))
+
+    def blank(self, given: Given) -> Given:
+        return (torch.zeros_like(given[0]), *given[1:])
+
+    def trained(self, given: Given) -> Given:
+        return ()  # an image learns nothing
+
+    def run(self, part: Any, given: Given) -> Mapping[str, Tensor]:
+        inputs = Inputs(*given)
+        outputs = part.network(inputs)
+        raw = dict(tensors_of(outputs, "outputs")) if self.shows_outputs else {}
+        return {**raw, **dict(tensors_of(part.postprocess(outputs, inputs), "detections"))}
+
+    def losses(self, part: Any, given: Given, targets: Targets) -> Mapping[str, Tensor]:
+        found: Mapping[str, Tensor] = part.losses(Inputs(*given), targets)
+        return found
+
+    def misfits(self, part: Any, size: Size, made: Mapping[str, Tensor]) -> Iterator[str]:
+        if len(part.classes) != CLASSES:
+            yield f"has {len(part.classes)} classes of {CLASSES}"
+        yield from detection_misfits(made)
+
+
 def draw_boxes(size: Size, images: int, generator: torch.Generator) -> Tensor:
     """(images, PROPOSALS, 4) within the image, from a few pixels to half of it."""
     sides = torch.tensor([size[1], size[0]]) / 2
@@ -189,10 +205,10 @@ def row_misfits(
 ) -> Iterator[str]:
     """Where padded rows of two images are not (2, N, ...) with counts from 0 to N."""
     counts, rows = made[f"{name}.counts"], made[f"{name}.boxes"].shape[1]
-    for field, rest in fields.items():
-        shape = tuple(made[f"{name}.{field}"].shape)
+    for key, rest in fields.items():
+        shape = tuple(made[f"{name}.{key}"].shape)
         if shape != (2, rows, *rest):
-            yield f"{name}.{field} of two images has the shape {shape}, not {(2, rows, *rest)}"
+            yield f"{name}.{key} of two images has the shape {shape}, not {(2, rows, *rest)}"
     if tuple(counts.shape) != (2,) or counts.is_floating_point():
         shape = tuple(counts.shape)
         yield f"{name}.counts has the shape {shape} and is {counts.dtype}, not (2,) int64"

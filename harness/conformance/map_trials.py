@@ -1,24 +1,17 @@
 """Backbones and necks: parts that declare the feature maps that they give."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from harness.conformance.trial import Given, Size, Trial, draw_maps, make, map_misfits
-from harness.data.batch import Targets
+from harness.conformance.trial import Given, OnMapsTrial, Size, Trial, map_misfits
 from harness.model.features import FeatureSpec
 
 
-@dataclass(frozen=True)
 class MapTrial(Trial):
     """What backbones and necks have in common."""
-
-    @property
-    def has_losses(self) -> bool:
-        return False
 
     def misfits(self, part: Any, size: Size, made: Mapping[str, Tensor]) -> Iterator[str]:
         declared = getattr(part, "out_features", None)
@@ -32,18 +25,10 @@ class MapTrial(Trial):
             yield f"two maps share a name: {', '.join(names)}"
         yield from map_misfits(declared, size, made)
 
-    def losses(self, part: Any, given: Given, targets: Targets) -> Mapping[str, Tensor]:
-        generator = torch.Generator().manual_seed(2)
-        return {
-            name: (made * torch.randn(made.shape, generator=generator)).sum()
-            for name, made in self.run(part, given).items()
-        }
-
 
 class BackboneTrial(MapTrial):
     def build(self, size: Size) -> nn.Module:
-        part: nn.Module = make(self.declaration, self.params)
-        return part
+        return self.make()
 
     def draw(self, size: Size, images: int, generator: torch.Generator) -> Given:
         return (torch.randn(images, 3, *size, generator=generator),)
@@ -55,18 +40,9 @@ class BackboneTrial(MapTrial):
         return ()  # an image learns nothing
 
 
-@dataclass(frozen=True)
-class NeckTrial(MapTrial):
-    """`in_features`: the maps that the neck is given."""
-
-    in_features: Sequence[FeatureSpec] = ()
-
+class NeckTrial(MapTrial, OnMapsTrial):
     def build(self, size: Size) -> nn.Module:
-        part: nn.Module = make(self.declaration, self.params, self.in_features)
-        return part
-
-    def draw(self, size: Size, images: int, generator: torch.Generator) -> Given:
-        return draw_maps(self.in_features, size, images, generator)
+        return self.make(self.in_features)
 
     def run(self, part: Any, given: Given) -> Mapping[str, Tensor]:
         return name_maps(part, part(list(given)))

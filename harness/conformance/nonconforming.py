@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from harness.errors import UserError
 
@@ -56,9 +55,3 @@ def tell(error: Exception) -> str:
     """An exception in a line."""
     line = " ".join(str(error).split())[:SHOWN]
     return line if isinstance(error, UserError) else f"{type(error).__name__}: {line}"
-
-
-def list_names(names: list[Any], most: int = 8) -> str:
-    """The first ones, and how many more there are."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(map(str, names[:most])) + more

@@ -7,12 +7,6 @@ from harness.data.batch import Inputs
 from harness.model.detector import Detector
 
 
-def pick(inputs: Inputs, image: int) -> Inputs:
-    """One image of a batch."""
-    names = Inputs.__dataclass_fields__
-    return Inputs(*(getattr(inputs, name)[image : image + 1] for name in names))
-
-
 @torch.no_grad()
 def check_images_stand_alone(detector: Detector, inputs: Inputs, pixels: float) -> None:
     """Raise NonconformingError unless each image alone gives the detections of the batch.
@@ -26,16 +20,17 @@ def check_images_stand_alone(detector: Detector, inputs: Inputs, pixels: float) 
     """
     together, problems = detector(inputs), []
     for image in range(len(inputs.pixels)):
-        alone, of = detector(pick(inputs, image)), f"of image {image}"
+        one = Inputs(*(tensor[image : image + 1] for tensor in inputs.tensors()))
+        alone, of = detector(one), f"of image {image}"
         if alone.counts[0] != together.counts[image] or not alone.counts[0]:
-            found = f"{int(alone.counts[0])} alone, {int(together.counts[image])} in a batch"
-            problems.append(f"the number of detections {of}: {found}")
+            told = f"{int(alone.counts[0])} alone, {int(together.counts[image])} in a batch"
+            problems.append(f"the number of detections {of}: {told}")
         if not torch.equal(alone.labels[0], together.labels[image]):
             problems.append(f"the labels {of} depend on the others of its batch")
         for name, near in (("boxes", pixels), ("scores", 1e-5)):
-            one, expected = getattr(alone, name)[0], getattr(together, name)[image]
-            if not torch.allclose(one, expected, rtol=1e-4, atol=near):
-                off = float((one - expected).abs().max())
+            found, expected = getattr(alone, name)[0], getattr(together, name)[image]
+            if not torch.allclose(found, expected, rtol=1e-4, atol=near):
+                off = float((found - expected).abs().max())
                 problems.append(f"the {name} {of} depend on the others of its batch, by {off:.3g}")
     if problems:
         raise NonconformingError(type(detector).__name__, tuple(problems))

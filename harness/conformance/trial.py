@@ -39,6 +39,11 @@ class Trial(ABC):
     def build(self, size: Size) -> nn.Module:
         """A fresh part for images of this size."""
 
+    def make(self, *inputs: Any, **context: Any) -> nn.Module:
+        """Call the part's factory."""
+        part: nn.Module = make(self.declaration, self.params, *inputs, **context)
+        return part
+
     @abstractmethod
     def draw(self, size: Size, images: int, generator: torch.Generator) -> Given:
         """What the part is given of so many images: tensors whose first dimension is the batch."""
@@ -47,9 +52,16 @@ class Trial(ABC):
     def run(self, part: Any, given: Given) -> Mapping[str, Tensor]:
         """What it makes of it, by name: tensors of one row per image, or equally many per image."""
 
-    @abstractmethod
     def losses(self, part: Any, given: Given, targets: Targets) -> Mapping[str, Tensor]:
-        """Scalars from which gradients start; `targets` in network pixels."""
+        """Scalars from which gradients start; `targets` in network pixels.
+
+        Of a part without losses of its own: all that it makes, each value weighted at random.
+        """
+        generator = torch.Generator().manual_seed(2)
+        return {
+            name: (made * torch.randn(made.shape, generator=generator)).sum()
+            for name, made in self.run(part, given).items()
+        }
 
     def misfits(self, part: Any, size: Size, made: Mapping[str, Tensor]) -> Iterator[str]:
         """What of the result is not as the part declares."""
@@ -58,7 +70,7 @@ class Trial(ABC):
     @property
     def has_losses(self) -> bool:
         """Whether the losses are the part's own, and so must compile and survive empty images."""
-        return True
+        return type(self).losses is not Trial.losses
 
     def trained(self, given: Given) -> Given:
         """What of the given tensors learns, so that gradients must reach one of them."""
@@ -74,25 +86,25 @@ class Trial(ABC):
         return tuple(torch.zeros_like(tensor) for tensor in given)
 
 
+@dataclass(frozen=True)
+class OnMapsTrial(Trial):
+    """Of a part that is given feature maps: `in_features`."""
+
+    in_features: Sequence[FeatureSpec] = ()
+
+    def draw(self, size: Size, images: int, generator: torch.Generator) -> Given:
+        """Noise in the form of the maps."""
+        return tuple(
+            torch.randn(
+                images, f.channels, *(-(-side // f.stride) for side in size), generator=generator
+            )
+            for f in self.in_features
+        )
+
+
 def make(declaration: Declaration, params: Mapping[str, Any], *inputs: Any, **context: Any) -> Any:
     """Call a factory as assembly does."""
     return declaration.load()(*inputs, **context, **params)
-
-
-def draw_maps(
-    features: Sequence[FeatureSpec], size: Size, images: int, generator: torch.Generator
-) -> Given:
-    """Noise in the form of feature maps."""
-    return tuple(
-        torch.randn(
-            images,
-            f.channels,
-            -(-size[0] // f.stride),
-            -(-size[1] // f.stride),
-            generator=generator,
-        )
-        for f in features
-    )
 
 
 def map_misfits(declared: Any, size: Size, made: Mapping[str, Tensor]) -> Iterator[str]:

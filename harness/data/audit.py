@@ -1,6 +1,5 @@
 """All that is wrong with a data set, where a run stops at the first. Decoding alone needs torch."""
 
-import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -18,13 +17,13 @@ from harness.data.folder import (
     CocoFolder,
     check_same_classes,
     file_problem,
-    image_path,
     pixel_notes,
 )
 from harness.data.source import SplitName
 from harness.data.splits import Found
 from harness.data.training_images import MIN_IMAGE_SIDE, tell_background, trainable_images
 from harness.errors import UserError
+from harness.files import sha256_of
 
 DOUBTS = frozenset({"corners", "fractions", "both_splits"})  # usable, and likely not as meant
 
@@ -169,7 +168,7 @@ def _is_good(found: Found, image: ImageEntry, thorough: bool, collector: Collect
         kind: FaultKind = "missing_image" if problem == "is missing" else "unreadable_image"
         collector(DataError(kind, f"{image.file_name} {problem}"))
         return False
-    path, size = image_path(found.images, image.file_name), (image.height, image.width)
+    path, size = found.images / image.file_name, (image.height, image.width)
     try:
         if thorough:
             from harness.data.images import read_image
@@ -200,7 +199,7 @@ def _in_both(root: Path, splits: Iterable[SplitAudit]) -> list[Fault]:
     files: dict[SplitName, dict[int, list[Path]]] = {name: defaultdict(list) for name in SPLITS}
     for split in splits:
         for image in split.annotations.images if split.annotations is not None else ():
-            path = image_path(split.images, image.file_name)
+            path = split.images / image.file_name
             try:
                 files[split.name][path.stat().st_size].append(path)
             except OSError:
@@ -217,9 +216,8 @@ def _in_both(root: Path, splits: Iterable[SplitAudit]) -> list[Fault]:
     return [Fault("both_splits", len(again), line, examples)]
 
 
-def _content(path: Path) -> bytes:
+def _content(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").digest()
+        return sha256_of(path)
     except OSError:
-        return str(path).encode()
+        return str(path)

@@ -1,6 +1,7 @@
 """Training samples through a chain of augmentations, each of them as torchvision's v2 has it."""
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,10 +42,7 @@ class Chain:
     @property
     def images(self) -> int:
         """Of how many one sample is made at most."""
-        total = 1
-        for link in self.links:
-            total *= link.images
-        return total
+        return math.prod(link.images for link in self.links)
 
     @property
     def reads_photos(self) -> bool:
@@ -78,15 +76,25 @@ def build_chain(
     Raises:
         UserError: an unknown name, or parameters that are refused.
     """
-    given = {"image_size": image_size, "mean": mean}
     links = []
     for use in uses:
         declaration = loaded_plugins().get("augmentation", use.use, "train.augment").declaration
         assert isinstance(declaration, Augmentation)
         params = check_params(declaration, use.params, lambda path: "train.augment")
-        more: dict[str, Any] = {name: given[name] for name in declaration.takes}
-        links.append(Link(declaration.load()(**more, **params), declaration.images))
+        links.append(build_link(declaration, params, image_size, mean))
     return Chain(tuple(links))
+
+
+def build_link(
+    declaration: Augmentation,
+    params: Mapping[str, Any],
+    image_size: tuple[int, int],
+    mean: tuple[float, float, float],
+) -> Link:
+    """With complete parameters; see `build_chain`."""
+    given: dict[str, Any] = {"image_size": image_size, "mean": mean}
+    more = {name: given[name] for name in declaration.takes}
+    return Link(declaration.load()(**more, **params), declaration.images)
 
 
 def make_sample(photo: Tensor, boxes: Tensor, labels: Tensor) -> Sample:

@@ -17,14 +17,14 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import Any
 from unicodedata import category as character_category
 
 import numpy as np
 
 from harness.data.faults import DataError, FaultKind, OnMistake, refuse
-from harness.data.splits import NOTES
+from harness.data.splits import NOTES, climbs_out
 from harness.data.suspicions import placeholder_areas
 from harness.data.tidying import tidy
 from harness.errors import UserError
@@ -237,10 +237,8 @@ class _Checker:
             self.sizes.setdefault(entry["id"], (entry["width"], entry["height"]))
 
     def image_name(self, place: str, entry: Entry) -> None:
-        """The name must stay inside the folder, on POSIX and on Windows."""
         name = self.text(place, entry, "file_name")
-        paths = (PurePosixPath(name), PureWindowsPath(name))
-        if any(path.is_absolute() or ".." in path.parts for path in paths):
+        if climbs_out(name):
             found = f"file_name {_kind(name)} climbs out of the image folder"
             raise self.fail(place, found, "needs a name inside it", "file_name")
         if len(os.fsencode(name)) > 4000:

@@ -4,11 +4,10 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
 from harness.data.faults import OnMistake
-from harness.data.splits import NOTES, Found, read_bytes, upright_size
+from harness.data.splits import NOTES, Found, climbs_out, read_bytes, upright_size
 from harness.errors import UserError
 
 NO_SIZE = re.compile(rb'"(?:width|height)"\s*:\s*(?:null|-|0\s*[,}\]])')
@@ -72,11 +71,8 @@ def _without_size(image: Any) -> bool:
     """Whether an image has no size, and a name that may be looked up."""
     if not isinstance(image, dict) or not isinstance(image.get("file_name"), str):
         return False
-    name = image["file_name"]
-    paths = (PurePosixPath(name), PureWindowsPath(name))
-    if any(path.is_absolute() or ".." in path.parts for path in paths):
-        return False
-    return any(image.get(key) in (None, -1, 0) for key in ("width", "height"))
+    lacks = any(image.get(key) in (None, -1, 0) for key in ("width", "height"))
+    return lacks and not climbs_out(image["file_name"])
 
 
 def _more_classes(content: bytes, train: Found, found: Found) -> list[Any] | None:

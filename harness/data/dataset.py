@@ -21,19 +21,6 @@ from harness.data.training_images import MIN_IMAGE_SIDE, Background, training_im
 from harness.errors import UserError
 
 
-@dataclass(frozen=True)
-class AugmentPlan:
-    """How training samples are made.
-
-    Attributes:
-        chain: what is done to each.
-        distort_on_device: distortion is left to `UndistortedInputs`, for the whole batch at once.
-    """
-
-    chain: Chain
-    distort_on_device: bool = False
-
-
 class SampleKey(NamedTuple):
     """What a sampler asks for; with the seed it determines a training sample completely.
 
@@ -83,6 +70,8 @@ class TrainDataset(Dataset[TrainSample | UserError]):
 
     Attributes:
         annotations: of the whole split.
+        chain: what is done to each sample.
+        distort_on_device: distortion is left to `UndistortedInputs`, for the whole batch at once.
         indices: positions in `annotations.images` of the images trained on.
 
     Raises:
@@ -93,11 +82,13 @@ class TrainDataset(Dataset[TrainSample | UserError]):
         self,
         reader: ImageReader,
         annotations: Annotations,
-        plan: AugmentPlan,
+        chain: Chain,
         seed: int,
         background: Background = "keep",
+        distort_on_device: bool = False,
     ) -> None:
-        self.reader, self.annotations, self.plan, self.seed = reader, annotations, plan, seed
+        self.reader, self.annotations, self.chain, self.seed = reader, annotations, chain, seed
+        self.distort_on_device = distort_on_device
         self.indices = training_images(annotations, background, seed)
         if not len(self.indices):
             raise UserError(
@@ -113,7 +104,7 @@ class TrainDataset(Dataset[TrainSample | UserError]):
     def most_boxes(self) -> int:
         """Boxes of as many images as make one, each with the most; augmentation removes some."""
         most = max(len(self.annotations.trainable(int(index))) for index in self.indices)
-        return most * self.plan.chain.images
+        return most * self.chain.images
 
     def __getitem__(self, key: SampleKey) -> TrainSample | UserError:
         try:
@@ -127,9 +118,9 @@ class TrainDataset(Dataset[TrainSample | UserError]):
         of_view, of_loss = sample_seeds(self.seed, key)
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(of_view)
-            if (only := self.plan.chain.view) is None:
+            if (only := self.chain.view) is None:
                 original = self.original(index)
-                augmented = self.plan.chain(original, self.another, key.closing)
+                augmented = self.chain(original, self.another, key.closing)
                 return self.finish(augmented, original, of_loss)
             entry = self.annotations.images[index]
             size = (entry.height, entry.width)
@@ -185,12 +176,12 @@ class TrainDataset(Dataset[TrainSample | UserError]):
             assert fill is not None
             image = self.reader.resize(cut(self.reader.photo(index), view.window, fill))
         photo, pixels = photo_rectangle(view, size, image), image.pixels
-        if not self.plan.distort_on_device:
+        if not self.distort_on_device:
             pixels = view.distortion.within(pixels, photo)
         if view.flip:
             width, (x1, y1, x2, y2) = pixels.shape[2], photo
             pixels, photo = pixels.flip(-1), (width - x2, y1, width - x1, y2)
-        left = view.distortion if self.plan.distort_on_device else None
+        left = view.distortion if self.distort_on_device else None
         image = replace(image, pixels=pixels)
         return TrainSample(image, view.boxes, view.labels, seed, left, photo)
 

@@ -10,8 +10,8 @@ from harness.data.completing import completed
 from harness.data.faults import SHOWN, DataError
 from harness.data.layouts import recognise
 from harness.data.source import Split, SplitName
-from harness.data.splits import Found, as_split
-from harness.errors import UserError
+from harness.data.splits import Found, as_split, read_bytes
+from harness.errors import UserError, first_of
 
 SPLITS: tuple[SplitName, ...] = ("train", "val")
 DARK = 4096  # 12-bit values in 16 bits are below; their upper 8 bits are 0 to 15
@@ -52,7 +52,7 @@ class CocoFolder:
         digest = hashlib.sha256()
         for split in self.splits():
             digest.update(f"{split.name}\0".encode())
-            digest.update(_digest(split.annotations))
+            digest.update(hashlib.sha256(read_bytes(split.annotations)).digest())
         return digest.hexdigest()
 
     def classes(self) -> tuple[str, ...]:
@@ -85,18 +85,6 @@ class CocoFolder:
             hint=f"needs a part of the images as '{name}', laid out as the other split",
         )
 
-    def check(self, name: SplitName, thorough: bool = False) -> tuple[str, ...]:
-        """Find what would stop a run, as `check_split`. Both splits must have the same classes.
-
-        Returns:
-            warnings, one line each.
-        """
-        split = self.split(name)
-        annotations = read_annotations(split.annotations)
-        for other in self.splits():
-            check_same_classes(read_annotations(other.annotations), annotations)
-        return check_split(split, thorough)
-
     def found(self) -> tuple[Found, ...]:
         """The splits as they lie on disk, of which nothing is read yet.
 
@@ -110,14 +98,6 @@ class CocoFolder:
             Found(name, self.root / places["images"], self.root / places["annotations"])
             for name, places in named
         )
-
-
-def _digest(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").digest()
-    except OSError as error:
-        raise UserError(f"cannot be read: {error.strerror}", where=path) from error
 
 
 def check_same_classes(one: Annotations, other: Annotations) -> None:
@@ -163,25 +143,19 @@ def check_split(split: Split, thorough: bool = False) -> tuple[str, ...]:
         problems = _decoding_problems(split, annotations)
         notes = [] if problems else pixel_notes(split.images, annotations.images)
     if problems:
-        more = f" and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
         raise UserError(
             f"{len(problems)} of {len(annotations.images)} images cannot be used: "
-            f"{'; '.join(problems[:SHOWN])}{more}",
+            f"{first_of(problems, SHOWN, '; ')}",
             where=split.images,
             hint="needs every image that the annotations name",
         )
     return (*split.notes, *annotations.warnings, *notes)
 
 
-def image_path(folder: Path, file_name: str) -> Path:
-    """Path of an image. It may be a link, wherever that leads; names cannot climb out."""
-    return folder / file_name
-
-
 def file_problem(folder: Path, file_name: str) -> str:
-    """What is obviously wrong with an image file, or ""."""
+    """What is obviously wrong with an image file, or ""; it may be a link, wherever that leads."""
     try:
-        path = image_path(folder, file_name)
+        path = folder / file_name
         if not path.exists():
             return "is missing"
         if not path.is_file():
@@ -192,12 +166,12 @@ def file_problem(folder: Path, file_name: str) -> str:
 
 
 def _decoding_problems(split: Split, annotations: Annotations) -> list[str]:
-    from harness.data.images import read_image
+    from harness.data.images import read_entry
 
     problems = []
     for image in annotations.images:
         try:
-            read_image(split.images / image.file_name, (image.height, image.width))
+            read_entry(split.images, image)
         except UserError as error:
             problems.append(f"{image.file_name} {error.found}")
     return problems
@@ -224,9 +198,6 @@ def pixel_notes(folder: Path, images: Iterable[ImageEntry]) -> list[str]:
         f"16-bit images hold no value of {DARK} or more and come out nearly black: scale them to "
         "16 bits": dark,
     }
-    return [f"{len(names)} {what}: {_first(names)}" for what, names in said.items() if names]
-
-
-def _first(names: list[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
+    return [
+        f"{len(names)} {what}: {first_of(names, SHOWN)}" for what, names in said.items() if names
+    ]

@@ -34,6 +34,7 @@ from harness.data.cache import cache_folder, make_folder
 from harness.data.scaling import network_size
 from harness.data.source import Split
 from harness.errors import UserError
+from harness.files import sha256_of
 
 FULL = "full"  # marks that a process has reported a full disk
 VERSION = 3  # raise it when decoding or resizing gives other pixels
@@ -220,8 +221,7 @@ def _key(split: Split, resize: Mapping[str, Any] | None) -> str:
 
 @lru_cache(maxsize=8)
 def _sha256(path: Path, _mtime: int, _size: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return sha256_of(path)
 
 
 def _make_room(folder: Path, needed: int, limit_gib: float) -> None:

@@ -9,11 +9,12 @@ import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
+from harness.data.annotations import ImageEntry
 from harness.data.faults import DataError
+from harness.data.splits import ORIENTATION
 from harness.errors import UserError
 
 MAX_PIXELS = 89_000_000  # a header may promise a size that fills any memory
-ORIENTATION = 0x0112  # EXIF tag; 1..8, from 5 on the sides are swapped
 
 
 def read_image(path: Path, size: tuple[int, int] | None = None) -> Tensor:
@@ -45,6 +46,11 @@ def read_image(path: Path, size: tuple[int, int] | None = None) -> Tensor:
         found = found if "no image" in found else f"{found}: {_one_line(error)}"
         hint = "needs a whole image file"
         raise DataError("unreadable_image", found, where=path, hint=hint) from error
+
+
+def read_entry(folder: Path, image: ImageEntry) -> Tensor:
+    """`read_image` of an annotated image."""
+    return read_image(folder / image.file_name, (image.height, image.width))
 
 
 def _read_bytes(path: Path) -> bytes:

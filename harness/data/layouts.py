@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.data.source import SplitName
-from harness.data.splits import TESTED, Found
+from harness.data.splits import TESTED, Found, with_test_split
 from harness.errors import UserError
 from harness.plugin.declarations import Reader
 from harness.plugin.manager import OWN, loaded_plugins
@@ -44,10 +44,7 @@ class CocoPlaces:
 
     def __call__(self, root: Path) -> tuple[Found, ...]:
         train, val = (self._split(root, name, aliases) for name, aliases in ALIASES.items())
-        if train is not None and val is None:
-            val = self._split(root, "val", TEST_ALIASES)
-            val = val and replace(val, notes=(TESTED,))
-        return tuple(split for split in (train, val) if split is not None)
+        return with_test_split(train, val, lambda: self._split(root, "val", TEST_ALIASES))
 
     def _split(self, root: Path, name: SplitName, aliases: Iterable[str]) -> Found | None:
         for alias in aliases:

@@ -13,7 +13,6 @@ from harness.data.augment import IMAGENET_MEAN
 from harness.data.batch import Inputs, Targets
 from harness.data.chain import build_chain
 from harness.data.dataset import (
-    AugmentPlan,
     EvalDataset,
     SampleKey,
     TrainDataset,
@@ -161,11 +160,11 @@ def train_loader(
     annotations, kept = read_annotations(split.annotations), settings.cache_gib
     chain = build_chain(settings.augment, input_size(resize.describe()), mean)
     on_device = colours_on_device and chain.view is not None and chain.view.distorts
-    plan, whole = AugmentPlan(chain, on_device), chain.reads_photos
     reader = ImageReader(
-        split, annotations.images, resize, whole=whole, cache_gib=kept, note=rank == 0
-    )
-    dataset = TrainDataset(reader, annotations, plan, seed, settings.background)
+        split, annotations.images, resize,
+        whole=chain.reads_photos, cache_gib=kept, note=rank == 0,
+    )  # fmt: skip
+    dataset = TrainDataset(reader, annotations, chain, seed, settings.background, on_device)
     order = EpochBatches(len(dataset), settings.batch_size, seed, rank, world)
     closes = settings.last_phase(order.steps_per_epoch)
     if closes is not None:

@@ -6,9 +6,8 @@ from pathlib import Path
 from torch import Tensor
 
 from harness.data.annotations import ImageEntry
-from harness.data.folder import image_path
 from harness.data.image_cache import FULL, ImageStore, Stamp, note_uncached, open_cache
-from harness.data.images import read_image
+from harness.data.images import read_entry
 from harness.data.resize import (
     CornerSquashResize,
     LetterboxResize,
@@ -21,11 +20,6 @@ from harness.data.source import Split
 
 # what they do to pixels follows from their descriptions
 KNOWN = (SquashResize, CornerSquashResize, LetterboxResize, ShortestSideResize)
-
-
-def read_entry(split: Split, image: ImageEntry) -> Tensor:
-    """Pixels of an annotated image, in the orientation that the annotations mean."""
-    return read_image(image_path(split.images, image.file_name), (image.height, image.width))
 
 
 class ImageReader:
@@ -56,8 +50,8 @@ class ImageReader:
     def photo(self, row: int) -> Tensor:
         """(3, h, w) uint8; not to be written to."""
         if self.keeps_resized:
-            return read_entry(self.split, self.images[row])
-        return self._kept(row, lambda: read_entry(self.split, self.images[row]))
+            return read_entry(self.split.images, self.images[row])
+        return self._kept(row, lambda: read_entry(self.split.images, self.images[row]))
 
     def resized(self, row: int) -> ResizedImage:
         """At network size; not to be written to."""
@@ -73,7 +67,7 @@ class ImageReader:
         if self.store is None:
             return make()
         try:
-            stamp = Stamp.of(image_path(self.split.images, self.images[row].file_name))
+            stamp = Stamp.of(self.split.images / self.images[row].file_name)
             found = self.store.read(row, stamp)
         except (OSError, ValueError):  # no such file, which `make` reports; or the cache is gone
             return make()

@@ -8,8 +8,8 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from PIL import Image
@@ -19,7 +19,7 @@ from harness.data.faults import DataError, OnMistake, refuse
 from harness.data.source import Split, SplitName
 
 VERSION = 1  # increment it with every change of what is written
-ORIENTATION = 0x0112  # EXIF tag; from 5 on, width and height are swapped when it is turned upright
+ORIENTATION = 0x0112  # EXIF tag, 1..8; from 5 on, upright images have width and height swapped
 NOTES = "harness_notes"  # key of a written file: what was decided on the way, one line each
 TESTED = (
     "there is no validation split, so the test split is evaluated on: what is chosen by its AP is "
@@ -119,6 +119,21 @@ def _key(found: Found) -> str:
             continue  # it is missing, which the check of the split reports
         digest.update(f"{path}\0{state.st_size}\0{state.st_mtime_ns}\0".encode())
     return digest.hexdigest()[:32]
+
+
+def with_test_split(
+    train: Found | None, val: Found | None, find_test: Callable[[], Found | None]
+) -> tuple[Found, ...]:
+    """The splits that are there; without one for validation the test split is in its place."""
+    if train is not None and val is None and (test := find_test()) is not None:
+        val = replace(test, notes=(TESTED,))
+    return tuple(split for split in (train, val) if split is not None)
+
+
+def climbs_out(name: str) -> bool:
+    """Whether a file name may lie outside of the folder, on POSIX or on Windows."""
+    paths = (PurePosixPath(name), PureWindowsPath(name))
+    return any(path.is_absolute() or ".." in path.parts for path in paths)
 
 
 def read_bytes(path: Path) -> bytes:

@@ -8,7 +8,7 @@ are a polygon `class x1 y1 x2 y2 ...`. The label file of `.../images/a/b.jpg` is
 import math
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,13 @@ from harness.data.faults import DataError, OnMistake
 from harness.data.source import SplitName
 from harness.data.splits import (
     SUFFIXES,
-    TESTED,
     Document,
     Found,
     read_bytes,
     read_lines,
     shared_folder,
     upright_size,
+    with_test_split,
 )
 from harness.errors import UserError
 
@@ -47,10 +47,8 @@ def find_splits(root: Path) -> tuple[Found, ...]:
             continue
         classes = _classes(path, settings["names"])
         train, val = (_split(path, settings, name, keys, classes) for name, keys in KEYS.items())
-        if train is not None and val is None:
-            val = _split(path, settings, "val", ("test",), classes)
-            val = val and replace(val, notes=(TESTED,))
-        return tuple(split for split in (train, val) if split is not None)
+        find_test = partial(_split, path, settings, "val", ("test",), classes)
+        return with_test_split(train, val, find_test)
     return ()
 
 

@@ -1,7 +1,7 @@
 """Reads YAML safely and remembers the line of each value."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,13 @@ MAX_DEPTH = 40
 
 Key = str | int
 KeyPath = tuple[Key, ...]
+Place = Callable[[KeyPath], str]  # where the value at a path stands, for errors
+
+
+def inside(place: Place, *outer: Key) -> Place:
+    """Of paths that begin at `outer`."""
+    return lambda path: place((*outer, *path))
+
 
 _SCALARS = {"null", "bool", "int", "float", "str", "timestamp"}
 _CORE = "tag:yaml.org,2002:"

@@ -5,17 +5,25 @@ from functools import partial
 from itertools import pairwise
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
 from harness.errors import UserError
 from harness.plugin.declarations import PART_KINDS
 from harness.plugin.lengths import Length, Span
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
-Positive = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-NotNegative = Annotated[float, Field(ge=0.0)]
-
 
 # What convolutions and products compute in.
 PrecisionName = Literal["float32", "tf32", "bfloat16", "float16"]
@@ -73,16 +81,21 @@ class Keys(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _bare_word(key: str) -> Any:
+    """Validator of a model: a bare word stands for a mapping that has only this key."""
+
+    def read(value: Any) -> Any:
+        return {key: value} if isinstance(value, str) else value
+
+    return model_validator(mode="before")(read)
+
+
 class Use(Keys):
     """A plugin part chosen by name, with its parameters."""
 
     use: Name
     params: dict[str, Any] = {}
-
-    @model_validator(mode="before")
-    @classmethod
-    def _bare_name(cls, value: Any) -> Any:
-        return {"use": value} if isinstance(value, str) else value
+    _bare = _bare_word("use")
 
 
 class Input(Keys):
@@ -97,7 +110,7 @@ class Input(Keys):
         channels: their order in the network; `mean` and `std` are those of red, green, blue.
     """
 
-    size: tuple[Positive, Positive] = (320, 320)
+    size: tuple[PositiveInt, PositiveInt] = (320, 320)
     resize: Literal["squash", "squash_from_corner", "letterbox"] = "squash"
     fill: Annotated[int, Field(ge=0, le=255)] = 114
     channels: Literal["rgb", "bgr"] = "rgb"
@@ -118,11 +131,7 @@ class Named(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
 
     name: Name
-
-    @model_validator(mode="before")
-    @classmethod
-    def _bare_name(cls, value: Any) -> Any:
-        return {"name": value} if isinstance(value, str) else value
+    _bare = _bare_word("name")
 
     @property
     def use(self) -> Use:
@@ -141,7 +150,7 @@ class Ema(Keys):
     """An average of the weights whose decay rises: `decay` x (1 - exp(-step / `ramp`))."""
 
     decay: Fraction = 0.9998
-    ramp: Annotated[float, Field(gt=0)] = 2000
+    ramp: PositiveFloat = 2000
 
 
 def _listed(value: Any) -> Any:
@@ -185,27 +194,27 @@ class Train(Keys):
         ema, ema_decay: of an average of the weights; `ema_decay` with timm's warm-up.
     """
 
-    steps: Annotated[int, Field(ge=0)] | None = None
-    epochs: Positive | None = None
-    batch_size: Positive = 8
-    gpus: Positive | None = None
+    steps: NonNegativeInt | None = None
+    epochs: PositiveInt | None = None
+    batch_size: PositiveInt = 8
+    gpus: PositiveInt | None = None
     optimizer: OptimizerSpec = OptimizerSpec()
     schedule: ScheduleSpec = ScheduleSpec()
-    clip_norm: Annotated[float, Field(gt=0)] | None = 35.0
+    clip_norm: PositiveFloat | None = 35.0
     augment: Augments = (Use(use="paper"),)
     close_augment: Span = 0
     background: Background = "keep"
     ema: Ema | None = None
     ema_decay: Fraction | None = None
     precision: Precision = "float32"
-    accumulate: Positive = 1
+    accumulate: PositiveInt = 1
     sync_bn: bool = True
     step: Literal["auto", "eager", "captured", "compiled"] = "auto"
-    workers: Annotated[int, Field(ge=0)] = 2
-    cache_gib: NotNegative = 4.0
-    log_every: Positive = 10
-    evaluate_every: Positive | None = None
-    evaluate_images: Positive = 500
+    workers: NonNegativeInt = 2
+    cache_gib: NonNegativeFloat = 4.0
+    log_every: PositiveInt = 10
+    evaluate_every: PositiveInt | None = None
+    evaluate_images: PositiveInt = 500
 
     @model_validator(mode="before")
     @classmethod
@@ -253,10 +262,10 @@ class Train(Keys):
 
 
 class Evaluate(Keys):
-    batch_size: Positive = 8
-    workers: Annotated[int, Field(ge=0)] = 2
-    cache_gib: NotNegative = 4.0
-    max_images: Positive | None = None
+    batch_size: PositiveInt = 8
+    workers: NonNegativeInt = 2
+    cache_gib: NonNegativeFloat = 4.0
+    max_images: PositiveInt | None = None
 
 
 class Latency(Keys):
@@ -272,14 +281,14 @@ class Latency(Keys):
 
     modes: Modes = ("eager",)
     precisions: Precisions = ("float32",)
-    check_images: Positive = 50
-    calibration_images: Positive = 100
-    batch_size: Positive = 1
-    images: Positive = 16
-    runs: Positive = 100
-    warmup_runs: Positive = 10
-    warmup_seconds: Annotated[float, Field(ge=0)] = 1.0
-    threads: Positive | None = None
+    check_images: PositiveInt = 50
+    calibration_images: PositiveInt = 100
+    batch_size: PositiveInt = 1
+    images: PositiveInt = 16
+    runs: PositiveInt = 100
+    warmup_runs: PositiveInt = 10
+    warmup_seconds: NonNegativeFloat = 1.0
+    threads: PositiveInt | None = None
 
 
 class Report(Keys):
@@ -293,8 +302,8 @@ class Report(Keys):
     """
 
     resamples: Annotated[int, Field(ge=100)] = 1000
-    area_ranges: dict[Name, tuple[NotNegative, NotNegative]] = {}
-    size_bins: Annotated[tuple[NotNegative, ...], Field(min_length=2)] = (
+    area_ranges: dict[Name, tuple[NonNegativeFloat, NonNegativeFloat]] = {}
+    size_bins: Annotated[tuple[NonNegativeFloat, ...], Field(min_length=2)] = (
         0, 8, 16, 24, 32, 48, 64, 96, 128, 256,
     )  # fmt: skip
     gallery: Annotated[int, Field(ge=0, le=48)] = 12
@@ -385,17 +394,17 @@ class PublishedConditions(Keys):
         device, precision, mode, batch_size, threads: of a latency.
     """
 
-    classes: Positive | None = None
+    classes: PositiveInt | None = None
     annotations_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
-    images: Positive | None = None
-    boxes: Positive | None = None
+    images: PositiveInt | None = None
+    boxes: PositiveInt | None = None
     input: str | None = None
-    proposals: Positive | None = None
+    proposals: PositiveInt | None = None
     device: str | None = None
     precision: str | None = None
     mode: str | None = None
-    batch_size: Positive | None = None
-    threads: Positive | None = None
+    batch_size: PositiveInt | None = None
+    threads: PositiveInt | None = None
 
 
 class Published(Keys):
@@ -418,7 +427,7 @@ class Published(Keys):
 
     detector: Name
     metric: Name
-    value: Annotated[float, Field(allow_inf_nan=False)]
+    value: FiniteFloat
     unit: str
     split: str
     source: str
@@ -426,7 +435,7 @@ class Published(Keys):
     conditions: PublishedConditions = PublishedConditions()
     factor: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     decimals: Annotated[int, Field(ge=0, le=12)] | None = None
-    tolerance: NotNegative = 0.0
+    tolerance: NonNegativeFloat = 0.0
 
 
 class GateSpec(Keys):
@@ -445,8 +454,8 @@ class GateSpec(Keys):
     metric: Name
     detector: Name | None = None
     against: Annotated[str, Field(min_length=1)]
-    at_least: Annotated[float, Field(allow_inf_nan=False)] | None = None
-    at_most: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    at_least: FiniteFloat | None = None
+    at_most: FiniteFloat | None = None
     of: Literal["difference", "ratio", "percent"] = "difference"
     optional: bool = False
 
@@ -479,12 +488,8 @@ class ExecutorSpec(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
 
     use: Name = "inline"
-    retries: Annotated[int, Field(ge=0)] = 1
-
-    @model_validator(mode="before")
-    @classmethod
-    def _bare_name(cls, value: Any) -> Any:
-        return {"use": value} if isinstance(value, str) else value
+    retries: NonNegativeInt = 1
+    _bare = _bare_word("use")
 
     @property
     def params(self) -> dict[str, Any]:
@@ -498,7 +503,7 @@ class Suite(Keys):
     suite: Name
     profile: Name
     data: Use
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
+    seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)] = (0,)
     stages: Annotated[
         tuple[Literal["train", "evaluate", "cost", "latency"], ...], Field(min_length=1)
     ] = ("train", "evaluate", "cost", "latency")

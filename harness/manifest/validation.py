@@ -1,18 +1,16 @@
 """From pydantic's errors to one user error with a place and a hint."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from harness.errors import UserError, near_names
-from harness.manifest.reader import Key, KeyPath
+from harness.manifest.reader import Key, KeyPath, Place
 from harness.plugin.declarations import Declaration
 
 
-def invalid(
-    error: ValidationError, model: type[BaseModel], place: Callable[[KeyPath], str]
-) -> UserError:
+def invalid(error: ValidationError, model: type[BaseModel], place: Place) -> UserError:
     """The first mistake that pydantic found, as one line; `place(path)` says where it is."""
     errors = error.errors()
     # a misspelt key says more than the absence of the right one
@@ -35,7 +33,7 @@ def invalid(
 
 
 def check_params(
-    declaration: Declaration, given: Mapping[str, Any], place: Callable[[KeyPath], str]
+    declaration: Declaration, given: Mapping[str, Any], place: Place
 ) -> dict[str, Any]:
     """The params of a part, complete; `place(path)` says where one of them stands.
 

@@ -32,7 +32,7 @@ def assemble(
     builder = PartsBuilder(parts, tuple(classes), spec.input, where)
     if "detector" not in parts:
         architecture = parts["architecture"]
-        made: Detector = architecture.declaration.load()(builder, **architecture.params)
+        made: Detector = architecture.make(builder)
         return made
     declaration = parts["detector"].declaration
     assert isinstance(declaration, WholeDetector)
@@ -70,7 +70,7 @@ class PartsBuilder:
         """
         part = self.parts[slot]
         try:
-            return part.declaration.load()(*inputs, **context, **part.params)
+            return part.make(*inputs, **context)
         except UserError as error:
             raise UserError(error.found, where=self.place(slot), hint=error.hint) from error
 

@@ -1,16 +1,14 @@
 """Which architecture the parts of a detector make, and what a whole detector may be given."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from typing import cast
 
 from harness.errors import UserError, near_names
-from harness.manifest.reader import KeyPath
+from harness.manifest.reader import Place
 from harness.manifest.schema import DetectorSpec, Use
 from harness.plan.cells import Part
 from harness.plugin.declarations import Architecture, WholeDetector
 from harness.plugin.registry import Registry
-
-Place = Callable[[KeyPath], str]
 
 
 def choose_architecture(registry: Registry, detector: DetectorSpec, place: Place) -> Use:

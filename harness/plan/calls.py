@@ -1,8 +1,6 @@
 """A call of `harness run`, kept so that each of its cells can run again from the folder alone."""
 
 import json
-import os
-import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from harness.errors import UserError
-from harness.files import write_json
+from harness.files import this_process, write_json
 from harness.manifest.reader import KeyPath
 from harness.manifest.schema import Suite
 from harness.manifest.validation import invalid
@@ -59,7 +57,7 @@ def make_call(
         device=device,
         directory=str(Path.cwd()),
         command=tuple(command),
-        process=f"process {os.getpid()} on {socket.gethostname()}",
+        process=this_process(),
         started=started,
         cells=tuple(cell.name for cell in plan.cells),
     )

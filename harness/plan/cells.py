@@ -2,9 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, Self
 
 from harness.data.source import DataSource
 from harness.manifest.schema import PRECISIONS, Suite
@@ -15,6 +15,7 @@ from harness.plugin.registry import Entry
 
 STAGES: tuple[Stage, ...] = ("train", "evaluate", "cost", "latency")
 USUAL_MODE, USUAL_PRECISION = "eager", "float32"
+FILE_SEED = 0  # of a file of detections, whose own seed is not known
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,10 @@ class Part:
     @property
     def declaration(self) -> Declaration:
         return self.entry.declaration
+
+    def make(self, *inputs: Any, **context: Any) -> Any:
+        """What its target makes with its parameters."""
+        return self.declaration.load()(*inputs, **context, **self.params)
 
     def identity(self) -> dict[str, Any]:
         """What of this part determines a number."""
@@ -62,15 +67,13 @@ class TrainingParts:
 
 
 @dataclass(frozen=True)
-class MeterPart:
-    """A meter of the suite, checked and complete."""
-
-    part: Part
+class MeterPart(Part):
+    """A meter of the suite."""
 
     @property
     def meter(self) -> Meter:
-        assert isinstance(self.part.declaration, Meter)
-        return self.part.declaration
+        assert isinstance(self.declaration, Meter)
+        return self.declaration
 
     @property
     def stage(self) -> Stage:
@@ -79,7 +82,7 @@ class MeterPart:
     @property
     def specs(self) -> tuple[MetricSpec, ...]:
         """What it writes with its parameters."""
-        return self.meter.specs(self.meter.params.model_validate(dict(self.part.params)))
+        return self.meter.specs(self.meter.params.model_validate(dict(self.params)))
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,11 @@ class Cell:
     stage: Stage
     fingerprint: str
     mode: str = ""
+
+    @classmethod
+    def of(cls, plain: Mapping[str, Any]) -> Self:
+        """As the plan of a run folder has it."""
+        return cls(**{field.name: plain[field.name] for field in fields(cls)})
 
     def __str__(self) -> str:
         return f"{self.detector} seed {self.seed} {name_stage(self.stage, self.mode)}"
@@ -156,28 +164,38 @@ class Plan:
     classes: tuple[str, ...]
     parts: Mapping[str, Mapping[str, Part]]
     meters: tuple[MeterPart, ...]
-    cells: tuple[Cell, ...]
-    data_fingerprint: str
-    fingerprint: str
+    cells: tuple[Cell, ...] = ()
+    data_fingerprint: str = ""
     trackers: tuple[Part, ...] = ()
     executor: Part | None = None
     training: Mapping[str, TrainingParts] = field(default_factory=dict)
     modes: Mapping[str, Part] = field(default_factory=dict)
 
+    @property
+    def fingerprint(self) -> str:
+        """Of all cells."""
+        return digest([cell.fingerprint for cell in self.cells])
+
     def meters_of(self, stage: Stage) -> list[MeterPart]:
         return [m for m in self.meters if m.stage == stage]
 
     @property
+    def score_meters(self) -> list[MeterPart]:
+        """Those that write the main score, by which modes are checked."""
+        score = self.catalog.main_score
+        return [m for m in self.meters if score in m.specs]
+
+    @property
     def catalog(self) -> Catalog:
         """What its meters write, area ranges of the manifest included."""
-        return catalog_of(self.meters).with_ranges(self.suite.report.area_ranges)
+        return catalog_of(self.meters, self.suite.report.area_ranges)
 
 
-def catalog_of(meters: Iterable[MeterPart]) -> Catalog:
-    """What these meters write."""
-    chosen = list(meters)
-    messages = {code: text for m in chosen for code, text in m.meter.messages.items()}
-    return Catalog.of([spec for m in chosen for spec in m.specs], messages)
+def catalog_of(meters: Sequence[MeterPart], ranges: Iterable[str] = ()) -> Catalog:
+    """What these meters write, also in area ranges of a manifest."""
+    messages = {code: text for m in meters for code, text in m.meter.messages.items()}
+    specs = [spec for m in meters for spec in m.specs]
+    return Catalog.of(specs, messages).with_ranges(ranges)
 
 
 def digest(value: Any) -> str:

@@ -1,9 +1,9 @@
 """The plan of a run that is called again: all that it was asked for, in every call."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.plan.cells import STAGES, digest
+from harness.plan.cells import STAGES, Cell, digest
 from harness.plugin.catalog import Catalog
 
 Json = Mapping[str, Any]
@@ -17,7 +17,7 @@ def join_plans(before: Json, now: Json) -> dict[str, Any]:
     """
     names = join_orders(list(before["detectors"]), list(now["detectors"]))
     detectors = {**before["detectors"], **now["detectors"]}
-    own = {_place(cell): cell for cell in [*before["cells"], *now["cells"]]}
+    own = {Cell.of(cell).place: cell for cell in [*before["cells"], *now["cells"]]}
     place = {name: i for i, name in enumerate(names)}
     cells = sorted(
         own.values(), key=lambda c: (place[c["detector"]], c["seed"], STAGES.index(c["stage"]))
@@ -26,7 +26,8 @@ def join_plans(before: Json, now: Json) -> dict[str, Any]:
         **now,
         "fingerprint": digest([cell["fingerprint"] for cell in cells]),
         "detectors": {name: detectors[name] for name in names},
-        "meters": _distinct([*before.get("meters", []), *now["meters"]]),
+        # one of each name, the last
+        "meters": list({m["use"]: m for m in [*before.get("meters", []), *now["meters"]]}.values()),
         "metrics": _join_metrics(before.get("metrics"), now["metrics"]),
         "cells": cells,
     }
@@ -45,15 +46,6 @@ def join_orders(first: Sequence[str], second: Sequence[str]) -> list[str]:
     return joined
 
 
-def _place(cell: Json) -> tuple[str, int, str, str]:
-    return cell["detector"], cell["seed"], cell["stage"], cell["mode"]
-
-
 def _join_metrics(before: Json | None, now: Json) -> Json:
     """Of both; what both know, as `now` says."""
     return Catalog.from_json(now).joined(Catalog.from_json(before)).to_json() if before else now
-
-
-def _distinct(meters: Iterable[Json]) -> list[Json]:
-    """One of each name, the last."""
-    return list({meter["use"]: meter for meter in meters}.values())

@@ -1,12 +1,12 @@
 """A detector's own recipe in place of the suite's: `recipe:` of a manifest."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
 from harness.errors import UserError, near_names
-from harness.manifest.reader import KeyPath
+from harness.manifest.reader import Place
 from harness.manifest.schema import SUITES_RECIPE, DetectorSpec, Suite, Train
 from harness.manifest.suite import merge
 from harness.manifest.validation import invalid
@@ -16,7 +16,6 @@ from harness.plugin.registry import Entry, Registry
 
 PUBLISHED = "paper"  # that which the detector's own plugin declares
 EITHER = (("steps", "epochs"), ("ema", "ema_decay"))  # of these a training has one
-Place = Callable[[KeyPath], str]
 Parts = Mapping[str, Mapping[str, Part]]
 
 

@@ -6,12 +6,12 @@ them on: NFS from version 4 on, Lustre mounted with `flock`.
 
 import fcntl
 import os
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from harness.errors import UserError
+from harness.files import this_process
 
 
 @contextmanager
@@ -85,7 +85,7 @@ def _sign(path: Path, handle: int) -> None:
     """Write who holds it."""
     try:
         os.ftruncate(handle, 0)
-        os.write(handle, f"process {os.getpid()} on {socket.gethostname()}".encode())
+        os.write(handle, this_process().encode())
     except OSError:
         path.unlink(missing_ok=True)
         raise

@@ -58,7 +58,7 @@ def _protocol(plan: Plan) -> Grid:
     grid = Grid(["", "", ""], "protocol")
     _add(grid, "data", suite.data.use, suite.data.params)
     for meter in plan.meters:
-        _add(grid, meter.stage, meter.meter.name, meter.part.params)
+        _add(grid, meter.stage, meter.meter.name, meter.params)
     _add(grid, "evaluate", "", suite.evaluate.model_dump())
     _add(grid, "latency", "", suite.latency.model_dump())
     grid.add(Text("columns", "dim"), "", ", ".join(suite.columns))

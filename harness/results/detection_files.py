@@ -12,7 +12,7 @@ from typing import Any
 from harness.errors import UserError
 from harness.files import hash_file
 from harness.manifest.schema import Report
-from harness.plan.planner import FILE_SEED
+from harness.plan.cells import FILE_SEED
 from harness.plugin.catalog import Catalog
 from harness.plugin.declarations import Meter
 from harness.plugin.manager import loaded_plugins

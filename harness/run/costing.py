@@ -21,7 +21,7 @@ def cost_table(plan: Plan) -> Grid:
     if not chosen:
         raise UserError("the suite has no cost meter", hint="meters: [macs_paper, parameters]")
     specs = {spec.name: spec for m in chosen for spec in m.specs}
-    meters = [m.part.declaration.load()(**m.part.params) for m in chosen]
+    meters = [m.make() for m in chosen]
     grid = Grid(["", *map(Head.of, specs.values())], "cost (grey 640x480 image)")
     for name, parts in plan.parts.items():
         if not parts:

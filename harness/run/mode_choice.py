@@ -7,14 +7,7 @@ import torch
 
 from harness.errors import UserError
 from harness.modes.build import unavailable
-from harness.plan.cells import (
-    USUAL_MODE,
-    Cell,
-    Plan,
-    digest,
-    name_mode,
-    split_mode,
-)
+from harness.plan.cells import USUAL_MODE, Cell, Plan, name_mode, split_mode
 from harness.records.measurement import Measurement
 from harness.records.record import Record
 
@@ -38,8 +31,8 @@ def settle_modes(plan: Plan, device: torch.device) -> tuple[Plan, str]:
         return plan, ""
     without = {name_mode(*pair): why for pair, why in reasons.items()}
     cells = tuple(cell for cell in plan.cells if cell.mode not in without)
-    kept = replace(plan, cells=cells, fingerprint=digest([c.fingerprint for c in cells]))
-    return kept, f"modes that {device.type} does not have are left out: {_in_words(without)}"
+    told = f"modes that {device.type} does not have are left out: {_in_words(without)}"
+    return replace(plan, cells=cells), told
 
 
 def _require(axis: str, name: str, reason: str | None, device: torch.device) -> None:

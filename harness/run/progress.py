@@ -2,8 +2,6 @@
 
 import json
 import math
-import os
-import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -23,6 +21,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Column
+
+from harness.files import this_process
 
 LINE_EVERY_S = 15.0
 DRAW_EVERY_S = 0.1
@@ -114,9 +114,8 @@ class Lines(Reporter):
 
     def __init__(self, console: Console, cells: int) -> None:
         self.console, self.cells, self.done = console, cells, 0
-        self.printed: dict[
-            str, tuple[float, str]
-        ] = {}  # cell at work -> when, and what without steps
+        # cell at work -> when, and what without steps
+        self.printed: dict[str, tuple[float, str]] = {}
 
     def start(self, cell: str) -> None:
         self.printed[cell] = time.monotonic(), ""
@@ -155,7 +154,7 @@ class Written(Reporter):
     def __init__(self, path: Path, other: Reporter) -> None:
         self.path, self.other = path, other
         self.started, self.written = time.time(), -math.inf
-        self.process = f"process {os.getpid()} on {socket.gethostname()}"
+        self.process = this_process()
 
     def start(self, cell: str) -> None:
         self._write(0, 0, "")

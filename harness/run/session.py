@@ -1,36 +1,30 @@
 """A whole run: from a plan to records, a table and a page."""
 
-import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-from pydantic_core import from_json, to_json
 from rich.console import Console
 
 from harness.errors import ExitCode, Interrupted, UserError
 from harness.files import write_json, write_text
-from harness.plan.calls import Call, make_call, read_call, write_call
+from harness.plan.calls import make_call
 from harness.plan.cells import Cell, Plan
-from harness.plan.joining import join_plans
-from harness.plan.planner import resolved
 from harness.plugin.registry import Registry
 from harness.records import layout
 from harness.records.about import About, read_about, write_about
-from harness.records.locks import is_held, locked
+from harness.records.locks import locked
 from harness.report.terminal import note
 from harness.results.run import Run
 from harness.results.run_folder import read_plan, read_run
 from harness.run.cell_runner import CellRunner, find_done
-from harness.run.checks import check_data, check_detectors, check_training, used_splits
+from harness.run.checks import check_data, check_detectors, check_training
 from harness.run.executing import Work, run_here, run_jobs
-from harness.run.folder import create_folder, open_folder
+from harness.run.folder import create_folder, open_folder, register_call
 from harness.run.jobs import Executor
 from harness.run.launch import Launch, find_launch, sigterm_interrupts
 from harness.run.memory import keep_freed_memory
@@ -38,7 +32,6 @@ from harness.run.mode_choice import settle_modes
 from harness.run.progress import reporter
 from harness.run.spreading import check_processes
 from harness.run.tracking import check_trackers
-from harness.stages.metrics import METRICS
 
 # At least so long between two reports of a run that goes on: making one takes seconds, of the very
 # machine that is being timed. `harness report RUN` makes one at any time.
@@ -84,14 +77,15 @@ def run_plan(
     keep_freed_memory()
     with sigterm_interrupts(), ExitStack() as held:
         plan = _check(plan, launch, elsewhere, inline=executor is None)
-        earlier = _earlier(plan, launch, run_id, results) if resume else None
+        place = (launch, results, plan.suite.suite, run_id)
+        earlier = open_folder(*place) if resume else None
         here = None if elsewhere else launch.device.type
         done = find_done(plan, earlier, here) if earlier is not None else set()
         check_detectors(plan, {cell.detector for cell in plan.cells if cell not in done})
-        folder = _create(plan, launch, run_id, results) if earlier is None else earlier
+        folder = create_folder(*place) if earlier is None else earlier
         if launch.is_main:
             call = make_call(plan, registry, plugins, device, sys.argv, time.time())
-            same_plan = held.enter_context(_register(plan, call, folder))
+            same_plan = held.enter_context(register_call(plan, call, folder))
             _say_about(folder, about)
             if same_plan and _is_over(plan, folder, done):
                 print(f"all {len(done)} cells were measured before: nothing is left to run")
@@ -134,7 +128,8 @@ def _run_cells(
     except KeyboardInterrupt as stop:
         reports.refresh(note, goes_on=False)
         continued = f"--resume --run-id {folder.name} continues"
-        raise Interrupted(_signal_of(stop), f"interrupted; {continued}") from stop
+        signum = getattr(stop, "signum", signal.SIGINT)
+        raise Interrupted(signum, f"interrupted; {continued}") from stop
 
 
 def _executor(plan: Plan) -> Executor | None:
@@ -142,7 +137,7 @@ def _executor(plan: Plan) -> Executor | None:
     part = plan.executor
     if part is None or part.declaration.name == INLINE:
         return None
-    made: Executor = part.declaration.load()(**part.params)
+    made: Executor = part.make()
     return made
 
 
@@ -217,64 +212,6 @@ def _finish(plan: Plan, folder: Path, code: ExitCode) -> ExitCode:
     return code or exit_code(gates)
 
 
-@contextmanager
-def _register(plan: Plan, call: Call, folder: Path) -> Iterator[bool]:
-    """Add the call and its cells to the plan of the run, and hold them until it is over.
-
-    Returns:
-        whether the run was planned like this before.
-
-    Raises:
-        UserError: a call that goes on has some of the cells.
-    """
-    id = f"{datetime.now():%Y%m%d-%H%M%S}-{os.getpid()}"
-    path = layout.call_file(folder, id)
-    with ExitStack() as held:
-        with locked(folder / layout.PLAN_LOCK, "the plan", wait=True):
-            _refuse_overlap(folder, call)
-            write_call(path, call)
-            held.enter_context(locked(path.with_suffix(".lock"), f"the call {id}"))
-            splits = {
-                split.name: {
-                    "images": split.images.absolute(), "annotations": split.annotations.absolute()
-                }
-                for split in used_splits(plan)
-            }  # fmt: skip
-            metrics = plan.catalog.joined(METRICS).to_json()
-            own = {"format": layout.FORMAT, **resolved(plan), "splits": splits, "metrics": metrics}
-            own["cells"] = [{**cell, "call": id} for cell in own["cells"]]
-            kept = folder / layout.PLAN
-            before = read_plan(kept) if kept.is_file() else None
-            joined = join_plans(before, own) if before is not None else own
-            write_json(kept, joined)
-        yield before is not None and _without_calls(joined) == _without_calls(before)
-
-
-def _without_calls(plan: Any) -> Any:
-    """As JSON reads it: a plan just made has tuples where one that was read has lists."""
-    cells = [{key: cell[key] for key in cell if key != "call"} for cell in plan["cells"]]
-    return from_json(to_json({**plan, "cells": cells}, fallback=str))
-
-
-def _refuse_overlap(folder: Path, call: Call) -> None:
-    for path in sorted((folder / layout.CALLS).glob("*.json")):
-        if not is_held(path.with_suffix(".lock")):
-            continue
-        other = read_call(path)
-        shared = [name for name in call.cells if name in frozenset(other.cells)]
-        if shared:
-            more = f" and {len(shared) - 1} more" if len(shared) > 1 else ""
-            raise UserError(
-                f"{other.process} runs {shared[0]}{more}",
-                where=folder,
-                hint="wait for it or stop it; --only, --stages and --seeds choose other cells",
-            )
-
-
-def _signal_of(stop: KeyboardInterrupt) -> int:
-    return stop.signum if isinstance(stop, Interrupted) else signal.SIGINT
-
-
 @dataclass
 class Reports:
     """results.csv and report.html while a run goes on, from its first second."""
@@ -310,18 +247,3 @@ def write_reports(run: Run, goes_on: bool = False) -> None:
 
     write_text(run.folder / layout.TABLE, run.frame.to_csv(index=False))
     write_page(run.folder / layout.PAGE, run, goes_on)
-
-
-def _earlier(plan: Plan, launch: Launch, run_id: str | None, results: Path) -> Path:
-    """The folder of the run that goes on, the same for all processes."""
-    found = open_folder(results, plan.suite.suite, run_id)
-    return found.with_name(launch.agree(found.name))
-
-
-def _create(plan: Plan, launch: Launch, run_id: str | None, results: Path) -> Path:
-    """Only the first process makes a folder; the others are told its name."""
-    suite, new = plan.suite.suite, datetime.now().strftime("%Y%m%d-%H%M%S")
-    name = launch.agree(new if run_id is None else run_id)
-    if launch.is_main:
-        return create_folder(results, suite, name)
-    return results / suite / name

@@ -36,12 +36,11 @@ def run_cell(folder: Path, name: str, *, device: str, plugins: Sequence[str]) ->
     """
     folder, plugins = folder.absolute(), [_absolute(plugin) for plugin in plugins]
     plan_file = folder / layout.PLAN
-    calls = {_name_of(cell): cell for cell in read_plan(plan_file)["cells"]}
-    if name not in calls:
-        raise UserError(
-            f"has no cell '{name}'", where=plan_file, hint=near_names(name, list(calls))
-        )
-    where = layout.call_file(folder, calls[name]["call"])
+    planned = {Cell.of(plain).name: plain for plain in read_plan(plan_file)["cells"]}
+    if name not in planned:
+        hint = near_names(name, list(planned))
+        raise UserError(f"has no cell '{name}'", where=plan_file, hint=hint)
+    where = layout.call_file(folder, planned[name]["call"])
     call = read_call(where)
     os.chdir(call.directory)
     if LAUNCHER in os.environ:
@@ -49,7 +48,7 @@ def run_cell(folder: Path, name: str, *, device: str, plugins: Sequence[str]) ->
     with sigterm_interrupts():
         try:
             plan = plan_call(call, plugins, where)
-            cell = find_cell(plan, name, calls[name]["fingerprint"], where)
+            cell = find_cell(plan, name, planned[name]["fingerprint"], where)
             plan.source.prepare()
             launch = find_launch(device)
             plan, missing = settle_modes(plan, launch.device)
@@ -59,8 +58,7 @@ def run_cell(folder: Path, name: str, *, device: str, plugins: Sequence[str]) ->
             check_gpus(count, launch, f"detectors.{cell.detector}.train.gpus")
         except UserError as error:  # whoever waits for the cell need not try again
             if os.environ.get("RANK", "0") == "0":
-                planned = {k: v for k, v in calls[name].items() if k != "call"}
-                fail_cell(folder, Cell(**planned), str(error))
+                fail_cell(folder, Cell.of(planned[name]), str(error))
             raise
         if count > 1 and launch.world == 1:
             options = [word for plugin in plugins for word in ("-p", plugin)]
@@ -74,8 +72,3 @@ def run_cell(folder: Path, name: str, *, device: str, plugins: Sequence[str]) ->
 
 def _absolute(plugin: str) -> str:
     return str(Path(plugin).absolute()) if plugin.endswith(".py") else plugin
-
-
-def _name_of(cell: dict[str, object]) -> str:
-    words = (cell["detector"], f"seed{cell['seed']}", cell["stage"], cell["mode"])
-    return "/".join(str(word) for word in words if word)

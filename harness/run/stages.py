@@ -9,14 +9,14 @@ from typing import Any
 from torch import Tensor
 
 from harness.data.annotations import ImageEntry, read_annotations
-from harness.data.images import read_image
+from harness.data.images import read_entry
 from harness.data.loader import TrainLoader, train_loader
 from harness.data.source import Split
 from harness.files import hash_file
 from harness.model.detector import Detector
 from harness.modes.runner import Calibration
 from harness.plan.cells import USUAL_MODE, Cell, Plan, is_quantized
-from harness.plan.planner import detector_identity
+from harness.plan.fingerprints import detector_identity
 from harness.plugin.declarations import Stage
 from harness.plugin.metrics import Finding
 from harness.records.layout import DETECTIONS, VALIDATION, detections_name
@@ -93,8 +93,7 @@ class StageRunner:
         def tell(progress: Progress) -> None:
             total = 0 if progress.doing else progress.total
             advance(progress.step, total, describe_progress(progress))
-            ends_line = progress.ends_line(spec.train.log_every)
-            told = curves_of(progress) if ends_line else {}
+            told = curves_of(progress) if progress.ends_line else {}
             if progress.ends_validation:
                 told |= {f"validation/{name}": v for name, v in progress.validation.items()}
             if told:
@@ -111,13 +110,7 @@ class StageRunner:
             folder=folder,
             device=self.launch.device,
             fingerprint=cell.fingerprint,
-            identity=detector_identity(
-                self.plan.suite,
-                cell.detector,
-                self.plan.parts[cell.detector],
-                self.plan.training[cell.detector],
-                self.plan.data_fingerprint,
-            ),
+            identity=detector_identity(self.plan, cell.detector),
             resume=True,  # where an earlier attempt left something
             on_progress=tell,
             validate=validate,
@@ -230,13 +223,12 @@ class StageRunner:
         split = self.plan.source.split("val")
         annotations = read_annotations(split.annotations)
         score = self.plan.catalog.main_score
-        chosen = [m.part for m in self.plan.meters if score in m.specs]
         return CheckData(
             images=Images(split, annotations.images[:count]),
             image_ids=[image.id for image in annotations.images[:count]],
             category_ids=annotations.category_ids,
             annotations=annotations.path,
-            meters=[part.declaration.load()(**part.params) for part in chosen],
+            meters=[meter.make() for meter in self.plan.score_meters],
             score=score.name if score else "",
             trained=bool(weighted.weights),
             quantized=quantized,
@@ -244,7 +236,7 @@ class StageRunner:
         )
 
     def _meters(self, stage: Stage) -> list[Any]:
-        return [m.part.declaration.load()(**m.part.params) for m in self.plan.meters_of(stage)]
+        return [m.make() for m in self.plan.meters_of(stage)]
 
     def _images(self, count: int) -> list[Tensor]:
         """The first images of the validation split, decoded."""
@@ -265,8 +257,7 @@ class Images(Sequence[Tensor]):
     def __getitem__(self, place: Any) -> Any:
         if isinstance(place, slice):
             return [self[i] for i in range(*place.indices(len(self)))]
-        entry = self.entries[place]
-        return read_image(self.split.images / entry.file_name, (entry.height, entry.width))
+        return read_entry(self.split.images, self.entries[place])
 
 
 def calibrate(split: Split, count: int, seed: int, batch_size: int) -> Calibration:

@@ -115,7 +115,7 @@ class CellTracking:
             tracked = TrackedCell(
                 self.tracking.suite, self.run.name, *cell.place, cell.name, folder, self.step
             )
-            made: Tracker = part.declaration.load()(tracked, **part.params)
+            made: Tracker = part.make(tracked)
             made.start()
             self.made[name] = made
         return self.made[name]

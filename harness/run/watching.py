@@ -2,8 +2,9 @@
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from statistics import mean
 from typing import Any, Literal
@@ -13,10 +14,9 @@ from rich.live import Live
 from rich.text import Text
 
 from harness.files import read_json_lines
-from harness.plan.cells import name_stage
+from harness.plan.cells import Cell
 from harness.records import layout
 from harness.records.locks import is_held
-from harness.records.record import Record
 from harness.records.store import latest, read_records
 from harness.report.format import NBSP, duration
 from harness.report.terminal import Grid, Head
@@ -61,7 +61,7 @@ def read_status(folder: Path) -> list[CellStatus]:
     Raises:
         UserError: it is not a run's folder, or a file in it is broken.
     """
-    return [_status(folder, cell) for cell in read_plan(folder / layout.PLAN)["cells"]]
+    return [_status(folder, Cell.of(one)) for one in read_plan(folder / layout.PLAN)["cells"]]
 
 
 def is_live(folder: Path, cells: Sequence[CellStatus]) -> bool:
@@ -144,50 +144,44 @@ def _table(cells: Sequence[CellStatus]) -> Grid:
     return grid
 
 
-def _status(folder: Path, cell: dict[str, Any]) -> CellStatus:
-    place = cell["detector"], cell["seed"], cell["stage"], cell["mode"]
-    name = f"{place[0]} seed {place[1]} {name_stage(place[2], place[3])}"
-    records = layout.records_file(folder, *place)
-    step = read_progress(layout.progress_file(folder, *place))
+def _status(folder: Path, cell: Cell) -> CellStatus:
+    name, records = str(cell), layout.records_file(folder, *cell.place)
+    step = read_progress(layout.progress_file(folder, *cell.place))
     held = is_held(records.with_suffix(".lock"))
     if step is not None and (held or time.time() - step.time < SILENT_SECONDS):
-        return CellStatus(name, place[2], "running", step, loss=_loss(folder, cell))
+        return CellStatus(name, cell.stage, "running", step, loss=_loss(folder, cell))
     kept = read_records(records) if records.is_file() else []
     end = next((record for record in reversed(kept) if record.kind == "cell"), None)
     if step is not None:
-        return CellStatus(name, place[2], "lost", step)
-    if end is None or end.fingerprint != cell["fingerprint"]:
-        return CellStatus(name, place[2], "running" if held else "waiting")
+        return CellStatus(name, cell.stage, "lost", step)
+    if end is None or end.fingerprint != cell.fingerprint:
+        return CellStatus(name, cell.stage, "running" if held else "waiting")
     if end.status != "ok":
         state: State = "interrupted" if end.status == "interrupted" else "failed"
-        return CellStatus(name, place[2], state, error=end.error if state == "failed" else "")
-    return CellStatus(name, place[2], "done", seconds=next(_seconds(kept), None))
+        return CellStatus(name, cell.stage, state, error=end.error if state == "failed" else "")
+    seconds = next((r.value for r in latest(kept) if r.metric == CELL_SECONDS), None)
+    return CellStatus(name, cell.stage, "done", seconds=seconds)
 
 
-def _seconds(records: Sequence[Record]) -> Iterator[float]:
-    yield from (r.value for r in latest(records) if r.metric == CELL_SECONDS)
-
-
-def _loss(folder: Path, cell: dict[str, Any]) -> str:
+def _loss(folder: Path, cell: Cell) -> str:
     """The newest losses, and the newest score, of a training that is at work."""
-    path = layout.cell_folder(folder, cell["detector"], cell["seed"]) / layout.TRAIN_LOG
-    if cell["stage"] != "train":
+    if cell.stage != "train":
         return ""
+    path = layout.cell_folder(folder, cell.detector, cell.seed) / layout.TRAIN_LOG
     try:
-        lines = read_json_lines(path)
+        newest_first = read_json_lines(path)[::-1]
     except ValueError:
         return ""
-    newest: dict[str, Any] = next(
-        (line for line in reversed(lines) if "validation" not in line), {}
+    newest: dict[str, Any] = next((line for line in newest_first if "validation" not in line), {})
+    told = [
+        f"{key} {value:.3f}"
+        for key, value in newest.items()
+        if "loss" in key and isinstance(value, float)
+    ]
+    scores = (
+        f"{name} {value:.3f} at step {line['step']}"
+        for line in newest_first
+        for name, value in line.get("validation", {}).items()
+        if isinstance(value, float)
     )
-    told = [(k, v) for k, v in newest.items() if "loss" in k and isinstance(v, float)][:4]
-    return "  ".join([*(f"{key} {value:.3f}" for key, value in told), *_validation(lines)])
-
-
-def _validation(lines: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """The newest score on images of the validation split, and of which step it is."""
-    for line in reversed(lines):
-        for name, value in line.get("validation", {}).items():
-            if isinstance(value, float):
-                yield f"{name} {value:.3f} at step {line['step']}"
-                return
+    return "  ".join([*told[:4], *islice(scores, 1)])

@@ -1,11 +1,13 @@
 """Scoring of a detections file, without a model and without torch."""
 
-import hashlib
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import compress
 from pathlib import Path
 
 from harness.data.coco_json import fill_defaults, read_coco
 from harness.data.tidying import TEXT_ID
+from harness.files import sha256_of
 from harness.records.measurement import Measurement
 from harness.stages.collecting import collector_paused
 from harness.stages.detections_file import Detection, check_detections, read_detections
@@ -54,7 +56,7 @@ def read_ground_truth(path: Path) -> GroundTruth:
         tuple(image["id"] for image in lists["images"]),
         {category["id"]: category["name"] for category in categories},
         tuple({key: entry[key] for key in TRUTH_KEYS} for entry in annotations),
-        hashlib.sha256(path.read_bytes()).hexdigest(),
+        sha256_of(path),
         tuple((image["height"], image["width"]) for image in lists["images"]),
         tuple(image["file_name"] for image in lists["images"]),
         tuple(image.get(TEXT_ID, "") for image in lists["images"]),
@@ -66,14 +68,13 @@ def restrict(given: EvaluationInput, image_ids: Sequence[int] | None) -> Evaluat
     if image_ids is None or tuple(image_ids) == given.ground_truth.image_ids:
         return given
     kept, truth = frozenset(image_ids), given.ground_truth
-    chosen = [n for n, i in enumerate(truth.image_ids) if i in kept]
-    part = GroundTruth(
-        tuple(truth.image_ids[n] for n in chosen),
-        truth.categories,
-        tuple(a for a in truth.annotations if a["image_id"] in kept),
-        truth.sha256,
-        tuple(truth.image_sizes[n] for n in chosen) if truth.image_sizes else (),
-        tuple(truth.file_names[n] for n in chosen) if truth.file_names else (),
-        tuple(truth.text_ids[n] for n in chosen) if truth.text_ids else (),
+    chosen = [image in kept for image in truth.image_ids]
+    part = replace(
+        truth,
+        image_ids=tuple(compress(truth.image_ids, chosen)),
+        annotations=tuple(a for a in truth.annotations if a["image_id"] in kept),
+        image_sizes=tuple(compress(truth.image_sizes, chosen)),
+        file_names=tuple(compress(truth.file_names, chosen)),
+        text_ids=tuple(compress(truth.text_ids, chosen)),
     )
     return EvaluationInput(part, tuple(d for d in given.detections if d["image_id"] in kept))

@@ -1,6 +1,5 @@
 """Chains of augmentations in the loader: the same for any number of workers and processes."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +90,7 @@ def test_where_no_box_is_left_the_photo_stays_as_it_is(folder: CocoFolder) -> No
 def test_pixels_that_became_floating_point_are_refused(folder: CocoFolder, workers: int) -> None:
     train = loader(folder, augment=["hsv"], workers=workers)
     scaled = Link(lambda image, target: (image / 255, target), images=1)
-    train.dataset.plan = replace(train.dataset.plan, chain=Chain((scaled,)))
+    train.dataset.chain = Chain((scaled,))
     with pytest.raises(UserError, match=r"train.augment: .* torch.float32, not of uint8"):
         next(train.batches(0))
 
@@ -101,7 +100,7 @@ def test_what_torchvision_crops_away_is_dropped(folder: CocoFolder) -> None:
     """`v2.RandomIoUCrop` leaves boxes outside of its crop as empty ones."""
     dataset = loader(folder, augment=["hsv"]).dataset
     cropped = Link(v2.RandomIoUCrop(sampler_options=[0.3]), images=1)
-    dataset.plan = replace(dataset.plan, chain=Chain((cropped,)))
+    dataset.chain = Chain((cropped,))
     samples = [dataset.sample(SampleKey(epoch, row)) for epoch in range(5) for row in range(6)]
     assert {len(sample.boxes) for sample in samples} == {1, 2}
     assert all((s.boxes[:, 2:] > s.boxes[:, :2]).all() for s in samples)

@@ -14,7 +14,7 @@ from harness.data.annotations import read_annotations
 from harness.data.augment import IMAGENET_MEAN, cut, paper_augment
 from harness.data.batch import Inputs
 from harness.data.chain import build_chain
-from harness.data.dataset import AugmentPlan, TrainDataset
+from harness.data.dataset import TrainDataset
 from harness.data.photometric import (
     BatchDistortion,
     Distortion,
@@ -137,7 +137,7 @@ def test_distorting_after_resizing_stays_near_the_papers_order(name: str) -> Non
     annotations = read_annotations(split.annotations)
     reader = ImageReader(split, annotations.images, resize, whole=True, cache_gib=0)
     chain = build_chain((Use(use="paper"),), (64, 64), IMAGENET_MEAN)
-    dataset = TrainDataset(reader, annotations, AugmentPlan(chain), 0)
+    dataset = TrainDataset(reader, annotations, chain, 0)
     fill, means = torch.tensor([124, 116, 104], dtype=torch.uint8), []
     for index in dataset.indices[:40].tolist():
         entry, objects = annotations.images[index], annotations.trainable(index)

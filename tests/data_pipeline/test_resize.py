@@ -13,7 +13,7 @@ from torch import Tensor
 
 from harness.data import resize
 from harness.data.annotations import read_annotations
-from harness.data.reading import read_entry
+from harness.data.images import read_entry
 from harness.data.resize import (
     CornerSquashResize,
     ShortestSideResize,
@@ -74,7 +74,7 @@ def test_equals_opencv_in_every_layout(
 def test_equals_opencv_on_real_photos(name: str) -> None:
     split = real_set(name).split("val")
     for image in read_annotations(split.annotations).images[::40]:
-        pixels = read_entry(split, image)
+        pixels = read_entry(split.images, image)
         for size in ((320, 320), (512, 512)):
             assert torch.equal(resize_bilinear(pixels, size), as_opencv(pixels, size))
 

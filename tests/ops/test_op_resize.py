@@ -10,7 +10,7 @@ from op_cases import SEEDS, random_image, with_threads
 
 from harness.data.annotations import read_annotations
 from harness.data.folder import CocoFolder
-from harness.data.reading import read_entry
+from harness.data.images import read_entry
 from harness.ops import resize_bilinear
 from harness.ops.resize import resize_bilinear_reference
 
@@ -90,7 +90,7 @@ def test_extreme_levels(resize, old):
 def test_equals_opencv_on_real_photos(shared_data, name):
     split = CocoFolder(shared_data / name).split("val")
     for image in read_annotations(split.annotations).images[::25]:
-        photo = read_entry(split, image)
+        photo = read_entry(split.images, image)
         halved = (photo.shape[1] // 2, photo.shape[2] // 2)
         for size in ((320, 320), (512, 512), (321, 475), (1000, 1333), halved):
             assert torch.equal(OP(photo, *size, False), opencv(photo, *size))

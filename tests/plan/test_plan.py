@@ -13,7 +13,8 @@ from harness.errors import UserError
 from harness.manifest.schema import PRECISIONS
 from harness.manifest.suite import load_manifest
 from harness.plan.cells import Plan, name_mode, split_mode
-from harness.plan.planner import detector_identity, make_plan, resolved
+from harness.plan.fingerprints import detector_identity
+from harness.plan.planner import make_plan, resolved
 from harness.plugin.manager import load_plugins
 
 MANIFEST = """\
@@ -163,12 +164,7 @@ def test_fingerprints_change_with_what_determines_the_number(
 
 def test_a_fingerprint_without_background_images_is_that_of_before_there_was_the_choice(plan):
     made = plan("detectors.one.train.background=drop")
-    trained = {
-        name: detector_identity(made.suite, name, made.parts[name], made.training[name], "")[
-            "train"
-        ]
-        for name in ("one", "two")
-    }
+    trained = {name: detector_identity(made, name)["train"] for name in ("one", "two")}
     assert "background" not in trained["one"]
     assert trained["two"]["background"] == "keep"
 

@@ -73,10 +73,9 @@ def start_accelerator(settings: Train, device: torch.device, seed: int) -> Accel
 
     Each process of several gets a seed of its own, so that they sample differently.
 
-    Raises:
-        UserError: the device is not there, or does not support the precision.
+    Args:
+        device: that `check_device` has passed.
     """
-    check_device(settings, device)
     # accelerate keeps one state per process and refuses a second training with other settings
     AcceleratorState._reset_state(reset_partial_state=True)
     GradientState._reset_state()
@@ -95,7 +94,7 @@ def check_device(settings: Train, device: torch.device) -> None:
     """Find out before any work what would fail later.
 
     Raises:
-        UserError: as for `start_accelerator`.
+        UserError: the device is not there, or does not support the precision or the way of steps.
     """
     if device.type not in ("cpu", "cuda"):
         raise UserError(f"cannot train on device '{device}'", hint="cpu or cuda")

@@ -76,11 +76,11 @@ def train(
         about = {**(meta or {}), "seed": seed, "fingerprint": fingerprint}
         training = Training(
             detector, loader, settings, accelerator, folder, about, identity=identity,
-            validate=validate,
+            validate=validate, on_progress=on_progress,
         )  # fmt: skip
         try:
             if resume and state is not None:
-                training.restore(state, on_progress)
-            return result_of(training.run(stop, on_progress), folder)
+                training.restore(state)
+            return result_of(training.run(stop), folder)
         finally:
             training.release()

@@ -58,8 +58,7 @@ class Optimization:
             captured: keep the learning rate on the device, where a captured step reads it.
         """
         more = {"capturable": captured} if self.capturable else {}
-        part = self.parts.optimizer
-        made: torch.optim.Optimizer = part.declaration.load()(model, **more, **part.params)
+        made: torch.optim.Optimizer = self.parts.optimizer.make(model, **more)
         for group in made.param_groups if captured else ():
             device = group["params"][0].device
             group["lr"] = torch.tensor(group["lr"], dtype=torch.float32, device=device)
@@ -67,8 +66,7 @@ class Optimization:
 
     @cached_property
     def schedule(self) -> Callable[[int, Length, float], float]:
-        part = self.parts.schedule
-        rate: Callable[[int, Length, float], float] = part.declaration.load()(**part.params)
+        rate: Callable[[int, Length, float], float] = self.parts.schedule.make()
         return rate
 
     def learning_rate(self, step: int, length: Length) -> float:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from harness.errors import UserError
+from harness.errors import UserError, first_of
 from harness.files import write_atomic
 from harness.records.layout import CHECKPOINT, TRAIN_STATE
 
@@ -90,8 +90,7 @@ def _changes(before: Any, now: Any, name: str = "") -> dict[str, tuple[Any, Any]
 
 def _told(changed: Mapping[str, tuple[Any, Any]]) -> str:
     told = [f"{name} was {before}, is now {now}" for name, (before, now) in changed.items()]
-    more = f" and {len(told) - SHOWN} more" if len(told) > SHOWN else ""
-    return ("; ".join(told[:SHOWN]) or "of the plan") + more
+    return first_of(told, SHOWN, "; ") or "of the plan"
 
 
 def write_state(folder: Path, state: State) -> None:

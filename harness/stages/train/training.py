@@ -57,6 +57,7 @@ class Training:
         graph: replaces the CUDA graph that steps are captured in.
         identity: the settings that the fingerprint is of.
         validate: evaluates a copy of the detector, as often as `settings.evaluate_every` says.
+        on_progress: called in the main process.
 
     Raises:
         UserError: settings without a length, or that several processes cannot follow.
@@ -73,9 +74,10 @@ class Training:
         graph: CudaGraph | None = None,
         identity: Mapping[str, Any] | None = None,
         validate: Validate | None = None,
+        on_progress: OnProgress | None = None,
     ) -> None:
         self.detector, self.loader, self.settings = detector, loader, settings
-        self.accelerator, self.folder = accelerator, folder
+        self.accelerator, self.folder, self.on_progress = accelerator, folder, on_progress
         self.about, self.identity = dict(about), identity or {}
         self.lengths: list[int] = []  # of shorter trainings that this one goes on from
         self.device: torch.device = accelerator.device
@@ -86,6 +88,7 @@ class Training:
         self.begun_epoch: int | None = None
         self.closes, self.closed = settings.last_phase(loader.steps_per_epoch), False
         self.window, self.clock = LossWindow(), Clock(sessions=1)
+        self.log: TrainLog | None = None
         self.rates, self.within_step = (math.nan, math.nan), False
         self.began, self.saving_seconds = time.perf_counter(), 0.0
         self.way = choose_way(
@@ -129,18 +132,19 @@ class Training:
     def is_main(self) -> bool:
         return bool(self.accelerator.is_main_process)
 
-    def run(self, stop: StopRequest, on_progress: OnProgress | None) -> State:
+    def run(self, stop: StopRequest) -> State:
         """Train to the end and return the state that says done.
 
         Raises:
             CellError, Interrupted, UserError: as `train`.
         """
-        log = TrainLog(self.folder / TRAIN_LOG, keep_until=self.step) if self.is_main else None
+        if self.is_main:
+            self.log = TrainLog(self.folder / TRAIN_LOG, keep_until=self.step)
         try:
-            with self.watching_compilers(on_progress), warnings.catch_warnings():
+            with self.watching_compilers(), warnings.catch_warnings():
                 # 1x1 kernels have two names for one layout, and torch compares names
                 warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
-                self.take_steps(stop, log, on_progress)
+                self.take_steps(stop)
         except RuntimeError:
             self.save_after_crash(stop)
             raise
@@ -148,9 +152,7 @@ class Training:
         self.stop_if_asked(stop)
         return done
 
-    def take_steps(
-        self, stop: StopRequest, log: TrainLog | None, on_progress: OnProgress | None
-    ) -> None:
+    def take_steps(self, stop: StopRequest) -> None:
         batches = endless(self.loader, self.step * self.settings.accumulate)
         begun = self.step
         while self.step < self.total:
@@ -162,15 +164,14 @@ class Training:
                 self.within_step = True
                 lr = self.advance(micro)
                 saves = self.save_is_due()
-                self.check_losses(log, lr, saves)
+                self.check_losses(lr, saves)
                 self.within_step = False
-            self.validate_if_due(log, on_progress)
-            if on_progress is not None and self.is_main:
-                on_progress(self.progress(lr))
+            self.validate_if_due()
+            self.tell(lr)
             if saves:
                 self.save()
 
-    def validate_if_due(self, log: TrainLog | None, on_progress: OnProgress | None) -> None:
+    def validate_if_due(self) -> None:
         """Evaluate the weights that would be saved; the training goes on as if nothing had been.
 
         An evaluation that fails is a line of the log, and no end of the training.
@@ -179,8 +180,7 @@ class Training:
             return
         if not self.settings.evaluates_after(self.step, self.loader.steps_per_epoch):
             return
-        if on_progress is not None and self.is_main:
-            on_progress(replace(self.progress(math.nan), doing="evaluating"))
+        self.tell(doing="evaluating")
         failed = ""
         with self.clock.apart(self.device), unchanged_rng(self.device):
             weights = self.weights()
@@ -192,22 +192,19 @@ class Training:
                     raise
                 self.validation, failed = {}, str(error)
         self.validated = self.step
-        if log is not None:
+        if self.log is not None:
             place = {"step": self.step, "epoch": self.epoch}
-            log.append_validation(place, self.validation, failed)
-        if failed and on_progress is not None and self.is_main:
-            told = f"evaluation after step {self.step} failed: {failed}"
-            on_progress(replace(self.progress(math.nan), doing=told))
+            self.log.append_validation(place, self.validation, failed)
+        if failed:
+            self.tell(doing=f"evaluation after step {self.step} failed: {failed}")
 
     @contextmanager
-    def watching_compilers(self, on_progress: OnProgress | None) -> Iterator[None]:
+    def watching_compilers(self) -> Iterator[None]:
         """Count their seconds, and report when a step waits for them."""
         if not self.way.compiled:
             yield
             return
-        if on_progress is not None and self.is_main:
-            waiting = replace(self.progress(math.nan), doing="compiling")
-            self.compile_clock.on_start = lambda: on_progress(waiting)
+        self.compile_clock.on_start = lambda: self.tell(doing="compiling")
         with self.compile_clock.running():
             yield
 
@@ -256,43 +253,50 @@ class Training:
             trained: Any = self.module
             trained.begin_last_phase()
 
-    def check_losses(self, log: TrainLog | None, lr: float, saves: bool) -> None:
+    def check_losses(self, lr: float, saves: bool) -> None:
         """Read the losses: at log lines, before checkpoints, and wherever reading is free.
 
         Raises:
             CellError: one is NaN or infinite.
         """
-        logged = self.step % self.settings.log_every == 0 or self.step == self.total
         free = self.device.type == "cpu" and not self.is_parallel
-        if not (logged or free or saves):
+        if not (self.ends_line or free or saves):
             return
         bad = self.window.first_bad(self.accelerator)
         if bad is not None:
             late = f", noticed at step {self.step}" if bad.step < self.step else ""
             raise CellError(f"{bad}{late} (learning rate {lr:.3g})")
-        if logged:
-            self.write_line(log, lr)
+        if self.ends_line:
+            self.write_line(lr)
 
-    def write_line(self, log: TrainLog | None, lr: float) -> None:
+    @property
+    def ends_line(self) -> bool:
+        """Whether a line of the log is written behind this step."""
+        return self.step % self.settings.log_every == 0 or self.step == self.total
+
+    def write_line(self, lr: float) -> None:
         self.losses, self.loss_steps = self.window.means(self.accelerator), self.window.steps
         self.window.reset()
         self.rates = self.clock.lap()
         self.clock.note_memory(self.device)
-        if log is not None:
+        if self.log is not None:
             place = {"step": self.step, "epoch": self.epoch, "lr": lr}
             rates = {"images_per_second": self.rates[0], "wait_share": self.rates[1]}
-            log.append({**place, **self.losses, **rates})
+            self.log.append({**place, **self.losses, **rates})
 
     @property
     def epoch(self) -> int:
         """Whole epochs done."""
         return self.step * self.settings.accumulate // self.loader.steps_per_epoch
 
-    def progress(self, lr: float) -> Progress:
-        return Progress(
-            self.step, self.total, self.epoch, self.losses, lr, *self.rates,
-            validation=self.validation, validated=self.validated,
-        )  # fmt: skip
+    def tell(self, lr: float = math.nan, doing: str = "") -> None:
+        """How far it is, and what keeps the next step waiting."""
+        if self.on_progress is not None and self.is_main:
+            progress = Progress(
+                self.step, self.total, self.epoch, self.losses, lr, *self.rates, doing,
+                self.validation, self.validated, ends_line=self.ends_line and not doing,
+            )  # fmt: skip
+            self.on_progress(progress)
 
     def stop_if_asked(self, stop: StopRequest) -> None:
         """Save and raise Interrupted once a signal has come.
@@ -302,7 +306,7 @@ class Training:
         """
         signum = stop.signum or 0
         if self.is_parallel:
-            if self.step % self.settings.log_every and self.step < self.total:
+            if not self.ends_line:
                 return
             asked = torch.tensor([signum], device=self.device)
             signum = int(self.accelerator.gather(asked).max())
@@ -371,7 +375,9 @@ class Training:
         if self.is_main:
             write_checkpoint(self.folder, weights or self.weights(), meta)
 
-    def place(self) -> State:
+    def snapshot(self) -> State:
+        """Everything that the next step depends on."""
+        scaler, ema = self.accelerator.scaler, self.ema
         return {
             "fingerprint": self.about["fingerprint"],
             "identity": pack(self.identity),
@@ -381,13 +387,6 @@ class Training:
             "losses": self.losses,
             "window": self.loss_steps,
             "clock": self.clock.state_dict(),
-        }
-
-    def snapshot(self) -> State:
-        """Everything that the next step depends on."""
-        scaler, ema = self.accelerator.scaler, self.ema
-        return {
-            **self.place(),
             "done": False,
             "model": self.module.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -397,7 +396,7 @@ class Training:
             "rng": gather_object([capture_rng(self.device)]),
         }
 
-    def restore(self, state: State, on_progress: OnProgress | None = None) -> None:
+    def restore(self, state: State) -> None:
         """Go back to `snapshot`.
 
         Raises:
@@ -424,8 +423,7 @@ class Training:
         *self.lengths, last = state["lengths"]
         if last != self.total:
             self.lengths.append(last)
-            if on_progress is not None and self.is_main:
-                on_progress(replace(self.progress(math.nan), doing=self.new_course(last)))
+            self.tell(doing=self.new_course(last))
 
     def new_course(self, last: int) -> str:
         """What becomes of the learning rate of a training that was to take `last` steps."""

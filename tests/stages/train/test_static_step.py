@@ -84,7 +84,7 @@ def prepare(folder: Path, settings: Train, graph: CallGraph | None, loader: Any 
 
 def finish(made: Training) -> dict[str, Tensor]:
     with StopRequest() as stop:
-        made.run(stop, None)
+        made.run(stop)
     made.release()
     return dict(made.detector.state_dict())
 
