@@ -21,12 +21,8 @@ GATE_LOOKS = {"passed": "better", "missed": "worse", "not evaluable": "noise"}
 Tally = tuple[str, dict[Verdict, int], list[tuple[Verdict, str]]]
 
 
-def render_comparison(comparison: Comparison, now: datetime | None = None) -> str:
-    """The page as text.
-
-    Args:
-        now: when the page says that it was written.
-    """
+def render_comparison(comparison: Comparison) -> str:
+    """The page as text."""
     rows = comparison.common_rows
     notes = [*lone_lines(comparison), *reasons(comparison), *comparison.notes]
     there = {"gates": comparison.gates, "notes": notes}
@@ -43,7 +39,7 @@ def render_comparison(comparison: Comparison, now: datetime | None = None) -> st
         word=comparison.catalog.word,
         notes=notes,
         swatches=swatches(detectors),
-        written=moment((now or datetime.now(UTC)).timestamp()),
+        written=moment(datetime.now(UTC).timestamp()),
         version=__version__,
     )
 
