@@ -69,8 +69,7 @@ def _tally(comparison: Comparison, place: int) -> Tally:
 def _spoken(row: Row, found: Difference, side: int) -> str:
     shown = change(row.metric, row.values[0], found)
     points = " points" if row.metric.shown_unit == "%" else ""
-    sides = [row.estimates[i] for i in (0, side)]
-    doubted = any(one is not None and one.reasons for one in sides)
+    doubted = any(row.estimates[i].reasons for i in (0, side))
     return f"{row.detector} {row.metric.title} {shown}{points}".strip() + ", in doubt" * doubted
 
 

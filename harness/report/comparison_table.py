@@ -25,6 +25,7 @@ from harness.report.format import (
 from harness.report.terminal import STYLES, Grid, Head, Value, say, value_cell
 from harness.results.comparison import Comparison, Row
 from harness.results.difference import Difference
+from harness.results.estimate import Estimate
 from harness.results.gates import GateResult, first_of
 
 if TYPE_CHECKING:
@@ -118,13 +119,19 @@ def comparison_frame(comparison: Comparison) -> "DataFrame":
             sides[number], row.values[0], row.values[number], row.seeds[0], row.seeds[number],
             found.value, found.low, found.high, found.ratio, found.p, found.verdict,
             "; ".join(map(str, found.mismatches)),
-            words(catalog, (*found.reasons, *found.caveats)), _level(row, 0), _level(row, number),
-            words(catalog, [r for i in (0, number) for r in _doubts(row, i)]),
+            words(catalog, (*found.reasons, *found.caveats)), level(base), level(other),
+            words(catalog, (*base.reasons, *other.reasons)),
         )
         for row in comparison.rows
         for number, found in enumerate(row.differences, 1)
+        for base, other in [(row.estimates[0], row.estimates[number])]
     ]  # fmt: skip
     return pd.DataFrame(lines, columns=list(HEADER))
+
+
+def level(estimate: Estimate) -> str:
+    """How far a number can be believed, "" where there is none."""
+    return estimate.level if estimate.is_there else ""
 
 
 def words(catalog: Catalog, findings: Iterable[Finding]) -> str:
@@ -241,24 +248,14 @@ def _worst_doubts(row: Row, comparison: Comparison) -> Iterator[str]:
     catalog = comparison.catalog
     for mark in (LEVELS["invalid"], DOUBTFUL):
         having: dict[Finding, list[str]] = {}
-        for number, side in enumerate(comparison.sides):
-            if level_mark(row.estimates[number]) == mark:
-                for doubt in _doubts(row, number):
+        for side, estimate in zip(comparison.sides, row.estimates, strict=True):
+            if level_mark(estimate) == mark:
+                for doubt in estimate.reasons:
                     having.setdefault(doubt, []).append(side)
         if having:
             first, *more = catalog.gravest_first(having)
             told = _of_sides(catalog.word(first), having[first])
             yield f"{mark} {first_of([told, *map(str, more)])}"
-
-
-def _doubts(row: Row, side: int) -> tuple[Finding, ...]:
-    estimate = row.estimates[side]
-    return () if estimate is None else estimate.reasons
-
-
-def _level(row: Row, side: int) -> str:
-    estimate = row.estimates[side]
-    return estimate.level if estimate is not None and estimate.is_there else ""
 
 
 def _of_sides(said: str, sides: Iterable[str]) -> str:

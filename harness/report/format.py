@@ -100,9 +100,9 @@ def half_width(estimate: "Estimate") -> str:
     return f"±{amount(estimate.metric, (estimate.high - estimate.low) / 2)}"
 
 
-def level_mark(estimate: "Estimate | None") -> str:
+def level_mark(estimate: "Estimate") -> str:
     """The sign of what casts doubt on a value, or ""."""
-    return "" if estimate is None or not estimate.is_there else LEVELS[estimate.level]
+    return LEVELS[estimate.level] if estimate.is_there else ""
 
 
 def units_of_change(spec: MetricSpec, base: float) -> tuple[float, str]:

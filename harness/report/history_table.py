@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.text import Text
 
 from harness.plugin.catalog import Catalog
-from harness.report.comparison_table import change_reasons, doubts, legend, words
+from harness.report.comparison_table import change_reasons, doubts, legend, level, words
 from harness.report.format import change_in_words, interval, moment
 from harness.report.terminal import STYLES, Grid, Head, say, value_cell
 from harness.results.comparison import Comparison, Row
@@ -70,7 +70,7 @@ def history_frame(lines: Sequence[Line], catalog: Catalog) -> pd.DataFrame:
                     line.detector, line.metric.name, line.metric.unit, point.run, point.time,
                     point.commit, one.value, one.low, one.high, len(one.seeds), change.value,
                     change.low, change.high, change.verdict if point.difference else "",
-                    "; ".join(map(str, change.mismatches)), one.level if one.is_there else "",
+                    "; ".join(map(str, change.mismatches)), level(one),
                     words(catalog, one.reasons),
                 )
             )  # fmt: skip

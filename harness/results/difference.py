@@ -104,8 +104,8 @@ class Difference:
 
 
 def find_difference(
-    base: Estimate | None,
-    other: Estimate | None,
+    base: Estimate,
+    other: Estimate,
     *,
     same_detector: bool,
     allow_mismatch: bool = False,
@@ -120,7 +120,7 @@ def find_difference(
         smallest_effect: relative difference of times that is too small to matter.
         meant: conditions in which the two are meant to differ.
     """
-    if base is None or other is None or not (base.is_there and other.is_there):
+    if not (base.is_there and other.is_there):
         return Difference("missing")
     if "invalid" in (base.level, other.level):
         reasons = [one.reasons for one in (base, other) if one.level == "invalid"]

@@ -171,8 +171,7 @@ def _noise(change: Difference, beyond: bool) -> str:
 
 def _doubts(row: "Row", side: int, catalog: Catalog, shown: bool) -> str:
     """Whether something speaks against the base's number or the side's; what, if no note does."""
-    chosen = [row.estimates[i] for i in (0, side)]
-    reasons = [reason for one in chosen if one is not None for reason in one.reasons]
+    reasons = [*row.estimates[0].reasons, *row.estimates[side].reasons]
     found = [catalog.word(reason) for reason in catalog.gravest_first(reasons)]
     if not found:
         return ""
