@@ -43,7 +43,7 @@ ALONE, NOTHING_ELSE = "There is nothing else.", "Nothing else fits."
 
 def comparison(found: Difference) -> str:
     """The best compared with another detector: a sentence whose {} is the other's name."""
-    why = "; ".join(map(str, found.mismatches)) or WORDS[found.verdict]
+    why = found.unlike or WORDS[found.verdict]
     return SAID.get(found.verdict, f"Not comparable with {{}}: {why}.")
 
 
@@ -51,7 +51,7 @@ def comparison_of_modes(run: Run, found: Difference) -> str:
     """A detector's fastest mode compared with another: a sentence whose {} is the other."""
     cost = mode_cost(run)
     title = cost.title if cost else ""
-    why = "; ".join(map(str, found.mismatches)) or WORDS[found.verdict]
+    why = found.unlike or WORDS[found.verdict]
     said = SAID_OF_MODES.get(found.verdict)
     return said.format(title=title) if said else f"Its {title} in {{}} is not comparable: {why}."
 

@@ -22,7 +22,7 @@ from harness.report.format import (
     level_mark,
     listing,
 )
-from harness.report.terminal import STYLES, Grid, Head, Value, say, value_cell
+from harness.report.terminal import Grid, Head, Value, change_cell, say, value_cell
 from harness.results.comparison import Comparison, Row
 from harness.results.difference import Difference
 from harness.results.estimate import Estimate
@@ -118,8 +118,8 @@ def comparison_frame(comparison: Comparison) -> "DataFrame":
             row.detector, row.metric.name, row.metric.unit, row.metric.higher_is_better, sides[0],
             sides[number], row.values[0], row.values[number], row.seeds[0], row.seeds[number],
             found.value, found.low, found.high, found.ratio, found.p, found.verdict,
-            "; ".join(map(str, found.mismatches)),
-            words(catalog, (*found.reasons, *found.caveats)), level(base), level(other),
+            found.unlike, words(catalog, (*found.reasons, *found.caveats)),
+            level(base), level(other),
             words(catalog, (*base.reasons, *other.reasons)),
         )
         for row in comparison.rows
@@ -232,13 +232,12 @@ def _change_reasons(row: Row, comparison: Comparison) -> list[str]:
 
 
 def _of_difference(found: Difference, catalog: Catalog) -> Iterator[str]:
-    unlike = "; ".join(map(str, found.mismatches))
     told = words(catalog, found.reasons)
     if found.verdict == "refused":
-        yield f"{MARKS['refused']} not measured alike: {unlike or told}"
+        yield f"{MARKS['refused']} not measured alike: {found.unlike or told}"
         return
-    if unlike:
-        yield f"{ALLOWED} not measured alike: {unlike}"
+    if found.unlike:
+        yield f"{ALLOWED} not measured alike: {found.unlike}"
     if told and found.verdict != "invalid":  # that is said of the value
         yield f"{MARKS[found.verdict]} {told}"
 
@@ -270,8 +269,7 @@ def _cells(row: Row) -> list[list[Text | Value]]:
         [value_cell(one, best=i == best, star=True)] for i, one in enumerate(row.estimates)
     ]
     for pair, found in zip(pairs[1:], row.differences, strict=True):
-        shown = change_in_words(row.metric, row.values[0], found)
-        pair.append(Text(shown, style=STYLES[found.verdict]))
+        pair.append(change_cell(row.metric, row.values[0], found))
     return pairs
 
 

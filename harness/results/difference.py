@@ -98,6 +98,11 @@ class Difference:
         return self.low < self.high
 
     @property
+    def unlike(self) -> str:
+        """The mismatches in words, "" without any."""
+        return "; ".join(map(str, self.mismatches))
+
+    @property
     def p_is_limit(self) -> bool:
         """`p` is the smallest that so many resamples can show."""
         return self.chance < self.p

@@ -164,8 +164,8 @@ def _noise(change: Difference, beyond: bool) -> str:
     said = ", the noise is unknown" if change.verdict == "unknown" else ""
     if beyond and change.verdict == "noise":
         said = ", beyond the limit but inside the noise"
-    if change.mismatches:
-        said += f", not measured alike ({'; '.join(map(str, change.mismatches))})"
+    if change.unlike:
+        said += f", not measured alike ({change.unlike})"
     return said
 
 
@@ -219,7 +219,7 @@ def _format(gate: Gate) -> str:
 def _why(change: Difference, catalog: Catalog) -> str:
     reasons = "; ".join(dict.fromkeys(catalog.word(reason) for reason in change.reasons))
     if change.verdict == "refused":
-        return f"not measured alike ({'; '.join(map(str, change.mismatches)) or reasons})"
+        return f"not measured alike ({change.unlike or reasons})"
     return f"invalid ({reasons})" if change.verdict == "invalid" else "the base is 0"
 
 
