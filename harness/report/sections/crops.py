@@ -10,16 +10,10 @@ from PIL import Image
 
 from harness.data.boxes import pairwise_ious
 from harness.report.page import show
-from harness.report.sections.gallery import (
-    box_path,
-    file_names,
-    first_seeds,
-    match_sure,
-    scene_of,
-)
+from harness.report.sections.gallery import box_path, file_names, first_seeds, scene_of
 from harness.report.thumbnails import Thumbnail, encode, open_upright
 from harness.results.ap.boxes import Scene
-from harness.results.ap.misses import SCORE_THRESHOLD, SMALL_AREA
+from harness.results.ap.misses import SCORE_THRESHOLD, SMALL_AREA, match_sure
 from harness.results.ap.tide import BACKGROUND_IOU, FOREGROUND_IOU
 from harness.results.run import Run
 from harness.stages.inputs import GroundTruth

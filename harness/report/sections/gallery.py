@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from markupsafe import Markup
@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from harness.data.annotations import read_annotations
 from harness.report.page import show
 from harness.report.thumbnails import Thumbnail, shrink_images
-from harness.results.ap.boxes import Bools, Ints, Scene, build_scene, mark
-from harness.results.ap.matching import find_pairs, match_once
-from harness.results.ap.misses import SCORE_THRESHOLD, SMALL_AREA
+from harness.results.ap.boxes import Scene, build_scene
+from harness.results.ap.misses import SCORE_THRESHOLD, SMALL_AREA, match_sure
 from harness.results.run import Run
 from harness.stages.inputs import EvaluationInput, GroundTruth
 from harness.stages.scoring import restrict
@@ -155,18 +154,6 @@ def scene_of(run: Run, truth: GroundTruth, place: tuple[str, int], chosen: Seque
     ids = frozenset(chosen)
     kept = tuple(entry for entry in entries if entry["image_id"] in ids)
     return build_scene(restrict(EvaluationInput(truth, kept), chosen))
-
-
-def match_sure(scene: Scene) -> tuple[Scene, Ints, Bools]:
-    """As `find_misses` matches: detections from `SCORE_THRESHOLD` on, the best first.
-
-    Returns:
-        the scene with these detections; (n,) the object of each, -1 for none; (g,) the objects
-        that one of them found.
-    """
-    sure = replace(scene, detections=scene.detections.above(SCORE_THRESHOLD))
-    matched = match_once(sure, find_pairs(sure), ~sure.objects.crowd)
-    return sure, matched, mark(matched, len(sure.objects.crowd))
 
 
 def _overlay(boxes: Mapping[str, NDArray[np.float64]], small: int) -> Overlay:
