@@ -218,8 +218,8 @@ class Run:
         places = sorted(place for place in self.analyses if place[0] == detector)
         return [self.analyses[place] for place in places]
 
-    def detections_file(self, detector: str, seed: int) -> Path:
-        return layout.cell_folder(self.folder, detector, seed) / layout.DETECTIONS
+    def detections_file(self, detector: str, seed: int, mode: str = "") -> Path:
+        return layout.cell_folder(self.folder, detector, seed) / layout.detections_name(mode)
 
     def _estimate(
         self, detector: str, metric: str, scope: str, records: Sequence[Record]
