@@ -9,7 +9,7 @@ by a factor, which is 1 for a single seed.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -80,6 +80,14 @@ class Estimate:
         return self.low < self.high
 
     @property
+    def of_weights(self) -> "Estimate":
+        """For the difference to another number of the very weights of each seed.
+
+        The spread over seeds, which both share, is not part of its noise.
+        """
+        return replace(self, sampled=(over_seeds(self.sampled),)) if self.sampled else self
+
+    @property
     def count(self) -> int:
         """Seeds that have a number."""
         return sum(not math.isnan(value) for value in self.seeds.values())
@@ -121,11 +129,9 @@ def make_estimate(
         pairing=pairing,
         conditions=chosen[0].conditions,
         mixed=find_mixed(spec, [r.conditions for r in chosen if not math.isnan(r.value)]),
-        level=judged.level,
-        reasons=judged.reasons,
-        remarks=judged.remarks,
         detector=chosen[0].detector,
         scope=chosen[0].scope,
+        **vars(judged),
     )
 
 
