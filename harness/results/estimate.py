@@ -75,6 +75,18 @@ class Estimate:
         return self.is_there and self.level != "invalid"
 
     @property
+    def worth(self) -> float:
+        """The lower the better; infinite of what is not usable."""
+        if not self.is_usable:
+            return math.inf
+        return -self.value if self.metric.higher_is_better else self.value
+
+    @property
+    def is_below_floor(self) -> bool:
+        """Whether it is below what any learning gives."""
+        return self.metric.floor != 0 and self.value < self.metric.floor
+
+    @property
     def has_interval(self) -> bool:
         """Of some width: what is exact has none to show."""
         return self.low < self.high

@@ -81,11 +81,7 @@ def _pairs(run: Run, score: MetricSpec, cost: MetricSpec) -> dict[str, Pair]:
 
 def _front(pairs: Mapping[str, Pair]) -> go.Scatter:
     """A step: what the cheaper one reaches holds until the next comes."""
-    points = {
-        name: (-cost.value if cost.metric.higher_is_better else cost.value,
-               score.value if score.metric.higher_is_better else -score.value)
-        for name, (cost, score) in pairs.items()
-    }  # fmt: skip
+    points = {name: (cost.worth, -score.worth) for name, (cost, score) in pairs.items()}
     front = [[figure.drawn(one.metric, one.value) for one in pairs[n]] for n in on_front(points)]
     corners = [corner for a, b in pairwise(front) for corner in (a, [b[0], a[1]])] + front[-1:]
     return go.Scatter(
