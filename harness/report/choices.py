@@ -84,17 +84,14 @@ def describe_choice(run: Run, choice: Choice, limits: Sequence[Limit]) -> str:
             continue
         found = estimate_in(run, best, limit.metric.name)
         told.append(f"{limit.metric.title} {with_unit(limit.metric, found.value)}")
-    sentences = [*compared(choice.rivals.items()), *_of_modes(run, choice.slower)]
+    slower = ((mode, comparison_of_modes(run, d)) for mode, d in choice.slower.items())
+    sentences = [*compared(choice.rivals.items()), *joined(slower)]
     if not choice.order[1:]:
         sentences.append(NOTHING_ELSE if choice.misses else ALONE)
     for limit in choice.near:
         shown = interval(estimate_in(run, best, limit.metric.name))
         sentences.append(NEAR.format(title=limit.metric.title, interval=shown))
     return f"{best.name}: {', '.join(dict.fromkeys(told))}. {' '.join(sentences)}"
-
-
-def _of_modes(run: Run, slower: Mapping[str, Difference]) -> Iterator[str]:
-    return joined((mode, comparison_of_modes(run, found)) for mode, found in slower.items())
 
 
 def _why(run: Run, one: Contender, missed: Limit | None) -> str:

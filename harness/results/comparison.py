@@ -1,7 +1,7 @@
 """All sides against the base, row by row."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 
 from harness.errors import UserError, near_names
@@ -148,7 +148,7 @@ def judge_gates(
         UserError: a metric or detector that no side has.
     """
     catalog = join_catalogs(sides)
-    gates = [gate.of(full_name(gate.metric, sides, measured=False)) for gate in gates]
+    gates = [replace(g, metric=full_name(g.metric, sides, measured=False)) for g in gates]
     rows = tuple(_rows(sides, list(dict.fromkeys(g.metric for g in gates)), only, rules))
     names = tuple(side.name for side in sides)
     return tuple(

@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from harness.errors import UserError
@@ -59,10 +59,6 @@ class Gate:
     upper: bool
     limit: float
     kind: Kind
-
-    def of(self, metric: str) -> "Gate":
-        """The same of a metric's full name."""
-        return replace(self, metric=metric)
 
 
 def parse_gate(text: str) -> Gate:
