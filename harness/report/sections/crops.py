@@ -8,11 +8,11 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
 
-from harness.data.boxes import pairwise_ious
 from harness.report.page import show
 from harness.report.sections.gallery import box_path, file_names, first_seeds, scene_of
 from harness.report.thumbnails import Thumbnail, encode, open_upright
 from harness.results.ap.boxes import Scene
+from harness.results.ap.matching import measure_iou
 from harness.results.ap.misses import SCORE_THRESHOLD, SMALL_AREA, match_sure
 from harness.results.ap.tide import BACKGROUND_IOU, FOREGROUND_IOU
 from harness.results.run import Run
@@ -192,9 +192,7 @@ def _miss(one: _Found, item: int, categories: Sequence[str]) -> Miss:
     """Kinds in TIDE's order of preference, the detection that is only too unsure before them."""
     objects, detections = one.scene.objects, one.scene.detections
     here = np.flatnonzero(detections.image == objects.image[item])
-    iou = pairwise_ious(_corners(detections.box[here]), _corners(objects.box[item : item + 1]))[
-        :, 0
-    ]
+    iou = measure_iou(detections.box[here], objects.box[[item]], objects.crowd[[item]])
     own = detections.category[here] == objects.category[item]
     score = detections.score[here]
     sure = score >= SCORE_THRESHOLD
@@ -213,7 +211,3 @@ def _miss(one: _Found, item: int, categories: Sequence[str]) -> Miss:
         other = categories[detections.category[here[n]]]
         return Miss("confused", f"taken for {other}, score {score[n]:.2f}", drawn)
     return Miss("nothing", "nothing found", drawn)
-
-
-def _corners(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
