@@ -14,9 +14,7 @@ SMALL_AREA = COCO_AREAS["small"][1]
 SCORE_THRESHOLD = 0.3  # what `harness predict` draws from
 
 
-def match_sure(
-    scene: Scene, score_threshold: float = SCORE_THRESHOLD
-) -> tuple[Scene, Ints, Bools]:
+def match_sure(scene: Scene, score_threshold: float = SCORE_THRESHOLD) -> tuple[Scene, Ints, Bools]:
     """Match the detections from a score on as pycocotools does it, best score first.
 
     Returns:
