@@ -23,10 +23,10 @@ def scores_table(run: Run, detector: str, title: str) -> Grid:
 
 def scores_frame(run: Run) -> pd.DataFrame:
     """Values as recorded, with all digits; the interval is NaN where none is known."""
-    rows = []
-    for r in run.measured:
-        estimate = run.estimate(r.detector, r.metric, r.scope)
-        place = (r.metric, r.scope, r.value, r.count)
-        rows.append((*place, estimate.low, estimate.high, r.detector))
+    rows = [
+        (r.metric, r.scope, r.value, r.count, estimate.low, estimate.high, r.detector)
+        for r in run.measured
+        for estimate in [run.estimate(r.detector, r.metric, r.scope)]
+    ]
     columns = ["metric", "scope", "value", "count", "low", "high", "detections"]
     return pd.DataFrame(rows, columns=columns, dtype=object)
