@@ -58,7 +58,6 @@ OBSERVED = (
 )
 # Of a metric that names no protocol: what a detector itself decides.
 OWN = ("input", "input_sizes", "score_threshold", "nms", "detections_per_image")
-CHOSEN = ("detections_per_image", "detections_kept")  # begin like something observed
 
 
 @dataclass(frozen=True)
@@ -118,7 +117,8 @@ def protocol_of(spec: MetricSpec, *conditions: Conditions) -> tuple[list[str], l
     if spec.protocol or spec.settings:
         return list(spec.protocol), list(spec.settings)
     keys = sorted({key for each in conditions for key in each})
-    chosen = [key for key in keys if key in CHOSEN or not key.startswith(OBSERVED)]
+    # detections_per_image begins like something observed
+    chosen = [key for key in keys if key in OWN or not key.startswith(OBSERVED)]
     return [key for key in chosen if key not in OWN], [key for key in chosen if key in OWN]
 
 
