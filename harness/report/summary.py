@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.text import Text
 
 from harness.records import layout
-from harness.report.format import DOUBTFUL, LEVELS, MARKS, NBSP, half_width, ratio
+from harness.report.format import LEVELS, MARKS, NBSP, half_width, ratio
 from harness.report.mode_rows import (
     ModeRow,
     QuantizedRow,
@@ -120,6 +120,5 @@ def _legend(run: Run) -> list[str]:
     there = [run.estimate(name, metric) for name in run.detectors for metric in run.columns]
     kinds = {one.metric.interval for one in there if one.has_interval}
     levels = {one.level for one in there if one.is_there}
-    marks = {"doubtful": DOUBTFUL, "invalid": LEVELS["invalid"]}
-    told = [f"{mark} {level}" for level, mark in marks.items() if level in levels]
+    told = [f"{mark} {level}" for level, mark in LEVELS.items() if mark and level in levels]
     return [*(line for kind, line in INTERVALS.items() if kind in kinds), *told]
