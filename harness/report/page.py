@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from harness import __version__
 from harness.files import write_text
@@ -105,7 +105,7 @@ def _as_markup(shown: object) -> Markup | None:
     if isinstance(shown, pd.DataFrame):
         return render("table.html", table=shown, caption="")
     if isinstance(shown, str):
-        return Markup("<p>{}</p>").format(escape(shown))
+        return Markup("<p>{}</p>").format(shown)
     raise TypeError(f"it returned a {type(shown).__name__}, not Markup, text, a frame or None")
 
 

@@ -47,7 +47,7 @@ def find_contenders(run: Run) -> list[Contender]:
             detector=name,
             mode=mode,
             scope=scope,
-            quantized=_is_quantized(run, name, scope),
+            quantized=bool(run.estimate(name, MODE_SCORE, scope).conditions.get("quantized")),
             name=f"{name} in {mode}" if several and mode else name,
         )
         for name, own in modes.items()
@@ -77,10 +77,6 @@ def difference_between(run: Run, base: Contender, other: Contender, metric: str)
 def is_measured(run: Run, metric: str) -> bool:
     """Whether any detector has a value, in any of its modes."""
     return any(estimate_in(run, one, metric).is_there for one in find_contenders(run))
-
-
-def _is_quantized(run: Run, detector: str, scope: str) -> bool:
-    return bool(run.estimate(detector, MODE_SCORE, scope).conditions.get("quantized"))
 
 
 def _own_score(run: Run, one: Contender, metric: str) -> Estimate:
