@@ -193,9 +193,8 @@ def _paired(base: Estimate, other: Estimate) -> Difference:
     if not base.sampled or not other.sampled:
         if base.metric.scoring is None:
             return _unknown(base, other, "no_value_per_image")
-        which = "both sides" if not (base.sampled or other.sampled) else (
-            "other" if base.sampled else "base"
-        )  # fmt: skip
+        unread = [name for name, one in (("base", base), ("other", other)) if not one.sampled]
+        which = unread[0] if len(unread) == 1 else "both sides"
         return _unknown(base, other, "detections_unread", which=which)
     if base.pairing != other.pairing:
         return _unknown(base, other, "images_differ")

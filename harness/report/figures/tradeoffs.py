@@ -68,9 +68,8 @@ def _note(run: Run, score: MetricSpec, costs: Sequence[MetricSpec]) -> str:
     invalid = [
         n for n in run.detectors if any(run.estimate(n, s.name).level == "invalid" for s in named)
     ]
-    return (f"{better}{seeds}Bars are 95 % intervals where they are known.") + (
-        f" Not drawn where a number is invalid: {listing(invalid)}." if invalid else ""
-    )
+    note = f"{better}{seeds}Bars are 95 % intervals where they are known."
+    return note + (f" Not drawn where a number is invalid: {listing(invalid)}." if invalid else "")
 
 
 def _pairs(run: Run, score: MetricSpec, cost: MetricSpec) -> dict[str, Pair]:
