@@ -43,7 +43,7 @@ ALONE, NOTHING_ELSE = "There is nothing else.", "Nothing else fits."
 
 def comparison(found: Difference) -> str:
     """The best compared with another detector: a sentence whose {} is the other's name."""
-    why = "; ".join(map(str, found.mismatches)) or WORDS[found.verdict]
+    why = found.unlike or WORDS[found.verdict]
     return SAID.get(found.verdict, f"Not comparable with {{}}: {why}.")
 
 
@@ -51,7 +51,7 @@ def comparison_of_modes(run: Run, found: Difference) -> str:
     """A detector's fastest mode compared with another: a sentence whose {} is the other."""
     cost = mode_cost(run)
     title = cost.title if cost else ""
-    why = "; ".join(map(str, found.mismatches)) or WORDS[found.verdict]
+    why = found.unlike or WORDS[found.verdict]
     said = SAID_OF_MODES.get(found.verdict)
     return said.format(title=title) if said else f"Its {title} in {{}} is not comparable: {why}."
 
@@ -84,17 +84,14 @@ def describe_choice(run: Run, choice: Choice, limits: Sequence[Limit]) -> str:
             continue
         found = estimate_in(run, best, limit.metric.name)
         told.append(f"{limit.metric.title} {with_unit(limit.metric, found.value)}")
-    sentences = [*compared(choice.rivals.items()), *_of_modes(run, choice.slower)]
+    slower = ((mode, comparison_of_modes(run, d)) for mode, d in choice.slower.items())
+    sentences = [*compared(choice.rivals.items()), *joined(slower)]
     if not choice.order[1:]:
         sentences.append(NOTHING_ELSE if choice.misses else ALONE)
     for limit in choice.near:
         shown = interval(estimate_in(run, best, limit.metric.name))
         sentences.append(NEAR.format(title=limit.metric.title, interval=shown))
     return f"{best.name}: {', '.join(dict.fromkeys(told))}. {' '.join(sentences)}"
-
-
-def _of_modes(run: Run, slower: Mapping[str, Difference]) -> Iterator[str]:
-    return joined((mode, comparison_of_modes(run, found)) for mode, found in slower.items())
 
 
 def _why(run: Run, one: Contender, missed: Limit | None) -> str:

@@ -21,12 +21,8 @@ GATE_LOOKS = {"passed": "better", "missed": "worse", "not evaluable": "noise"}
 Tally = tuple[str, dict[Verdict, int], list[tuple[Verdict, str]]]
 
 
-def render_comparison(comparison: Comparison, now: datetime | None = None) -> str:
-    """The page as text.
-
-    Args:
-        now: when the page says that it was written.
-    """
+def render_comparison(comparison: Comparison) -> str:
+    """The page as text."""
     rows = comparison.common_rows
     notes = [*lone_lines(comparison), *reasons(comparison), *comparison.notes]
     there = {"gates": comparison.gates, "notes": notes}
@@ -43,7 +39,7 @@ def render_comparison(comparison: Comparison, now: datetime | None = None) -> st
         word=comparison.catalog.word,
         notes=notes,
         swatches=swatches(detectors),
-        written=moment((now or datetime.now(UTC)).timestamp()),
+        written=moment(datetime.now(UTC).timestamp()),
         version=__version__,
     )
 
@@ -73,8 +69,7 @@ def _tally(comparison: Comparison, place: int) -> Tally:
 def _spoken(row: Row, found: Difference, side: int) -> str:
     shown = change(row.metric, row.values[0], found)
     points = " points" if row.metric.shown_unit == "%" else ""
-    sides = [row.estimates[i] for i in (0, side)]
-    doubted = any(one is not None and one.reasons for one in sides)
+    doubted = any(row.estimates[i].reasons for i in (0, side))
     return f"{row.detector} {row.metric.title} {shown}{points}".strip() + ", in doubt" * doubted
 
 

@@ -22,9 +22,10 @@ from harness.report.format import (
     level_mark,
     listing,
 )
-from harness.report.terminal import STYLES, Grid, Head, Value, say, value_cell
+from harness.report.terminal import Grid, Head, Value, change_cell, say, value_cell
 from harness.results.comparison import Comparison, Row
 from harness.results.difference import Difference
+from harness.results.estimate import Estimate
 from harness.results.gates import GateResult, first_of
 
 if TYPE_CHECKING:
@@ -117,14 +118,20 @@ def comparison_frame(comparison: Comparison) -> "DataFrame":
             row.detector, row.metric.name, row.metric.unit, row.metric.higher_is_better, sides[0],
             sides[number], row.values[0], row.values[number], row.seeds[0], row.seeds[number],
             found.value, found.low, found.high, found.ratio, found.p, found.verdict,
-            "; ".join(map(str, found.mismatches)),
-            words(catalog, (*found.reasons, *found.caveats)), _level(row, 0), _level(row, number),
-            words(catalog, [r for i in (0, number) for r in _doubts(row, i)]),
+            found.unlike, words(catalog, (*found.reasons, *found.caveats)),
+            level(base), level(other),
+            words(catalog, (*base.reasons, *other.reasons)),
         )
         for row in comparison.rows
         for number, found in enumerate(row.differences, 1)
+        for base, other in [(row.estimates[0], row.estimates[number])]
     ]  # fmt: skip
     return pd.DataFrame(lines, columns=list(HEADER))
+
+
+def level(estimate: Estimate) -> str:
+    """How far a number can be believed, "" where there is none."""
+    return estimate.level if estimate.is_there else ""
 
 
 def words(catalog: Catalog, findings: Iterable[Finding]) -> str:
@@ -225,13 +232,12 @@ def _change_reasons(row: Row, comparison: Comparison) -> list[str]:
 
 
 def _of_difference(found: Difference, catalog: Catalog) -> Iterator[str]:
-    unlike = "; ".join(map(str, found.mismatches))
     told = words(catalog, found.reasons)
     if found.verdict == "refused":
-        yield f"{MARKS['refused']} not measured alike: {unlike or told}"
+        yield f"{MARKS['refused']} not measured alike: {found.unlike or told}"
         return
-    if unlike:
-        yield f"{ALLOWED} not measured alike: {unlike}"
+    if found.unlike:
+        yield f"{ALLOWED} not measured alike: {found.unlike}"
     if told and found.verdict != "invalid":  # that is said of the value
         yield f"{MARKS[found.verdict]} {told}"
 
@@ -241,24 +247,14 @@ def _worst_doubts(row: Row, comparison: Comparison) -> Iterator[str]:
     catalog = comparison.catalog
     for mark in (LEVELS["invalid"], DOUBTFUL):
         having: dict[Finding, list[str]] = {}
-        for number, side in enumerate(comparison.sides):
-            if level_mark(row.estimates[number]) == mark:
-                for doubt in _doubts(row, number):
+        for side, estimate in zip(comparison.sides, row.estimates, strict=True):
+            if level_mark(estimate) == mark:
+                for doubt in estimate.reasons:
                     having.setdefault(doubt, []).append(side)
         if having:
             first, *more = catalog.gravest_first(having)
             told = _of_sides(catalog.word(first), having[first])
             yield f"{mark} {first_of([told, *map(str, more)])}"
-
-
-def _doubts(row: Row, side: int) -> tuple[Finding, ...]:
-    estimate = row.estimates[side]
-    return () if estimate is None else estimate.reasons
-
-
-def _level(row: Row, side: int) -> str:
-    estimate = row.estimates[side]
-    return estimate.level if estimate is not None and estimate.is_there else ""
 
 
 def _of_sides(said: str, sides: Iterable[str]) -> str:
@@ -273,8 +269,7 @@ def _cells(row: Row) -> list[list[Text | Value]]:
         [value_cell(one, best=i == best, star=True)] for i, one in enumerate(row.estimates)
     ]
     for pair, found in zip(pairs[1:], row.differences, strict=True):
-        shown = change_in_words(row.metric, row.values[0], found)
-        pair.append(Text(shown, style=STYLES[found.verdict]))
+        pair.append(change_cell(row.metric, row.values[0], found))
     return pairs
 
 

@@ -1,18 +1,19 @@
 """A metric over runs as a table and as CSV."""
 
+import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import pandas as pd
 from rich.console import Console
-from rich.text import Text
 
 from harness.plugin.catalog import Catalog
-from harness.report.comparison_table import change_reasons, doubts, legend, words
-from harness.report.format import change_in_words, interval, moment
-from harness.report.terminal import STYLES, Grid, Head, say, value_cell
+from harness.report.comparison_table import change_reasons, doubts, legend, level, words
+from harness.report.format import interval, moment
+from harness.report.terminal import Grid, Head, change_cell, say, value_cell
 from harness.results.comparison import Comparison, Row
 from harness.results.difference import Difference
-from harness.results.history import Line, Point
+from harness.results.history import Line
 
 HEADER = (
     "detector", "metric", "unit", "run", "time", "commit", "value", "low", "high", "seeds",
@@ -46,16 +47,14 @@ def history_table(lines: Sequence[Line]) -> Grid:
     grid = Grid(["run", "measured", value, "to the run before"])
     for line in lines:
         grid.group(line.detector)
-        before: Point | None = None
+        base = math.nan
         for point in line.points:
             when = f"{moment(point.time)} {point.commit}".rstrip()
             shown = value_cell(point.estimate, behind=interval(point.estimate))
-            found, changed = point.difference, Text()
-            if before is not None and found is not None:
-                told = change_in_words(spec, before.estimate.value, found)
-                changed = Text(told, style=STYLES[found.verdict])
-            grid.add(point.run, when, shown, changed)
-            before = point
+            found = point.difference
+            changed = [] if found is None else [change_cell(spec, base, found)]
+            grid.add(point.run, when, shown, *changed)
+            base = point.estimate.value
     return grid
 
 
@@ -70,8 +69,7 @@ def history_frame(lines: Sequence[Line], catalog: Catalog) -> pd.DataFrame:
                     line.detector, line.metric.name, line.metric.unit, point.run, point.time,
                     point.commit, one.value, one.low, one.high, len(one.seeds), change.value,
                     change.low, change.high, change.verdict if point.difference else "",
-                    "; ".join(map(str, change.mismatches)), one.level if one.is_there else "",
-                    words(catalog, one.reasons),
+                    change.unlike, level(one), words(catalog, one.reasons),
                 )
             )  # fmt: skip
     return pd.DataFrame(rows, columns=list(HEADER))
@@ -85,7 +83,7 @@ def changes_of(lines: Sequence[Line], catalog: Catalog) -> Comparison:
             (point.difference,),
         )
         for line in lines
-        for before, point in zip(line.points, line.points[1:], strict=False)
+        for before, point in pairwise(line.points)
         if point.difference is not None
     ]  # fmt: skip
     return Comparison(("", ""), ("", ""), tuple(rows), catalog=catalog)

@@ -1,7 +1,7 @@
 """What each mode of inference costs and gives: a row per mode, each against its eager."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from harness.plan.cells import USUAL_MODE
 from harness.plugin.metrics import MetricSpec
@@ -39,7 +39,7 @@ class ModeRow:
     difference: Difference | None = None
     base: Estimate | None = None
     scope: str = ""
-    errors: tuple[str, ...] = field(default=())
+    errors: tuple[str, ...] = ()
 
     @property
     def precision(self) -> str:

@@ -1,5 +1,6 @@
 """A run in Python and in a notebook, where it shows itself as its table."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -32,12 +33,7 @@ class OpenedRun:
     @property
     def table(self) -> pd.DataFrame:
         """(detectors, the suite's columns), values as they are shown; NaN where there is none."""
-        specs = [self.run.spec(metric) for metric in self.run.columns]
-        rows = {
-            name: [self.estimate(name, spec.name).value * spec.scale for spec in specs]
-            for name in self.run.detectors
-        }
-        return pd.DataFrame.from_dict(rows, orient="index", columns=[heading(s) for s in specs])
+        return self._table(lambda estimate: estimate.value * estimate.metric.scale)
 
     def estimate(self, detector: str, metric: str) -> Estimate:
         """A metric of a detector with its 95 % interval, in the recorded unit."""
@@ -53,17 +49,17 @@ class OpenedRun:
         return text.getvalue().rstrip()
 
     def _repr_html_(self) -> str:
-        specs = [self.run.spec(metric) for metric in self.run.columns]
-        rows = {
-            name: [_cell(self.run.estimate(name, spec.name)) for spec in specs]
-            for name in self.run.detectors
-        }
-        frame = pd.DataFrame.from_dict(rows, orient="index", columns=[heading(s) for s in specs])
         page = self.run.folder / layout.PAGE
         link = Markup('<a href="{0}">{0}</a>').format(page) if page.is_file() else ""
         lines = [*captions(self.run), *map(str, warnings_of(self.run, self.run.columns)), link]
         below = Markup("<br>").join(map(escape, filter(None, lines)))
-        return f"{frame.to_html()}<small>{below}</small>"
+        return f"{self._table(_cell).to_html()}<small>{below}</small>"
+
+    def _table(self, cell: Callable[[Estimate], object]) -> pd.DataFrame:
+        run = self.run
+        rows = {n: [cell(run.estimate(n, m)) for m in run.columns] for n in run.detectors}
+        heads = [heading(run.spec(metric)) for metric in run.columns]
+        return pd.DataFrame.from_dict(rows, orient="index", columns=heads)
 
 
 def open_run(path: str | Path) -> OpenedRun:

@@ -15,6 +15,7 @@ from harness.records.record import Record
 from harness.report.format import LEVELS, listing
 from harness.results.estimate import Estimate
 from harness.results.run import Run
+from harness.results.validity import LEVELS as VALIDITY
 from harness.results.validity import Validity
 
 OPTIONAL = re.compile(r"\[(.*?)\]")
@@ -126,22 +127,17 @@ def gather(catalog: Catalog, of: Iterable[tuple[str, Estimate]]) -> list[Warned]
         for finding in (*estimate.reasons, *estimate.remarks):
             found.setdefault(finding, []).append((title, who))
     return [
-        _warned(_level(finding), catalog.word(finding), found[finding], having)
+        Warned(catalog.word(finding), VALIDITY[finding.gravity], _whose(found[finding], having))
         for finding in catalog.gravest_first(found)
     ]
 
 
-def _warned(
-    level: Validity, text: str, places: Sequence[tuple[str, str]], having: dict[str, set[str]]
-) -> Warned:
+def _whose(places: Sequence[tuple[str, str]], having: Mapping[str, set[str]]) -> str:
+    """`Warned.of`."""
     metrics, names = (dict.fromkeys(column) for column in zip(*places, strict=True))
     everyone = set().union(*(having.get(title, ()) for title in metrics))
     which = "" if everyone <= names.keys() else f" of {listing(names, most=4)}"
-    return Warned(text, level, f"{listing(metrics, most=4)}{which}")
-
-
-def _level(finding: Finding) -> Validity:
-    return "valid" if finding.level == "remark" else finding.level
+    return f"{listing(metrics, most=4)}{which}"
 
 
 class _Known(dict[str, object]):

@@ -52,9 +52,9 @@ def data_table(name: str, split: str, counts: DataCounts) -> Grid:
     grid = Grid(["", ""], f"{name}, {split}")
     mean, median, most = counts.boxes_per_image
     rows = {
-        "images": f"{counts.images:,}" + _without(counts.empty_images, "boxes"),
+        "images": f"{counts.images:,}" + _without_boxes(counts.empty_images),
         "boxes": f"{counts.boxes:,}, and {counts.crowds:,} crowds",
-        "classes": f"{counts.classes:,}" + _without(counts.empty_classes, "boxes"),
+        "classes": f"{counts.classes:,}" + _without_boxes(counts.empty_classes),
         "boxes per image": f"{mean:.1f} on average, median {median:g}, at most {most:,}",
     }
     for key, value in rows.items():
@@ -154,5 +154,5 @@ def _range(row: SizeRow) -> str:
     return f"{row.low:g}{NBSP}up" if math.isinf(row.high) else f"{row.low:g}–{row.high:g}"
 
 
-def _without(count: int, what: str) -> str:
-    return f", {count:,} of them without {what}" if count else ""
+def _without_boxes(count: int) -> str:
+    return f", {count:,} of them without boxes" if count else ""

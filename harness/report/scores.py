@@ -2,9 +2,8 @@
 
 import pandas as pd
 
-from harness.report.format import NBSP, number
+from harness.report.format import amount, interval
 from harness.report.terminal import Grid, Head
-from harness.results.estimate import Estimate
 from harness.results.run import Run
 
 
@@ -16,26 +15,18 @@ def scores_table(run: Run, detector: str, title: str) -> Grid:
         if record.detector == detector:
             estimate = run.estimate(detector, record.metric, record.scope)
             spec = estimate.metric
-            shown = number(estimate.value * spec.scale, spec.digits + 1)
+            shown = amount(spec, estimate.value, more=1)
             of = record.scope.partition("/")[2]
-            grid.add(spec.title, of, shown, _interval(estimate), spec.shown_unit)
+            grid.add(spec.title, of, shown, interval(estimate, more=1), spec.shown_unit)
     return grid
-
-
-def _interval(estimate: Estimate) -> str:
-    if not estimate.has_interval:
-        return ""
-    scale, digits = estimate.metric.scale, estimate.metric.digits + 1
-    low, high = (number(end * scale, digits) for end in (estimate.low, estimate.high))
-    return f"[{low},{NBSP}{high}]"
 
 
 def scores_frame(run: Run) -> pd.DataFrame:
     """Values as recorded, with all digits; the interval is NaN where none is known."""
-    rows = []
-    for r in run.measured:
-        estimate = run.estimate(r.detector, r.metric, r.scope)
-        place = (r.metric, r.scope, r.value, r.count)
-        rows.append((*place, estimate.low, estimate.high, r.detector))
+    rows = [
+        (r.metric, r.scope, r.value, r.count, estimate.low, estimate.high, r.detector)
+        for r in run.measured
+        for estimate in [run.estimate(r.detector, r.metric, r.scope)]
+    ]
     columns = ["metric", "scope", "value", "count", "low", "high", "detections"]
     return pd.DataFrame(rows, columns=columns, dtype=object)

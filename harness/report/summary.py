@@ -6,15 +6,7 @@ from rich.console import Console
 from rich.text import Text
 
 from harness.records import layout
-from harness.report.format import (
-    DOUBTFUL,
-    LEVELS,
-    MARKS,
-    NBSP,
-    change_in_words,
-    half_width,
-    ratio,
-)
+from harness.report.format import LEVELS, MARKS, NBSP, half_width, ratio
 from harness.report.mode_rows import (
     ModeRow,
     QuantizedRow,
@@ -26,7 +18,7 @@ from harness.report.mode_rows import (
 )
 from harness.report.notes import captions, failures, warnings_of
 from harness.report.sections.results import find_best
-from harness.report.terminal import STYLES, Grid, Head, say, value_cell
+from harness.report.terminal import STYLES, Grid, Head, change_cell, say, value_cell
 from harness.results.run import Run
 from harness.stages.metrics import MODE_AGREEMENT, MODE_SCORE, MODE_SETUP
 
@@ -110,13 +102,7 @@ def quantized_table(run: Run, rows: list[QuantizedRow]) -> Grid:
         grid.group(name)
         for row in own:
             found = [(spec, *row.changes[spec.name]) for spec in scores]
-            grid.add(
-                row.mode,
-                *(
-                    Text(change_in_words(spec, base.value, d), style=STYLES[d.verdict])
-                    for spec, base, d in found
-                ),
-            )
+            grid.add(row.mode, *(change_cell(spec, base.value, d) for spec, base, d in found))
     return grid
 
 
@@ -125,15 +111,14 @@ def _against(row: ModeRow) -> Text:
     found = row.difference
     if found is None or row.base is None:
         return Text()
-    words = change_in_words(row.base.metric, row.base.value, found)
-    shown = f"{MARKS[found.verdict]}{NBSP}{ratio(found)}" if found.compared else words
-    return Text(shown, style=STYLES[found.verdict])
+    if not found.compared:
+        return change_cell(row.base.metric, row.base.value, found)
+    return Text(f"{MARKS[found.verdict]}{NBSP}{ratio(found)}", style=STYLES[found.verdict])
 
 
 def _legend(run: Run) -> list[str]:
     there = [run.estimate(name, metric) for name in run.detectors for metric in run.columns]
     kinds = {one.metric.interval for one in there if one.has_interval}
     levels = {one.level for one in there if one.is_there}
-    marks = {"doubtful": DOUBTFUL, "invalid": LEVELS["invalid"]}
-    told = [f"{mark} {level}" for level, mark in marks.items() if level in levels]
+    told = [f"{mark} {level}" for level, mark in LEVELS.items() if mark and level in levels]
     return [*(line for kind, line in INTERVALS.items() if kind in kinds), *told]

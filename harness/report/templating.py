@@ -41,7 +41,6 @@ def environment() -> jinja2.Environment:
         "breakable": breakable,
         "interval": format.interval,
         "listing": format.listing,
-        "word_with": lambda finding, word: word(finding),
     }
     made.globals |= {
         "amount": format.amount,

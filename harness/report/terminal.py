@@ -20,10 +20,10 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.plugin.metrics import MetricSpec
-from harness.report.format import BEST, DASH, NBSP, amount, level_mark
+from harness.report.format import BEST, DASH, NBSP, amount, change_in_words, level_mark
 
 if TYPE_CHECKING:
-    from harness.results.difference import Verdict
+    from harness.results.difference import Difference, Verdict
     from harness.results.estimate import Estimate
 
 KEPT = "\ue000"  # stands for NBSP, at which rich breaks lines, while a table is laid out
@@ -143,6 +143,11 @@ def value_cell(
         Text.assemble((BEST * (best and star), style), (level_mark(estimate), "yellow")),
         Text(f" {behind}".rstrip(), "dim"),
     )
+
+
+def change_cell(spec: MetricSpec, base: float, found: "Difference") -> Text:
+    """`change_in_words` in the colour of its verdict."""
+    return Text(change_in_words(spec, base, found), style=STYLES[found.verdict])
 
 
 def say(console: Console, lines: Iterable[object], style: str = "") -> None:

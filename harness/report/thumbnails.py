@@ -22,23 +22,22 @@ class Thumbnail:
     problem: str = ""
 
 
-def shrink_images(
-    paths: Sequence[Path], sizes: Sequence[Size], budget: int = BUDGET
-) -> list[Thumbnail]:
+def shrink_images(paths: Sequence[Path], sizes: Sequence[Size]) -> list[Thumbnail]:
     """JPEG copies, all of them smaller or coarser where they would weigh too much.
+
+    The smallest copies are given back even if they weigh more than `BUDGET`: some 5,000 characters
+    each.
 
     Args:
         sizes: annotated (height, width), which say how an EXIF rotation is meant, as in
             `harness.data.images.read_image`.
-        budget: characters of all together. The smallest copies are given back even if they
-            weigh more: some 5,000 characters each.
     """
     side = STEPS[0][0]
     largest = [open_upright(path, size, side) for path, size in zip(paths, sizes, strict=True)]
     shown: list[Thumbnail] = []
     for side, quality in STEPS:
         shown = [_shrink(image, side, quality) for image in largest]
-        if sum(len(thumbnail.source) for thumbnail in shown) <= budget:
+        if sum(len(thumbnail.source) for thumbnail in shown) <= BUDGET:
             break
     return shown
 

@@ -92,4 +92,4 @@ def _machine(info: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _time(text: str | None) -> float:
-    return datetime.fromisoformat(text).timestamp() if text else float("nan")
+    return datetime.fromisoformat(text).timestamp() if text else math.nan

@@ -144,26 +144,19 @@ def rank_contenders(run: Run) -> Groups:
     score, cost = first_score(run), mode_cost(run)
     usable = [one for one in find_contenders(run) if _competes(run, one, score)]
     if cost is not None:
-        usable.sort(key=lambda one: _worth(estimate_in(run, one, cost.name)))
+        usable.sort(key=lambda one: estimate_in(run, one, cost.name).worth)
     groups: dict[str, list[Contender]] = {}
     for one in usable:
         groups.setdefault(one.scored_as, []).append(one)
-    ranked = sorted(groups, key=lambda name: _worth(estimate_in(run, groups[name][0], score.name)))
+    ranked = sorted(groups, key=lambda name: estimate_in(run, groups[name][0], score.name).worth)
     return {name: groups[name] for name in ranked}
 
 
 def _competes(run: Run, one: Contender, score: MetricSpec) -> bool:
     """Whether it has a usable score, and none below what any learning gives."""
-    scores = [(spec, estimate_in(run, one, spec.name)) for spec in run.ranked("score")]
-    below = any(spec.floor and found.value < spec.floor for spec, found in scores)
+    scores = [estimate_in(run, one, spec.name) for spec in run.ranked("score")]
+    below = any(found.is_below_floor for found in scores)
     return estimate_in(run, one, score.name).is_usable and not below
-
-
-def _worth(found: Estimate) -> float:
-    """The lower the better."""
-    if not found.is_usable:
-        return math.inf
-    return -found.value if found.metric.higher_is_better else found.value
 
 
 def differences_behind(run: Run, groups: Groups, name: str) -> dict[str, Difference]:

@@ -1,8 +1,7 @@
 """All sides against the base, row by row."""
 
-import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import reduce
 
 from harness.errors import UserError, near_names
@@ -23,7 +22,7 @@ class Row:
 
     Attributes:
         detector: "" where each side is another detector.
-        estimates: one per side, the base first; None where a side has none.
+        estimates: one per side, the base first; without a value where a side has none.
         differences: to the base, one per side but the base.
         best: sides with the best value among those that may be compared; empty if all are equal.
         rivals: sides whose difference to the best is not outside the noise.
@@ -31,7 +30,7 @@ class Row:
 
     detector: str
     metric: MetricSpec
-    estimates: tuple[Estimate | None, ...]
+    estimates: tuple[Estimate, ...]
     differences: tuple[Difference, ...]
     best: tuple[int, ...] = ()
     rivals: tuple[int, ...] = ()
@@ -39,12 +38,12 @@ class Row:
     @property
     def values(self) -> tuple[float, ...]:
         """NaN where there is none."""
-        return tuple(math.nan if one is None else one.value for one in self.estimates)
+        return tuple(one.value for one in self.estimates)
 
     @property
     def seeds(self) -> tuple[int, ...]:
         """How many seeds each value rests on."""
-        return tuple(0 if one is None else len(one.seeds) for one in self.estimates)
+        return tuple(len(one.seeds) for one in self.estimates)
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +148,7 @@ def judge_gates(
         UserError: a metric or detector that no side has.
     """
     catalog = join_catalogs(sides)
-    gates = [gate.of(full_name(gate.metric, sides, measured=False)) for gate in gates]
+    gates = [replace(g, metric=full_name(g.metric, sides, measured=False)) for g in gates]
     rows = tuple(_rows(sides, list(dict.fromkeys(g.metric for g in gates)), only, rules))
     names = tuple(side.name for side in sides)
     return tuple(
@@ -164,22 +163,18 @@ def join_catalogs(sides: Sequence[Side]) -> Catalog:
     return reduce(Catalog.joined, (side.catalog for side in sides))
 
 
-def _row(
-    title: str, estimates: Sequence[Estimate | None], names: Sequence[str], rules: Rules
-) -> Row:
+def _row(title: str, estimates: Sequence[Estimate], names: Sequence[str], rules: Rules) -> Row:
     """One metric over all sides; `names` are their detectors."""
 
     def compare(one: int, other: int) -> Difference:
         same = names[one] == names[other]
         return find_difference(estimates[one], estimates[other], same_detector=same, **vars(rules))
 
-    spec = next(one for one in estimates if one is not None).metric
+    spec = estimates[0].metric
     differences = tuple(compare(0, other) for other in range(1, len(estimates)))
-    values = [math.nan if one is None else one.value for one in estimates]
-    in_play = [i for i, d in enumerate(differences, 1) if d.compared]
-    if estimates[0] is not None and estimates[0].is_usable:
-        in_play = [0, *in_play]
-    best = _best(values, in_play, spec.higher_is_better)
+    in_play = [0] if estimates[0].is_usable else []
+    in_play += [i for i, d in enumerate(differences, 1) if d.compared]
+    best = _best({i: estimates[i].value for i in in_play}, spec.higher_is_better)
     rivals = [i for i in in_play if best and i != best[0] and not compare(best[0], i).real]
     return Row(title, spec, tuple(estimates), differences, best, tuple(rivals))
 
@@ -251,8 +246,9 @@ def _rows(
                 side.estimates.get(name, {}).get(metric)
                 for side, name in zip(sides, chosen, strict=True)
             ]
-            if any(one is not None for one in found):
-                yield _row(title, found, chosen, rules)
+            spec = next((one.metric for one in found if one is not None), None)
+            if spec is not None:
+                yield _row(title, [one or Estimate(spec) for one in found], chosen, rules)
 
 
 def _lone(sides: Sequence[Side], only: Sequence[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -265,10 +261,10 @@ def _lone(sides: Sequence[Side], only: Sequence[str]) -> Iterator[tuple[str, tup
             yield detector, having
 
 
-def _best(values: Sequence[float], in_play: Sequence[int], higher: bool | None) -> tuple[int, ...]:
+def _best(values: Mapping[int, float], higher: bool | None) -> tuple[int, ...]:
     """Sides with the best value; none where there is no better or all are alike."""
-    chosen = [values[i] for i in in_play if not math.isnan(values[i])]
-    if higher is None or len(set(chosen)) < 2:
+    found = set(values.values())
+    if higher is None or len(found) < 2:
         return ()
-    best = max(chosen) if higher else min(chosen)
-    return tuple(i for i in in_play if values[i] == best)
+    best = max(found) if higher else min(found)
+    return tuple(side for side, value in values.items() if value == best)

@@ -6,7 +6,6 @@ modes. A mode of 8 bits is another detector: its scores are its own, or unknown.
 
 from dataclasses import dataclass, replace
 
-from harness.results.ap.paired import over_seeds
 from harness.results.difference import Difference, find_difference
 from harness.results.estimate import Estimate, make_estimate
 from harness.results.run import Run
@@ -48,7 +47,7 @@ def find_contenders(run: Run) -> list[Contender]:
             detector=name,
             mode=mode,
             scope=scope,
-            quantized=_is_quantized(run, name, scope),
+            quantized=bool(run.estimate(name, MODE_SCORE, scope).conditions.get("quantized")),
             name=f"{name} in {mode}" if several and mode else name,
         )
         for name, own in modes.items()
@@ -67,27 +66,17 @@ def estimate_in(run: Run, one: Contender, metric: str) -> Estimate:
 
 
 def difference_between(run: Run, base: Contender, other: Contender, metric: str) -> Difference:
-    """How a contender's number differs from another's.
-
-    Modes of one detector have the same weights, so the spread over seeds, which both share, is not
-    part of the noise.
-    """
-    sides = estimate_in(run, base, metric), estimate_in(run, other, metric)
+    """How a contender's number differs from another's."""
+    one, two = estimate_in(run, base, metric), estimate_in(run, other, metric)
     if base.detector != other.detector:
-        return find_difference(*sides, same_detector=False)
-    one, two = (
-        replace(side, sampled=(over_seeds(side.sampled),) if side.sampled else ()) for side in sides
-    )
-    return find_difference(one, two, same_detector=True, meant=MEANT)
+        return find_difference(one, two, same_detector=False)
+    # modes of one detector have the same weights
+    return find_difference(one.of_weights, two.of_weights, same_detector=True, meant=MEANT)
 
 
 def is_measured(run: Run, metric: str) -> bool:
     """Whether any detector has a value, in any of its modes."""
     return any(estimate_in(run, one, metric).is_there for one in find_contenders(run))
-
-
-def _is_quantized(run: Run, detector: str, scope: str) -> bool:
-    return bool(run.estimate(detector, MODE_SCORE, scope).conditions.get("quantized"))
 
 
 def _own_score(run: Run, one: Contender, metric: str) -> Estimate:

@@ -20,7 +20,7 @@ from harness.records.measurement import Measurement
 from harness.records.record import Record
 from harness.results.ap.types import CellAnalysis
 from harness.results.run import Place, Run
-from harness.results.run_folder import analyse_file
+from harness.results.run_folder import analyse_file, report_settings
 from harness.stages.detections_file import read_detections
 from harness.stages.inputs import EvaluationInput, EvaluationMeter
 from harness.stages.scoring import read_ground_truth, restrict
@@ -92,8 +92,7 @@ def run_like(run: Run, path: Path, resamples: int | None = None) -> Run:
     if run.annotations is None:
         hint = "; ".join(run.notes) or "it has no plan"
         raise UserError("does not say on what to score", where=run.folder, hint=hint)
-    given = {} if resamples is None else {"resamples": resamples}
-    settings = Report.model_validate({**run.plan.get("report", {}), **given})
+    settings = report_settings(run.plan, run.folder, resamples)
     meters = list(_meters(run))
     limit = run.plan.get("evaluate", {}).get("max_images")
     return run_of_files({path.stem: path}, run.annotations, meters, run.catalog, settings, limit)

@@ -98,14 +98,19 @@ class Difference:
         return self.low < self.high
 
     @property
+    def unlike(self) -> str:
+        """The mismatches in words, "" without any."""
+        return "; ".join(map(str, self.mismatches))
+
+    @property
     def p_is_limit(self) -> bool:
         """`p` is the smallest that so many resamples can show."""
         return self.chance < self.p
 
 
 def find_difference(
-    base: Estimate | None,
-    other: Estimate | None,
+    base: Estimate,
+    other: Estimate,
     *,
     same_detector: bool,
     allow_mismatch: bool = False,
@@ -120,7 +125,7 @@ def find_difference(
         smallest_effect: relative difference of times that is too small to matter.
         meant: conditions in which the two are meant to differ.
     """
-    if base is None or other is None or not (base.is_there and other.is_there):
+    if not (base.is_there and other.is_there):
         return Difference("missing")
     if "invalid" in (base.level, other.level):
         reasons = [one.reasons for one in (base, other) if one.level == "invalid"]
@@ -188,9 +193,8 @@ def _paired(base: Estimate, other: Estimate) -> Difference:
     if not base.sampled or not other.sampled:
         if base.metric.scoring is None:
             return _unknown(base, other, "no_value_per_image")
-        which = "both sides" if not (base.sampled or other.sampled) else (
-            "other" if base.sampled else "base"
-        )  # fmt: skip
+        unread = [name for name, one in (("base", base), ("other", other)) if not one.sampled]
+        which = unread[0] if len(unread) == 1 else "both sides"
         return _unknown(base, other, "detections_unread", which=which)
     if base.pairing != other.pairing:
         return _unknown(base, other, "images_differ")

@@ -9,7 +9,7 @@ by a factor, which is 1 for a single seed.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -75,9 +75,29 @@ class Estimate:
         return self.is_there and self.level != "invalid"
 
     @property
+    def worth(self) -> float:
+        """The lower the better; infinite of what is not usable."""
+        if not self.is_usable:
+            return math.inf
+        return -self.value if self.metric.higher_is_better else self.value
+
+    @property
+    def is_below_floor(self) -> bool:
+        """Whether it is below what any learning gives."""
+        return self.metric.floor != 0 and self.value < self.metric.floor
+
+    @property
     def has_interval(self) -> bool:
         """Of some width: what is exact has none to show."""
         return self.low < self.high
+
+    @property
+    def of_weights(self) -> "Estimate":
+        """For the difference to another number of the very weights of each seed.
+
+        The spread over seeds, which both share, is not part of its noise.
+        """
+        return replace(self, sampled=(over_seeds(self.sampled),)) if self.sampled else self
 
     @property
     def count(self) -> int:
@@ -121,11 +141,9 @@ def make_estimate(
         pairing=pairing,
         conditions=chosen[0].conditions,
         mixed=find_mixed(spec, [r.conditions for r in chosen if not math.isnan(r.value)]),
-        level=judged.level,
-        reasons=judged.reasons,
-        remarks=judged.remarks,
         detector=chosen[0].detector,
         scope=chosen[0].scope,
+        **vars(judged),
     )
 
 

@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from harness.errors import UserError
@@ -59,10 +59,6 @@ class Gate:
     upper: bool
     limit: float
     kind: Kind
-
-    def of(self, metric: str) -> "Gate":
-        """The same of a metric's full name."""
-        return replace(self, metric=metric)
 
 
 def parse_gate(text: str) -> Gate:
@@ -164,15 +160,14 @@ def _noise(change: Difference, beyond: bool) -> str:
     said = ", the noise is unknown" if change.verdict == "unknown" else ""
     if beyond and change.verdict == "noise":
         said = ", beyond the limit but inside the noise"
-    if change.mismatches:
-        said += f", not measured alike ({'; '.join(map(str, change.mismatches))})"
+    if change.unlike:
+        said += f", not measured alike ({change.unlike})"
     return said
 
 
 def _doubts(row: "Row", side: int, catalog: Catalog, shown: bool) -> str:
     """Whether something speaks against the base's number or the side's; what, if no note does."""
-    chosen = [row.estimates[i] for i in (0, side)]
-    reasons = [reason for one in chosen if one is not None for reason in one.reasons]
+    reasons = [*row.estimates[0].reasons, *row.estimates[side].reasons]
     found = [catalog.word(reason) for reason in catalog.gravest_first(reasons)]
     if not found:
         return ""
@@ -220,7 +215,7 @@ def _format(gate: Gate) -> str:
 def _why(change: Difference, catalog: Catalog) -> str:
     reasons = "; ".join(dict.fromkeys(catalog.word(reason) for reason in change.reasons))
     if change.verdict == "refused":
-        return f"not measured alike ({'; '.join(map(str, change.mismatches)) or reasons})"
+        return f"not measured alike ({change.unlike or reasons})"
     return f"invalid ({reasons})" if change.verdict == "invalid" else "the base is 0"
 
 

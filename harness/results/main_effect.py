@@ -8,6 +8,7 @@ positive the geometric mean of their ratios.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean, geometric_mean
 
 from harness.plugin.metrics import Finding
 from harness.results.ap.paired import over_seeds, paired_difference
@@ -58,8 +59,8 @@ def main_effect(pairs: Sequence[Compared]) -> MainEffect:
 
 def _of_scores(pairs: Sequence[Compared]) -> MainEffect:
     """On the same resampled images in all pairs, so that what they share cancels."""
-    base = _mean([one.base.value for one in pairs])
-    change = _mean([one.other.value - one.base.value for one in pairs])
+    base = fmean(one.base.value for one in pairs)
+    change = fmean(one.other.value - one.base.value for one in pairs)
     ratio = (base + change) / base if base else math.nan
     difference = Difference("unknown", change, ratio, reasons=_reasons(pairs))
     if not difference.reasons:
@@ -76,11 +77,11 @@ def _of_scores(pairs: Sequence[Compared]) -> MainEffect:
 
 
 def _of_ratios(pairs: Sequence[Compared]) -> MainEffect:
-    base = math.exp(_mean([math.log(one.base.value) for one in pairs]))
+    base = geometric_mean(one.base.value for one in pairs)
     logs = [math.log(one.other.value / one.base.value) for one in pairs]
-    ratio, exact = math.exp(_mean(logs)), pairs[0].base.metric.interval == "exact"
+    mean, exact = fmean(logs), pairs[0].base.metric.interval == "exact"
     half = (0.0, 0.0) if exact else _half_widths(pairs, logs)
-    low, high = (math.exp(_mean(logs) + side) for side in (-half[0], half[1]))
+    ratio, low, high = (math.exp(mean + side) for side in (0, -half[0], half[1]))
     verdict: Verdict = direction(pairs[0].base, ratio > 1)
     if exact and math.isclose(ratio, 1, rel_tol=1e-12):
         verdict = "equal"
@@ -133,7 +134,3 @@ def _caveats(pairs: Sequence[Compared]) -> tuple[Finding, ...]:
 
 def _remark(code: str) -> Finding:
     return Finding(code, "remark")
-
-
-def _mean(values: Sequence[float]) -> float:
-    return math.fsum(values) / len(values)

@@ -153,9 +153,9 @@ def tabulate(prospects: Prospects, edges: Sequence[float]) -> list[SizeRow]:
     return [_row(prospects, low, high) for low, high in pairs]
 
 
-def share_sizes(sizes: Floats, edges: Sequence[float] = COCO_EDGES) -> list[float]:
-    """Share of the objects in each bin [from, to); by default COCO's small, medium and large."""
-    counts = np.histogram(sizes, bins=edges)[0]
+def share_sizes(sizes: Floats) -> list[float]:
+    """Share of the objects that are small, medium and large in COCO's bins [from, to)."""
+    counts = np.histogram(sizes, bins=COCO_EDGES)[0]
     return [count / len(sizes) if len(sizes) else math.nan for count in counts.tolist()]
 
 

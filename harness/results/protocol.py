@@ -9,7 +9,7 @@ found, load of the machine, clocks) decides nothing here; `harness.results.valid
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,7 +58,6 @@ OBSERVED = (
 )
 # Of a metric that names no protocol: what a detector itself decides.
 OWN = ("input", "input_sizes", "score_threshold", "nms", "detections_per_image")
-CHOSEN = ("detections_per_image", "detections_kept")  # begin like something observed
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,13 @@ def mismatches(
     if not spec.comparable and not same_detector:
         return (Mismatch(f"what makes up its {spec.title}", "one detector's", "another's"),)
     shared, own = protocol_of(spec, base, other)
-    return differing([*shared, *own] if same_detector else shared, base, other)
+    return tuple(
+        Mismatch(
+            in_words(key), show_value(key, base.get(key)), show_value(key, other.get(key)), key
+        )
+        for key in ([*shared, *own] if same_detector else shared)
+        if _plain(base.get(key)) != _plain(other.get(key))
+    )
 
 
 def find_mixed(spec: MetricSpec, seeds: Sequence[Conditions]) -> tuple[Mismatch, ...]:
@@ -112,19 +117,9 @@ def protocol_of(spec: MetricSpec, *conditions: Conditions) -> tuple[list[str], l
     if spec.protocol or spec.settings:
         return list(spec.protocol), list(spec.settings)
     keys = sorted({key for each in conditions for key in each})
-    chosen = [key for key in keys if key in CHOSEN or not key.startswith(OBSERVED)]
+    # detections_per_image begins like something observed
+    chosen = [key for key in keys if key in OWN or not key.startswith(OBSERVED)]
     return [key for key in chosen if key not in OWN], [key for key in chosen if key in OWN]
-
-
-def differing(keys: Iterable[str], base: Conditions, other: Conditions) -> tuple[Mismatch, ...]:
-    """Those of some conditions that differ."""
-    return tuple(
-        Mismatch(
-            in_words(key), show_value(key, base.get(key)), show_value(key, other.get(key)), key
-        )
-        for key in keys
-        if _plain(base.get(key)) != _plain(other.get(key))
-    )
 
 
 def in_words(condition: str) -> str:

@@ -70,7 +70,7 @@ def rank(run: Run, metric: MetricSpec) -> Ranking | None:
             usable.append(found)
     if not usable:
         return None
-    order = sorted(usable, key=lambda e: -e.value if metric.higher_is_better else e.value)
+    order = sorted(usable, key=lambda estimate: estimate.worth)
     best, *others = order
     behind = [run.difference(other.detector, best.detector, metric.name) for other in others]
     return Ranking(metric, tuple(order), tuple(hold_together(behind)), left_out)
@@ -86,7 +86,7 @@ def below_floor(run: Run, detector: str) -> Finding | None:
     """Why a detector competes in nothing: a score of it is below what any learning gives."""
     for spec in run.ranked("score"):
         found = run.estimate(detector, spec.name)
-        if spec.floor and found.is_there and found.value < spec.floor:
+        if found.is_below_floor:
             value = f"{found.value * spec.scale:.{spec.digits}f}"
             told = {"score": spec.title, "value": value, "unit": spec.shown_unit}
             return Finding("below_floor", params=told)

@@ -1,11 +1,11 @@
 """A run with everything that its records say, and the estimates made of them."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from harness.plugin.catalog import Catalog, declared
 from harness.plugin.manager import loaded_plugins
@@ -16,7 +16,6 @@ from harness.records.about import About
 from harness.records.record import Record
 from harness.records.store import latest
 from harness.results import difference, validity
-from harness.results.ap.paired import over_seeds
 from harness.results.ap.types import CellAnalysis, Sampled
 from harness.results.difference import Difference, find_difference
 from harness.results.estimate import Estimate, make_estimate
@@ -30,6 +29,7 @@ CLASS, MODE = "class/", "mode/"
 
 Place = tuple[str, int]  # detector, seed
 Json = Mapping[str, Any]
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,59 +151,28 @@ class Run:
 
     def estimate(self, detector: str, metric: str, scope: str = "") -> Estimate:
         """A detector's number; without a value where it was not measured."""
-        key = ("estimate", detector, metric, scope)
-        if key not in self._made:
-            records = self.records_of(detector, metric, scope)
-            self._made[key] = self._estimate(detector, metric, scope, records)
-        found: Estimate = self._made[key]
-        return found
+        return self._once(self._estimate, detector, metric, scope)
 
     def estimate_of(self, record: Record) -> Estimate:
         """A single measurement, of one seed."""
-        return self._estimate(record.detector, record.metric, record.scope, [record])
+        return self._estimate(record.detector, record.metric, record.scope, record)
 
     def difference(self, base: str, other: str, metric: str) -> Difference:
         """How a detector's number differs from another detector's."""
-        key = ("difference", base, other, metric)
-        if key not in self._made:
-            sides = self.estimate(base, metric), self.estimate(other, metric)
-            self._made[key] = find_difference(*sides, same_detector=base == other)
-        found: Difference = self._made[key]
-        return found
+        return self._once(self._difference, base, other, metric)
 
     def estimate_quantized(self, detector: str, mode: str, metric: str) -> Estimate:
         """A score of what a quantised mode found; without a value where that was not kept.
 
         Nor with one where it was kept of some of the detector's seeds alone.
         """
-        key = ("quantized", detector, mode, metric)
-        if key not in self._made:
-            self._made[key] = self._estimate_quantized(detector, mode, metric)
-        found: Estimate = self._made[key]
-        return found
-
-    def _estimate_quantized(self, detector: str, mode: str, metric: str) -> Estimate:
-        records = self.records_of(detector, metric)
-        found = {
-            seed: (made.pairing, made.metrics[metric])
-            for (name, seed, of), made in self.mode_analyses.items()
-            if (name, of) == (detector, mode) and metric in made.metrics
-        }
-        if any(record.seed not in found for record in records):
-            return Estimate(self.spec(metric))
-        own = [replace(record, value=found[record.seed][1].value) for record in records]
-        return make_estimate(self.spec(metric), own, sampled=found)
+        return self._once(self._estimate_quantized, detector, mode, metric)
 
     def difference_quantized(self, detector: str, mode: str, metric: str) -> Difference:
-        """What 8 bits change, of the same weights on the same images.
-
-        So the spread over seeds, which both sides share, is not part of the noise.
-        """
-        sides = self.estimate(detector, metric), self.estimate_quantized(detector, mode, metric)
-        base, other = (
-            replace(one, sampled=(over_seeds(one.sampled),) if one.sampled else ()) for one in sides
-        )
-        return find_difference(base, other, same_detector=True)
+        """What 8 bits change, of the same weights on the same images."""
+        base = self.estimate(detector, metric)
+        other = self.estimate_quantized(detector, mode, metric)
+        return find_difference(base.of_weights, other.of_weights, same_detector=True)
 
     def has(self, metric: str) -> bool:
         """Whether any detector has a value."""
@@ -218,14 +187,39 @@ class Run:
         places = sorted(place for place in self.analyses if place[0] == detector)
         return [self.analyses[place] for place in places]
 
-    def detections_file(self, detector: str, seed: int) -> Path:
-        return layout.cell_folder(self.folder, detector, seed) / layout.DETECTIONS
+    def detections_file(self, detector: str, seed: int, mode: str = "") -> Path:
+        return layout.cell_folder(self.folder, detector, seed) / layout.detections_name(mode)
+
+    def _once(self, make: Callable[..., Made], *names: str) -> Made:
+        """What is made of these names, the first time that it is asked for."""
+        key = make.__name__, *names
+        if key not in self._made:
+            self._made[key] = make(*names)
+        found: Made = self._made[key]
+        return found
 
     def _estimate(
-        self, detector: str, metric: str, scope: str, records: Sequence[Record]
+        self, detector: str, metric: str, scope: str, only: Record | None = None
     ) -> Estimate:
+        records = self.records_of(detector, metric, scope) if only is None else [only]
         spec, behind = self.spec(metric), self._with_samples.get(detector, ())
         return make_estimate(spec, records, behind, self._sampled(detector, spec, scope))
+
+    def _difference(self, base: str, other: str, metric: str) -> Difference:
+        sides = self.estimate(base, metric), self.estimate(other, metric)
+        return find_difference(*sides, same_detector=base == other)
+
+    def _estimate_quantized(self, detector: str, mode: str, metric: str) -> Estimate:
+        records = self.records_of(detector, metric)
+        found = {
+            seed: (made.pairing, made.metrics[metric])
+            for (name, seed, of), made in self.mode_analyses.items()
+            if (name, of) == (detector, mode) and metric in made.metrics
+        }
+        if any(record.seed not in found for record in records):
+            return Estimate(self.spec(metric))
+        own = [replace(record, value=found[record.seed][1].value) for record in records]
+        return make_estimate(self.spec(metric), own, sampled=found)
 
     def _sampled(
         self, detector: str, spec: MetricSpec, scope: str

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import lru_cache
@@ -36,6 +36,7 @@ from harness.stages.scoring import read_ground_truth, restrict
 VERSION = 3  # of the analyses: those that another one kept are made again
 AT_ONCE = 2  # cells or runs that are read: each takes some hundred MB
 _READING = Lock()
+ModePlace = tuple[str, int, str]  # detector, seed, mode, "" of the evaluation itself
 PLANNED = {"suite", "profile", "detectors", "data", "data_fingerprint", "evaluate", "cells"}
 
 
@@ -50,44 +51,38 @@ def read_run(folder: Path, *, data_root: str | None = None, resamples: int | Non
         UserError: the folder holds no run, one of an older version, or its files cannot be read.
     """
     run = read_numbers(folder)
-    plan, records = run.plan, list(run.records)
-    settings = _settings(plan, folder / layout.PLAN, resamples)
+    settings = report_settings(run.plan, folder / layout.PLAN, resamples)
     catalog = run.catalog.with_ranges(settings.area_ranges)
-    truth, images, annotations, notes = find_validation(plan, data_root)
-    evaluated = _evaluated(records, catalog)
+    truth, images, annotations, notes = find_validation(run.plan, data_root)
+    evaluated = _evaluated(run.latest, catalog)
+    cells = [(detector, seed, "") for detector, seed in evaluated]
+    cells += [cell for cell in _quantized(run) if cell[:2] in evaluated]
+
+    def analyse(cell: ModePlace) -> tuple[CellAnalysis | None, str]:
+        return _analyse(run, cell, evaluated[cell[:2]], truth, settings, catalog)
+
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        found = pool.map(
-            lambda place: _analyse(folder, place, evaluated[place], truth, settings, plan, catalog),
-            evaluated,
-        )
-        by_place = dict(zip(evaluated, found, strict=True))
-        quantized = [place for place in _quantized(folder, records) if place[:2] in evaluated]
-        found = pool.map(
-            lambda place: _analyse(
-                folder, place[:2], evaluated[place[:2]], truth, settings, plan, catalog, place[2]
-            ),
-            quantized,
-        )
-        by_mode = dict(zip(quantized, found, strict=True))
-    analyses = {place: made for place, (made, _) in by_place.items() if made is not None}
-    of_modes = {place: made for place, (made, _) in by_mode.items() if made is not None}
-    notes += [f"{d} seed {seed}: {why}" for (d, seed), (_, why) in by_place.items() if why]
+        found = dict(zip(cells, pool.map(analyse, cells), strict=True))
     notes += [
-        f"{d} seed {seed} {mode}: {why}" for (d, seed, mode), (_, why) in by_mode.items() if why
+        f"{detector} seed {seed}{f' {mode}' if mode else ''}: {why}"
+        for (detector, seed, mode), (_, why) in found.items()
+        if why
     ]
+    made = {cell: analysis for cell, (analysis, _) in found.items() if analysis is not None}
+    analyses = {cell[:2]: analysis for cell, analysis in made.items() if not cell[2]}
     training = {}
     for detector, seed, log in layout.cells_with(folder, layout.TRAIN_LOG):
         try:
             training[detector, seed] = tuple(read_json_lines(log))
         except ValueError as error:
             notes.append(f"{detector} seed {seed}: {log.name} cannot be read ({error})")
-    records = _with_ranges(records, analyses, settings, catalog)
+    records = _with_ranges(run, analyses, settings, catalog)
     return replace(
         run,
         records=tuple(records),
         catalog=catalog,
         analyses=analyses,
-        mode_analyses=of_modes,
+        mode_analyses={cell: analysis for cell, analysis in made.items() if cell[2]},
         training=training,
         truth=truth,
         images=images,
@@ -234,36 +229,30 @@ def _undeclared(records: Sequence[Record], catalog: Catalog, path: Path) -> Iter
         yield f"nobody declares what {names} is: shown as recorded (is its plugin installed?)"
 
 
-def _evaluated(records: list[Record], catalog: Catalog) -> dict[Place, Record]:
+def _evaluated(records: Iterable[Record], catalog: Catalog) -> dict[Place, Record]:
     """A score of each cell that was evaluated, which says under which conditions."""
     scored = {spec.name for spec in catalog.specs.values() if spec.scoring is not None}
     found: dict[Place, Record] = {}
-    for record in latest(records):
+    for record in records:
         if record.metric in scored and record.scope == "" and record.stage == "evaluate":
             found.setdefault((record.detector, record.seed), record)
     return found
 
 
-def _quantized(folder: Path, records: list[Record]) -> list[tuple[str, int, str]]:
-    """(detector, seed, mode) of what was checked and whose detections were kept."""
-    places = {(r.detector, r.seed, r.mode): None for r in latest(records) if r.metric == MODE_SCORE}
-    return [
-        (detector, seed, mode)
-        for detector, seed, mode in places
-        if (layout.cell_folder(folder, detector, seed) / layout.detections_name(mode)).is_file()
-    ]
+def _quantized(run: Run) -> list[ModePlace]:
+    """Modes that were checked and whose detections were kept."""
+    checks = (record for record in run.latest if record.metric == MODE_SCORE)
+    cells = dict.fromkeys((check.detector, check.seed, check.mode) for check in checks)
+    return [cell for cell in cells if run.detections_file(*cell).is_file()]
 
 
 def _with_ranges(
-    records: Sequence[Record],
-    analyses: Mapping[Place, CellAnalysis],
-    settings: Report,
-    catalog: Catalog,
+    run: Run, analyses: Mapping[Place, CellAnalysis], settings: Report, catalog: Catalog
 ) -> list[Record]:
     """The records and, behind each ranged score, that of every area range of the manifest."""
-    current = {id(record) for record in latest(records)}
+    current = {id(record) for record in run.latest}
     result = []
-    for record in records:
+    for record in run.records:
         result.append(record)
         spec = catalog.specs.get(record.metric)
         analysis = analyses.get((record.detector, record.seed))
@@ -284,18 +273,15 @@ def _with_ranges(
 
 
 def _analyse(
-    folder: Path,
-    place: Place,
+    run: Run,
+    cell: ModePlace,
     record: Record,
     truth: GroundTruth | None,
     settings: Report,
-    plan: Json,
     catalog: Catalog,
-    mode: str = "",
 ) -> tuple[CellAnalysis | None, str]:
     """The analysis, and why there is none or why it could not be kept, "" without a problem."""
-    cell = layout.cell_folder(folder, *place)
-    path = cell / layout.detections_name(mode)
+    path = run.detections_file(*cell)
     if truth is None:
         return None, "no intervals: the ground truth is not there"
     if record.conditions.get("annotations_sha256") != truth.sha256:
@@ -303,7 +289,7 @@ def _analyse(
     if not path.is_file():
         return None, "no intervals: its detections are not there"
     limit = record.conditions.get("max_detections", MAX_DETECTIONS)
-    chosen = truth.image_ids[: plan["evaluate"]["max_images"]]
+    chosen = truth.image_ids[: run.plan["evaluate"]["max_images"]]
     resize = record.conditions.get("input")
     asked = {name: vars(scoring) for name, scoring in _scorings(catalog).items()}
     inputs = [hash_file(path), truth.sha256, len(chosen), resize, asked, limit, VERSION]
@@ -315,7 +301,7 @@ def _analyse(
             return analyse_cell(given, resize, settings, _scorings(catalog), limit)
 
     try:
-        return load_or_make(cell / layout.analysis_name(mode), key, make)
+        return load_or_make(path.with_name(layout.analysis_name(cell[2])), key, make)
     except UserError as error:
         return None, f"no intervals: {error}"
 
@@ -337,7 +323,15 @@ def _scorings(catalog: Catalog) -> dict[str, Scoring]:
     return {s.name: s.scoring for s in catalog.specs.values() if s.scoring is not None}
 
 
-def _settings(plan: Json, where: Path, resamples: int | None) -> Report:
+def report_settings(plan: Json, where: Path, resamples: int | None) -> Report:
+    """What a plan says of its report.
+
+    Args:
+        resamples: in place of the plan's own.
+
+    Raises:
+        UserError: it is not what the manifest's grammar allows.
+    """
     changes = {} if resamples is None else {"resamples": resamples}
     try:
         return Report.model_validate({**plan.get("report", {}), **changes})

@@ -126,18 +126,12 @@ def read_side(path: Path, resamples: int | None = None) -> Side:
 
 def side_of(run: Run, path: Path | None = None) -> Side:
     """A run as a side: whole detectors, and each in its further modes."""
-    scopes: dict[str, dict[tuple[str, str], None]] = {}
+    estimates: dict[str, dict[str, Estimate]] = {}
     for record in run.measured:
         subject = _subject(record.detector, record.scope)
         if subject is not None and not run.spec(record.metric).of_cell:
-            scopes.setdefault(subject, {})[record.metric, record.scope] = None
-    estimates = {
-        subject: {
-            metric: run.estimate(subject.partition("@")[0], metric, scope)
-            for metric, scope in found
-        }
-        for subject, found in scopes.items()
-    }
+            found = run.estimate(record.detector, record.metric, record.scope)
+            estimates.setdefault(subject, {})[record.metric] = found
     where = run.folder if path is None else path
     return Side(
         name=where.resolve().name if where.suffix != ".jsonl" else where.stem,

@@ -10,6 +10,7 @@ import json
 import math
 import sqlite3
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -31,22 +32,12 @@ from harness.results.sides import TABLES, Side
 # Column -> type in pandas; on disk: text, 64-bit integers and floats, and truth values.
 TYPES: Mapping[str, str] = {
     **dict.fromkeys(COLUMNS, "string"),
-    "seed": "Int64",
-    "value": "Float64",
+    **dict.fromkeys(("seed", "count"), "Int64"),
+    **dict.fromkeys(("value", "time", "low", "high", "level"), "Float64"),
     "higher_is_better": "boolean",
-    "count": "Int64",
-    "time": "Float64",
-    "low": "Float64",
-    "high": "Float64",
-    "level": "Float64",
 }
 SAMPLE_TYPES: Mapping[str, str] = {
-    "run": "string",
-    "detector": "string",
-    "seed": "Int64",
-    "stage": "string",
-    "metric": "string",
-    "scope": "string",
+    **{column: TYPES[column] for column in ("run", "detector", "seed", "stage", "metric", "scope")},
     "index": "Int64",
     "value": "Float64",
 }
@@ -80,11 +71,10 @@ def write_table(path: Path, tables: Mapping[str, Table]) -> None:
     """
     check_format(path)
     if path.suffix == ".sqlite":
-        with sqlite3.connect(":memory:") as connection:
+        with closing(sqlite3.connect(":memory:")) as connection:
             for name, table in tables.items():
                 table.to_sql(name, connection, index=False)
-        write_atomic(path, connection.serialize())
-        connection.close()
+            write_atomic(path, connection.serialize())
         return
     (table,) = tables.values()
     if path.suffix == ".parquet":
@@ -254,10 +244,7 @@ def _read_csv(path: Path, types: Mapping[str, str]) -> Table:
 
 
 def _read_sqlite(path: Path, name: str) -> Table:
-    connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
-    try:
+    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
         return pd.read_sql_query(
             f'SELECT * FROM "{name}"', connection, dtype_backend="numpy_nullable"
         )
-    finally:
-        connection.close()

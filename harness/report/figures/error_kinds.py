@@ -22,11 +22,11 @@ NOTE = (
 
 def build(run: Run) -> figure.Drawing | None:
     """Cost in AP50 of the six kinds of errors, of all objects and by size."""
-    cells = {name: found for name, found in figure.analysed(run).items() if found[0].errors}
+    cells = figure.analysed(run)
     if not cells:
         return None
-    found_sizes = (s for found in cells.values() for e in found[0].errors for s in e.by_size)
-    sizes = [ALL, *(size for size in dict.fromkeys(found_sizes) if size not in ("all", ALL))]
+    kinds = next(iter(cells.values()))[0].errors
+    sizes = [ALL, *kinds[0].by_size]
     plot = figure.panels(len(sizes), height=110 + 6 * (14 + 7 * len(cells)), most=2, alike=True)
     style, rows = figure.styles(run.detectors), []
     for n, size in enumerate(sizes):
@@ -49,8 +49,7 @@ def build(run: Run) -> figure.Drawing | None:
         )
     plot.update_yaxes(type="category", autorange="reversed")
     plot.update_layout(bargap=0.25)
-    kinds = [kind.name for kind in next(iter(cells.values()))[0].errors]
-    heads = ["objects", "detector", *(f"{kind}: AP50 (errors)" for kind in kinds)]
+    heads = ["objects", "detector", *(f"{kind.name}: AP50 (errors)" for kind in kinds)]
     note = NOTE.format(seeds=figure.if_seeds(run, ", mean over seeds"))
     return figure.Drawing(plot, note, pd.DataFrame(rows, columns=heads))
 

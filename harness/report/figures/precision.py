@@ -19,21 +19,13 @@ NOTE = (
 def build(run: Run) -> figure.Drawing | None:
     """Precision over recall at three overlaps."""
     cells = figure.analysed(run)
-    levels = {level: title for level, title in LEVELS.items()
-              if any(level in c.precision for found in cells.values() for c in found)}  # fmt: skip
-    if not levels:
+    if not cells:
         return None
-    plot, style, rows = (
-        figure.panels(len(levels), height=320, alike=True),
-        figure.styles(run.detectors),
-        [],
-    )
-    for n, (level, title) in enumerate(levels.items()):
+    plot, rows = figure.panels(len(LEVELS), height=320, alike=True), []
+    style = figure.styles(run.detectors)
+    for n, (level, title) in enumerate(LEVELS.items()):
         for name, found in cells.items():
-            curves = [cell.precision[level] for cell in found if level in cell.precision]
-            if not curves:
-                continue
-            precision = np.mean(curves, axis=0).tolist()
+            precision = np.mean([cell.precision[level] for cell in found], axis=0).tolist()
             curve = go.Scatter(
                 x=figure.percents(found[0].recall),
                 y=figure.percents(precision),

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -99,13 +100,8 @@ def _curve(
 
 def _stretches(bins: Sequence[SizeBin]) -> list[list[int]]:
     """Places beside one another that have an interval: a band each."""
-    stretches: list[list[int]] = [[]]
-    for i, one in enumerate(bins):
-        if not math.isnan(one.ap.low):
-            stretches[-1].append(i)
-        elif stretches[-1]:
-            stretches.append([])
-    return [stretch for stretch in stretches if stretch]
+    stretches = groupby(range(len(bins)), key=lambda i: math.isnan(bins[i].ap.low))
+    return [list(places) for unknown, places in stretches if not unknown]
 
 
 def _counts(curves: Curves, style: Mapping[str, figure.Style], *, same: bool) -> Iterator[go.Bar]:

@@ -68,9 +68,8 @@ def _note(run: Run, score: MetricSpec, costs: Sequence[MetricSpec]) -> str:
     invalid = [
         n for n in run.detectors if any(run.estimate(n, s.name).level == "invalid" for s in named)
     ]
-    return (f"{better}{seeds}Bars are 95 % intervals where they are known.") + (
-        f" Not drawn where a number is invalid: {listing(invalid)}." if invalid else ""
-    )
+    note = f"{better}{seeds}Bars are 95 % intervals where they are known."
+    return note + (f" Not drawn where a number is invalid: {listing(invalid)}." if invalid else "")
 
 
 def _pairs(run: Run, score: MetricSpec, cost: MetricSpec) -> dict[str, Pair]:
@@ -81,11 +80,7 @@ def _pairs(run: Run, score: MetricSpec, cost: MetricSpec) -> dict[str, Pair]:
 
 def _front(pairs: Mapping[str, Pair]) -> go.Scatter:
     """A step: what the cheaper one reaches holds until the next comes."""
-    points = {
-        name: (-cost.value if cost.metric.higher_is_better else cost.value,
-               score.value if score.metric.higher_is_better else -score.value)
-        for name, (cost, score) in pairs.items()
-    }  # fmt: skip
+    points = {name: (cost.worth, -score.worth) for name, (cost, score) in pairs.items()}
     front = [[figure.drawn(one.metric, one.value) for one in pairs[n]] for n in on_front(points)]
     corners = [corner for a, b in pairwise(front) for corner in (a, [b[0], a[1]])] + front[-1:]
     return go.Scatter(

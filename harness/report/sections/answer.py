@@ -41,12 +41,10 @@ def nothing_to_rank(run: Run) -> str:
     if not run.measured:
         return "Nothing has been measured yet."
     if any(below_floor(run, name) for name in run.detectors):
-        who, its = ("The", "its") if len(run.detectors) == 1 else ("No", "every")
-        learned = "has learned nothing" if who == "The" else "has learned anything"
-        return (
-            f"{who} detector {learned} yet: {its} score is below its floor, or invalid. "
-            "Train for longer."
-        )
+        which = "No detector has learned anything yet: every"
+        if len(run.detectors) == 1:
+            which = "The detector has learned nothing yet: its"
+        return f"{which} score is below its floor, or invalid. Train for longer."
     if run.ranked("score") or run.ranked("cost"):
         return "Every number so far is invalid; the warnings say why."
     return "No score and no cost has been measured yet."

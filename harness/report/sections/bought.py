@@ -9,7 +9,6 @@ from markupsafe import Markup
 from harness.plugin.metrics import MetricSpec
 from harness.report.page import show
 from harness.results.ablation import Ablation, Change, built_detectors, differing, single_changes
-from harness.results.difference import Difference
 from harness.results.main_effect import Compared, MainEffect, main_effect
 from harness.results.run import Run
 
@@ -21,7 +20,7 @@ class Worth:
     """What one change does, by metric: in each pair, and in the mean where there are several."""
 
     change: Change
-    pairs: Sequence[tuple[Ablation, Mapping[str, Difference]]]
+    pairs: Sequence[tuple[Ablation, Mapping[str, Compared]]]
     effects: Mapping[str, MainEffect]
 
 
@@ -44,16 +43,9 @@ def build(run: Run) -> Markup | None:
 def _worths(run: Run) -> Iterator[Worth]:
     metrics = [m.name for m in _metrics(run)]
     for change, found in groupby(single_changes(run), key=lambda one: one.change):
-        pairs = list(found)
-        effects = (
-            {m: main_effect([_compared(run, one, m) for one in pairs]) for m in metrics}
-            if len(pairs) > 1
-            else {}
-        )
-        differences = [
-            (one, {m: run.difference(one.base, one.other, m) for m in metrics}) for one in pairs
-        ]
-        yield Worth(change, differences, effects)
+        pairs = [(one, {m: _compared(run, one, m) for m in metrics}) for one in found]
+        averaged = metrics if len(pairs) > 1 else []
+        yield Worth(change, pairs, {m: main_effect([of[m] for _, of in pairs]) for m in averaged})
 
 
 def _compared(run: Run, one: Ablation, metric: str) -> Compared:

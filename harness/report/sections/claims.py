@@ -31,10 +31,8 @@ def published(one: JudgedClaim) -> str:
     claim = one.claim
     if claim.unit == "AP":
         return f"{number(100 * claim.value, max(1, (claim.decimals or 3) - 2))} %"
-    digits = f"{claim.value:,.{claim.decimals}f}" if claim.decimals is not None else (
-        f"{claim.value:,.6g}"
-    )  # fmt: skip
-    return f"{digits} {claim.unit}".strip()
+    form = ",.6g" if claim.decimals is None else f",.{claim.decimals}f"
+    return f"{claim.value:{form}} {claim.unit}".strip()
 
 
 def _rest(judged: list[JudgedClaim]) -> str:

@@ -1,25 +1,20 @@
 """Small objects that a detector misses, in the image's own pixels, and what it did there."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
 
-from harness.data.boxes import pairwise_ious
 from harness.report.page import show
-from harness.report.sections.gallery import (
-    box_path,
-    file_names,
-    first_seeds,
-    match_sure,
-    scene_of,
-)
+from harness.report.sections.gallery import box_path, first_seeds, scene_of
 from harness.report.thumbnails import Thumbnail, encode, open_upright
 from harness.results.ap.boxes import Scene
-from harness.results.ap.misses import SCORE_THRESHOLD, SMALL_AREA
+from harness.results.ap.matching import measure_iou
+from harness.results.ap.misses import SCORE_THRESHOLD, SMALL_AREA, match_sure
 from harness.results.ap.tide import BACKGROUND_IOU, FOREGROUND_IOU
 from harness.results.run import Run
 from harness.stages.inputs import GroundTruth
@@ -108,11 +103,11 @@ def build(run: Run) -> Markup | None:
 
 def crops(run: Run) -> Crops | None:
     """Of each detector some missed small objects, first those that most others found."""
-    names, places = file_names(run), first_seeds(run)
-    if run.truth is None or run.images is None or not (names and places):
+    truth, places = run.truth, first_seeds(run)
+    if truth is None or run.images is None or run.annotations is None or not places:
         return None
     chosen = sorted({image for place in places for image in _worst_images(run, place)})
-    found = [_find(run, run.truth, place, chosen) for place in places]
+    found = [_find(run, truth, place, chosen) for place in places]
     if not chosen:
         return Crops((), ())
     finders = np.sum([~one.missed for one in found], axis=0)
@@ -124,7 +119,7 @@ def crops(run: Run) -> Crops | None:
         picked |= dict.fromkeys(int(item) for item in small[first][:most])
     counts = [sum(entry.small for entry in run.analyses[place].misses) for place in places]
     order = sorted(picked, key=lambda item: (-finders[item], item))
-    shown = _draw(run, run.truth, found, chosen, order, names)
+    shown = _draw(run.images, truth, found, chosen, order)
     titles = zip((name for name, _ in places), counts, strict=True)
     return Crops(tuple(titles), tuple(shown))
 
@@ -142,23 +137,22 @@ def _find(run: Run, truth: GroundTruth, place: tuple[str, int], chosen: Sequence
 
 
 def _draw(
-    run: Run,
+    images: Path,
     truth: GroundTruth,
     found: Sequence[_Found],
     chosen: Sequence[int],
     picked: Sequence[int],
-    names: Mapping[int, str],
 ) -> list[Crop]:
-    assert run.images is not None
     objects = found[0].scene.objects
     categories = [truth.categories[key] for key in sorted(truth.categories)]
+    names = dict(zip(truth.image_ids, truth.file_names, strict=True))
     sizes = dict(zip(truth.image_ids, truth.image_sizes, strict=True))
     opened: dict[int, Image.Image | str] = {}
     made = []
     for item in picked:
         image = chosen[int(objects.image[item])]
         if image not in opened:
-            opened = {image: open_upright(run.images / names[image], sizes[image])}  # one at a time
+            opened = {image: open_upright(images / names[image], sizes[image])}  # one at a time
         around = objects.image == objects.image[item]
         around[item] = False
         window = window_around(objects.box[item], sizes[image])
@@ -198,9 +192,7 @@ def _miss(one: _Found, item: int, categories: Sequence[str]) -> Miss:
     """Kinds in TIDE's order of preference, the detection that is only too unsure before them."""
     objects, detections = one.scene.objects, one.scene.detections
     here = np.flatnonzero(detections.image == objects.image[item])
-    iou = pairwise_ious(_corners(detections.box[here]), _corners(objects.box[item : item + 1]))[
-        :, 0
-    ]
+    iou = measure_iou(detections.box[here], objects.box[[item]], objects.crowd[[item]])
     own = detections.category[here] == objects.category[item]
     score = detections.score[here]
     sure = score >= SCORE_THRESHOLD
@@ -219,7 +211,3 @@ def _miss(one: _Found, item: int, categories: Sequence[str]) -> Miss:
         other = categories[detections.category[here[n]]]
         return Miss("confused", f"taken for {other}, score {score[n]:.2f}", drawn)
     return Miss("nothing", "nothing found", drawn)
-
-
-def _corners(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)

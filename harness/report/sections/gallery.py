@@ -3,18 +3,16 @@
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from harness.data.annotations import read_annotations
 from harness.report.page import show
 from harness.report.thumbnails import Thumbnail, shrink_images
-from harness.results.ap.boxes import Bools, Ints, Scene, build_scene, mark
-from harness.results.ap.matching import find_pairs, match_once
-from harness.results.ap.misses import SCORE_THRESHOLD, SMALL_AREA
+from harness.results.ap.boxes import Scene, build_scene
+from harness.results.ap.misses import SCORE_THRESHOLD, SMALL_AREA, match_sure
 from harness.results.run import Run
 from harness.stages.inputs import EvaluationInput, GroundTruth
 from harness.stages.scoring import restrict
@@ -81,18 +79,19 @@ def build(run: Run) -> Markup | None:
 
 def gallery(run: Run) -> Gallery | None:
     """The images with most missed small objects; None where data or detections are gone."""
-    names = file_names(run)
-    chosen = choose_images(run)
-    places = first_seeds(run)
-    if run.truth is None or run.images is None or not (names and chosen and places):
+    truth, chosen, places = run.truth, choose_images(run), first_seeds(run)
+    if truth is None or run.images is None or run.annotations is None:
         return None
-    found = [_draw(run, run.truth, *place, chosen) for place in places]
-    sizes = dict(zip(run.truth.image_ids, run.truth.image_sizes, strict=True))
+    if not chosen or not places:
+        return None
+    found = [_draw(run, truth, *place, chosen) for place in places]
+    names = dict(zip(truth.image_ids, truth.file_names, strict=True))
+    sizes = dict(zip(truth.image_ids, truth.image_sizes, strict=True))
     paths = [run.images / names[image] for image in chosen]
     shown = shrink_images(paths, [sizes[image] for image in chosen])
     pictures = []
     for n, (image, thumbnail) in enumerate(zip(chosen, shown, strict=True)):
-        alt, overlays = _describe(run.truth, image, names[image]), tuple(o[n] for o in found)
+        alt, overlays = _describe(truth, image, names[image]), tuple(o[n] for o in found)
         pictures.append(Picture(names[image], sizes[image], thumbnail, alt, overlays))
     detectors, seeds = zip(*places, strict=True)
     return Gallery(detectors, seeds, tuple(pictures))
@@ -157,18 +156,6 @@ def scene_of(run: Run, truth: GroundTruth, place: tuple[str, int], chosen: Seque
     return build_scene(restrict(EvaluationInput(truth, kept), chosen))
 
 
-def match_sure(scene: Scene) -> tuple[Scene, Ints, Bools]:
-    """As `find_misses` matches: detections from `SCORE_THRESHOLD` on, the best first.
-
-    Returns:
-        the scene with these detections; (n,) the object of each, -1 for none; (g,) the objects
-        that one of them found.
-    """
-    sure = replace(scene, detections=scene.detections.above(SCORE_THRESHOLD))
-    matched = match_once(sure, find_pairs(sure), ~sure.objects.crowd)
-    return sure, matched, mark(matched, len(sure.objects.crowd))
-
-
 def _overlay(boxes: Mapping[str, NDArray[np.float64]], small: int) -> Overlay:
     count = {kind: len(found) for kind, found in boxes.items()}
     objects = count["found"] + count["missed"] + count["missed-small"]
@@ -185,10 +172,3 @@ def _describe(truth: GroundTruth, image: int, file_name: str) -> str:
     counts = Counter(truth.categories[a["category_id"]] for a in there)
     words = ", ".join(f"{count} {name}" for name, count in counts.most_common(6))
     return f"{file_name}: {words or 'no objects'}"
-
-
-def file_names(run: Run) -> dict[int, str]:
-    """Image id -> file name; empty where the data are gone, which `run.notes` tell."""
-    if run.annotations is None:
-        return {}
-    return {image.id: image.file_name for image in read_annotations(run.annotations).images}

@@ -138,12 +138,22 @@ def precision_table(scene: Scene, found: Matches) -> Floats:
         part = _select(scene, found, int(category))
         counted = part.below + np.cumsum(part.change, axis=1)
         for threshold, hits in enumerate(map(np.flatnonzero, part.hit)):
-            true = np.arange(1, len(hits) + 1)
-            precision = true / (counted[threshold, hits] + EPS)
-            envelope = np.maximum.accumulate(precision[::-1])[::-1]
-            at = np.searchsorted(true / counts[category], RECALL_POINTS, side="left")
-            table[threshold, :, category] = np.append(envelope, 0.0)[np.minimum(at, len(hits))]
+            at_hits = counted[threshold, hits]
+            table[threshold, :, category] = interpolate(at_hits, int(counts[category]))
     return table
+
+
+def interpolate(counted: Ints, objects: int) -> Floats:
+    """(101,) precision of one class at the recall points.
+
+    Args:
+        counted: (t,) detections that count up to and with each true positive, best score first.
+        objects: to be found, at least one.
+    """
+    true = np.arange(1, len(counted) + 1)
+    envelope = np.maximum.accumulate((true / (counted + EPS))[::-1])[::-1]
+    at = np.searchsorted(true / objects, RECALL_POINTS, side="left")
+    return np.asarray(np.append(envelope, 0.0)[np.minimum(at, len(counted))])
 
 
 def mean_over_classes(values: Floats) -> Floats:

@@ -133,8 +133,8 @@ def measure_iou(detection: Floats, truth: Floats, crowd: Bools) -> Floats:
     The order of operations is that of pycocotools' bbIou, as a tie may hang on the last digit.
 
     Args:
-        detection, truth: (p, 4) xywh.
-        crowd: (p,).
+        detection, truth: (p, 4) xywh, or one of them (1, 4).
+        crowd: as `truth`.
     """
     ends = np.minimum(detection[:, :2] + detection[:, 2:], truth[:, :2] + truth[:, 2:])
     sides = ends - np.maximum(detection[:, :2], truth[:, :2])

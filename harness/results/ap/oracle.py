@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from harness.results.ap.accumulate import EPS, RECALL_POINTS
+from harness.results.ap.accumulate import interpolate
 from harness.results.ap.boxes import Bools, Ints, Scene
 
 
@@ -128,8 +128,4 @@ def class_ap50(true: Bools, objects: int) -> float:
     """
     if objects == 0:
         return float(true.all())
-    hits = np.flatnonzero(true)
-    found = np.arange(1, len(hits) + 1)
-    precision = np.maximum.accumulate((found / (hits + 1 + EPS))[::-1])[::-1]
-    at = np.searchsorted(found / objects, RECALL_POINTS, side="left")
-    return float(np.append(precision, 0.0)[np.minimum(at, len(hits))].mean())
+    return float(interpolate(np.flatnonzero(true) + 1, objects).mean())

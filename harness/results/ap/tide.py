@@ -22,9 +22,8 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.results.ap.boxes import Bools, Ints, Scene, mark
-from harness.results.ap.matching import find_pairs, match_once
-from harness.results.ap.nearest import find_nearest
+from harness.results.ap.boxes import Bools, Floats, Ints, Scene, in_blocks, mark
+from harness.results.ap.matching import find_pairs, match_once, measure_iou
 from harness.results.ap.oracle import Ranked, fix, mean_ap50, select
 from harness.results.ap.ranges import COCO_RANGES
 from harness.results.ap.types import ErrorKind, ErrorName
@@ -80,7 +79,7 @@ def classify(scene: Scene, ranked: Ranked) -> Errors:
         ranked: matched with no regard to sizes.
     """
     wrong = np.flatnonzero(ranked.counted & (ranked.hit < 0))
-    own, other = find_nearest(scene, wrong, ranked.targets)
+    own, other = _find_nearest(scene, wrong, ranked.targets)
     choices = [
         own.iou >= FOREGROUND_IOU,
         own.iou >= BACKGROUND_IOU,
@@ -96,6 +95,46 @@ def classify(scene: Scene, ranked: Ranked) -> Errors:
     covered = mark(ranked.hit, len(scene.objects.image))
     covered[nearest[np.isin(kind, [NAMES.index(name) for name in names[1:3]])]] = True
     return Errors(kind, nearest, ranked.targets & ~covered)
+
+
+@dataclass(frozen=True, eq=False)
+class _Nearest:
+    """For each of some detections the object of the highest IoU, the first of equal ones.
+
+    Attributes:
+        item: (k,) index of the object, -1 where nothing overlaps.
+        iou: (k,) 0 where nothing overlaps.
+    """
+
+    item: Ints
+    iou: Floats
+
+
+def _find_nearest(scene: Scene, chosen: Ints, targets: Bools) -> tuple[_Nearest, _Nearest]:
+    """The nearest objects of the own class and of any other class.
+
+    Args:
+        chosen: (k,) indices of detections.
+        targets: (g,) which objects are looked at.
+    """
+    objects, detections, kept = scene.objects, scene.detections, np.flatnonzero(targets)
+    images, image = objects.image[kept], detections.image[chosen]  # of objects ascending
+    first = np.searchsorted(images, image, side="left")
+    count = np.searchsorted(images, image, side="right") - first
+    own, other = (_Nearest(np.full(len(chosen), -1), np.zeros(len(chosen))) for _ in range(2))
+    for row, place in in_blocks(first, count):
+        item, detection = kept[place], chosen[row]
+        starts = np.flatnonzero(np.diff(row, prepend=-1))
+        rows = row[starts]
+        iou = measure_iou(detections.box[detection], objects.box[item], objects.crowd[item])
+        same = detections.category[detection] == objects.category[item]
+        for result, fits in ((own, same), (other, ~same)):
+            masked = np.where(fits, iou, 0.0)
+            best = np.maximum.reduceat(masked, starts)
+            at = np.where(masked == np.repeat(best, count[rows]), np.arange(len(item)), len(item))
+            result.item[rows] = np.where(best > 0, item[np.minimum.reduceat(at, starts)], -1)
+            result.iou[rows] = best
+    return own, other
 
 
 def _counts(ranked: Ranked, errors: Errors) -> dict[ErrorName, int]:

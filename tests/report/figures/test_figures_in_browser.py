@@ -10,7 +10,7 @@ from browser import find_browser, opened
 
 from harness.report.figure import Drawing, to_json
 from harness.report.figures import FIGURES
-from harness.report.plotly_bundle import plotly_script
+from harness.report.page import plotly_script
 from harness.report.templating import embed_json
 from harness.results.run import Run
 
