@@ -206,7 +206,10 @@ def _bold(heading: str | Text) -> Text:
 
 
 def _kept(cell: str | Text) -> Text:
-    text = Text(WITHIN.sub(BREAK, cell)) if isinstance(cell, str) else cell.copy()
+    if isinstance(cell, str):
+        # a name alone: in a sentence its whole next word rather goes to the next line
+        cell = Text(cell if " " in cell else WITHIN.sub(BREAK, cell))
+    text = cell.copy()
     text.plain = text.plain.replace(NBSP, KEPT)
     return text
 

@@ -125,3 +125,11 @@ def test_a_name_that_has_no_room_is_broken_behind_a_hyphen_or_an_underscore() ->
     ]  # fmt: skip
     assert max(map(len, narrow)) <= 27
     assert "\x1f" not in "".join(wide + narrow)
+
+
+def test_words_of_a_sentence_are_not_broken_where_the_next_line_has_room() -> None:
+    made = Grid(["set", "to"])
+    made.add("a", "first=1, per_class=True, max_detections=100")
+    assert [line.split() for line in text_of(made, 30)[2:]] == [
+        ["a", "first=1,", "per_class=True,"], ["max_detections=100"],
+    ]  # fmt: skip
