@@ -69,12 +69,12 @@ class Manifest:
         for override in reversed(self.overrides):
             if profile in (None, self.profile) and _covers(override.path, path):
                 return f"--set {override.text}: {dotted}"
-        for written in _written_paths(path, profile or self.profile):
+        written_paths = _written_paths(path, profile or self.profile)
+        for written in written_paths:
             if written in self.document.lines:
                 return _join(self.document.place(written), written)
             if path[-1:] == ("use",) and isinstance(self.document.get(written[:-1]), str):
                 return _join(self.document.place(written), written[:-1])
-        written_paths = _written_paths(path, profile or self.profile)
         best = max(written_paths, key=lambda p: _known_depth(self.document, p))
         return _join(self.document.place(best), path)
 
