@@ -85,18 +85,6 @@ class CocoFolder:
             hint=f"needs a part of the images as '{name}', laid out as the other split",
         )
 
-    def check(self, name: SplitName, thorough: bool = False) -> tuple[str, ...]:
-        """Find what would stop a run, as `check_split`. Both splits must have the same classes.
-
-        Returns:
-            warnings, one line each.
-        """
-        split = self.split(name)
-        annotations = read_annotations(split.annotations)
-        for other in self.splits():
-            check_same_classes(read_annotations(other.annotations), annotations)
-        return check_split(split, thorough)
-
     def found(self) -> tuple[Found, ...]:
         """The splits as they lie on disk, of which nothing is read yet.
 

@@ -50,10 +50,6 @@ class SyntheticSource:
     def split(self, name: SplitName) -> Split:
         return self.folder.split(name)
 
-    def check(self, name: SplitName, thorough: bool = False) -> tuple[str, ...]:
-        """As `CocoFolder.check`."""
-        return self.folder.check(name, thorough)
-
     def _fill(self, root: Path) -> None:
         (root / "annotations").mkdir(parents=True)
         for name in SPLITS:

@@ -11,7 +11,7 @@ from photo_sets import make_folder
 from PIL import Image
 
 from harness.data.annotations import read_annotations
-from harness.data.folder import CocoFolder, check_split
+from harness.data.folder import CocoFolder, check_same_classes, check_split
 from harness.errors import UserError
 
 
@@ -53,12 +53,13 @@ def test_splits_with_other_categories_are_an_error(folder: CocoFolder) -> None:
     make_folder(folder.root, split="val")
     path = folder.split("val").annotations
     path.write_text(path.read_text().replace('"two"', '"zwei"'))
+    one, other = (read_annotations(split.annotations) for split in folder.splits())
     with pytest.raises(UserError, match="other categories"):
-        folder.check("val")
+        check_same_classes(one, other)
 
 
 def test_a_good_split_passes_and_gives_its_warnings(folder: CocoFolder) -> None:
-    assert folder.check("train", thorough=True) == (
+    assert check_split(folder.split("train"), thorough=True) == (
         "no medium objects (area 1024 to 9216): their AP is NaN",
         "no large objects (area 9216 or more): their AP is NaN",
     )
@@ -83,16 +84,16 @@ def test_thorough_check_decodes(folder: CocoFolder) -> None:
     data = (split.images / "2.jpg").read_bytes()
     (split.images / "2.jpg").write_bytes(data[: len(data) // 2])
     (split.images / "5.jpg").write_text("no picture")
-    assert folder.check("train")
+    assert check_split(folder.split("train"))
     with pytest.raises(UserError, match=r"2 of 6 .* 2.jpg is broken.*; 5.jpg is not an image"):
-        folder.check("train", thorough=True)
+        check_split(folder.split("train"), thorough=True)
 
 
 def test_no_boxes_at_all_is_an_error_before_a_run(folder: CocoFolder) -> None:
     path = folder.split("train").annotations
     path.write_text(json.dumps({**json.loads(path.read_text()), "annotations": []}))
     with pytest.raises(UserError, match="no boxes at all"):
-        folder.check("train")
+        check_split(folder.split("train"))
 
 
 def test_links_into_a_store_outside_are_followed(folder: CocoFolder, tmp_path: Path) -> None:
@@ -102,7 +103,7 @@ def test_links_into_a_store_outside_are_followed(folder: CocoFolder, tmp_path: P
     (split.images / "1.jpg").unlink()
     (split.images / "1.jpg").symlink_to(outside)
     assert (split.images / "1.jpg").read_bytes() == outside.read_bytes()
-    assert folder.check("train", thorough=True)
+    assert check_split(folder.split("train"), thorough=True)
 
 
 def test_links_inside_the_data_and_a_linked_root_are_fine(
@@ -113,7 +114,7 @@ def test_links_inside_the_data_and_a_linked_root_are_fine(
     (split.images / "1.jpg").rename(folder.root / "store" / "x.jpg")
     (split.images / "1.jpg").symlink_to("../store/x.jpg")
     (tmp_path / "link").symlink_to(folder.root)
-    assert CocoFolder(tmp_path / "link").check("train", thorough=True)
+    assert check_split(CocoFolder(tmp_path / "link").split("train"), thorough=True)
 
 
 def test_a_loop_of_links_is_a_bad_file(folder: CocoFolder) -> None:
@@ -121,14 +122,14 @@ def test_a_loop_of_links_is_a_bad_file(folder: CocoFolder) -> None:
     (split.images / "1.jpg").unlink()
     (split.images / "1.jpg").symlink_to("1.jpg")
     with pytest.raises(UserError, match=r"1.jpg (cannot be read|is missing)"):
-        folder.check("train")
+        check_split(folder.split("train"))
 
 
 def test_reading_a_folder_does_not_import_torch(folder: CocoFolder) -> None:
     code = (
-        "import sys; from harness.data.folder import CocoFolder; "
-        f"f = CocoFolder({str(folder.root)!r}); f.fingerprint(); f.classes(); f.check('train'); "
-        "assert 'torch' not in sys.modules"
+        "import sys; from harness.data.folder import CocoFolder, check_split; "
+        f"f = CocoFolder({str(folder.root)!r}); f.fingerprint(); f.classes(); "
+        "check_split(f.split('train')); assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 
@@ -151,7 +152,7 @@ def test_thorough_tells_which_way_an_image_on_its_side_is_read(
     exif[0x0112] = 6
     size = (first.height, first.width) if upright else (first.width, first.height)
     Image.new("RGB", size).save(split.images / first.file_name, exif=exif)
-    [note] = [line for line in folder.check("train", thorough=True) if "EXIF" in line]
+    [note] = [line for line in check_split(folder.split("train"), thorough=True) if "EXIF" in line]
     assert note.startswith("1 images are turned upright" if upright else "1 images have an EXIF")
     assert ("annotated as stored" in note) is not upright
 
@@ -164,7 +165,7 @@ def test_thorough_tells_of_orientations_and_of_12_bit_images(folder: CocoFolder)
     Image.new("RGB", (first.width, first.height)).save(split.images / first.file_name, exif=exif)
     dim = np.full((second.height, second.width), 4095, np.uint16)
     Image.fromarray(dim).save(split.images / second.file_name, "PNG")
-    notes = "\n".join(folder.check("train", thorough=True))
+    notes = "\n".join(check_split(folder.split("train"), thorough=True))
     assert "1 images are turned upright by their EXIF orientation" in notes
     assert "1 16-bit images hold no value of 4096" in notes
     assert first.file_name in notes

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from harness.data.annotations import read_annotations
-from harness.data.folder import CocoFolder
+from harness.data.folder import CocoFolder, check_same_classes, check_split
 from harness.errors import UserError
 
 WIDTH, HEIGHT = 64, 40
@@ -188,7 +188,7 @@ def test_every_layout_gives_the_same_objects(case: str, tmp_path: Path) -> None:
     assert layout in folder.layout
     assert folder.classes() == tuple(CLASSES)
     for split in folder.splits():
-        notes = folder.check(split.name, thorough=True)
+        notes = check_split(folder.split(split.name), thorough=True)
         from_test = split.name == "val" and case in TESTED_SETS
         assert any("the test split is evaluated on" in note for note in notes) is from_test
         read = read_annotations(split.annotations)
@@ -233,7 +233,7 @@ def test_years_of_voc_are_taken_together(tmp_path: Path) -> None:
     ]
     assert len(read_annotations(val.annotations).images) == len(SET["val"])
     assert val.notes == ("VOC2012 has no list 'val' and gives no image to this split",)
-    CocoFolder(tmp_path).check("train", thorough=True)
+    check_split(CocoFolder(tmp_path).split("train"), thorough=True)
 
 
 def test_a_test_split_stands_for_no_validation_split_that_is_there(tmp_path: Path) -> None:
@@ -262,7 +262,7 @@ def test_params_name_images_and_annotations(tmp_path: Path) -> None:
     coco_layout("notes/{}-boxes.json", "{}/raw")(tmp_path)
     named = {s: {"images": f"{s}/raw", "annotations": f"notes/{s}-boxes.json"} for s in SET}
     folder = CocoFolder(tmp_path, train=named["train"], val=named["val"])
-    folder.check("val", thorough=True)
+    check_split(folder.split("val"), thorough=True)
     assert folder.split("train").images == tmp_path / "train" / "raw"
 
 
@@ -278,9 +278,8 @@ def test_polygons_and_images_without_labels_of_yolo(tmp_path: Path) -> None:
     (tmp_path / "labels/val/c.txt").unlink()
     write(tmp_path / "labels/val/d.txt", "1 0.25 0.5 0.5 0.25 0.5 0.75\n")
     folder = CocoFolder(tmp_path)
-    assert any(
-        "1 polygons, replaced by their bounding boxes" in note for note in folder.check("val")
-    )
+    notes = check_split(folder.split("val"))
+    assert any("1 polygons, replaced by their bounding boxes" in note for note in notes)
     read = read_annotations(folder.split("val").annotations)
     assert len(read.of_image(0)) == 0
     assert read.of_image(1).boxes.tolist() == [[16, 10, 32, 30]]
@@ -288,7 +287,8 @@ def test_polygons_and_images_without_labels_of_yolo(tmp_path: Path) -> None:
 
 def test_difficult_objects_of_voc_are_kept_and_counted(tmp_path: Path) -> None:
     voc(tmp_path)
-    assert any("2 objects are marked difficult" in n for n in CocoFolder(tmp_path).check("val"))
+    notes = check_split(CocoFolder(tmp_path).split("val"))
+    assert any("2 objects are marked difficult" in note for note in notes)
 
 
 @pytest.mark.parametrize(
@@ -359,7 +359,7 @@ def test_what_has_one_right_reading_is_read_with_a_note(case: str, tmp_path: Pat
         edit(document)
         write(tmp_path / "annotations" / f"instances_{split}.json", json.dumps(document))
     folder = CocoFolder(tmp_path)
-    assert any(said in note for note in folder.check("val", thorough=True))
+    assert any(said in note for note in check_split(folder.split("val"), thorough=True))
     read = read_annotations(folder.split("val").annotations)
     assert read.classes == plain.classes == tuple(CLASSES)
     assert [image.width for image in read.images] == [WIDTH, WIDTH]
@@ -376,7 +376,7 @@ def test_a_split_that_lists_some_classes_has_those_of_the_training_split(tmp_pat
     document["annotations"] = [a for a in document["annotations"] if a["category_id"] == 2]
     write(tmp_path / "annotations" / "instances_val.json", json.dumps(document))
     folder = CocoFolder(tmp_path)
-    notes = folder.check("val", thorough=True)
+    notes = check_split(folder.split("val"), thorough=True)
     assert any("lists 1 of the 2 classes of the training split" in note for note in notes)
     read = read_annotations(folder.split("val").annotations)
     assert read.classes == tuple(CLASSES)
@@ -389,8 +389,9 @@ def test_classes_that_differ_between_the_splits_are_refused(tmp_path: Path) -> N
     document["categories"] = [{"id": 2, "name": "something else"}]
     document["annotations"] = [a for a in document["annotations"] if a["category_id"] == 2]
     write(tmp_path / "annotations" / "instances_val.json", json.dumps(document))
+    read = [read_annotations(split.annotations) for split in CocoFolder(tmp_path).splits()]
     with pytest.raises(UserError, match="categories"):
-        CocoFolder(tmp_path).check("val", thorough=True)
+        check_same_classes(*read)
 
 
 def test_a_root_category_that_has_a_box_is_a_class(tmp_path: Path) -> None:

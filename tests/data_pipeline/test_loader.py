@@ -13,7 +13,7 @@ from photo_sets import RESIZE, equal, loader, make_folder
 from torch import Tensor
 
 from harness.data.dataset import pad_targets
-from harness.data.folder import CocoFolder
+from harness.data.folder import CocoFolder, check_split
 from harness.data.loader import EpochBatches, eval_loader, start_worker
 from harness.data.photometric import UndistortedInputs
 from harness.errors import UserError
@@ -253,5 +253,5 @@ def test_file_names_in_sub_folders_are_read(tmp_path: Path) -> None:
     (split.images / "deep").mkdir()
     (split.images / "1.jpg").rename(split.images / "deep" / "1.jpg")
     split.annotations.write_text(split.annotations.read_text().replace('"1.jpg', '"deep/1.jpg'))
-    assert folder.check("train")
+    assert check_split(folder.split("train"))
     assert sum(len(ids) for _, ids in eval_loader(split, RESIZE, Evaluate(workers=0))) == 6

@@ -4,6 +4,7 @@ import pytest
 from photo_sets import real_set
 
 from harness.data.annotations import read_annotations
+from harness.data.folder import check_split
 from harness.data.loader import eval_loader, train_loader
 from harness.data.resize import SquashResize
 from harness.manifest.schema import Evaluate, Train
@@ -24,7 +25,7 @@ def test_counts(
     name: str, split: str, images: int, boxes: int, crowd: int, empty: int, classes: int
 ) -> None:
     folder = real_set(name)
-    assert folder.check(split) == ()  # type: ignore[arg-type]
+    assert check_split(folder.split(split)) == ()  # type: ignore[arg-type]
     annotations = read_annotations(folder.split(split).annotations)  # type: ignore[arg-type]
     found = [len(annotations.of_image(i)) for i in range(len(annotations.images))]
     assert (len(found), sum(found), found.count(0)) == (images, boxes, empty)

@@ -12,7 +12,7 @@ from tiny_suite import tiny, write_manifest
 from harness import load_results
 from harness.data.annotations import read_annotations
 from harness.data.audit import audit
-from harness.data.folder import CocoFolder
+from harness.data.folder import CocoFolder, check_split
 from harness.errors import UserError
 from harness.plugin.manager import load_plugins
 
@@ -60,7 +60,7 @@ def test_the_example_reads_boxes(tmp_path: Path):
     assert [image.file_name for image in read.images][:2] == ["val0.png", "val1.png"]
     assert read.of_image(1).boxes.tolist() == [[4, 6, 24, 30], [30, 10, 50, 40]]
     assert read.of_image(1).labels.tolist() == [0, 1]
-    folder.check("train", thorough=True)
+    check_split(folder.split("train"), thorough=True)
 
 
 @pytest.mark.slow

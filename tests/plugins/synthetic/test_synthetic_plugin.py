@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from harness.data.annotations import read_annotations
+from harness.data.folder import check_split
 from harness.data.images import read_image
 from harness_plugins import synthetic
 from harness_plugins.synthetic.scenes import draw_scene
@@ -39,7 +40,7 @@ def test_files_pass_the_checks_of_a_real_data_set() -> None:
     source = SyntheticSource(**SMALL)
     source.prepare()
     for name, images in (("train", 6), ("val", 3)):
-        source.check(name, thorough=True)
+        check_split(source.split(name), thorough=True)
         annotations = read_annotations(source.split(name).annotations)
         assert len(annotations.images) == images
         assert annotations.classes == source.classes()
@@ -78,8 +79,9 @@ def test_incomplete_sets_are_made_anew() -> None:
 
 def test_two_processes_at_once_leave_one_whole_set(tmp_path: Path) -> None:
     code = (
+        "from harness.data.folder import check_split; "
         "from harness_plugins.synthetic.source import SyntheticSource as S; "
-        f"s = S(**{SMALL!r}); s.prepare(); s.check('train')"
+        f"s = S(**{SMALL!r}); s.prepare(); check_split(s.split('train'))"
     )
     running = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]
     assert [process.wait() for process in running] == [0, 0]
