@@ -55,4 +55,3 @@ def tell(error: Exception) -> str:
     """An exception in a line."""
     line = " ".join(str(error).split())[:SHOWN]
     return line if isinstance(error, UserError) else f"{type(error).__name__}: {line}"
-

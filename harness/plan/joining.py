@@ -49,4 +49,3 @@ def join_orders(first: Sequence[str], second: Sequence[str]) -> list[str]:
 def _join_metrics(before: Json | None, now: Json) -> Json:
     """Of both; what both know, as `now` says."""
     return Catalog.from_json(now).joined(Catalog.from_json(before)).to_json() if before else now
-

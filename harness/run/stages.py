@@ -93,8 +93,7 @@ class StageRunner:
         def tell(progress: Progress) -> None:
             total = 0 if progress.doing else progress.total
             advance(progress.step, total, describe_progress(progress))
-            ends_line = progress.ends_line(spec.train.log_every)
-            told = curves_of(progress) if ends_line else {}
+            told = curves_of(progress) if progress.ends_line else {}
             if progress.ends_validation:
                 told |= {f"validation/{name}": v for name, v in progress.validation.items()}
             if told:

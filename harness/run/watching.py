@@ -17,7 +17,6 @@ from harness.files import read_json_lines
 from harness.plan.cells import Cell
 from harness.records import layout
 from harness.records.locks import is_held
-from harness.records.record import Record
 from harness.records.store import latest, read_records
 from harness.report.format import NBSP, duration
 from harness.report.terminal import Grid, Head

@@ -31,6 +31,7 @@ class Progress:
         wait_share: of that time, the share spent waiting for the loader.
         validation: metric -> its newest value on images of the validation split.
         validated: the step behind which that was measured, 0 before the first.
+        ends_line: whether a line of the log was written behind this step.
         doing: what keeps the next step waiting, where that is worth telling.
     """
 
@@ -44,15 +45,12 @@ class Progress:
     doing: str = ""
     validation: Mapping[str, float] = field(default_factory=dict)
     validated: int = 0
+    ends_line: bool = False
 
     @property
     def ends_validation(self) -> bool:
         """Whether the validation split was evaluated behind this step."""
         return not self.doing and self.validated == self.step
-
-    def ends_line(self, log_every: int) -> bool:
-        """Whether a line of the log was written behind this step."""
-        return not self.doing and (self.step % log_every == 0 or self.step == self.total)
 
 
 OnProgress = Callable[[Progress], None]

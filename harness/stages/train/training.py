@@ -294,7 +294,7 @@ class Training:
         if self.on_progress is not None and self.is_main:
             progress = Progress(
                 self.step, self.total, self.epoch, self.losses, lr, *self.rates, doing,
-                validation=self.validation, validated=self.validated,
+                self.validation, self.validated, ends_line=self.ends_line and not doing,
             )  # fmt: skip
             self.on_progress(progress)
 
