@@ -1,7 +1,7 @@
-"""RPNs, RoI ops and box heads: what stands between a neck and the detections of two stages."""
+"""RPNs, RoI ops and box heads, and all that is tried out as a detector."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from harness.conformance.trial import (
     tensors_of,
 )
 from harness.data.batch import Inputs, Targets
+from harness.model.detector import Detector
 from harness.model.features import RoiSpec
 from harness.model.types import Proposals
 
@@ -144,6 +145,47 @@ class BoxHeadTrial(Trial):
         return Proposals(boxes, scores, torch.full((len(boxes),), PROPOSALS))
 
 
+@dataclass(frozen=True)
+class DetectorTrial(Trial):
+    """What is tried out as a detector.
+
+    Attributes:
+        builder: makes the detector of an input size, for `CLASSES` classes.
+        shows_outputs: whether the network's raw outputs are tensors of one row per image, too.
+    """
+
+    builder: Callable[[Size], Detector] = field(kw_only=True)
+    shows_outputs: bool = field(default=True, kw_only=True)
+
+    def build(self, size: Size) -> nn.Module:
+        return self.builder(size)
+
+    def draw(self, size: Size, images: int, generator: torch.Generator) -> Given:
+        pixels = torch.randn(images, 3, *size, generator=generator)
+        return (pixels, *frames(size, images))
+
+    def blank(self, given: Given) -> Given:
+        return (torch.zeros_like(given[0]), *given[1:])
+
+    def trained(self, given: Given) -> Given:
+        return ()  # an image learns nothing
+
+    def run(self, part: Any, given: Given) -> Mapping[str, Tensor]:
+        inputs = Inputs(*given)
+        outputs = part.network(inputs)
+        raw = dict(tensors_of(outputs, "outputs")) if self.shows_outputs else {}
+        return {**raw, **dict(tensors_of(part.postprocess(outputs, inputs), "detections"))}
+
+    def losses(self, part: Any, given: Given, targets: Targets) -> Mapping[str, Tensor]:
+        found: Mapping[str, Tensor] = part.losses(Inputs(*given), targets)
+        return found
+
+    def misfits(self, part: Any, size: Size, made: Mapping[str, Tensor]) -> Iterator[str]:
+        if len(part.classes) != CLASSES:
+            yield f"has {len(part.classes)} classes of {CLASSES}"
+        yield from detection_misfits(made)
+
+
 def draw_boxes(size: Size, images: int, generator: torch.Generator) -> Tensor:
     """(images, PROPOSALS, 4) within the image, from a few pixels to half of it."""
     sides = torch.tensor([size[1], size[0]]) / 2
@@ -163,10 +205,10 @@ def row_misfits(
 ) -> Iterator[str]:
     """Where padded rows of two images are not (2, N, ...) with counts from 0 to N."""
     counts, rows = made[f"{name}.counts"], made[f"{name}.boxes"].shape[1]
-    for field, rest in fields.items():
-        shape = tuple(made[f"{name}.{field}"].shape)
+    for key, rest in fields.items():
+        shape = tuple(made[f"{name}.{key}"].shape)
         if shape != (2, rows, *rest):
-            yield f"{name}.{field} of two images has the shape {shape}, not {(2, rows, *rest)}"
+            yield f"{name}.{key} of two images has the shape {shape}, not {(2, rows, *rest)}"
     if tuple(counts.shape) != (2,) or counts.is_floating_point():
         shape = tuple(counts.shape)
         yield f"{name}.counts has the shape {shape} and is {counts.dtype}, not (2,) int64"

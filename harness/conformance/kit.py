@@ -7,9 +7,15 @@ import torch
 from pydantic import ValidationError
 
 from harness.conformance.augmentation_check import examine_augmentation
-from harness.conformance.detector_trials import DetectorTrial
 from harness.conformance.examination import Verdict, examine
-from harness.conformance.head_trials import CLASSES, POOLED, BoxHeadTrial, RoiOpTrial, RpnTrial
+from harness.conformance.head_trials import (
+    CLASSES,
+    POOLED,
+    BoxHeadTrial,
+    DetectorTrial,
+    RoiOpTrial,
+    RpnTrial,
+)
 from harness.conformance.map_trials import BackboneTrial, NeckTrial
 from harness.conformance.nonconforming import tell
 from harness.conformance.plain_parts import BACKBONE, NECK, as_part
