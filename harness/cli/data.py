@@ -56,7 +56,7 @@ def data(
     plan = make_plan(
         load_manifest(suite),
         registry,
-        only=o.split_commas(only),
+        only=only,
         data_root=root,
         classes=annotations.classes,
     )

@@ -5,6 +5,12 @@ from typing import Annotated
 
 import typer
 
+
+def split_commas(values: list[str]) -> list[str]:
+    """ "a,b" and repeated options alike."""
+    return [item.strip() for value in values for item in value.split(",") if item.strip()]
+
+
 Plugins = Annotated[
     list[str],
     typer.Option("-p", "--plugin", metavar="MODULE|FILE.py", help="Load this plugin as well."),
@@ -22,22 +28,34 @@ Sets = Annotated[
     typer.Option("--set", metavar="A.B.C=VALUE", help="Override a value; * stands for every key."),
 ]
 Only = Annotated[
-    list[str], typer.Option(metavar="NAME,...", help="Only these detectors of the suite.")
+    list[str],
+    typer.Option(
+        metavar="NAME,...", help="Only these detectors of the suite.", callback=split_commas
+    ),
 ]
 Stages = Annotated[
     list[str],
-    typer.Option(metavar="STAGE,...", help="Only these stages: train, evaluate, cost, latency."),
+    typer.Option(
+        metavar="STAGE,...",
+        help="Only these stages: train, evaluate, cost, latency.",
+        callback=split_commas,
+    ),
 ]
 Seeds = Annotated[list[str], typer.Option(metavar="N,...", help="Seeds in place of the suite's.")]
 Modes = Annotated[
     list[str],
-    typer.Option(metavar="MODE,...", help="Time these modes, or 'all' that the device has."),
+    typer.Option(
+        metavar="MODE,...",
+        help="Time these modes, or 'all' that the device has.",
+        callback=split_commas,
+    ),
 ]
 Precisions = Annotated[
     list[str],
     typer.Option(
         metavar="NAME,...",
         help="Time these precisions: float32, tf32, bfloat16, float16, or 'all'.",
+        callback=split_commas,
     ),
 ]
 Resamples = Annotated[
@@ -45,11 +63,6 @@ Resamples = Annotated[
 ]
 Csv = Annotated[Path | None, typer.Option(help="Also write the numbers to this file.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
-
-
-def split_commas(values: list[str]) -> list[str]:
-    """ "a,b" and repeated options alike."""
-    return [item.strip() for value in values for item in value.split(",") if item.strip()]
 
 
 def parse_seeds(values: list[str]) -> list[int]:

@@ -25,12 +25,14 @@ def plan(
     plugins: o.Plugins = [],  # noqa: B006
 ) -> None:
     """Show the cells of a run and every resolved parameter; nothing is trained or written."""
-    from harness.cli.planning import load_registry, plan_from
-    from harness.plan.planner import resolved
+    from harness.cli.planning import load_registry
+    from harness.manifest.suite import load_manifest
+    from harness.plan.planner import make_plan, resolved
 
-    made = plan_from(
-        manifest, load_registry(plugins), profile=profile, data=data, sets=sets, only=only,
-        stages=stages, seeds=seeds, modes=modes, precisions=precisions,
+    registry = load_registry(plugins)
+    made = make_plan(
+        load_manifest(manifest, profile, sets), registry, only=only, stages=stages,
+        seeds=o.parse_seeds(seeds), modes=modes, precisions=precisions, data_root=data,
     )  # fmt: skip
     if as_json:
         print(json.dumps(resolved(made), indent=2, default=str))

@@ -46,7 +46,9 @@ def run(
     plugins: o.Plugins = [],  # noqa: B006
 ) -> int:
     """Train, evaluate and measure every detector of a suite, and print one table."""
-    from harness.cli.planning import load_registry, plan_from
+    from harness.cli.planning import load_registry
+    from harness.manifest.suite import load_manifest
+    from harness.plan.planner import make_plan
     from harness.records.about import About
 
     if executor is not None:
@@ -57,9 +59,9 @@ def run(
     if trackers:
         sets = [*sets, f"trackers={json.dumps(o.split_commas(trackers))}"]
     registry = load_registry(plugins)
-    plan = plan_from(
-        manifest, registry, profile=profile, data=data, sets=sets, only=only,
-        stages=stages, seeds=seeds, modes=modes, precisions=precisions,
+    plan = make_plan(
+        load_manifest(manifest, profile, sets), registry, only=only, stages=stages,
+        seeds=o.parse_seeds(seeds), modes=modes, precisions=precisions, data_root=data,
     )  # fmt: skip
     from harness.run.session import run_plan
 
