@@ -22,7 +22,10 @@ def score(
             help="Detections in COCO's result format; further files are compared with the first.",
         ),
     ],
-    annotations: Annotated[Path, typer.Option(help="COCO-format annotation file.")],
+    annotations: Annotated[
+        Path,
+        typer.Option(help="COCO-format file, or a COCO, YOLO or VOC folder: its validation split."),
+    ],
     backend: Annotated[
         str | None, typer.Option(help="Evaluator of COCO's AP: faster_coco_eval or pycocotools.")
     ] = None,
@@ -39,6 +42,7 @@ def score(
 
     from harness.cli.planning import load_registry, write_csv
     from harness.data.annotations import read_annotations
+    from harness.errors import UserError
     from harness.manifest.schema import Report
     from harness.plugin.catalog import Catalog
     from harness.report.comparison_table import print_comparison
@@ -49,6 +53,9 @@ def score(
     from harness.results.run import known_metrics
     from harness.results.sides import split_run
 
+    if per_class and len(detections) > 1:
+        raise UserError("is for one file alone", where="--per-class")
+    annotations = _file_of(annotations)
     registry = load_registry(plugins)
     options: dict[str, object] = {"backend": backend, "per_class": per_class}
     options["max_detections"] = max_detections
@@ -61,11 +68,21 @@ def score(
     if len(files) == 1:
         [(name, path)] = files.items()
         console.print(scores_table(run, name, f"{path} on {annotations}"))
+        for line in run.notes:
+            note(line)
     else:
         print_comparison(compare_sides(split_run(run), [ALL]), console)
     for warning in read_annotations(annotations).warnings:
         note(f"{annotations.name}: {warning}")
     write_csv(csv, scores_frame(run))
+
+
+def _file_of(annotations: Path) -> Path:
+    """The annotation file; of a data set's folder, or its data.yaml, that of validation."""
+    from harness.data.folder import CocoFolder
+
+    folder = annotations.parent if annotations.suffix in (".yaml", ".yml") else annotations
+    return CocoFolder(folder).split("val").annotations if folder.is_dir() else annotations
 
 
 def _named(paths: list[Path]) -> dict[str, Path]:

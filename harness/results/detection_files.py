@@ -21,7 +21,7 @@ from harness.records.record import Record
 from harness.results.ap.types import CellAnalysis
 from harness.results.run import Place, Run
 from harness.results.run_folder import analyse_file, report_settings
-from harness.stages.detections_file import read_detections
+from harness.stages.detected_elsewhere import read_detected_elsewhere
 from harness.stages.inputs import EvaluationInput, EvaluationMeter
 from harness.stages.scoring import read_ground_truth, restrict
 
@@ -58,8 +58,11 @@ def run_of_files(
     chosen = truth.image_ids[:max_images]
     records: list[Record] = []
     analyses: dict[Place, CellAnalysis] = {}
+    notes: list[str] = []
     for name, path in files.items():
-        given = restrict(EvaluationInput(truth, read_detections(path, truth)), chosen)
+        detections, told = read_detected_elsewhere(path, truth)
+        notes += told
+        given = restrict(EvaluationInput(truth, detections), chosen)
         measured = [measurement for meter in meters for measurement in meter(given)]
         records += _records(name, path, measured, catalog)
         found = analyse_file(given, measured, settings, catalog)
@@ -77,6 +80,7 @@ def run_of_files(
         analyses=analyses,
         truth=truth,
         annotations=annotations,
+        notes=tuple(notes),
     )
 
 

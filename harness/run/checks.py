@@ -11,7 +11,7 @@ from harness.plan.cells import Plan, is_quantized
 from harness.report.terminal import note
 from harness.run.detectors import build_detector, detections_path
 from harness.run.launch import Launch
-from harness.stages.detections_file import read_detections
+from harness.stages.detected_elsewhere import read_detected_elsewhere
 from harness.stages.scoring import read_ground_truth
 from harness.stages.train.launch import check_device
 
@@ -65,14 +65,15 @@ def check_detectors(plan: Plan, names: Collection[str]) -> None:
     So are files of detections that do not fit the validation images.
 
     Raises:
-        UserError: as `build_detector` and `read_detections`.
+        UserError: as `build_detector` and `read_detected_elsewhere`.
     """
     for name in plan.parts:
         if name not in names:
             continue
         if plan.suite.detectors[name].detections is not None:
             truth = read_ground_truth(plan.source.split("val").annotations)
-            read_detections(detections_path(plan, name), truth)
+            for line in read_detected_elsewhere(detections_path(plan, name), truth)[1]:
+                note(f"detector {name}: {line}")
             continue
         try:
             build_detector(plan, name, seed=0)

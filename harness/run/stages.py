@@ -1,5 +1,6 @@
 """Runs one cell: hands a stage its detector and data, takes its measurements."""
 
+import math
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,7 +25,8 @@ from harness.records.measurement import Measurement
 from harness.run.detectors import Weighted, detections_path, load_trained
 from harness.run.launch import Launch
 from harness.stages.cost import measure_cost
-from harness.stages.detections_file import read_detections, write_detections
+from harness.stages.detected_elsewhere import read_detected_elsewhere
+from harness.stages.detections_file import write_detections
 from harness.stages.evaluate import evaluate_detector
 from harness.stages.latency import measure_latency
 from harness.stages.mode_check import CheckData
@@ -185,7 +187,7 @@ class StageRunner:
         path = detections_path(self.plan, cell.detector)
         split, settings = self.plan.source.split("val"), self.plan.suite.evaluate
         truth = read_ground_truth(split.annotations)
-        found = read_detections(path, truth)
+        found, _ = read_detected_elsewhere(path, truth)  # told of before the run
         write_detections(folder / DETECTIONS, found)
         chosen = truth.image_ids[: settings.max_images]
         measured = evaluate(split.annotations, found, self._meters("evaluate"), chosen)
@@ -281,7 +283,8 @@ def describe_progress(progress: Progress) -> str:
         return ""
     total = sum(value for name, value in progress.losses.items() if name != GRAD_NORM)
     score = [f"{name} {value:.3f}  " for name, value in progress.validation.items()][:1]
-    return (
-        f"loss {total:.3f}  {''.join(score)}{progress.images_per_second:.1f} images/s  "
-        f"waiting {progress.wait_share:.0%}"
-    )
+    told = f"loss {total:.3f}  {''.join(score)}".rstrip()
+    if math.isnan(progress.images_per_second):  # before the first line of the log
+        return told
+    speed = f"{progress.images_per_second:.1f} images/s  waiting {progress.wait_share:.0%}"
+    return f"{told}  {speed}"

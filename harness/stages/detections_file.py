@@ -31,7 +31,7 @@ def read_detections(path: Path, truth: GroundTruth) -> tuple[Detection, ...]:
             image or category id, with a name as id that several images have, or with a box or
             score that is not a finite number.
     """
-    return check_detections(_parse(path), truth, where=path)
+    return check_detections(parse(path), truth, where=path)
 
 
 def write_detections(path: Path, detections: Sequence[Detection]) -> None:
@@ -57,13 +57,18 @@ def check_detections(content: Any, truth: GroundTruth, *, where: object) -> tupl
     if not isinstance(content, Sequence) or isinstance(content, str | bytes):
         raise UserError(f"holds {_kind(content)}, not a list", where=where, hint=FORM)
     images = frozenset(truth.image_ids)
-    content = _with_ids(_of_numbered_files(content, truth, where), truth, where)
+    content = with_image_ids(content, truth, where)
     if is_plain(content, images, truth.categories):
         return tuple(content)
     return tuple(
         _check_detection(entry, images, truth.categories, f"{where}[{index}]")
         for index, entry in enumerate(content)
     )
+
+
+def with_image_ids(content: Sequence[Any], truth: GroundTruth, where: object) -> Sequence[Any]:
+    """The same entries with image ids where names of files, or their numbers, stood."""
+    return _with_ids(_of_numbered_files(content, truth, where), truth, where)
 
 
 def _with_ids(content: Sequence[Any], truth: GroundTruth, where: object) -> Sequence[Any]:
@@ -92,7 +97,7 @@ def _of_numbered_files(content: Sequence[Any], truth: GroundTruth, where: object
     named = [{**e, "image_id": next(iter(stems[_image_of(e)]))} for e in content]
     if not given <= set(truth.image_ids):
         return named
-    as_ids, as_names = (_on_objects(entries, truth) for entries in (content, named))
+    as_ids, as_names = (count_on_objects(entries, truth) for entries in (content, named))
     if as_names > as_ids:
         told = f"image_id may be an id or the number of a file name: {as_ids} boxes lie on objects"
         hint = 'write "0012" in place of 12 for 0012.jpg, the name without its ending, as a text'
@@ -104,25 +109,32 @@ def _image_of(entry: Detection) -> Any:
     return _as_integer(entry.get("image_id"))
 
 
-def _on_objects(content: Sequence[Any], truth: GroundTruth) -> int:
-    """How many boxes overlap an object of the same image by an IoU of a half."""
-    objects, found = (_boxes_by_image(entries) for entries in (truth.annotations, content))
+def count_on_objects(content: Sequence[Any], truth: GroundTruth, *, own_class: bool = False) -> int:
+    """How many boxes overlap an object of the same image, of any or of their own class.
+
+    By an IoU of a half.
+    """
+    objects, found = (_boxes(entries, own_class) for entries in (truth.annotations, content))
     return sum(
-        int((pairwise_ious(boxes, objects[image]).max(axis=1) >= 0.5).sum())
-        for image, boxes in found.items()
-        if image in objects
+        int((pairwise_ious(boxes, objects[key]).max(axis=1) >= 0.5).sum())
+        for key, boxes in found.items()
+        if key in objects
     )
 
 
-def _boxes_by_image(entries: Sequence[Any]) -> dict[int, Floats]:
-    """Image id -> its boxes as corners; entries without a valid box are left to later checks."""
-    found: dict[int, list[list[float]]] = {}
+def _boxes(entries: Sequence[Any], by_class: bool) -> dict[tuple[int, ...], Floats]:
+    """Image id, or image and category id -> boxes as corners.
+
+    Entries without a valid box are left to later checks.
+    """
+    keys = KEYS[: 1 + by_class]
+    found: dict[tuple[int, ...], list[list[float]]] = {}
     for entry in entries:
         box = entry.get("bbox") if isinstance(entry, Mapping) else None
         if isinstance(box, Sequence) and len(box) == 4 and all(map(_is_finite, box)):
             x, y, w, h = box
-            found.setdefault(entry["image_id"], []).append([x, y, x + w, y + h])
-    return {image: np.array(boxes, np.float64) for image, boxes in found.items()}
+            found.setdefault(tuple(entry[key] for key in keys), []).append([x, y, x + w, y + h])
+    return {key: np.array(boxes, np.float64) for key, boxes in found.items()}
 
 
 def _with_id(entry: Any, ids: Mapping[str, set[int]], where: str) -> Any:
@@ -187,7 +199,8 @@ def _check_detection(
         hint = "the annotation file has no such image: is it the one of this split?"
         raise UserError(f"unknown image_id {image!r}", where=where, hint=hint)
     if not _is_integer(category) or category not in categories:
-        hint = f"the annotation file has {_some(list(categories))}"
+        named = [f"{key} {name}" for key, name in categories.items()]
+        hint = f"the annotation file has {_some(named)}"
         raise UserError(f"unknown category_id {category!r}", where=where, hint=hint)
     return {
         "image_id": image,
@@ -229,12 +242,12 @@ def _kind(value: Any) -> str:
     return names.get(type(value), repr(value))
 
 
-def _some(values: list[int]) -> str:
+def _some(values: Sequence[object]) -> str:
     shown = ", ".join(map(str, values[:SHOWN])) or "no categories"
     return shown + (f", ... ({len(values)} in all)" if len(values) > SHOWN else "")
 
 
-def _parse(path: Path) -> Any:
+def parse(path: Path) -> Any:
     try:
         # pydantic's parser takes half of the time of json's
         return from_json(path.read_bytes().removeprefix(BOM_UTF8))

@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -179,6 +180,46 @@ def test_ground_truth_scores_one(cli, tmp_path: Path, data: Path):
     values = {(row[0], row[1]): float(row[2] or "nan") for row in rows[1:]}
     assert values["ap", ""] == values["ap_small", ""] == 1.0
     assert values["ap", "class/bar"] == 1.0
+
+
+def test_files_are_scored_on_the_folder_of_a_data_set_as_well(cli, tmp_path: Path, data: Path):
+    """Ultralytics' labels and predictions: classes from 0 in these, from 1 in those."""
+    document = json.loads((data / "annotations" / "instances_val.json").read_text())
+    categories = [entry["id"] for entry in document["categories"]]
+    names = {entry["id"]: Path(entry["file_name"]).stem for entry in document["images"]}
+    found = [
+        {
+            "image_id": names[one["image_id"]],
+            "category_id": categories.index(one["category_id"]) + 1,
+            "bbox": one["bbox"],
+            "score": 1.0,
+        }
+        for one in document["annotations"]
+    ]
+    (tmp_path / "p.json").write_text(json.dumps(found))
+    yolo = tmp_path / "yolo"
+    shutil.copytree(data / "val", yolo / "valid" / "images")
+    (yolo / "valid" / "labels").mkdir()
+    for image, name in names.items():
+        lines = [
+            f"{categories.index(one['category_id'])} {(x + w / 2) / 64} {(y + h / 2) / 48} "
+            f"{w / 64} {h / 48}"
+            for one in document["annotations"]
+            if one["image_id"] == image
+            for x, y, w, h in [one["bbox"]]
+        ]
+        (yolo / "valid" / "labels" / f"{name}.txt").write_text("\n".join(lines))
+    (yolo / "data.yaml").write_text("val: valid/images\nnames: [square, bar]\n")
+    for given in ("yolo", "yolo/data.yaml"):
+        done = cli("score", "p.json", "--annotations", given, "--csv", f"{len(given)}.csv")
+        assert done.code == 0, done.err
+        assert "note: p.json: every category_id is taken as one less: of 8 boxes 8 " in done.err
+        first = (tmp_path / f"{len(given)}.csv").read_text().splitlines()[1]
+        assert first.startswith("ap,,1.0,")
+    done = cli("score", "p.json", "p.json", "--annotations", data, "--per-class")
+    assert done.mistake == "--per-class: is for one file alone"
+    wrong = cli("score", "p.json", "--annotations", data / "train")
+    assert "has no data set in a known layout" in wrong.mistake
 
 
 def test_choose_says_why_nothing_fits(cli, copied: Path):

@@ -1,0 +1,140 @@
+"""Files of other tools: classes that are one off are put right, doubtful files are told of."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness.errors import UserError
+from harness.stages.detected_elsewhere import read_detected_elsewhere
+from harness.stages.inputs import GroundTruth
+
+IMAGES, SIDE = 40, 100
+Change = Callable[[dict], dict]
+
+
+def ground_truth(first: int) -> GroundTruth:
+    """Forty images with an object of each of three classes, numbered from `first` on."""
+    names = {first + i: name for i, name in enumerate(("cell", "plate", "drop"))}
+    objects = [
+        {"image_id": image, "category_id": category, "bbox": [30.0 * i, 10.0, 20.0, 20.0]}
+        for image in range(IMAGES)
+        for i, category in enumerate(names)
+    ]
+    return GroundTruth(
+        tuple(range(IMAGES)), names, tuple(objects), "", image_sizes=((SIDE, SIDE),) * IMAGES
+    )
+
+
+def read(path: Path, truth: GroundTruth, change: Change, keep: Change = bool) -> tuple:
+    """What a tool writes that finds all objects, after a change of each entry."""
+    entries = [change({**one, "score": 0.5}) for one in truth.annotations if keep(one)]
+    path.write_text(json.dumps(entries))
+    return read_detected_elsewhere(path, truth)
+
+
+def renumbered(by: int) -> Change:
+    return lambda entry: {**entry, "category_id": entry["category_id"] + by}
+
+
+def of(*classes: int) -> Change:
+    return lambda entry: entry["category_id"] in classes
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "found.json"
+
+
+@pytest.mark.parametrize(("first", "by", "word"), [(0, 1, "less"), (1, -1, "more")])
+def test_classes_that_are_all_one_off_are_put_right_with_a_note(
+    path: Path, first: int, by: int, word: str
+):
+    """As Ultralytics numbers them from 1, and other tools from 0, whatever the labels do."""
+    truth = ground_truth(first)
+    found, notes = read(path, truth, renumbered(by))
+    assert [one["category_id"] for one in found] == [o["category_id"] for o in truth.annotations]
+    assert notes == (
+        f"found.json: every category_id is taken as one {word}: of 120 boxes 120 then lie on "
+        "objects of their class, as they stand 0",
+    )
+
+
+def test_so_are_those_of_some_classes_which_all_exist(path: Path):
+    """Without the last class the shifted ids are known ones: where the boxes lie decides."""
+    found, notes = read(path, ground_truth(0), renumbered(1), of(0, 1))
+    assert {one["category_id"] for one in found} == {0, 1}
+    assert "as one less: of 80 boxes 80 then lie" in notes[0]
+
+
+@pytest.mark.parametrize("classes", [(0, 1, 2), (1, 2), (0,), (1,)])
+def test_right_classes_stay(path: Path, classes: tuple[int, ...]):
+    truth = ground_truth(0)
+    found, notes = read(path, truth, renumbered(0), of(*classes))
+    assert {one["category_id"] for one in found} == set(classes)
+    assert notes == ()
+
+
+def test_unknown_classes_whose_boxes_lie_nowhere_are_refused_by_name(path: Path):
+    with pytest.raises(UserError, match="unknown category_id 3") as caught:
+        read(path, ground_truth(0), lambda e: {**renumbered(1)(e), "bbox": [0.0, 60.0, 5.0, 5.0]})
+    assert "the annotation file has 0 cell, 1 plate, 2 drop" in str(caught.value)
+
+
+def test_so_are_unknown_ones_where_fewer_boxes_would_lie_on_objects_of_their_class(path: Path):
+    def renamed(entry: dict) -> dict:
+        return {**entry, "category_id": {0: 1, 1: 1, 2: 3}[entry["category_id"]]}
+
+    with pytest.raises(UserError, match="unknown category_id 3"):
+        read(path, ground_truth(0), lambda e: {**e, "category_id": e["category_id"] or 3}, of(0, 1))
+    assert len(read(path, ground_truth(0), renamed)[1]) == 1
+
+
+def test_entries_that_are_not_whole_are_errors_as_ever(path: Path):
+    with pytest.raises(UserError, match=r"found\.json\[0\].*has no bbox"):
+        read(path, ground_truth(0), lambda e: {k: e[k] for k in e if k != "bbox"})
+    path.write_text('{"a": 1}')
+    with pytest.raises(UserError, match="holds an object, not a list"):
+        read_detected_elsewhere(path, ground_truth(0))
+
+
+def corners(entry: dict) -> dict:
+    x, y, w, h = entry["bbox"]
+    return {**entry, "bbox": [x + 25, y + 25, x + w + 25, y + h + 25]}
+
+
+def swapped(entry: dict) -> dict:
+    return {**entry, "category_id": {0: 2, 1: 0, 2: 1}[entry["category_id"]]}
+
+
+@pytest.mark.parametrize(
+    ("change", "keep", "doubt"),
+    [
+        (
+            swapped, bool,
+            "120 of 120 boxes lie on objects, but only 0 on one of their class: are the classes "
+            "those of the annotations (0 cell, 1 plate, 2 drop)?",
+        ),
+        (
+            dict, lambda entry: entry["image_id"] % 4 > 0,
+            "no detections in 10 of 40 images with objects: is it whole?",
+        ),
+        (
+            lambda e: {**e, "bbox": [side / SIDE for side in e["bbox"]]}, bool,
+            "no box is longer than a pixel: fractions in place of pixels?",
+        ),
+        (corners, bool, "80 of 120 boxes end beyond their image: corners, not x, y, w, h?"),
+        (dict, lambda entry: False, "holds no detections"),
+    ],
+)  # fmt: skip
+def test_doubtful_files_are_told_of(path: Path, change: Change, keep: Change, doubt: str):
+    _, notes = read(path, ground_truth(0), change, keep)
+    assert notes == (f"found.json: {doubt}",)
+
+
+def test_a_detector_that_misses_some_and_confuses_some_is_not_doubtful(path: Path):
+    def poor(entry: dict) -> dict:
+        return swapped(entry) if entry["image_id"] % 2 else entry
+
+    assert read(path, ground_truth(0), poor, lambda e: e["image_id"] % 12 > 0)[1] == ()
