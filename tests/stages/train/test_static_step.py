@@ -19,7 +19,7 @@ from harness.data.batch import Inputs, Targets
 from harness.errors import CellError, UserError
 from harness.manifest.schema import Train
 from harness.stages.train.capture import ROUNDED_TO, WARM_UP_STEPS, Buffers, StaticStep
-from harness.stages.train.launch import StopRequest, choose_way, start_accelerator
+from harness.stages.train.launch import StopRequest, check_device, choose_way, start_accelerator
 from harness.stages.train.step import Batch, Numbers
 from harness.stages.train.training import Training
 
@@ -291,9 +291,9 @@ def test_an_optimiser_that_counts_on_the_host_is_not_captured(step: str, name: s
         choose_way(toy_settings(step="captured", **how), torch.device("cuda"), 1, capturable=False)
 
 
-def test_what_cannot_be_captured_is_one_line(tmp_path: Path) -> None:
+def test_what_cannot_be_captured_is_one_line() -> None:
     with pytest.raises(UserError, match=r"train\.step: CUDA graphs need an NVIDIA GPU"):
-        prepare(tmp_path, toy_settings(step="captured"), None)
+        check_device(toy_settings(step="captured"), CPU)
     with pytest.raises(UserError, match="2 processes exchange gradients"):
         choose_way(toy_settings(step="captured"), torch.device("cuda"), 2)
 
