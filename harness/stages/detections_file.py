@@ -49,7 +49,8 @@ def check_detections(content: Any, truth: GroundTruth, *, where: object) -> tupl
     An `image_id` that is a text stands for a file (its path in the annotation file, its name, or
     its name without the ending, as tools write that do not know the annotation file's ids), or is
     the id as a text; it has to mean one image. Numbers are ids, unless they are none and all are
-    names of files, as Ultralytics writes 12 for 0012.jpg.
+    names of files, as Ultralytics writes 12 for 0012.jpg. A `file_name` beside them, as its newer
+    versions write, decides if every entry has one that names an image.
 
     Raises:
         UserError: also where numbers may be either, and more boxes lie on objects as names.
@@ -68,7 +69,18 @@ def check_detections(content: Any, truth: GroundTruth, *, where: object) -> tupl
 
 def with_image_ids(content: Sequence[Any], truth: GroundTruth, where: object) -> Sequence[Any]:
     """The same entries with image ids where names of files, or their numbers, stood."""
+    named = [_by_file_name(entry) for entry in content]
+    if truth.file_names and named and None not in named:
+        names = _ids_by_name(truth)
+        if all(len(names.get(one["image_id"], ())) == 1 for one in filter(None, named)):
+            content = named
     return _with_ids(_of_numbered_files(content, truth, where), truth, where)
+
+
+def _by_file_name(entry: Any) -> Detection | None:
+    """With the name as id that Ultralytics writes beside a number; None where there is none."""
+    name = entry.get("file_name") if isinstance(entry, Mapping) else None
+    return {**entry, "image_id": name} if isinstance(name, str) else None
 
 
 def _with_ids(content: Sequence[Any], truth: GroundTruth, where: object) -> Sequence[Any]:

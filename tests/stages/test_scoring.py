@@ -178,6 +178,16 @@ def test_numbers_that_may_be_either_are_refused_where_boxes_lie_on_objects_as_na
         check_detections([at(1, 0), at(2, 1), at(2, 2)], truth, where="x")
 
 
+def test_file_names_beside_the_numbers_decide():
+    truth = numbered("1.jpg", "2.jpg", "0.jpg")
+    found = [{**at(1, 0), "file_name": "1.jpg"}, {**at(2, 1), "file_name": "2.jpg"}]
+    checked = check_detections(found, truth, where="x")
+    assert checked == (at(0, 0), at(1, 1))
+    found[1]["file_name"] = "other.jpg"  # not of these images: the numbers are what they were
+    with pytest.raises(UserError, match="2 by names"):
+        check_detections(found, truth, where="x")
+
+
 def test_names_that_are_the_ids_change_nothing():
     truth = numbered("000.jpg", "001.jpg")
     assert check_detections([at(1, 0)], truth, where="x") == (at(1, 0),)
