@@ -59,7 +59,7 @@ def used_splits(plan: Plan) -> list[Split]:
     return [plan.source.split(name) for name in names]
 
 
-def check_detectors(plan: Plan, names: Collection[str]) -> None:
+def check_detectors(plan: Plan, names: Collection[str], launch: Launch) -> None:
     """Assemble these detectors once: parts that do not fit and bad checkpoints are found here.
 
     So are files of detections that do not fit the validation images.
@@ -72,8 +72,10 @@ def check_detectors(plan: Plan, names: Collection[str]) -> None:
             continue
         if plan.suite.detectors[name].detections is not None:
             truth = read_ground_truth(plan.source.split("val").annotations)
-            for line in read_detected_elsewhere(detections_path(plan, name), truth)[1]:
-                note(f"detector {name}: {line}")
+            _, told = read_detected_elsewhere(detections_path(plan, name), truth)
+            if launch.is_main:
+                for line in told:
+                    note(f"detector {name}: {line}")
             continue
         try:
             build_detector(plan, name, seed=0)

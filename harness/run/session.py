@@ -81,7 +81,7 @@ def run_plan(
         earlier = open_folder(*place) if resume else None
         here = None if elsewhere else launch.device.type
         done = find_done(plan, earlier, here) if earlier is not None else set()
-        check_detectors(plan, {cell.detector for cell in plan.cells if cell not in done})
+        check_detectors(plan, {cell.detector for cell in plan.cells if cell not in done}, launch)
         folder = create_folder(*place) if earlier is None else earlier
         if launch.is_main:
             call = make_call(plan, registry, plugins, device, sys.argv, time.time())

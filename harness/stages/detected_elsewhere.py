@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +27,8 @@ def read_detected_elsewhere(
     """Read another tool's file in COCO's result format.
 
     Class ids that are all one too high or too low are put right where only that fits: because there
-    are no such classes else, or because ten times as many boxes then lie on objects of their class.
+    are no such classes else and more boxes then lie on objects of their class, or because there are
+    several classes and ten times as many do.
 
     Returns:
         the detections, and notes: what was put right, and what the file makes doubtful.
@@ -48,13 +50,14 @@ def read_detected_elsewhere(
 
 def _shift(content: Sequence[Detection], truth: GroundTruth) -> tuple[int, str]:
     """What to add to each class id, 0 as a rule, and the note on it."""
-    ids = [entry.get("category_id") for entry in content]
-    given = {one for one in ids if type(one) is int}
-    if not given or len(given) < len(set(ids)):
+    ids: list[Any] = [entry.get("category_id") for entry in content]
+    if any(type(one) is not int for one in ids):
         return 0, ""
-    known = truth.categories.keys()
-    fit = [shift for shift in OFF if known >= {int(one) + shift for one in given}]
-    if not fit:
+    given, known = set(ids), truth.categories.keys()
+    unknown = not known >= given
+    fit = [shift for shift in OFF if known >= {one + shift for one in given}]
+    # a detector may well take all objects for one class, which is no mistake of the file
+    if not fit or not (unknown or len(given) > 1):
         return 0, ""
 
     def on_own(shift: int) -> int:
@@ -65,7 +68,6 @@ def _shift(content: Sequence[Detection], truth: GroundTruth) -> tuple[int, str]:
             return 0
 
     own, (best, shift) = on_own(0), max((on_own(shift), shift) for shift in fit)
-    unknown = not known >= given
     if best < SURELY * max(own, 1) and not (unknown and best > own):
         return 0, ""
     less = "less" if shift < 0 else "more"

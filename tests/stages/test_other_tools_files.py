@@ -91,9 +91,31 @@ def test_so_are_unknown_ones_where_fewer_boxes_would_lie_on_objects_of_their_cla
     assert len(read(path, ground_truth(0), renamed)[1]) == 1
 
 
+def test_one_known_class_on_objects_of_the_next_is_the_detectors_own_mistake(path: Path):
+    """It is told of and stays: a detector may take everything for the most frequent class."""
+    found, notes = read(path, ground_truth(0), renumbered(1), of(0))
+    assert {one["category_id"] for one in found} == {1}
+    assert len(notes) == 1
+    assert "40 of 40 boxes lie on objects, but only 0 on one of their class" in notes[0]
+
+
+def test_known_classes_stay_unless_far_more_boxes_fit_otherwise(path: Path):
+    """Of 80 boxes 20 are right as they stand, 60 would be with one less."""
+
+    def mostly(entry: dict) -> dict:
+        right = entry["category_id"] == 1 and entry["image_id"] % 2
+        return entry if right else renumbered(1)(entry)
+
+    found, notes = read(path, ground_truth(0), mostly, of(0, 1))
+    assert {one["category_id"] for one in found} == {1, 2}
+    assert notes == ()
+
+
 def test_entries_that_are_not_whole_are_errors_as_ever(path: Path):
     with pytest.raises(UserError, match=r"found\.json\[0\].*has no bbox"):
         read(path, ground_truth(0), lambda e: {k: e[k] for k in e if k != "bbox"})
+    with pytest.raises(UserError, match=r"unknown category_id \[1\]"):
+        read(path, ground_truth(0), lambda e: {**e, "category_id": [1]})
     path.write_text('{"a": 1}')
     with pytest.raises(UserError, match="holds an object, not a list"):
         read_detected_elsewhere(path, ground_truth(0))
