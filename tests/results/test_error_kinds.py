@@ -110,7 +110,7 @@ def test_the_own_class_decides_before_another():
 
 
 def test_of_an_object_set_right_twice_the_best_detection_remains():
-    # two loose boxes on one cat: mended, one true positive and no false one
+    # two loose boxes on one cat: corrected, one true positive and no false one
     given = scored([cat(0)], [found(cat(5), 0.9), found(cat(4), 0.8)])
     assert counts(given) == {"localisation": 2}
     assert kinds(given)["localisation"].cost == pytest.approx(1.0)

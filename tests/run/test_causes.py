@@ -102,7 +102,7 @@ def test_a_disk_that_is_full(disk: Path, tmp_path: Path, data: Path) -> None:
 
 
 def test_a_disk_that_becomes_read_only(disk: Path, tmp_path: Path, data: Path) -> None:
-    """In the midst of a training, as disks do that have errors; it is mended later."""
+    """In the midst of a training, as disks do that have errors; it is repaired later."""
     write_suite(tmp_path, data, tiny("two"), fated("locked", disk))
     line = run(tmp_path, code=2).splitlines()[-1]
     assert "Read-only file system" in line

@@ -95,7 +95,7 @@ def _check_reports(folder: Path) -> None:
 
 
 def _check_resume(cli, tmp_path: Path, data: Path) -> None:
-    """A mended cell that never got as far as training is done; what was good is kept."""
+    """A repaired cell that never got as far as training is done; what was good is kept."""
     write_manifest(tmp_path / "m.yaml", data, [tiny("first"), tiny("bug_build")])
     done = cli("run", "m.yaml", "--resume", "--run-id", "sick")
     assert done.code == 0, done.err

@@ -105,12 +105,12 @@ def test_the_gain_is_that_of_pycocotools_on_mended_files(seed: int):
     before = ap50(objects, detections)
     for kind in measure_errors(build_scene(given)):
         chosen = errors.of(kind.name)
-        mended, left = detections, objects
+        corrected, left = detections, objects
         if kind.name == "missed":
             left = [o for o, missed in zip(objects, errors.missed, strict=True) if not missed]
         elif kind.name in ("classification", "localisation"):
-            mended = set_right(objects, detections, ranked, errors, chosen)
+            corrected = set_right(objects, detections, ranked, errors, chosen)
         else:
-            mended = [d for d, wrong in zip(detections, chosen, strict=True) if not wrong]
-        assert kind.cost == pytest.approx(ap50(left, mended) - before, abs=1e-9), kind.name
+            corrected = [d for d, wrong in zip(detections, chosen, strict=True) if not wrong]
+        assert kind.cost == pytest.approx(ap50(left, corrected) - before, abs=1e-9), kind.name
         assert kind.count > 0 or kind.name == "both"
