@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -26,6 +27,13 @@ DataRoot = Annotated[
 Sets = Annotated[
     list[str],
     typer.Option("--set", metavar="A.B.C=VALUE", help="Override a value; * stands for every key."),
+]
+Detections = Annotated[
+    list[str],
+    typer.Option(
+        metavar="[NAME=]FILE",
+        help="Another tool's detections in COCO's result format, as a detector of the suite.",
+    ),
 ]
 Only = Annotated[
     list[str],
@@ -63,6 +71,14 @@ Resamples = Annotated[
 ]
 Csv = Annotated[Path | None, typer.Option(help="Also write the numbers to this file.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+
+
+def as_sets(detections: list[str]) -> list[str]:
+    """Files as the settings that add them to the suite, by default under their own names."""
+    pairs = (
+        text.partition("=") if "=" in text else (Path(text).stem, "=", text) for text in detections
+    )
+    return [f"detectors.{name}.detections={json.dumps(file)}" for name, _, file in pairs]
 
 
 def parse_seeds(values: list[str]) -> list[int]:

@@ -13,6 +13,7 @@ def plan(
     profile: o.Profile = None,
     data: o.DataRoot = None,
     sets: o.Sets = [],  # noqa: B006
+    detections: o.Detections = [],  # noqa: B006
     only: o.Only = [],  # noqa: B006
     stages: o.Stages = [],  # noqa: B006
     seeds: o.Seeds = [],  # noqa: B006
@@ -30,6 +31,7 @@ def plan(
     from harness.plan.planner import make_plan, resolved
 
     registry = load_registry(plugins)
+    sets = [*sets, *o.as_sets(detections)]
     made = make_plan(
         load_manifest(manifest, profile, sets), registry, only=only, stages=stages,
         seeds=o.parse_seeds(seeds), modes=modes, precisions=precisions, data_root=data,

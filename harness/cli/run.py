@@ -14,6 +14,7 @@ def run(
     profile: o.Profile = None,
     data: o.DataRoot = None,
     sets: o.Sets = [],  # noqa: B006  typer copies defaults
+    detections: o.Detections = [],  # noqa: B006
     only: o.Only = [],  # noqa: B006
     stages: o.Stages = [],  # noqa: B006
     seeds: o.Seeds = [],  # noqa: B006
@@ -51,6 +52,7 @@ def run(
     from harness.plan.planner import make_plan
     from harness.records.about import About
 
+    sets = [*sets, *o.as_sets(detections)]
     if executor is not None:
         sets = [*sets, f"executor.use={executor}"]
     if jobs is not None:

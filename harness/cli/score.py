@@ -46,8 +46,9 @@ def score(
     from harness.manifest.schema import Report
     from harness.plugin.catalog import Catalog
     from harness.report.comparison_table import print_comparison
+    from harness.report.notes import warnings_of
     from harness.report.scores import scores_frame, scores_table
-    from harness.report.terminal import note
+    from harness.report.terminal import note, say
     from harness.results.comparison import ALL, compare_sides
     from harness.results.detection_files import run_of_files
     from harness.results.run import known_metrics
@@ -68,8 +69,7 @@ def score(
     if len(files) == 1:
         [(name, path)] = files.items()
         console.print(scores_table(run, name, f"{path} on {annotations}"))
-        for line in run.notes:
-            note(line)
+        say(console, warnings_of(run, [spec.name for spec in run.metrics()]))
     else:
         print_comparison(compare_sides(split_run(run), [ALL]), console)
     for warning in read_annotations(annotations).warnings:
@@ -80,9 +80,14 @@ def score(
 def _file_of(annotations: Path) -> Path:
     """The annotation file; of a data set's folder, or its data.yaml, that of validation."""
     from harness.data.folder import CocoFolder
+    from harness.errors import UserError
 
-    folder = annotations.parent if annotations.suffix in (".yaml", ".yml") else annotations
-    return CocoFolder(folder).split("val").annotations if folder.is_dir() else annotations
+    if not annotations.exists():
+        hint = "needs a COCO-format file, or the folder of a data set"
+        raise UserError("does not exist", where=annotations, hint=hint)
+    if annotations.is_file() and annotations.suffix not in (".yaml", ".yml"):
+        return annotations
+    return CocoFolder(annotations).split("val").annotations
 
 
 def _named(paths: list[Path]) -> dict[str, Path]:

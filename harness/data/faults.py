@@ -30,7 +30,10 @@ class Remedy:
 
 # Faults with which nothing can be trained or evaluated. The others have a line of their own.
 REMEDIES: Mapping[str, Remedy] = {
-    "absent_split": Remedy("absent splits", "lay a part of the images out as the other split"),
+    "absent_split": Remedy(
+        "absent splits",
+        "lay a part of the images out as the absent one, or name its files under data.params",
+    ),
     "labels": Remedy("label files that cannot be read", "export the labels again"),
     "format": Remedy("entries that are not as their format needs", "export the labels again"),
     "no_images": Remedy("splits without images", "put images into it"),

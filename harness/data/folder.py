@@ -21,7 +21,7 @@ class CocoFolder:
     """A folder in any layout of `harness.data.layouts`, read as COCO's. A split may be absent.
 
     Args:
-        root: the folder.
+        root: the folder, or the data.yaml in it.
         train: `images` folder and `annotations` file (COCO's format) of the split, relative to
             the root; where train or val is named, no layout is looked for.
         val: the same for the other split.
@@ -34,7 +34,8 @@ class CocoFolder:
         train: Mapping[str, str] | None = None,
         val: Mapping[str, str] | None = None,
     ) -> None:
-        self.root = Path(root).expanduser()
+        root = Path(root).expanduser()
+        self.root = root.parent if root.suffix in (".yaml", ".yml") and root.is_file() else root
         self.name = name or self.root.resolve().name
         self.named: dict[SplitName, Mapping[str, str] | None] = {"train": train, "val": val}
 

@@ -24,6 +24,7 @@ ALIASES: dict[SplitName, tuple[str, ...]] = {
 }
 # where there is a training split and none of these for evaluation
 TEST_ALIASES = ("test", "test2017", "testing")
+MOST_WITHIN = 50  # folders that are looked into for a set that was not given
 PEEKED = 20  # file names by which the folder of images is chosen
 FILE_NAME = re.compile(rb'"file_name"\s*:\s*("(?:[^"\\]|\\.)*")')
 
@@ -126,7 +127,17 @@ def recognise(root: Path) -> tuple[str, tuple[Found, ...]]:
             file; or the files that say where the splits are (data.yaml, ImageSets) are broken.
     """
     if not root.is_dir():
-        raise UserError("is not a folder", where=root, hint="needs the folder of a data set")
+        found = "is not a folder" if root.exists() else "does not exist"
+        raise UserError(found, where=root, hint="needs the folder of a data set")
+    name, found, broken = _best(root)
+    if found:
+        notes = tuple(f"not read as {title}: {error}" for title, error in broken.items())
+        return name, tuple(replace(one, notes=(*one.notes, *notes)) for one in found)
+    raise next(iter(broken.values()), None) or _unrecognised(root)
+
+
+def _best(root: Path) -> tuple[str, tuple[Found, ...], dict[str, UserError]]:
+    """The layout that fits best, its splits, and what is broken of others by title."""
     best, broken = ("", ()), dict[str, UserError]()
     for entry in _readers():
         reader = entry.declaration
@@ -141,11 +152,14 @@ def recognise(root: Path) -> tuple[str, tuple[Found, ...]]:
             own = "" if entry.provider == OWN else str(entry.provider)
             found = tuple(replace(one, reader=own) for one in found)
             best = f"{reader.title or reader.name}{variant}", found
-    name, found = best
-    if found:
-        notes = tuple(f"not read as {title}: {error}" for title, error in broken.items())
-        return name, tuple(replace(one, notes=(*one.notes, *notes)) for one in found)
-    raise next(iter(broken.values()), None) or _unrecognised(root)
+    return *best, broken
+
+
+def _nearby(root: Path) -> Path | None:
+    """The folder above, or the first within, that is a set of two splits."""
+    within = sorted(path for path in root.iterdir() if path.is_dir())[:MOST_WITHIN]
+    near = (root.resolve().parent, *within)
+    return next((path for path in near if len(_best(path)[1]) > 1), None)
 
 
 def _readers() -> list[Entry]:
@@ -160,6 +174,10 @@ def _wholeness(found: tuple[Found, ...]) -> tuple[int, bool]:
 
 
 def _unrecognised(root: Path) -> UserError:
+    near = _nearby(root)
+    if near is not None:
+        hint = f"but {near} is a data set of several splits: give that folder"
+        return UserError("is not the folder of a data set", where=root, hint=hint)
     alone = next(_coco_files(root), None)
     if alone is not None:
         name = alone.relative_to(root)

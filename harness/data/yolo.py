@@ -118,12 +118,9 @@ def _place(path: Path, base: str, entry: str) -> Path:
     for place in (root / base / entry, root / entry, root / inner):
         if place.exists():
             return Path(os.path.normpath(place))
-    raise DataError(
-        "labels",
-        f"'{entry}' is not there",
-        where=path,
-        hint=f"needs a folder or list of images; looked in {root / base} and {root}",
-    )
+    looked_in = " and ".join(dict.fromkeys(map(str, (root / base, root))))
+    hint = f"needs a folder or list of images; looked in {looked_in}"
+    raise DataError("labels", f"'{entry}' is not there", where=path, hint=hint)
 
 
 def _label_file(image: Path) -> Path:

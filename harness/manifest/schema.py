@@ -508,7 +508,7 @@ class Suite(Keys):
         tuple[Literal["train", "evaluate", "cost", "latency"], ...], Field(min_length=1)
     ] = ("train", "evaluate", "cost", "latency")
     meters: tuple[Use, ...]
-    columns: tuple[Name, ...]
+    columns: tuple[Name, ...] = ()
     evaluate: Evaluate = Evaluate()
     latency: Latency = Latency()
     executor: ExecutorSpec = ExecutorSpec()

@@ -116,11 +116,13 @@ def _parse_override(text: str) -> Override:
 def _check_shape(document: Document) -> None:
     """The outer keys, before anything is merged."""
     _require_mapping(document, (), TOP_KEYS)
-    for key in ("suite", "profiles", "detectors"):
+    for key in ("suite", "detectors"):
         if key not in document.value:
             raise UserError(f"has no '{key}'", where=document.source, hint="see docs/manifest.md")
     if "defaults" in document.value:
         _check_layer(document, ("defaults",))
+    if "profiles" not in document.value:
+        document.value["profiles"] = {DEFAULT_PROFILE: {}}
     for name in _require_mapping(document, ("profiles",)):
         _check_layer(document, ("profiles", name))
     for name, detector in _require_mapping(document, ("detectors",)).items():
@@ -222,6 +224,8 @@ def _check_target(tree: Tree, override: Override) -> None:
         hint = near_names(override.path[0], known)
         raise UserError(f"unknown key '{override.path[0]}'", where=where, hint=hint)
     detectors = tree["detectors"]
+    if override.path[0] == "detectors" and override.path[2:] == ("detections",):
+        return  # a file is all that there is to such a detector, so that it may be a new one
     if override.path[0] == "detectors" and not {*override.path[1:2]} <= {*detectors, "*"}:
         hint = near_names(override.path[1], list(detectors))
         raise UserError(f"there is no detector '{override.path[1]}'", where=where, hint=hint)

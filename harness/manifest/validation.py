@@ -15,14 +15,19 @@ def invalid(error: ValidationError, model: type[BaseModel], place: Place) -> Use
     errors = error.errors()
     # a misspelt key says more than the absence of the right one
     first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
-    others = {place(_key_path(e)) for e in errors} - {place(_key_path(first))}
+    missing = [e for e in errors if e["type"] == "missing" and e["loc"][:-1] == first["loc"][:-1]]
+    told = missing if first in missing else [first]
+    others = {place(_key_path(e)) for e in errors} - {place(_key_path(e)) for e in told}
     more = f" (and {len(others)} more)" if others else ""
     path = _key_path(first)
     if first["type"] == "extra_forbidden":
         hint = near_names(str(path[-1]), _fields_at(model, path[:-1]))
         return UserError(f"unknown key '{path[-1]}'{more}", where=place(path), hint=hint)
     if first["type"] == "missing":
-        return UserError(f"'{path[-1]}' is missing{more}", where=place(path[:-1]))
+        names = [f"'{_key_path(e)[-1]}'" for e in missing]
+        said = " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+        are = "is" if len(names) == 1 else "are"
+        return UserError(f"{said} {are} missing{more}", where=place(path[:-1]))
     message = first["msg"].removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]
     if first["type"] == "model_type":

@@ -186,6 +186,12 @@ class Plan:
         return [m for m in self.meters if score in m.specs]
 
     @property
+    def columns(self) -> list[str]:
+        """Metrics of the printed table: the suite's, else all by which detectors are ranked."""
+        ranked = [spec.name for spec in self.catalog.specs.values() if spec.role]
+        return list(self.suite.columns) or ranked
+
+    @property
     def catalog(self) -> Catalog:
         """What its meters write, area ranges of the manifest included."""
         return catalog_of(self.meters, self.suite.report.area_ranges)

@@ -81,6 +81,8 @@ def _hash(detector: DetectorSpec, key: str, hint: str, place: Place) -> str | No
         return None if path is None else hash_file(Path(path))
     except OSError as error:
         found = f"'{path}' cannot be read: {error.strerror}"
+        if not Path(path).is_absolute():
+            hint = f"{hint}, from {Path.cwd()}"
         raise UserError(found, where=place((key,)), hint=hint) from error
 
 

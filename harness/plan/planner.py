@@ -280,7 +280,7 @@ def resolved(plan: Plan) -> dict[str, Any]:
         "meters": [meter.identity() for meter in plan.meters],
         "evaluate": plan.suite.evaluate.model_dump(),
         "latency": plan.suite.latency.model_dump(),
-        "columns": list(plan.suite.columns),
+        "columns": plan.columns,
         "published": [claim.model_dump() for claim in plan.suite.published],
         "report": plan.suite.report.model_dump(),
         "gates": [gate.model_dump() for gate in plan.suite.gates],

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from harness.plugin.metrics import MetricSpec
 from harness.report.format import WORDS, amount, interval, listing, with_unit
 from harness.results.choosing import (
     Choice,
@@ -109,7 +110,7 @@ def as_data(run: Run) -> dict[str, Any] | None:
     """What the page's script chooses from, None where there is nothing to choose."""
     groups = rank_contenders(run) if run.ranked("score") else {}
     ranked = [one for own in groups.values() for one in own]
-    offered = limitable(run)
+    offered = [(spec, upper) for spec, upper in limitable(run) if _varies(run, ranked, spec)]
     if len(ranked) < 2 or not offered:
         return None
     score = first_score(run)
@@ -153,6 +154,12 @@ def _scored(run: Run, groups: Groups, name: str) -> dict[str, Any]:
         "shown": f"{with_unit(found.metric, found.value)} {interval(found)}".strip(),
         "behind": {other: comparison(difference) for other, difference in behind.items()},
     }
+
+
+def _varies(run: Run, ranked: Iterable[Contender], spec: MetricSpec) -> bool:
+    """Whether a limit can tell any from others: not all have the same value."""
+    found = (estimate_in(run, one, spec.name) for one in ranked)
+    return len({one.value for one in found if one.is_usable}) > 1
 
 
 def _range(found: Sequence[Estimate]) -> str:

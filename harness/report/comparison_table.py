@@ -22,7 +22,7 @@ from harness.report.format import (
     level_mark,
     listing,
 )
-from harness.report.terminal import Grid, Head, Value, change_cell, say, value_cell
+from harness.report.terminal import Grid, Head, Value, change_cell, say, titled, value_cell
 from harness.results.comparison import Comparison, Row
 from harness.results.difference import Difference
 from harness.results.estimate import Estimate
@@ -75,8 +75,7 @@ def comparison_table(comparison: Comparison) -> Grid:
         if row.detector != before:
             grid.group(row.detector)
         before = row.detector
-        unit = f" {row.metric.shown_unit}" if row.metric.shown_unit else ""
-        title = Text.assemble(row.metric.title, (unit, "dim"))
+        title = titled(row.metric)
         if beside:
             grid.add(title, *(cell for pair in _cells(row) for cell in pair))
             continue
@@ -165,7 +164,27 @@ def legend(comparison: Comparison) -> str:
 
 def reasons(comparison: Comparison) -> list[str]:
     """Why rows are refused or marked and what else is to be known of them, each reason once."""
-    return [*change_reasons(comparison), *doubts(comparison)]
+    return [
+        *dead_lines(comparison),
+        *change_reasons(comparison),
+        *doubts(comparison),
+        *remarks(comparison),
+    ]
+
+
+def dead_lines(comparison: Comparison) -> list[str]:
+    """Which sides of which detectors are never best."""
+    found: dict[str, None] = {}
+    for row in comparison.common_rows:
+        for side, why in row.dead.items():
+            who = ", ".join(filter(None, [row.detector, comparison.sides[side]]))
+            found[f"{who}: {comparison.catalog.word(why)}; never the best of a row"] = None
+    return [*found]
+
+
+def remarks(comparison: Comparison) -> list[str]:
+    """What else is to be known of the values and casts no doubt on them."""
+    return _shared(comparison, lambda row: _remarks(row, comparison))
 
 
 def change_reasons(comparison: Comparison) -> list[str]:
@@ -243,7 +262,10 @@ def _of_difference(found: Difference, catalog: Catalog) -> Iterator[str]:
 
 
 def _worst_doubts(row: Row, comparison: Comparison) -> Iterator[str]:
-    """ "! on 9 images (base, other) and 2 more reasons", one for each mark, the graver first."""
+    """What is gravest of each side, such as "! on 9 images (base, other)", the graver mark first.
+
+    How many more there are stands behind the last.
+    """
     catalog = comparison.catalog
     for mark in (LEVELS["invalid"], DOUBTFUL):
         having: dict[Finding, list[str]] = {}
@@ -251,10 +273,21 @@ def _worst_doubts(row: Row, comparison: Comparison) -> Iterator[str]:
             if level_mark(estimate) == mark:
                 for doubt in estimate.reasons:
                     having.setdefault(doubt, []).append(side)
-        if having:
-            first, *more = catalog.gravest_first(having)
-            told = _of_sides(catalog.word(first), having[first])
-            yield f"{mark} {first_of([told, *map(str, more)])}"
+        ordered = catalog.gravest_first(having)
+        marked = dict.fromkeys(side for sides in having.values() for side in sides)
+        worst = {next(doubt for doubt in ordered if side in having[doubt]) for side in marked}
+        told = [_of_sides(catalog.word(one), having[one]) for one in ordered if one in worst]
+        rest = [catalog.word(one) for one in ordered if one not in worst]
+        yield from (f"{mark} {one}" for one in told[:-1])
+        yield from (f"{mark} {first_of([one, *rest])}" for one in told[-1:])
+
+
+def _remarks(row: Row, comparison: Comparison) -> Iterator[str]:
+    having: dict[str, list[str]] = {}
+    for side, estimate in zip(comparison.sides, row.estimates, strict=True):
+        for remark in estimate.remarks:
+            having.setdefault(comparison.catalog.word(remark), []).append(side)
+    yield from (_of_sides(said, sides) for said, sides in having.items())
 
 
 def _of_sides(said: str, sides: Iterable[str]) -> str:

@@ -18,6 +18,7 @@ from harness.results.run import Run
 from harness.results.validity import LEVELS as VALIDITY
 from harness.results.validity import Validity
 
+MANY = 4  # metrics that a line names
 OPTIONAL = re.compile(r"\[(.*?)\]")
 
 
@@ -135,9 +136,11 @@ def gather(catalog: Catalog, of: Iterable[tuple[str, Estimate]]) -> list[Warned]
 def _whose(places: Sequence[tuple[str, str]], having: Mapping[str, set[str]]) -> str:
     """`Warned.of`."""
     metrics, names = (dict.fromkeys(column) for column in zip(*places, strict=True))
+    all_known = [title for title, who in having.items() if who & names.keys()]
     everyone = set().union(*(having.get(title, ()) for title in metrics))
     which = "" if everyone <= names.keys() else f" of {listing(names, most=4)}"
-    return f"{listing(metrics, most=4)}{which}"
+    many = len(metrics) > MANY and metrics.keys() >= set(all_known)
+    return f"{'all numbers' if many else listing(metrics, most=MANY)}{which}"
 
 
 class _Known(dict[str, object]):

@@ -61,7 +61,7 @@ def _protocol(plan: Plan) -> Grid:
         _add(grid, meter.stage, meter.meter.name, meter.params)
     _add(grid, "evaluate", "", suite.evaluate.model_dump())
     _add(grid, "latency", "", suite.latency.model_dump())
-    grid.add(Text("columns", "dim"), "", ", ".join(suite.columns))
+    grid.add(Text("columns", "dim"), "", ", ".join(plan.columns))
     return grid
 
 

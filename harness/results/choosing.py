@@ -16,7 +16,7 @@ from harness.results.contenders import (
     modes_of,
 )
 from harness.results.difference import Difference, hold_together
-from harness.results.estimate import Estimate
+from harness.results.estimate import Estimate, below_floor
 from harness.results.run import Run
 
 NUMBER = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*(.*?)\s*", re.IGNORECASE)
@@ -155,8 +155,7 @@ def rank_contenders(run: Run) -> Groups:
 def _competes(run: Run, one: Contender, score: MetricSpec) -> bool:
     """Whether it has a usable score, and none below what any learning gives."""
     scores = [estimate_in(run, one, spec.name) for spec in run.ranked("score")]
-    below = any(found.is_below_floor for found in scores)
-    return estimate_in(run, one, score.name).is_usable and not below
+    return estimate_in(run, one, score.name).is_usable and not below_floor(scores)
 
 
 def differences_behind(run: Run, groups: Groups, name: str) -> dict[str, Difference]:

@@ -6,9 +6,9 @@ from functools import reduce
 
 from harness.errors import UserError, near_names
 from harness.plugin.catalog import Catalog
-from harness.plugin.metrics import MetricSpec
+from harness.plugin.metrics import Finding, MetricSpec
 from harness.results.difference import Difference, find_difference
-from harness.results.estimate import Estimate
+from harness.results.estimate import Estimate, below_floor
 from harness.results.gates import Gate, GateResult, evaluate
 from harness.results.samples.medians import SMALLEST_EFFECT
 from harness.results.sides import Side
@@ -24,8 +24,10 @@ class Row:
         detector: "" where each side is another detector.
         estimates: one per side, the base first; without a value where a side has none.
         differences: to the base, one per side but the base.
-        best: sides with the best value among those that may be compared; empty if all are equal.
+        best: sides with the best value among those that may be compared; empty if all are equal,
+            and if it is that of a dead one.
         rivals: sides whose difference to the best is not outside the noise.
+        dead: sides whose detector competes in nothing, and why.
     """
 
     detector: str
@@ -34,6 +36,7 @@ class Row:
     differences: tuple[Difference, ...]
     best: tuple[int, ...] = ()
     rivals: tuple[int, ...] = ()
+    dead: Mapping[int, Finding] = field(default_factory=dict)
 
     @property
     def values(self) -> tuple[float, ...]:
@@ -163,7 +166,13 @@ def join_catalogs(sides: Sequence[Side]) -> Catalog:
     return reduce(Catalog.joined, (side.catalog for side in sides))
 
 
-def _row(title: str, estimates: Sequence[Estimate], names: Sequence[str], rules: Rules) -> Row:
+def _row(
+    title: str,
+    estimates: Sequence[Estimate],
+    names: Sequence[str],
+    dead: Mapping[int, Finding],
+    rules: Rules,
+) -> Row:
     """One metric over all sides; `names` are their detectors."""
 
     def compare(one: int, other: int) -> Difference:
@@ -175,8 +184,10 @@ def _row(title: str, estimates: Sequence[Estimate], names: Sequence[str], rules:
     in_play = [0] if estimates[0].is_usable else []
     in_play += [i for i, d in enumerate(differences, 1) if d.compared]
     best = _best({i: estimates[i].value for i in in_play}, spec.higher_is_better)
+    if dead.keys() & best:
+        best = ()
     rivals = [i for i in in_play if best and i != best[0] and not compare(best[0], i).real]
-    return Row(title, spec, tuple(estimates), differences, best, tuple(rivals))
+    return Row(title, spec, tuple(estimates), differences, best, tuple(rivals), dead)
 
 
 def choose_metrics(sides: Sequence[Side], wanted: Sequence[str]) -> list[str]:
@@ -241,14 +252,14 @@ def _rows(
     else:
         names = {name: [name] * len(sides) for name in choose_detectors(sides, only)}
     for title, chosen in names.items():
+        of = [side.estimates.get(name, {}) for side, name in zip(sides, chosen, strict=True)]
+        below = {i: below_floor(own.values()) for i, own in enumerate(of)}
+        dead = {i: why for i, why in below.items() if why is not None}
         for metric in metrics:
-            found = [
-                side.estimates.get(name, {}).get(metric)
-                for side, name in zip(sides, chosen, strict=True)
-            ]
+            found = [own.get(metric) for own in of]
             spec = next((one.metric for one in found if one is not None), None)
             if spec is not None:
-                yield _row(title, [one or Estimate(spec) for one in found], chosen, rules)
+                yield _row(title, [one or Estimate(spec) for one in found], chosen, dead, rules)
 
 
 def _lone(sides: Sequence[Side], only: Sequence[str]) -> Iterator[tuple[str, tuple[str, ...]]]:

@@ -21,7 +21,7 @@ from harness.records.record import Record
 from harness.results.ap.types import CellAnalysis
 from harness.results.run import Place, Run
 from harness.results.run_folder import analyse_file, report_settings
-from harness.stages.detected_elsewhere import read_detected_elsewhere
+from harness.stages.detected_elsewhere import read_detected_elsewhere, with_findings
 from harness.stages.inputs import EvaluationInput, EvaluationMeter
 from harness.stages.scoring import read_ground_truth, restrict
 
@@ -58,12 +58,10 @@ def run_of_files(
     chosen = truth.image_ids[:max_images]
     records: list[Record] = []
     analyses: dict[Place, CellAnalysis] = {}
-    notes: list[str] = []
     for name, path in files.items():
-        detections, told = read_detected_elsewhere(path, truth)
-        notes += told
+        detections, findings = read_detected_elsewhere(path, truth)
         given = restrict(EvaluationInput(truth, detections), chosen)
-        measured = [measurement for meter in meters for measurement in meter(given)]
+        measured = with_findings([one for meter in meters for one in meter(given)], findings)
         records += _records(name, path, measured, catalog)
         found = analyse_file(given, measured, settings, catalog)
         if found is not None:
@@ -80,7 +78,6 @@ def run_of_files(
         analyses=analyses,
         truth=truth,
         annotations=annotations,
-        notes=tuple(notes),
     )
 
 

@@ -8,7 +8,7 @@ by a factor, which is 1 for a single seed.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -103,6 +103,17 @@ class Estimate:
     def count(self) -> int:
         """Seeds that have a number."""
         return sum(not math.isnan(value) for value in self.seeds.values())
+
+
+def below_floor(estimates: Iterable[Estimate]) -> Finding | None:
+    """Why a detector with these numbers competes in nothing: one is below its floor."""
+    for found in estimates:
+        if found.is_below_floor:
+            spec = found.metric
+            value = f"{found.value * spec.scale:.{spec.digits}f}"
+            told = {"score": spec.title, "value": value, "unit": spec.shown_unit}
+            return Finding("below_floor", params=told)
+    return None
 
 
 def make_estimate(

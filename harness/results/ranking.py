@@ -6,7 +6,7 @@ from typing import Literal
 
 from harness.plugin.metrics import Finding, MetricSpec
 from harness.results.difference import Difference, hold_together
-from harness.results.estimate import Estimate
+from harness.results.estimate import Estimate, below_floor
 from harness.results.run import Run
 
 Certainty = Literal["sure", "single", "unsure", "alone"]
@@ -59,7 +59,7 @@ def rank(run: Run, metric: MetricSpec) -> Ranking | None:
     usable = []
     for name in run.detectors:
         found = run.estimate(name, metric.name)
-        below = below_floor(run, name)
+        below = dead(run, name)
         if not found.is_there:
             left_out[name] = (Finding("not_measured", "remark"),)
         elif not found.is_usable:
@@ -82,15 +82,9 @@ def rankings(run: Run) -> list[Ranking]:
     return [found for spec in specs if (found := rank(run, spec)) is not None]
 
 
-def below_floor(run: Run, detector: str) -> Finding | None:
-    """Why a detector competes in nothing: a score of it is below what any learning gives."""
-    for spec in run.ranked("score"):
-        found = run.estimate(detector, spec.name)
-        if found.is_below_floor:
-            value = f"{found.value * spec.scale:.{spec.digits}f}"
-            told = {"score": spec.title, "value": value, "unit": spec.shown_unit}
-            return Finding("below_floor", params=told)
-    return None
+def dead(run: Run, detector: str) -> Finding | None:
+    """Why a detector competes in nothing; None where it does."""
+    return below_floor(run.estimate(detector, spec.name) for spec in run.ranked("score"))
 
 
 def on_front(points: Mapping[str, tuple[float, float]]) -> list[str]:

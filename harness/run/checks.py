@@ -12,6 +12,7 @@ from harness.report.terminal import note
 from harness.run.detectors import build_detector, detections_path
 from harness.run.launch import Launch
 from harness.stages.detected_elsewhere import read_detected_elsewhere
+from harness.stages.metrics import METRICS
 from harness.stages.scoring import read_ground_truth
 from harness.stages.train.launch import check_device
 
@@ -72,10 +73,10 @@ def check_detectors(plan: Plan, names: Collection[str], launch: Launch) -> None:
             continue
         if plan.suite.detectors[name].detections is not None:
             truth = read_ground_truth(plan.source.split("val").annotations)
-            _, told = read_detected_elsewhere(detections_path(plan, name), truth)
+            _, findings = read_detected_elsewhere(detections_path(plan, name), truth)
             if launch.is_main:
-                for line in told:
-                    note(f"detector {name}: {line}")
+                for finding in findings:  # here as well, as the table with them may be hours away
+                    note(f"detector {name}: {METRICS.word(finding)}")
             continue
         try:
             build_detector(plan, name, seed=0)

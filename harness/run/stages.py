@@ -25,7 +25,7 @@ from harness.records.measurement import Measurement
 from harness.run.detectors import Weighted, detections_path, load_trained
 from harness.run.launch import Launch
 from harness.stages.cost import measure_cost
-from harness.stages.detected_elsewhere import read_detected_elsewhere
+from harness.stages.detected_elsewhere import read_detected_elsewhere, with_findings
 from harness.stages.detections_file import write_detections
 from harness.stages.evaluate import evaluate_detector
 from harness.stages.latency import measure_latency
@@ -187,11 +187,11 @@ class StageRunner:
         path = detections_path(self.plan, cell.detector)
         split, settings = self.plan.source.split("val"), self.plan.suite.evaluate
         truth = read_ground_truth(split.annotations)
-        found, _ = read_detected_elsewhere(path, truth)  # told of before the run
+        found, findings = read_detected_elsewhere(path, truth)
         write_detections(folder / DETECTIONS, found)
         chosen = truth.image_ids[: settings.max_images]
         measured = evaluate(split.annotations, found, self._meters("evaluate"), chosen)
-        return measured, hash_file(path)
+        return with_findings(measured, findings), hash_file(path)
 
     def _latency(
         self, cell: Cell, weighted: Weighted, folder: Path, advance: Advance

@@ -70,7 +70,7 @@ def test_mistakes_are_one_line_and_exit_2(show, tmp_path: Path, data: Path):
     (only_train / "annotations" / "instances_val.json").unlink()
     suite = ("--suite", "m.yaml", "-p", PLUGIN)
     for arguments, expected in [
-        (("nowhere", *suite), "nowhere: is not a folder"),
+        (("nowhere", *suite), "nowhere: does not exist"),
         ((only_train, *suite), "has no split 'val'"),
         ((broken, *suite), "has no 'categories'"),
         ((data, *suite, "--split", "vla"), "--split: there is no split 'vla' (did you mean 'val'?"),

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from photo_sets import make_folder
 from PIL import Image
+from tiny_suite import make_coco
 
 from harness.data.annotations import read_annotations
 from harness.data.folder import CocoFolder, check_same_classes, check_split
@@ -29,7 +30,7 @@ def test_absent_folder_and_split_say_what_was_looked_for(folder: CocoFolder) -> 
         UserError, match=r"no split 'val', only train \(annotations/instances_train.json\)"
     ):
         folder.split("val")
-    with pytest.raises(UserError, match="is not a folder"):
+    with pytest.raises(UserError, match="does not exist"):
         CocoFolder(folder.root / "nowhere").prepare()
     (folder.root / "empty").mkdir()
     with pytest.raises(
@@ -170,3 +171,19 @@ def test_thorough_tells_of_orientations_and_of_12_bit_images(folder: CocoFolder)
     assert "1 16-bit images hold no value of 4096" in notes
     assert first.file_name in notes
     assert second.file_name in notes
+
+
+def test_the_folder_above_or_within_is_named_where_it_is_the_one_that_is_meant(tmp_path: Path):
+    root = make_coco(tmp_path / "outer" / "set")
+    hint = r"but .*outer/set is a data set of several splits: give that folder"
+    for given in (tmp_path / "outer", root / "train"):
+        with pytest.raises(UserError, match=f"is not the folder of a data set .*{hint}"):
+            CocoFolder(given).prepare()
+
+
+def test_a_file_in_place_of_the_folder_is_an_error_unless_it_is_its_data_yaml(tmp_path: Path):
+    (tmp_path / "data.yaml").write_text("names: [a]\n")
+    assert CocoFolder(tmp_path / "data.yaml").root == tmp_path
+    (tmp_path / "labels.json").write_text("{}")
+    with pytest.raises(UserError, match="is not a folder"):
+        CocoFolder(tmp_path / "labels.json").prepare()

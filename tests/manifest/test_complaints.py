@@ -75,7 +75,7 @@ def test_wrong_values_name_the_layer_that_wrote_them(complaint, old, new, expect
     [
         ("[1, 2]", "m.yaml:1: is a list, not a mapping"),
         ("just text", "m.yaml:1: is text, not a mapping"),
-        ("suite: x", "m.yaml: has no 'profiles'"),
+        ("suite: x", "m.yaml: has no 'detectors'"),
         ("suite: x\nprofiles: {}\ndetectors: {a: {}}", "m.yaml:2 profiles: is empty"),
         ("suite: x\nprofiles:\ndetectors: {a: {b: 1}}", "m.yaml:2 profiles: is empty, not a mapping"),
         ("suite: x\nprofiles: {quick: }\ndetectors: {a: {b: 1}}", "m.yaml:2 profiles.quick: is empty, not a mapping"),

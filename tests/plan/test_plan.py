@@ -241,7 +241,7 @@ MISTAKES = [
     ("seeds=[0]", {"precisions": ["flaot16"]}, "--precisions: there is no precision 'flaot16' (did you mean 'float16'?"),
     ("seeds=[0]", {"modes": ["fused", "all"]}, "--modes: 'all' stands alone (--modes all)"),
     ("detectors.one.checkpoint=no.pth", {}, "detectors.one.checkpoint: 'no.pth' cannot be read: No such file"),
-    ("data.params.root=nowhere", {}, "nowhere: is not a folder"),
+    ("data.params.root=nowhere", {}, "nowhere: does not exist"),
 ]  # fmt: skip
 
 

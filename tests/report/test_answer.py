@@ -141,6 +141,22 @@ def test_a_single_detector_is_alone(tmp_path: Path) -> None:
     assert [found.certainty for found in rankings(run)] == ["alone"] * 5
 
 
+def test_what_one_alone_was_measured_for_takes_no_question_of_its_own(tmp_path: Path) -> None:
+    """As beside files of detections, which have scores and no cost."""
+    run = make_run(tmp_path / "two", detectors={"ours": 0.2, "theirs": 0.3}, seeds=(0,))
+    kept = [r for r in run.records if r.detector == "ours" or r.stage == "evaluate"]
+    page = text_of(str(answer.build(replace(run, records=tuple(kept)))))
+    assert page.count("Measured for one detector only") == 1
+    assert "only Fastest: ours, 20.0 ms; Fewest MACs: ours, 480.0 MMACs; Fewest par" in page
+    assert "Not drawn: theirs, without latency." in page
+    assert " latency at most" not in page, "a limit that all meet, or that nobody is known to meet"
+    assert "AP-small at least" in page
+    whole = text_of(str(answer.build(run)))
+    assert "Measured for one" not in whole
+    assert "Not drawn" not in whole
+    assert "latency at most" in whole
+
+
 def test_latencies_under_other_conditions_are_not_compared(made: Run) -> None:
     def slow(record: Record) -> Record:
         if record.detector != "tinydet_m":

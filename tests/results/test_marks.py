@@ -120,6 +120,30 @@ def test_the_star_is_explained_where_there_is_one():
     assert "bold: best" in render_markdown(compared(exact(1), exact(2)))
 
 
+def test_who_has_learned_nothing_is_best_of_no_row():
+    dead, live = side("dead", d=[ap(0.0, 0.001), exact(1)]), [ap(0.3, 0.001, 1), exact(2)]
+    found = compare_sides([dead, side("live", d=live)])
+    told = "d, dead: it has learned next to nothing: AP 0.0 %; never the best of a row"
+    assert reasons(found)[0] == told
+    assert [best_side(row) for row in found.rows] == [1, None]
+    both = compare_sides([dead, side("too", d=[ap(0.004, 0.001, 1)])])
+    assert [best_side(row) for row in both.rows] == [None, None]
+    alive = compare_sides([side("a", d=[ap(0.2, 0.001), exact(1)]), side("live", d=live)])
+    assert [best_side(row) for row in alive.rows] == [1, 0]
+
+
+def test_remarks_are_told_with_their_sides():
+    """They cast no doubt, and yet are to be known: a file whose classes were put right."""
+    told = Finding("class_ids_off", "remark", {
+        "file": "f.json", "less": "less", "boxes": 9, "shifted": 8, "as_given": 1
+    })  # fmt: skip
+    one = replace(ap(0.3, 0.001), remarks=(told,))
+    assert reasons(compared(ap(0.4, 0.001, 1), one)) == [
+        "d AP: every category_id of f.json is taken as one less: of 9 boxes 8 then lie on objects "
+        "of their class, as they stand 1 (s1)"
+    ]
+
+
 def test_detectors_without_an_opposite_are_named_below_the_table():
     base = side("base", a=[exact(1)], b=[exact(1)], c=[exact(1)])
     found = compare_sides([base, side("new", a=[exact(2)], d=[exact(1)])])
@@ -141,7 +165,7 @@ def test_nothing_in_common_makes_no_table():
     assert text.splitlines() == ["only in a: x", "only in b: y"]
 
 
-def test_a_row_has_one_line_of_its_worst_reason_and_a_count():
+def test_a_row_has_its_worst_reason_and_a_count():
     one, other = doubted(latency(10.0), DRIFT, FAR), doubted(latency(11.0), DRIFT, FARTHER)
     assert doubts(compared(one, other)) == [f"d latency: ! {DRIFTS} (s0, s1) and 2 more reasons"]
     wrong = doubted(latency(11.0), DRIFT, WRONG)
@@ -153,7 +177,7 @@ def test_a_row_has_one_line_of_its_worst_reason_and_a_count():
     assert doubts(compared(one, latency(11.0))) == [f"d latency: ! {DRIFTS} (s0) and 1 more reason"]
 
 
-def test_the_gravest_doubt_is_told_whatever_the_order_of_sides():
+def test_the_gravest_doubt_of_each_side_is_told_whatever_the_order_of_sides():
     """And whatever the order in which a record has them."""
     dependent = Finding("autocorrelated", params={"count": 50, "effective": 13.0})
     busy = Finding("busy_cpu", params={"cores": 2.0, "of": 2})
@@ -163,8 +187,11 @@ def test_the_gravest_doubt_is_told_whatever_the_order_of_sides():
         for pair in ((quiet, disturbed), (disturbed, quiet)):
             found = compared(*pair)
             where = "s1" if pair[1] is disturbed else "s0"
-            expected = f"! other work used 2.0 of 2 CPU cores ({where}) and 2 more reasons"
-            assert doubts(found) == [f"d latency: {expected}"]
+            assert doubts(found) == [
+                f"d latency: ! other work used 2.0 of 2 CPU cores ({where})",
+                "d latency: ! samples are autocorrelated: the effective sample size of 50 is "
+                "about 13 (s0, s1) and 1 more reason",
+            ]
             (told,) = comparison_frame(found)["doubts"]
             assert told.startswith("other work used 2.0 of 2 CPU cores; p99 is")
 

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from page_text import text_of
 from tiny_suite import make_coco, tiny, write_manifest
 
+from harness.files import hash_file
 from harness.records.record import Record
 from harness.records.store import read_run_records
 from harness.results.run_folder import read_run
@@ -82,6 +84,55 @@ def test_a_file_that_changes_is_scored_again_and_one_that_does_not_is_not(cli, s
     (suite / "found.json").write_text("[]")
     call(cli, "--stages", "evaluate", "--only", "rival", "--resume")
     assert [record.value for record in scores(suite, "rival")] == [0.0]
+
+
+def test_doubts_about_it_are_on_the_table_and_the_page(cli, suite: Path) -> None:
+    found = json.loads((suite / "found.json").read_text())
+    half = [one for one in found if int(Path(one["file_name"]).stem) % 2]
+    (suite / "found.json").write_text(json.dumps(half))
+    out = call(cli, "--only", "rival")
+    doubt = "found.json has no detections in 6 of 12 images with objects: is it whole?"
+    assert f"harness: note: detector rival: {doubt}" in out
+    assert re.search(r"\nrival +[0-9.]+!", out)
+    assert f"! AP: {doubt}" in " ".join(out.split())
+    [record] = scores(suite, "rival")
+    assert [f.level for f in record.warnings if f.code == "images_without"] == ["doubtful"]
+    text = text_of((suite / "results/tiny/s/report.html").read_text())
+    assert doubt in text
+    assert "detections of rival found.json" in text
+    assert f"detections of rival {hash_file(suite / 'found.json')}" in text
+
+
+def test_an_option_adds_one_to_a_suite_that_has_none(cli, suite: Path) -> None:
+    write_manifest(suite / "m.yaml", suite / "data", [tiny()])
+    given = [
+        "--detections",
+        "found.json",
+        "--detections",
+        "again=found.json",
+        "--only",
+        "found,again",
+    ]
+    call(cli, *given)
+    assert [scores(suite, name)[0].value for name in ("found", "again")] == [pytest.approx(1.0)] * 2
+    gone = call(cli, "--detections", "no.json", fails=2)
+    assert "'no.json' cannot be read: No such file or directory" in gone
+    assert f"(the path of a file in COCO's result format, from {suite})" in gone
+    built = call(cli, "--detections", "tiny=found.json", fails=2)
+    assert "'detections' takes no other keys, but there is detector" in built
+
+
+def test_a_suite_of_files_needs_neither_profiles_nor_columns(cli, suite: Path) -> None:
+    lines = (
+        "suite: tiny", "defaults:", f"  data: {{use: coco, params: {{root: {suite / 'data'}}}}}",
+        "  meters: [coco_ap]", "detectors:", "  rival: {detections: found.json}",
+    )  # fmt: skip
+    (suite / "m.yaml").write_text("\n".join(lines))
+    out = call(cli)
+    assert re.search(r"detector +AP +AP-small", out)
+    assert re.search(r"\nrival +100\.0", out)
+    (suite / "m.yaml").write_text("\n".join((lines[0], *lines[4:])))
+    assert "m.yaml:1: 'data' and 'meters' are missing" in call(cli, fails=2)
 
 
 def test_settings_of_all_detectors_leave_it_alone(cli, suite: Path) -> None:

@@ -233,7 +233,7 @@ def test_an_existing_run_is_not_overwritten(cli, copied: Path):
         (["--device", "meta"], "--device: 'meta' is not supported"),
         (["--device", "cuda:99"], "--device: 'cuda:99' cannot be used"),
         (["--profile", "quik"], "has no profile 'quik' (did you mean 'quick'?"),
-        (["--data", "nowhere"], "nowhere: is not a folder"),
+        (["--data", "nowhere"], "nowhere: does not exist"),
         (["--set", "detectors.tiny.detector.params.wher=x"], "unknown key 'wher' (did you mean 'where'?"),
         (["--set", "detectors.tiny.detector.use=tinny"], "use=tinny: detectors.tiny.detector.use: no detector is called 'tinny' (did you mean 'tiny'?"),
         (["--set", "detectors.tiny.train.step=captured"], "detectors.tiny.train.step: CUDA graphs need an NVIDIA GPU (auto, eager or compiled on a CPU)"),

@@ -9,6 +9,7 @@ import pytest
 from harness.errors import UserError
 from harness.stages.detected_elsewhere import read_detected_elsewhere
 from harness.stages.inputs import GroundTruth
+from harness.stages.metrics import METRICS
 
 IMAGES, SIDE = 40, 100
 Change = Callable[[dict], dict]
@@ -31,7 +32,8 @@ def read(path: Path, truth: GroundTruth, change: Change, keep: Change = bool) ->
     """What a tool writes that finds all objects, after a change of each entry."""
     entries = [change({**one, "score": 0.5}) for one in truth.annotations if keep(one)]
     path.write_text(json.dumps(entries))
-    return read_detected_elsewhere(path, truth)
+    found, findings = read_detected_elsewhere(path, truth)
+    return found, tuple(map(METRICS.word, findings))
 
 
 def renumbered(by: int) -> Change:
@@ -56,7 +58,7 @@ def test_classes_that_are_all_one_off_are_put_right_with_a_note(
     found, notes = read(path, truth, renumbered(by))
     assert [one["category_id"] for one in found] == [o["category_id"] for o in truth.annotations]
     assert notes == (
-        f"found.json: every category_id is taken as one {word}: of 120 boxes 120 then lie on "
+        f"every category_id of found.json is taken as one {word}: of 120 boxes 120 then lie on "
         "objects of their class, as they stand 0",
     )
 
@@ -96,7 +98,9 @@ def test_one_known_class_on_objects_of_the_next_is_the_detectors_own_mistake(pat
     found, notes = read(path, ground_truth(0), renumbered(1), of(0))
     assert {one["category_id"] for one in found} == {1}
     assert len(notes) == 1
-    assert "40 of 40 boxes lie on objects, but only 0 on one of their class" in notes[0]
+    assert (
+        "40 of 40 boxes in found.json lie on objects, but only 0 on one of their class" in notes[0]
+    )
 
 
 def test_known_classes_stay_unless_far_more_boxes_fit_otherwise(path: Path):
@@ -135,24 +139,27 @@ def swapped(entry: dict) -> dict:
     [
         (
             swapped, bool,
-            "120 of 120 boxes lie on objects, but only 0 on one of their class: are the classes "
-            "those of the annotations (0 cell, 1 plate, 2 drop)?",
+            "120 of 120 boxes in found.json lie on objects, but only 0 on one of their class: "
+            "are the classes those of the annotations (0 cell, 1 plate, 2 drop)?",
         ),
         (
             dict, lambda entry: entry["image_id"] % 4 > 0,
-            "no detections in 10 of 40 images with objects: is it whole?",
+            "found.json has no detections in 10 of 40 images with objects: is it whole?",
         ),
         (
             lambda e: {**e, "bbox": [side / SIDE for side in e["bbox"]]}, bool,
-            "no box is longer than a pixel: fractions in place of pixels?",
+            "no box of found.json is longer than a pixel: fractions in place of pixels?",
         ),
-        (corners, bool, "80 of 120 boxes end beyond their image: corners, not x, y, w, h?"),
-        (dict, lambda entry: False, "holds no detections"),
+        (
+            corners, bool,
+            "80 of 120 boxes in found.json end beyond their image: corners, not x, y, w, h?",
+        ),
+        (dict, lambda entry: False, "found.json holds no detections"),
     ],
 )  # fmt: skip
 def test_doubtful_files_are_told_of(path: Path, change: Change, keep: Change, doubt: str):
     _, notes = read(path, ground_truth(0), change, keep)
-    assert notes == (f"found.json: {doubt}",)
+    assert notes == (doubt,)
 
 
 def test_a_detector_that_misses_some_and_confuses_some_is_not_doubtful(path: Path):

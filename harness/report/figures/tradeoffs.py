@@ -64,12 +64,23 @@ def _note(run: Run, score: MetricSpec, costs: Sequence[MetricSpec]) -> str:
     up = "Higher" if score.higher_is_better else "Lower"
     better = f"{up}{side[ways.pop()] if len(ways) == 1 else ''} is better. "
     seeds = figure.if_seeds(run, "Filled: mean over seeds; small and hollow: each seed. ")
-    named = (score, *costs)
-    invalid = [
-        n for n in run.detectors if any(run.estimate(n, s.name).level == "invalid" for s in named)
-    ]
     note = f"{better}{seeds}Bars are 95 % intervals where they are known."
-    return note + (f" Not drawn where a number is invalid: {listing(invalid)}." if invalid else "")
+    return " ".join([note, *undrawn(run, (score, *costs))])
+
+
+def undrawn(run: Run, named: Sequence[MetricSpec]) -> Iterator[str]:
+    """Which detectors lack a number, and which have one that is not to be believed."""
+    found = {n: [run.estimate(n, spec.name) for spec in named] for n in run.detectors}
+    without: dict[str, list[str]] = {}
+    for name, own in found.items():
+        lacking = listing(one.metric.title for one in own if not one.is_there)
+        if lacking:
+            without.setdefault(lacking, []).append(name)
+    for what, names in without.items():
+        yield f"Not drawn: {listing(names)}, without {what}."
+    invalid = [n for n, own in found.items() if any(one.level == "invalid" for one in own)]
+    if invalid:
+        yield f"Not drawn where a number is invalid: {listing(invalid)}."
 
 
 def _pairs(run: Run, score: MetricSpec, cost: MetricSpec) -> dict[str, Pair]:

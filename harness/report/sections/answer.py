@@ -8,13 +8,13 @@ from markupsafe import Markup
 from harness.manifest.schema import SUITES_RECIPE
 from harness.plugin.metrics import MetricSpec
 from harness.report.choices import as_data, compared
-from harness.report.figures.tradeoffs import draw
+from harness.report.figures.tradeoffs import draw, undrawn
 from harness.report.format import amount, listing, number
 from harness.report.page import show
 from harness.report.sections.figures import render_drawing
 from harness.results.difference import Difference
 from harness.results.estimate import Estimate
-from harness.results.ranking import Ranking, below_floor, rankings
+from harness.results.ranking import Ranking, dead, rankings
 from harness.results.run import Run
 
 MOSTLY_IDLE = 0.5
@@ -23,14 +23,20 @@ Rival = tuple[Estimate, Difference]  # and the best's difference to it
 
 def build(run: Run) -> Markup:
     """One picture, and one sentence per question that a metric's declaration asks."""
+    found = rankings(run)
+    alone = [one for one in found if one.certainty == "alone"]
+    contested = [one for one in found if one not in alone]
+    picture, not_in_it = _picture(run)
     return show(
         "answer.html",
         run,
-        rankings=rankings(run),
+        rankings=contested or alone,
+        alone=alone if contested else [],
         nothing=nothing_to_rank(run),
         question=question,
         verdict=lambda ranking: " ".join([*verdicts(ranking), *caveats(run, ranking)]),
-        picture=_picture(run),
+        picture=picture,
+        not_in_it=not_in_it,
         headlines=list(headlines(run)),
         choices=as_data(run),
     )
@@ -40,7 +46,7 @@ def nothing_to_rank(run: Run) -> str:
     """Why no detector is best of anything, where none is."""
     if not run.measured:
         return "Nothing has been measured yet."
-    if any(below_floor(run, name) for name in run.detectors):
+    if any(dead(run, name) for name in run.detectors):
         which = "No detector has learned anything yet: every"
         if len(run.detectors) == 1:
             which = "The detector has learned nothing yet: its"
@@ -119,15 +125,22 @@ def launch_bound(run: Run) -> Iterator[str]:
         )
 
 
-def _picture(run: Run) -> Markup | None:
-    """The first score against the first cost that is measured and not counted, else any cost."""
+def _picture(run: Run) -> tuple[Markup | None, str]:
+    """The first score against the first cost that is measured and not counted, else any cost.
+
+    Returns:
+        the picture, and who is not in it.
+    """
     scores, costs = run.ranked("score"), run.ranked("cost")
     timed = [spec for spec in costs if spec.kind == "time"] or costs
     if not scores or not timed:
-        return None
+        return None, ""
     drawing = draw(run, scores[0], timed[:1])
+    if drawing is None:
+        return None, ""
     title = f"{scores[0].title} against {timed[0].title}"
-    return None if drawing is None else render_drawing("answer", drawing, title, caption=False)
+    without = " ".join(undrawn(run, (scores[0], timed[0])))
+    return render_drawing("answer", drawing, title, caption=False), without
 
 
 def verdicts(ranking: Ranking) -> Iterator[str]:

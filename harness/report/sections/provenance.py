@@ -1,7 +1,7 @@
 """Where every number was made: machines, versions, sources and the resolved plan."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from markupsafe import Markup
@@ -22,9 +22,18 @@ def build(run: Run) -> Markup:
             ("plan", run.plan["fingerprint"]),
             ("data", run.plan["data_fingerprint"]),
             ("annotations", run.truth.sha256 if run.truth else "no longer there"),
+            *_files(run),
         ),
         plan=json.dumps(run.plan, indent=2, ensure_ascii=False),
     )
+
+
+def _files(run: Run) -> Iterator[tuple[str, str]]:
+    """The files of detections that were scored; a file may have changed in between."""
+    for name, detector in run.plan["detectors"].items():
+        if (detector or {}).get("detections"):
+            hashes = dict.fromkeys(r.weights for r in run.measured if r.detector == name)
+            yield f"detections of {name}", ", ".join(filter(None, hashes)) or "not scored yet"
 
 
 def _users(run: Run, environment: str) -> str:

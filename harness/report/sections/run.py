@@ -133,6 +133,9 @@ def _facts(run: Run) -> list[tuple[str, str]]:
         ("seeds", ", ".join(seeds)),
         ("detectors", ", ".join(run.detectors)),
     ]
+    for name, detector in plan["detectors"].items():
+        if (detector or {}).get("detections"):
+            facts.append((f"detections of {name}", detector["detections"]))
     commits = dict.fromkeys(_commit(env) for env in run.environments.values())
     return [*facts, ("commit", ", ".join(filter(None, commits)) or "not known")]
 
