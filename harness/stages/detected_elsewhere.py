@@ -39,17 +39,15 @@ def read_detected_elsewhere(
     Raises:
         UserError: as `read_detections`.
     """
-    content, findings = parse(path), []
+    content, findings, file = parse(path), [], path.name
     if isinstance(content, list) and all(isinstance(entry, Mapping) for entry in content):
         content = with_image_ids(content, truth, path)
         shift, counts = _shift(content, truth)
         if shift:
             content = [{**e, "category_id": e["category_id"] + shift} for e in content]
-            findings.append(Finding("class_ids_off", "remark", counts))
+            findings.append(Finding("class_ids_off", "remark", {"file": file, **counts}))
     found = check_detections(content, truth, where=path)
-    findings += doubts(found, truth)
-    named = (replace(one, params={"file": path.name, **one.params}) for one in findings)
-    return found, tuple(named)
+    return found, (*findings, *doubts(found, truth, file))
 
 
 def with_findings(
@@ -85,18 +83,19 @@ def _shift(content: Sequence[Detection], truth: GroundTruth) -> tuple[int, dict[
     return shift, {"less": less, "boxes": len(content), "shifted": best, "as_given": own}
 
 
-def doubts(found: Sequence[Detection], truth: GroundTruth) -> Iterator[Finding]:
+def doubts(found: Sequence[Detection], truth: GroundTruth, file: str) -> Iterator[Finding]:
     """What speaks against a file that is correct in its form."""
     if not found:
-        yield Finding("empty_file")
+        yield Finding("empty_file", params={"file": file})
         return
     boxes = np.array([one["bbox"] for one in found])
     objects = {one["image_id"] for one in truth.annotations}
     without = len(objects - {one["image_id"] for one in found})
     if without > FEW_IMAGES * len(objects):
-        yield Finding("images_without", params={"without": without, "images": len(objects)})
+        counts = {"without": without, "images": len(objects)}
+        yield Finding("images_without", params={"file": file, **counts})
     if boxes.max() <= 1:
-        yield Finding("fractions")
+        yield Finding("fractions", params={"file": file})
         return
     if truth.image_sizes:
         sizes = dict(zip(truth.image_ids, truth.image_sizes, strict=True))
@@ -104,10 +103,10 @@ def doubts(found: Sequence[Detection], truth: GroundTruth) -> Iterator[Finding]:
         # tools clip their boxes, but for roundings
         over = int((boxes[:, :2] + boxes[:, 2:] > 1.05 * ends + 1).any(axis=1).sum())
         if over > len(found) / 4:
-            yield Finding("corners", params={"over": over, "boxes": len(found)})
+            yield Finding("corners", params={"file": file, "over": over, "boxes": len(found)})
             return
     placed, own = (count_on_objects(found, truth, own_class=only) for only in (False, True))
     if placed >= LEAST and own < placed / 4:
         classes = ", ".join(f"{key} {name}" for key, name in list(truth.categories.items())[:12])
         counts = {"placed": placed, "boxes": len(found), "own": own, "classes": classes}
-        yield Finding("other_classes", params=counts)
+        yield Finding("other_classes", params={"file": file, **counts})

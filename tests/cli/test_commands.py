@@ -444,6 +444,7 @@ def test_doctor_counts_what_it_does_not_show(cli, tmp_path: Path):
     assert lines[head + 1 : head + 7] == [*shown, "and 3 more"]
 
 
+@pytest.mark.slow
 def test_what_is_no_mistake_of_the_user_keeps_its_traceback(tmp_path: Path):
     """A part whose target is not there is its author's bug, and says where."""
     (tmp_path / "hollow.py").write_text(

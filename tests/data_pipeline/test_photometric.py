@@ -129,6 +129,7 @@ def test_undistorted_inputs_move_and_pin_with_their_distortion(
     assert torch.equal(done.pixels[0], Distortion(shift=9.0)(pixels[0]))
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 @pytest.mark.parametrize("name", ["bccd", "coco80"])
 def test_distorting_after_resizing_stays_near_the_papers_order(name: str) -> None:

@@ -55,6 +55,7 @@ def test_parts_and_lists_are_values_too() -> None:
     assert parse_choice("input.size=320,416").values == (320, 416)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("more", "expected"),
     [

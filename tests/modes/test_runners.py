@@ -89,6 +89,7 @@ def test_what_cannot_be_compiled_whole_says_in_how_many_pieces() -> None:
     torch.testing.assert_close(found.scores[:, :50], wanted.scores[:, :50], rtol=0, atol=2e-2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["eager", "fused"])
 @pytest.mark.parametrize("name", ["bfloat16", "float16"])
 def test_16_bits_compute_in_16_bits_and_keep_boxes_exact(

@@ -85,6 +85,7 @@ def test_extreme_levels(resize, old):
             assert torch.equal(resize(image, *new, False), opencv(image, *new))
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 @pytest.mark.parametrize("name", ["bccd", "coco80", "coco_official"])
 def test_equals_opencv_on_real_photos(shared_data, name):

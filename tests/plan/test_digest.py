@@ -1,5 +1,6 @@
 """Encoding the values of a mapping beforehand changes no fingerprint."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,6 +13,7 @@ PLAIN = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.text(), PLAIN))
 def test_a_digest_is_that_of_its_encoded_values(values: dict[str, object]):
     assert digest_encoded(encode_items(values)) == digest(values)

@@ -39,6 +39,7 @@ def test_a_busy_gpu_is_not_either(made: Run) -> None:
     assert IDLE not in text_of(render_page(busy))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("shares", "words"),
     [
@@ -55,6 +56,7 @@ def test_an_idle_gpu_is_explained_once(made: Run, shares: dict[str, float], word
     assert f"{words}: such a latency is the time it takes to launch the kernels" in text
 
 
+@pytest.mark.slow
 def test_of_several_seeds_the_busiest_counts(made: Run) -> None:
     """It says no more than is true of all of them."""
     text = text_of(render_page(with_idle_shares(made, {"tinydet_s": 0.6}, later=0.2)))

@@ -35,6 +35,7 @@ def test_page_is_whole_and_asks_nobody(made: Run, tmp_path: Path) -> None:
     assert not re.search(r"url\(\s*['\"]?(?!data:|#)", markup)
 
 
+@pytest.mark.slow
 def test_same_run_gives_the_same_page(made: Run) -> None:
     assert render_page(made, NOW) == render_page(made, NOW)
     assert "2026-01-31 18:05 UTC" in render_page(made, NOW)
@@ -211,6 +212,7 @@ def test_unequal_training_is_told_at_the_top(made: Run) -> None:
     assert list(unequal_training(replace(made, plan=plan))) == []
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_says_what_is_left(made: Run) -> None:
     """By the mean time of cells of the same stage; of stages that took none, no time is known."""
     cells = made.plan["cells"]

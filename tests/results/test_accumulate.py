@@ -97,6 +97,7 @@ def test_a_class_without_ground_truth_is_left_out():
     np.testing.assert_allclose(mean_over_classes(ap), [0.5, 1, 0, np.nan])
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 @pytest.mark.parametrize("backend", ["pycocotools", "faster_coco_eval"])
 @pytest.mark.parametrize("name", ["coco_official", "bccd"])
@@ -109,6 +110,7 @@ def test_equal_to_the_evaluators_on_real_ground_truth(shared_data: Path, name: s
     assert 0.05 < np.nanmean(theirs) < 0.95
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 @pytest.mark.parametrize("frame", ["original", "network"])
 @pytest.mark.parametrize("name", ["coco_official", "bccd"])
@@ -134,6 +136,7 @@ def test_precision_at_each_recall_point(shared_data: Path):
     np.testing.assert_allclose(table, coco_tables(given, ALL)[0][..., 0, -1], **CLOSE)
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 def test_equal_to_scoring_the_resampled_images(shared_data: Path):
     """Images drawn twice are in the set twice, under new ids, and are matched and sorted again."""

@@ -185,6 +185,7 @@ def scenes(draw: st.DrawFn) -> EvaluationInput:
     return scored(objects, detections)
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(scenes())
 def test_every_false_positive_has_one_kind_and_no_mending_harms(scene: EvaluationInput):

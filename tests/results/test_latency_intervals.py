@@ -162,6 +162,7 @@ def test_swinging_samples_are_worth_no_more_than_their_number() -> None:
     assert effective_fraction(np.tile([1.0, 2.0], 50)) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("percent", "count", "correlation", "least"),
     [
@@ -189,6 +190,7 @@ def test_intervals_cover_the_truth(
     assert least <= np.mean(hits) <= 0.995
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("count", "correlation"), [(50, 0.0), (100, 0.0), (400, 0.0), (100, 0.5), (400, 0.8)]
 )

@@ -150,6 +150,7 @@ def agree(run: Run, base: str, other: str, metric: str) -> Answer:
     return said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", RANDOM)
 def test_all_say_the_same_of_random_records(
     tmp_path: Path, number: int, reading: Callable[[Run], None]
@@ -163,6 +164,7 @@ def test_all_say_the_same_of_random_records(
                     agree(run, base, other, metric)
 
 
+@pytest.mark.slow
 def test_random_records_have_every_verdict(tmp_path: Path) -> None:
     """Else the test above would say less than it seems to."""
     runs = [make_random(tmp_path / str(number), number) for number in RANDOM]
@@ -232,6 +234,7 @@ def test_an_export_has_the_intervals_of_the_run(tmp_path: Path) -> None:
     assert whole["low"].notna().sum() >= 10
 
 
+@pytest.mark.slow
 def test_pages_show_what_the_run_says(tmp_path: Path, reading: Callable[[Run], None]) -> None:
     """Of every pair and metric on the page of a comparison, of scores on the run's page too."""
     for number in RANDOM:

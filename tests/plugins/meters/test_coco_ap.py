@@ -158,6 +158,7 @@ def test_libraries_are_silent(write_annotations, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 @pytest.mark.parametrize("name", ["coco_official", "bccd"])
 @pytest.mark.parametrize("seed", [0, 1])

@@ -47,6 +47,7 @@ def test_tinydet_costs_what_the_paper_says(name):
     assert found["parameters", ""].value == PARAMETERS[name] / 1e6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FVCORE)
 def test_fvcore_counts_tinydet_as_it_counts_the_reference(name):
     found = measure(name, MacsFvcore(), Activations())

@@ -122,6 +122,7 @@ input()
     assert reaped.own - begun.own < BURN_S / 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["alive", "ended"])
 def test_loader_workers_are_ours(moment):
     before, begun = used_by_family(), read_cpu_times()

@@ -165,6 +165,7 @@ def test_kinds_take_turns_within_each_repetition(runner, monkeypatch):
     assert order == [first, second, third, second, third, first, third, first, second]
 
 
+@pytest.mark.slow
 def test_threads_collector_and_mode_are_put_back(detector):
     before = torch.get_num_threads()
     detector.train()

@@ -116,6 +116,7 @@ def train_without_statistics(detector: OneStageDetector) -> None:
             module.eval()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("guided", [True, False], ids=["by the auxiliary head", "by itself"])
 @torch.no_grad()
 def test_assignment(golden: RivalGolden, guided: bool) -> None:
@@ -189,6 +190,7 @@ def check_gradients(
         golden.check_number(key, norms[key.removeprefix(prefix)].item())
 
 
+@pytest.mark.slow
 def test_batch_norms_learn_as_published(golden: RivalGolden) -> None:
     detector = golden_detector(golden).train()
     losses = detector(

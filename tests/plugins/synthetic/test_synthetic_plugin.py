@@ -77,6 +77,7 @@ def test_incomplete_sets_are_made_anew() -> None:
     assert contents(source.root) == expected
 
 
+@pytest.mark.slow
 def test_two_processes_at_once_leave_one_whole_set(tmp_path: Path) -> None:
     code = (
         "from harness.data.folder import check_split; "
@@ -89,6 +90,7 @@ def test_two_processes_at_once_leave_one_whole_set(tmp_path: Path) -> None:
     assert is_complete(SyntheticSource(**SMALL).root)
 
 
+@pytest.mark.slow
 def test_sizes_follow_cocos_spread() -> None:
     rng = np.random.Generator(np.random.PCG64(7))
     objects = [placed for _ in range(60) for placed in draw_scene(384, rng).objects]

@@ -86,6 +86,7 @@ def test_the_whole_compiles_without_a_break() -> None:
     assert_compiles_whole(varied(), draw_images(1))
 
 
+@pytest.mark.slow
 def test_losses_fall_on_one_batch_and_every_weight_learns() -> None:
     first, *_, last = learn_one_batch(build().train(), make_targets(), steps=15, lr=1e-3)
     assert set(first) == {"loss_rpn_cls", "loss_rpn_bbox", "loss_cls", "loss_bbox"}

@@ -164,6 +164,7 @@ def halved(in_features: object, *, image_size: tuple[int, int]) -> ThunderRpn:
     return HalvedMaps(in_features, image_size, params)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_the_kit_finds_maps_of_another_shape() -> None:
     declaration = Rpn("halved", f"{__name__}:halved", NoParams, "s")
     with pytest.raises(NonconformingError) as caught:

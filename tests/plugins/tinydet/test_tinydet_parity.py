@@ -70,6 +70,7 @@ def test_detections(golden: Golden, detector: TwoStageDetector, outputs: TwoStag
     assert count_matched(rows, wanted, 0.05, 1e-4) == 100
 
 
+@pytest.mark.slow
 def test_losses_and_gradients(golden: Golden) -> None:
     detector = golden.detector(samples=None, positive_fraction=1.0)
     train_without_statistics(detector)

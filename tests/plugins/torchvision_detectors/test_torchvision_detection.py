@@ -78,6 +78,7 @@ def test_ssdlite_finds_the_same_where_only_rounding_differs(ssdlite, picture, si
     assert (best > 0.9).float().mean() > 0.9
 
 
+@pytest.mark.slow
 def test_an_image_does_not_feel_its_neighbours(detector, picture):
     sizes = [(320, 400), (500, 320), (320, 320), (240, 600), (320, 410)]
     images = [picture(*size, seed) for seed, size in enumerate(sizes)]

@@ -59,6 +59,7 @@ def test_a_cached_file_that_would_run_code_is_refused(cache, tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [SSDLITE, FASTER_RCNN])
 @pytest.mark.parametrize("num_classes", [80, 90, 3])
 def test_published_weights_serve_any_classes(name, num_classes, cache):

@@ -37,6 +37,7 @@ def learn(detector: Detector, batch: Batch) -> tuple[dict[str, Tensor], dict[str
     return losses, {n: p.grad for n, p in detector.named_parameters() if p.grad is not None}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["tinydet_s", "tinydet_m", "ssdlite320", "fasterrcnn320"])
 def test_padding_changes_neither_losses_nor_gradients(name: str) -> None:
     torch.manual_seed(0)
