@@ -127,8 +127,8 @@ def recognise(root: Path) -> tuple[str, tuple[Found, ...]]:
             file; or the files that say where the splits are (data.yaml, ImageSets) are broken.
     """
     if not root.is_dir():
-        found = "is not a folder" if root.exists() else "does not exist"
-        raise UserError(found, where=root, hint="needs the folder of a data set")
+        mistake = "is not a folder" if root.exists() else "does not exist"
+        raise UserError(mistake, where=root, hint="needs the folder of a data set")
     name, found, broken = _best(root)
     if found:
         notes = tuple(f"not read as {title}: {error}" for title, error in broken.items())
@@ -138,7 +138,7 @@ def recognise(root: Path) -> tuple[str, tuple[Found, ...]]:
 
 def _best(root: Path) -> tuple[str, tuple[Found, ...], dict[str, UserError]]:
     """The layout that fits best, its splits, and what is broken of others by title."""
-    best, broken = ("", ()), dict[str, UserError]()
+    name, best, broken = "", tuple[Found, ...](), dict[str, UserError]()
     for entry in _readers():
         reader = entry.declaration
         assert isinstance(reader, Reader)
@@ -147,12 +147,12 @@ def _best(root: Path) -> tuple[str, tuple[Found, ...], dict[str, UserError]]:
         except UserError as error:
             broken[reader.title or reader.name] = error
             continue
-        if _wholeness(found) > _wholeness(best[1]):
+        if _wholeness(found) > _wholeness(best):
             variant = f" ({found[0].layout})" if found[0].layout else ""
             own = "" if entry.provider == OWN else str(entry.provider)
-            found = tuple(replace(one, reader=own) for one in found)
-            best = f"{reader.title or reader.name}{variant}", found
-    return *best, broken
+            best = tuple(replace(one, reader=own) for one in found)
+            name = f"{reader.title or reader.name}{variant}"
+    return name, best, broken
 
 
 def _nearby(root: Path) -> Path | None:

@@ -108,5 +108,5 @@ def doubts(found: Sequence[Detection], truth: GroundTruth, file: str) -> Iterato
     placed, own = (count_on_objects(found, truth, own_class=only) for only in (False, True))
     if placed >= LEAST and own < placed / 4:
         classes = ", ".join(f"{key} {name}" for key, name in list(truth.categories.items())[:12])
-        counts = {"placed": placed, "boxes": len(found), "own": own, "classes": classes}
-        yield Finding("other_classes", params={"file": file, **counts})
+        counts = {"placed": placed, "boxes": len(found), "own": own}
+        yield Finding("other_classes", params={"file": file, "classes": classes, **counts})
