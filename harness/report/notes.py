@@ -42,18 +42,24 @@ class Warned:
 
 
 def captions(run: Run, only: Collection[str] | None = None) -> list[str]:
-    """On what terms the measured numbers hold, each wording once.
+    """On what terms the measured numbers hold, each wording once: of several, with whose it is.
 
     Args:
         only: metrics that are shown; None: all.
     """
-    lines: dict[str, None] = {}
+    lines = []
     for spec in run.metrics():
         if spec.caption and (only is None or spec.name in only):
-            own = (r for r in run.measured if r.metric == spec.name and not r.scope)
-            of = [r for r in own if not math.isnan(r.value)]
-            lines |= dict.fromkeys(_filled(spec.caption, r.conditions) for r in of)
-    return [*lines, *untrained(run), *recipes(run)]
+            wordings: dict[str, dict[str, None]] = {}
+            for r in run.measured:
+                if r.metric == spec.name and not r.scope and not math.isnan(r.value):
+                    wordings.setdefault(_filled(spec.caption, r.conditions), {})[r.detector] = None
+            several = len(wordings) > 1
+            whose = {
+                words: f" ({listing(of, most=MANY)})" * several for words, of in wordings.items()
+            }
+            lines += [f"{words}{of}" for words, of in whose.items()]
+    return [*dict.fromkeys(lines), *untrained(run), *recipes(run)]
 
 
 def untrained(run: Run) -> list[str]:

@@ -79,9 +79,10 @@ class Comparison:
 
     @property
     def common_rows(self) -> tuple[Row, ...]:
-        """Rows without those of detectors that have nobody to be compared with."""
+        """Rows with a value, without those of detectors that have nobody to be compared with."""
         lone = {detector for detector, _ in self.lone}
-        return tuple(row for row in self.rows if row.detector not in lone)
+        there = (row for row in self.rows if any(one.is_there for one in row.estimates))
+        return tuple(row for row in there if row.detector not in lone)
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,21 @@ def test_an_optional_clause_goes_with_its_condition(run: Run) -> None:
     assert "images; size bins by" in ap_line(replace(run, records=tuple(records)))
 
 
+def test_of_several_wordings_each_is_told_with_whose_it_is(run: Run) -> None:
+    """As of files of detections, whose precision is not known."""
+
+    def without(record: Record) -> Record:
+        kept = {k: v for k, v in record.conditions.items() if k != "precision"}
+        return replace(record, conditions=kept) if record.detector == "tinydet_l" else record
+
+    mixed = replace(run, records=tuple(map(without, run.records)))
+    lines = [line for line in captions(mixed) if line.startswith("AP: ")]
+    assert [line.rpartition("; size bins by ")[2].partition(" (")[2] for line in lines] == [
+        "tinydet_s, tinydet_m and ssdlite320)", "tinydet_l)",
+    ]  # fmt: skip
+    assert not any("(tinydet" in line for line in captions(run))
+
+
 def test_recipes_are_told_where_one_is_not_the_suites(run: Run) -> None:
     own = {"train": {}, "recipe": {"use": "paper", "source": "section 3"}}
     plain = {"train": {}, "recipe": {"use": "same", "source": ""}}
