@@ -23,6 +23,7 @@ from rich.progress import (
 from rich.table import Column
 
 from harness.files import this_process
+from harness.report.format import duration
 
 LINE_EVERY_S = 15.0
 DRAW_EVERY_S = 0.1
@@ -116,6 +117,8 @@ class Lines(Reporter):
         self.console, self.cells, self.done = console, cells, 0
         # cell at work -> when, and what without steps
         self.printed: dict[str, tuple[float, str]] = {}
+        # and of its steps, how many there were when they began, and when that was
+        self.begun: dict[str, tuple[int, float]] = {}
 
     def start(self, cell: str) -> None:
         self.printed[cell] = time.monotonic(), ""
@@ -125,15 +128,24 @@ class Lines(Reporter):
         cell = cell or next(reversed(self.printed), "")
         printed, said = self.printed.get(cell, (0.0, ""))
         if not total:
+            self.begun.pop(cell, None)
             if note != said:
                 self._print(f"[{self._number}/{self.cells}] {cell}: {note}")
                 self.printed[cell] = printed, note
-        elif time.monotonic() - printed >= LINE_EVERY_S:
-            self.printed[cell] = time.monotonic(), ""
-            self._print(f"[{self._number}/{self.cells}] {cell}: {done}/{total}  {note}")
+            return
+        now = time.monotonic()
+        first, since = self.begun.setdefault(cell, (done, now))
+        if now - printed >= LINE_EVERY_S:
+            self.printed[cell] = now, ""
+            shown = f"{done}/{total} {note}".rstrip()
+            if first < done < total:
+                left = (now - since) / (done - first) * (total - done)
+                shown += f", about {duration(left)} left"
+            self._print(f"[{self._number}/{self.cells}] {cell}: {shown}")
 
     def finish(self, cell: str, status: str) -> None:
         self.printed.pop(cell, None)
+        self.begun.pop(cell, None)
         self.done += 1
         self._print(f"[{self.done}/{self.cells}] {cell}: {status}")
 

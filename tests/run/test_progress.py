@@ -32,6 +32,30 @@ def test_a_phase_without_steps_is_told_at_once(kind: type[Bars] | type[Lines]) -
         live.stop()
 
 
+def test_a_line_says_about_how_long_the_rest_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the steps since this process began, of which a resumed one had some behind it."""
+    out, now = io.StringIO(), [100.0]
+    monkeypatch.setattr("harness.run.progress.time.monotonic", lambda: now[0])
+    shown = Lines(Console(file=out, width=160), 4)
+    shown.start("s seed 0 train")
+    shown.advance(0, 0, "reading images")  # takes a minute that no step will take again
+    for step in range(60, 101):
+        now[0] = 160.0 + 2 * (step - 60)
+        shown.advance(step, 100, "loss 2.1")
+    shown.finish("s seed 0 train", "ok")
+    shown.start("s seed 0 evaluate")
+    now[0] += 20
+    shown.advance(8, 16, "images")
+    lines = out.getvalue().splitlines()
+    assert lines[1:4] == [
+        "[1/4] s seed 0 train: reading images",
+        "[1/4] s seed 0 train: 60/100 loss 2.1",
+        "[1/4] s seed 0 train: 68/100 loss 2.1, about 1 min 04 s left",
+    ]
+    assert lines[4] == "[1/4] s seed 0 train: 76/100 loss 2.1, about 48 s left"
+    assert lines[-1] == "[2/4] s seed 0 evaluate: 8/16 images"
+
+
 def test_a_training_tells_its_speed_once_it_is_known() -> None:
     before = Progress(13, 200, 0, {"box": 2.0, "class": 0.18}, 0.1, math.nan, math.nan)
     assert describe_progress(before) == "loss 2.180"
