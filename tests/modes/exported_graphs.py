@@ -123,7 +123,7 @@ def test_both_graphs_of_two_stages_have_the_outputs_of_eager(name: str, mode: st
 
 
 def test_each_batch_size_is_exported_once() -> None:
-    (detector, runner), images = made("ssdlite320", "onnxruntime"), draw_images(2)
+    (detector, runner), images = made("tinydet_s", "onnxruntime"), draw_images(2)
     for count in (1, 2, 1, 2):
         own, plain = runner.detect(images[:count]), build_runner(detector).detect(images[:count])
         torch.testing.assert_close(own.scores, plain.scores, rtol=0, atol=1e-4)
