@@ -22,7 +22,7 @@ from harness.report.format import (
     level_mark,
     listing,
 )
-from harness.report.terminal import Grid, Head, Value, change_cell, say, titled, value_cell
+from harness.report.terminal import Grid, Head, Value, change_cell, say, value_cell
 from harness.results.comparison import Comparison, Row
 from harness.results.difference import Difference
 from harness.results.estimate import Estimate
@@ -75,7 +75,8 @@ def comparison_table(comparison: Comparison) -> Grid:
         if row.detector != before:
             grid.group(row.detector)
         before = row.detector
-        title = titled(row.metric)
+        unit = f" {row.metric.shown_unit}" if row.metric.shown_unit else ""
+        title = Text.assemble(row.metric.title, (unit, "dim"))
         if beside:
             grid.add(title, *(cell for pair in _cells(row) for cell in pair))
             continue

@@ -70,9 +70,9 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02} min"
 
 
-def amount(spec: MetricSpec, value: float) -> str:
-    """A value of a metric, without its unit."""
-    return number(value * spec.scale, spec.digits)
+def amount(spec: MetricSpec, value: float, more: int = 0) -> str:
+    """A value of a metric, without its unit; with so many more digits than usual."""
+    return number(value * spec.scale, spec.digits + more)
 
 
 def with_unit(spec: MetricSpec, value: float) -> str:
@@ -85,11 +85,11 @@ def heading(spec: MetricSpec) -> str:
     return f"{spec.title} ({spec.shown_unit})" if spec.shown_unit else spec.title
 
 
-def interval(estimate: "Estimate") -> str:
-    """ "[30.1, 32.5]", "" where there is none; it does not break."""
+def interval(estimate: "Estimate", more: int = 0) -> str:
+    """ "[30.1, 32.5]", "" where there is none; it does not break. `more` is of `amount`."""
     if not estimate.has_interval:
         return ""
-    low, high = (amount(estimate.metric, end) for end in (estimate.low, estimate.high))
+    low, high = (amount(estimate.metric, end, more) for end in (estimate.low, estimate.high))
     return f"[{low},{NBSP}{high}]"
 
 

@@ -2,21 +2,22 @@
 
 import pandas as pd
 
-from harness.report.format import interval
-from harness.report.terminal import Grid, Head, titled, value_cell
+from harness.report.format import amount, interval, level_mark
+from harness.report.terminal import Grid, Head
 from harness.results.run import Run
 
 
 def scores_table(run: Run, detector: str, title: str) -> Grid:
-    """One row per number, with its interval."""
-    own = [record for record in run.measured if record.detector == detector]
-    scoped = any(record.scope for record in own)
-    of: list[Head | str] = ["of"] if scoped else []
-    grid = Grid(["metric", *of, Head("value"), Head("95 % interval")], title, lines=True)
-    for record in own:
-        estimate = run.estimate(detector, record.metric, record.scope)
-        what = [record.scope.partition("/")[2]] if scoped else []
-        grid.add(titled(estimate.metric), *what, value_cell(estimate), interval(estimate))
+    """One row per number, with one more digit than other tables have, and its interval."""
+    heads: list[Head | str] = ["metric", "of", Head("value"), Head("95 % interval"), ""]
+    grid = Grid(heads, title, lines=True)
+    for record in run.measured:
+        if record.detector == detector:
+            estimate = run.estimate(detector, record.metric, record.scope)
+            spec = estimate.metric
+            shown = amount(spec, estimate.value, more=1) + level_mark(estimate)
+            of = record.scope.partition("/")[2]
+            grid.add(spec.title, of, shown, interval(estimate, more=1), spec.shown_unit)
     return grid
 
 

@@ -145,11 +145,6 @@ def value_cell(
     )
 
 
-def titled(spec: MetricSpec) -> Text:
-    """A metric's title with its unit, at the start of a row."""
-    return Text.assemble(spec.title, (f" {spec.shown_unit}".rstrip(), "dim"))
-
-
 def change_cell(spec: MetricSpec, base: float, found: "Difference") -> Text:
     """`change_in_words` in the colour of its verdict."""
     return Text(change_in_words(spec, base, found), style=STYLES[found.verdict])

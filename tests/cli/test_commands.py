@@ -268,9 +268,9 @@ def test_the_table_of_a_file_has_value_and_interval_in_percent(cli, tmp_path: Pa
     done = cli("score", "some.json", "--annotations", annotations, "--csv", "s.csv")
     row = pd.read_csv(tmp_path / "s.csv").set_index("metric").loc["ap"]
     row = row[row["scope"].isna()].iloc[0] if isinstance(row, pd.DataFrame) else row
-    [shown] = re.findall(r"│ AP % +│ +([\d.]+)!? +│ +\[([\d.]+),\s([\d.]+)\] │", done.out)
+    [shown] = re.findall(r"│ AP +│ +│ +([\d.]+)!? +│ +\[([\d.]+),\s([\d.]+)\] │ % │", done.out)
     given = [100 * row[name] for name in ("value", "low", "high")]
-    assert [float(one) for one in shown] == pytest.approx(given, abs=0.05)
+    assert [float(one) for one in shown] == pytest.approx(given, abs=0.005)
     assert given[1] < given[0] < given[2]
 
 
@@ -289,7 +289,7 @@ def test_doubts_about_files_stand_beside_their_numbers(cli, tmp_path: Path):
     alone = cli("score", "half.json", "--annotations", annotations)
     doubt = "half.json has no detections in 6 of 12 images with objects: is it whole?"
     assert f"! all numbers: {doubt}" in " ".join(alone.out.split())
-    assert re.search(r"AP % .* [0-9.]+! ", alone.out)
+    assert re.search(r"AP  .* [0-9.]+! ", alone.out)
     several = cli("score", "off.json", "half.json", "other.json", "--annotations", annotations)
     out = " ".join(several.out.split())
     assert f"! {doubt} (half)" in out
