@@ -14,8 +14,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 from shared_folder import SHARED
-from tiny_suite import PLUGIN, make_coco, write_manifest
-from tiny_suite import harness as harness_process
+from tiny_suite import PLUGIN, harness_here, make_coco, write_manifest
 
 # a busy machine is no mistake of a test's
 hypothesis.settings.register_profile("patient", deadline=None)
@@ -30,6 +29,11 @@ os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", f"{tempfile.gettempdir()}/harne
 
 # A shell starts its background jobs with SIGINT ignored, and all that tests start would inherit it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores, as many tests only wait for processes."""
+    return len(os.sched_getaffinity(0)) + 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -101,10 +105,10 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Path:
-    """Folder in which the tiny suite has been run as a process, under the id `done`."""
+    """Folder in which the tiny suite has been run, under the id `done`."""
     folder = tmp_path_factory.mktemp("finished")
     write_manifest(folder / "m.yaml", data)
-    done = harness_process("run", "m.yaml", "-p", PLUGIN, "--run-id", "done", cwd=folder)
+    done = harness_here("run", "m.yaml", "-p", PLUGIN, "--run-id", "done", cwd=folder)
     assert done.returncode == 0, done.stderr
     (folder / "stdout.txt").write_text(done.stdout)
     (folder / "stderr.txt").write_text(done.stderr)

@@ -1,14 +1,17 @@
 """A suite that runs in a second: a few drawn images, a detector of three convolutions."""
 
+import io
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
 PLUGIN = Path(__file__).parent / "run" / "tiny_detectors.py"
@@ -85,6 +88,19 @@ def write_manifest(path: Path, root: Path, detectors: Iterable[str] = (tiny(),))
 def environment(folder: Path) -> dict[str, str]:
     """One thread and a cache of one's own."""
     return {**os.environ, "OMP_NUM_THREADS": "1", "XDG_CACHE_HOME": str(folder / "cache")}
+
+
+def harness_here(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """The same in this process, where starting one is not what is tested: it costs four seconds."""
+    from harness.cli.app import run
+
+    given, out, err = [str(one) for one in arguments], io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.chdir(cwd)
+        patch.setenv("XDG_CACHE_HOME", str(cwd / "cache"))
+        patch.setattr(sys, "argv", ["harness", *given])
+        code = run(given)
+    return subprocess.CompletedProcess(given, code, out.getvalue(), err.getvalue())
 
 
 def harness(

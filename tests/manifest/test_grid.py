@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tiny_suite import PLUGIN, harness, make_coco, tiny, write_manifest
+from tiny_suite import PLUGIN, harness_here, make_coco, tiny, write_manifest
 
 from harness.errors import UserError
 from harness.manifest.grid import parse_choice, vary
@@ -20,7 +20,7 @@ def suite(tmp_path: Path) -> Path:
 
 def ablate(folder: Path, *more: str) -> str:
     """What it says on stderr, "" where it went well."""
-    done = harness("ablate", "m.yaml", "-p", PLUGIN, *more, cwd=folder)
+    done = harness_here("ablate", "m.yaml", "-p", PLUGIN, *more, cwd=folder)
     assert done.returncode == (2 if done.stderr else 0)
     return done.stderr
 
@@ -34,7 +34,7 @@ def test_every_combination_is_planned_run_and_told_apart(suite: Path) -> None:
     assert list(written["detectors"]) == [
         "channels4-lr0.1", "channels4-lr0.2", "channels8-lr0.1", "channels8-lr0.2",
     ]  # fmt: skip
-    done = harness(
+    done = harness_here(
         "run", "m-ablation.yaml", "-p", PLUGIN, "--device", "cpu", "--run-id", "s",
         "--stages", "train,evaluate,cost", cwd=suite,
     )  # fmt: skip

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from page_text import text_of
-from tiny_suite import PLUGIN, harness, make_coco, tiny, write_manifest
+from tiny_suite import PLUGIN, harness, harness_here, make_coco, tiny, write_manifest
 
 pytestmark = pytest.mark.slow
 
@@ -31,7 +31,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     text = text.replace("meters: [coco_ap,", "meters: [coco_ap, found_share,")
     manifest.write_text(text.replace("columns: [ap,", "columns: [ap, found_share,"))
     for name, seed in (("first", 0), ("second", 1)):
-        done = harness(
+        done = harness_here(
             "run", "m.yaml", "-p", PLUGIN, "-p", "found_share.py", "--run-id", name, "--device",
             "cpu", "--seeds", seed, cwd=folder,
         )  # fmt: skip
@@ -72,7 +72,7 @@ def test_the_page_ranks_draws_and_words_it(place: Path) -> None:
 def test_it_is_compared_gated_followed_and_exported(place: Path) -> None:
     first, second = run_of(place), run_of(place, "second")
     csv = place / "compared.csv"
-    compared = harness(
+    compared = harness_here(
         "compare", first, second, "--metrics", "found_share", "--gate", "found_share >= -100",
         "--csv", csv, cwd=place,
     )  # fmt: skip
@@ -81,10 +81,10 @@ def test_it_is_compared_gated_followed_and_exported(place: Path) -> None:
     rows = pd.read_csv(csv)
     assert set(rows["metric"]) == {"found_share"}
     assert set(rows["verdict"]) <= {"noise", "better", "worse", "unknown"}
-    followed = harness("history", first.parent, "--metric", "found_share", cwd=place)
+    followed = harness_here("history", first.parent, "--metric", "found_share", cwd=place)
     assert followed.returncode == 0, followed.stderr
     assert "found %" in followed.stdout or "found" in followed.stdout
-    exported = harness("export", first, "--to", place / "all.parquet", cwd=place)
+    exported = harness_here("export", first, "--to", place / "all.parquet", cwd=place)
     assert exported.returncode == 0, exported.stderr
     table = pd.read_parquet(place / "all.parquet")
     own = table[table["metric"] == "found_share"]
@@ -105,6 +105,6 @@ def test_it_can_be_read_where_the_plugin_is_not_installed(place: Path) -> None:
     assert "a check of it could not be made (found_share:few_images: ModuleNotFoundError" in text
     assert "What is found" not in text
     whole = place / "whole.html"
-    made = harness("report", run, "--out", whole, "-p", "found_share.py", cwd=place)
+    made = harness_here("report", run, "--out", whole, "-p", "found_share.py", cwd=place)
     assert made.returncode == 0, made.stderr
     assert "What is found" in text_of(whole.read_text(encoding="utf-8"))

@@ -4,12 +4,12 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from cell_jobs import ends
-from tiny_suite import PLUGIN, harness, make_coco, tiny, write_manifest
+from tiny_suite import PLUGIN, harness, harness_here, make_coco, tiny, write_manifest
 
 from harness.records.store import read_run_records
 
@@ -17,6 +17,7 @@ pytestmark = pytest.mark.slow
 
 CAUSES = PLUGIN.with_name("causes.py")
 RUN = ["run", "m.yaml", "-p", PLUGIN, "-p", CAUSES, "--device", "cpu", "--run-id", "s"]
+Start = Callable[..., "subprocess.CompletedProcess[str]"]
 FAST = ["--stages", "train,evaluate,cost"]
 
 
@@ -30,9 +31,9 @@ def write_suite(folder: Path, root: Path, *detectors: str, steps: int = 4) -> No
     path.write_text(path.read_text().replace("steps: 2,", f"steps: {steps},"))
 
 
-def run(folder: Path, *options: object, code: int) -> str:
+def run(folder: Path, *options: object, code: int, start: Start = harness) -> str:
     """What it says, without tables."""
-    done = harness(*RUN, *FAST, *options, cwd=folder)
+    done = start(*RUN, *FAST, *options, cwd=folder)
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
     return done.stderr
@@ -42,14 +43,14 @@ def test_a_file_that_vanishes_fails_what_reads_it(tmp_path: Path) -> None:
     root = make_coco(tmp_path / "data")
     photo = root / "val" / "2.jpg"
     write_suite(tmp_path, root, fated("vanish", photo), tiny("two"))
-    said = run(tmp_path, code=1)
+    said = run(tmp_path, code=1, start=harness_here)
     assert ends(tmp_path) == {
         "one/0/train": "ok", "one/0/evaluate": "failed", "one/0/cost": "ok",
         "two/0/train": "ok", "two/0/evaluate": "failed", "two/0/cost": "ok",
     }  # fmt: skip
     assert f"one seed 0 evaluate: failed: {photo}" in said
     photo.with_suffix(".gone").rename(photo)
-    run(tmp_path, "--resume", code=0)
+    run(tmp_path, "--resume", code=0, start=harness_here)
     assert set(ends(tmp_path).values()) == {"ok"}
 
 
@@ -68,7 +69,7 @@ def test_a_clock_that_jumps_changes_no_duration(tmp_path: Path, data: Path) -> N
 def test_memory_that_runs_out_fails_a_cell(tmp_path: Path, data: Path) -> None:
     """What a training cannot have fails it alone, and its line says so."""
     write_suite(tmp_path, data, fated("memory"), tiny("two"))
-    said = run(tmp_path, "--jobs", "1", code=1)
+    said = run(tmp_path, "--jobs", "1", code=1, start=harness_here)
     assert ends(tmp_path)["one/0/train"] == "failed"
     assert {ends(tmp_path)[f"two/0/{stage}"] for stage in ("train", "evaluate", "cost")} == {"ok"}
     [line] = [line for line in said.splitlines() if "one seed 0 train: failed" in line]

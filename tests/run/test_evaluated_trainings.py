@@ -12,7 +12,7 @@ import pytest
 import torch
 from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tiny_suite import PLUGIN, harness, make_coco, tiny, write_manifest
+from tiny_suite import PLUGIN, harness_here, make_coco, tiny, write_manifest
 
 from harness import load_results
 from harness.files import read_json_lines
@@ -36,7 +36,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data = make_coco(folder / "data", images=6)
     path = write_manifest(folder / "m.yaml", data, [tiny("with_it"), tiny("without")])
     path.write_text(path.read_text().replace("steps: 2,", "steps: 5, log_every: 2,"))
-    done = harness(
+    done = harness_here(
         "run", "m.yaml", "-p", PLUGIN, "--device", "cpu", "--stages", "train,evaluate",
         "--tracker", "tensorboard", "--run-id", "r", "--set", EVERY,
         "--set", "detectors.with_it.train.evaluate_images=4", cwd=folder,

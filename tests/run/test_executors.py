@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tiny_suite import HARNESS, PLUGIN, environment, harness, tiny, write_manifest
+from tiny_suite import HARNESS, PLUGIN, environment, harness, harness_here, tiny, write_manifest
 
 from harness.files import hash_file
 from harness.records import layout
@@ -76,13 +76,15 @@ def suite(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Path:
     """Two detectors, and the run of them in one process."""
     folder = tmp_path_factory.mktemp("executors")
     write_manifest(folder / "m.yaml", data, [tiny("one"), tiny("two", channels=4)])
-    done = harness("run", "m.yaml", "-p", PLUGIN, *FAST, "--run-id", "inline", cwd=folder)
+    done = harness_here("run", "m.yaml", "-p", PLUGIN, *FAST, "--run-id", "inline", cwd=folder)
     assert done.returncode == 0, done.stderr
     return folder
 
 
 def test_processes_give_what_one_process_gives(suite: Path):
-    done = harness("run", "m.yaml", "-p", PLUGIN, *FAST, "--jobs", 2, "--run-id", "two", cwd=suite)
+    done = harness_here(
+        "run", "m.yaml", "-p", PLUGIN, *FAST, "--jobs", 2, "--run-id", "two", cwd=suite
+    )
     assert done.returncode == 0, done.stderr
     assert numbers(run_of(suite, "two")) == numbers(run_of(suite, "inline")) != {}
     for name in ("one", "two"):
@@ -118,7 +120,7 @@ def test_a_plugin_that_ends_its_process_fails_its_cell_alone(suite: Path, tmp_pa
     """`os._exit` in the middle of a stage: nothing of Python's own is told."""
     plugin = tmp_path / "leaving.py"
     plugin.write_text(LEAVING)
-    done = harness(
+    done = harness_here(
         "run", "m.yaml", "-p", PLUGIN, "-p", plugin, *FAST, "--jobs", 2,
         "--run-id", "left", "--set", "executor.retries=2",
         "--set", "detectors.two.detector.use=leaving", cwd=suite,
@@ -146,7 +148,7 @@ def test_ctrl_c_lets_every_process_save(suite: Path):
     assert all(
         (layout.cell_folder(run, name, 0) / layout.TRAIN_STATE).is_file() for name in ("one", "two")
     )
-    done = harness(
+    done = harness_here(
         "run", "m.yaml", "-p", PLUGIN, "--stages", "train", *choice, "--resume",
         "--run-id", "stopped", cwd=suite,
     )  # fmt: skip
@@ -172,14 +174,14 @@ def test_a_second_call_of_the_same_cells_is_refused(suite: Path):
     try:
         wait_for(lambda: worker_of(run, "one/0/train") is not None)
         again = ("run", "m.yaml", "-p", PLUGIN, "--resume", "--run-id", "shared")
-        other = harness(*again, "--stages", "train", cwd=suite)
+        other = harness_here(*again, "--stages", "train", cwd=suite)
         assert other.returncode == 2
         assert f"process {first.pid} on " in other.stderr.splitlines()[-1]
         assert "runs one/seed0/train" in other.stderr
         cell = harness("cell", run, "one/seed0/train", "-p", PLUGIN, cwd=suite)
         assert cell.returncode == 2
         assert f"is being worked on by process {first.pid} on " in cell.stderr
-        apart = harness(*again, "--stages", "cost", "--only", "two", cwd=suite)
+        apart = harness_here(*again, "--stages", "cost", "--only", "two", cwd=suite)
         assert apart.returncode == 0, apart.stderr
     finally:
         first.kill()
@@ -198,7 +200,7 @@ def test_one_cell_from_the_folder_alone(suite: Path, tmp_path: Path):
     done = harness("cell", run, "one/seed0/evaluate", "-p", PLUGIN, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert numbers(run) == before
-    again = harness("cell", run, "one/seed0/evaluate", "-p", PLUGIN, cwd=tmp_path)
+    again = harness_here("cell", run, "one/seed0/evaluate", "-p", PLUGIN, cwd=tmp_path)
     assert again.returncode == 0
     assert numbers(run) == before
     assert len([r for r in read_run_records(run) if r.kind == "cell"]) == 6
@@ -225,13 +227,13 @@ def test_a_cell_refuses_another_plugin_and_runs_no_code_of_the_folder(suite: Pat
 
 
 def test_watch_tells_of_a_run_from_its_folder(suite: Path):
-    done = harness("watch", run_of(suite, "inline"), cwd=suite)
+    done = harness_here("watch", run_of(suite, "inline"), cwd=suite)
     assert done.returncode == 0
     assert done.stdout.startswith("inline: 6 cells, 6 done (nothing runs now)")
     process = begin(suite, "--stages", "train", "--only", "one", "--run-id", "watched", losses=LONG)
     try:
         wait_for(lambda: worker_of(run_of(suite, "watched"), "one/0/train") is not None)
-        shown = " ".join(harness("watch", run_of(suite, "watched"), cwd=suite).stdout.split())
+        shown = " ".join(harness_here("watch", run_of(suite, "watched"), cwd=suite).stdout.split())
         assert "1 running" in shown
         assert f"process {process.pid} on" in shown
     finally:
@@ -240,10 +242,10 @@ def test_watch_tells_of_a_run_from_its_folder(suite: Path):
 
 
 def test_an_executor_or_a_parameter_that_is_not_there(suite: Path):
-    done = harness("run", "m.yaml", "-p", PLUGIN, "--executor", "subproces", cwd=suite)
+    done = harness_here("run", "m.yaml", "-p", PLUGIN, "--executor", "subproces", cwd=suite)
     assert done.returncode == 2
     assert "no executor is called 'subproces' (did you mean 'subprocess'?" in done.stderr
-    done = harness("run", "m.yaml", "-p", PLUGIN, "--set", "executor.jobs=2", cwd=suite)
+    done = harness_here("run", "m.yaml", "-p", PLUGIN, "--set", "executor.jobs=2", cwd=suite)
     assert done.returncode == 2
     assert "executor.jobs: unknown key 'jobs'" in done.stderr
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tiny_suite import PLUGIN, harness, make_coco, tiny, write_manifest
+from tiny_suite import PLUGIN, harness_here, make_coco, tiny, write_manifest
 
 from harness.manifest.suite import load_manifest
 from harness.plan.cells import Cell, Plan
@@ -62,7 +62,7 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(suite: Path, *options: str, code: int = 0) -> str:
     """`harness run` and what it said on stderr."""
     arguments = ["run", "m.yaml", "-p", PLUGIN, "--device", "cpu", *options]
-    done = harness(*arguments, cwd=suite)
+    done = harness_here(*arguments, cwd=suite)
     assert done.returncode == code, done.stderr
     return done.stderr
 
