@@ -1,10 +1,12 @@
 """Options that several commands share."""
 
-import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from harness.manifest.suite import Override
 
 
 def split_commas(values: list[str]) -> list[str]:
@@ -31,8 +33,9 @@ Sets = Annotated[
 Detections = Annotated[
     list[str],
     typer.Option(
-        metavar="[NAME=]FILE",
+        metavar="[NAME=]FILE,...",
         help="Another tool's detections in COCO's result format, as a detector of the suite.",
+        callback=split_commas,
     ),
 ]
 Only = Annotated[
@@ -73,12 +76,40 @@ Csv = Annotated[Path | None, typer.Option(help="Also write the numbers to this f
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 
 
-def as_sets(detections: list[str]) -> list[str]:
-    """Files as the settings that add them to the suite, by default under their own names."""
-    pairs = (
-        text.partition("=") if "=" in text else (Path(text).stem, "=", text) for text in detections
-    )
-    return [f"detectors.{name}.detections={json.dumps(file)}" for name, _, file in pairs]
+def name_files(paths: list[Path]) -> dict[str, Path]:
+    """By the shortest end of their paths that tells them apart."""
+    from harness.errors import UserError
+
+    if len(set(paths)) < len(paths):
+        raise UserError("is named twice", where=max(paths, key=paths.count))
+    for length in range(1, max((len(path.parts) for path in paths), default=0) + 1):
+        names = ["/".join((*path.parts[-length:-1], path.stem)) for path in paths]
+        if len(set(names)) == len(names):
+            break
+    else:
+        names = [str(path) for path in paths]
+    return dict(zip(names, paths, strict=True))
+
+
+def parse_detections(values: list[str]) -> "list[str | Override]":
+    """Files as overrides that add them to the suite, by default under their own names.
+
+    Raises:
+        UserError: a name or a file is given twice.
+    """
+    from harness.errors import UserError
+    from harness.manifest.suite import Override
+
+    pairs = [(name, file) for name, equals, file in (v.partition("=") for v in values) if equals]
+    alone = name_files([Path(value) for value in values if "=" not in value])
+    pairs += [(name.replace("/", "-"), str(path)) for name, path in alone.items()]
+    names = [name for name, _ in pairs]
+    if len(set(names)) < len(names):
+        raise UserError("is given twice", where=f"--detections {max(names, key=names.count)}=...")
+    return [
+        Override(("detectors", name, "detections"), file, f"{name}={file}", "--detections")
+        for name, file in pairs
+    ]
 
 
 def parse_seeds(values: list[str]) -> list[int]:

@@ -30,10 +30,10 @@ def plan(
     from harness.manifest.suite import load_manifest
     from harness.plan.planner import make_plan, resolved
 
+    overrides = [*sets, *o.parse_detections(detections)]
     registry = load_registry(plugins)
-    sets = [*sets, *o.as_sets(detections)]
     made = make_plan(
-        load_manifest(manifest, profile, sets), registry, only=only, stages=stages,
+        load_manifest(manifest, profile, overrides, data), registry, only=only, stages=stages,
         seeds=o.parse_seeds(seeds), modes=modes, precisions=precisions, data_root=data,
     )  # fmt: skip
     if as_json:

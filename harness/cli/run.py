@@ -52,7 +52,6 @@ def run(
     from harness.plan.planner import make_plan
     from harness.records.about import About
 
-    sets = [*sets, *o.as_sets(detections)]
     if executor is not None:
         sets = [*sets, f"executor.use={executor}"]
     if jobs is not None:
@@ -60,9 +59,10 @@ def run(
         sets = [*sets, *own, f"executor.jobs={jobs}"]
     if trackers:
         sets = [*sets, f"trackers={json.dumps(o.split_commas(trackers))}"]
+    overrides = [*sets, *o.parse_detections(detections)]
     registry = load_registry(plugins)
     plan = make_plan(
-        load_manifest(manifest, profile, sets), registry, only=only, stages=stages,
+        load_manifest(manifest, profile, overrides, data), registry, only=only, stages=stages,
         seeds=o.parse_seeds(seeds), modes=modes, precisions=precisions, data_root=data,
     )  # fmt: skip
     from harness.run.session import run_plan

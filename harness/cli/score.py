@@ -55,7 +55,7 @@ def score(
     from harness.results.sides import split_run
 
     if per_class and len(detections) > 1:
-        raise UserError("is for one file alone", where="--per-class")
+        raise UserError("takes a single file", where="--per-class")
     annotations = _file_of(annotations)
     registry = load_registry(plugins)
     options: dict[str, object] = {"backend": backend, "per_class": per_class}
@@ -63,7 +63,7 @@ def score(
     chosen = list(_meters(registry, options))
     catalog = Catalog.of([spec for _, specs in chosen for spec in specs]).joined(known_metrics())
     settings = Report() if resamples is None else Report(resamples=resamples)
-    files = _named(detections)
+    files = o.name_files(detections)
     run = run_of_files(files, annotations, [meter for meter, _ in chosen], catalog, settings)
     console = Console(highlight=False)
     if len(files) == 1:
@@ -88,21 +88,6 @@ def _file_of(annotations: Path) -> Path:
     if annotations.is_file() and annotations.suffix not in (".yaml", ".yml"):
         return annotations
     return CocoFolder(annotations).split("val").annotations
-
-
-def _named(paths: list[Path]) -> dict[str, Path]:
-    """By the shortest end of their paths that tells them apart."""
-    from harness.errors import UserError
-
-    if len(set(paths)) < len(paths):
-        raise UserError("is named twice", where=max(paths, key=paths.count))
-    for length in range(1, max(len(path.parts) for path in paths) + 1):
-        names = ["/".join((*path.parts[-length:-1], path.stem)) for path in paths]
-        if len(set(names)) == len(names):
-            break
-    else:
-        names = [str(path) for path in paths]
-    return dict(zip(names, paths, strict=True))
 
 
 def _meters(

@@ -128,7 +128,9 @@ def recognise(root: Path) -> tuple[str, tuple[Found, ...]]:
     """
     if not root.is_dir():
         mistake = "is not a folder" if root.exists() else "does not exist"
-        raise UserError(mistake, where=root, hint="needs the folder of a data set")
+        raise UserError(
+            mistake, where=root, hint="needs the folder of a data set; --data ROOT names another"
+        )
     name, found, broken = _best(root)
     if found:
         notes = tuple(f"not read as {title}: {error}" for title, error in broken.items())

@@ -68,7 +68,7 @@ class Manifest:
         dotted = ".".join(map(str, path))
         for override in reversed(self.overrides):
             if profile in (None, self.profile) and _covers(override.path, path):
-                return f"--set {override.text}: {dotted}"
+                return f"{override.option} {override.text}: {dotted}"
         written_paths = _written_paths(path, profile or self.profile)
         for written in written_paths:
             if written in self.document.lines:
@@ -84,28 +84,37 @@ def _join(place: str, path: KeyPath) -> str:
 
 
 def load_manifest(
-    path: str | Path, profile: str | None = None, overrides: Sequence[str] = ()
+    path: str | Path,
+    profile: str | None = None,
+    overrides: Sequence[str | Override] = (),
+    data_root: str | None = None,
 ) -> Manifest:
     """Read a manifest and resolve it.
 
     Args:
         profile: "quick" when None.
         overrides: "a.b.c=value" each, value in YAML; paths are those of the resolved suite.
+        data_root: a data set's folder, for a manifest that names no data.
 
     Raises:
         UserError: naming file, line, dotted path, what was found and the near name.
     """
     document = read_yaml(Path(path))
     _check_shape(document)
+    if data_root is not None:
+        usual = document.value.setdefault("defaults", {})
+        usual.setdefault("data", {"use": "coco", "params": {"root": data_root}})
     profiles = document.value["profiles"]
     chosen = profile or (DEFAULT_PROFILE if DEFAULT_PROFILE in profiles else next(iter(profiles)))
     if chosen not in profiles:
         hint = near_names(chosen, list(profiles))
         raise UserError(f"has no profile '{chosen}'", where=path, hint=hint)
-    return Manifest(document, chosen, tuple(_parse_override(text) for text in overrides))
+    return Manifest(document, chosen, tuple(map(_parse_override, overrides)))
 
 
-def _parse_override(text: str) -> Override:
+def _parse_override(text: str | Override) -> Override:
+    if isinstance(text, Override):
+        return text
     path, equals, value = text.partition("=")
     keys = tuple(path.split("."))
     if not equals or not all(keys):
@@ -217,7 +226,8 @@ def _chooser(key: str) -> str:
 
 def _check_target(tree: Tree, override: Override) -> None:
     """The outer keys of an override must exist; what is below them, the schema checks."""
-    known, where = sorted(set(Suite.model_fields) - {"profile"}), f"--set {override.text}"
+    known = sorted(set(Suite.model_fields) - {"profile"})
+    where = f"{override.option} {override.text}"
     if override.path[0] == "profile":
         raise UserError("is not a value of the suite", where=where, hint="choose it with --profile")
     if override.path[0] not in known:
@@ -225,7 +235,11 @@ def _check_target(tree: Tree, override: Override) -> None:
         raise UserError(f"unknown key '{override.path[0]}'", where=where, hint=hint)
     detectors = tree["detectors"]
     if override.path[0] == "detectors" and override.path[2:] == ("detections",):
-        return  # a file is all that there is to such a detector, so that it may be a new one
+        # a file is all that there is to such a detector, so that it may be a new one
+        if "detections" not in detectors.get(override.path[1], {"detections": ""}):
+            found = f"'{override.path[1]}' is a detector of the suite that is built"
+            raise UserError(found, where=where, hint="choose another name for the file")
+        return
     if override.path[0] == "detectors" and not {*override.path[1:2]} <= {*detectors, "*"}:
         hint = near_names(override.path[1], list(detectors))
         raise UserError(f"there is no detector '{override.path[1]}'", where=where, hint=hint)

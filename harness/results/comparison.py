@@ -192,7 +192,8 @@ def _row(
 
 
 def choose_metrics(sides: Sequence[Side], wanted: Sequence[str]) -> list[str]:
-    """The metrics asked for; without any, the base's main table or what detectors rank by.
+    """The metrics asked for; without any, the first main table that a side has, or what
+    detectors rank by.
 
     Raises:
         UserError: one is unknown, or the sides have no numbers at all.
@@ -203,7 +204,8 @@ def choose_metrics(sides: Sequence[Side], wanted: Sequence[str]) -> list[str]:
     if wanted:
         return list(dict.fromkeys(full_name(metric, sides) for metric in wanted))
     ranked = [spec.name for spec in join_catalogs(sides).specs.values() if spec.role]
-    usual = [metric for metric in (sides[0].columns or ranked) if metric in known]
+    columns = next((side.columns for side in sides if side.columns), ranked)
+    usual = [metric for metric in columns if metric in known]
     return usual or known
 
 

@@ -10,8 +10,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
+
 from harness.plugin.metrics import Finding
 from harness.results.ap.paired import Paired, paired_difference
+from harness.results.ap.types import Sampled
 from harness.results.estimate import Estimate
 from harness.results.protocol import Mismatch, mismatches, show_value
 from harness.results.samples.medians import (
@@ -198,6 +201,8 @@ def _paired(base: Estimate, other: Estimate) -> Difference:
         return _unknown(base, other, "detections_unread", which=which)
     if base.pairing != other.pairing:
         return _unknown(base, other, "images_differ")
+    if _same(base.sampled, other.sampled):
+        return _of_bounds("equal", base, base.value, base.value, base.value)
     found = paired_difference(base.sampled, other.sampled)
     if math.isnan(found.low):
         return _unknown(base, other, "few_images_for_interval")
@@ -216,6 +221,14 @@ def _paired(base: Estimate, other: Estimate) -> Difference:
         reasons=reasons,
         caveats=(*_unlike_recipes(base, other), *_one_training(base, other)),
         images_needed=None if found.outside or reasons else _images_needed(found, images),
+    )
+
+
+def _same(base: Sequence[Sampled], other: Sequence[Sampled]) -> bool:
+    """Whether no image tells two detectors apart, as of the same detections."""
+    return len(base) == len(other) and all(
+        one.value == two.value and np.array_equal(one.draws, two.draws, equal_nan=True)
+        for one, two in zip(base, other, strict=True)
     )
 
 

@@ -186,7 +186,9 @@ def _only(side: Side) -> Side:
     if len(whole) != 1:
         names = ", ".join(side.estimates) or "none"
         raise UserError(
-            "which of its detectors is meant?", where=side.path, hint=f"PATH:DETECTOR, of: {names}"
+            "which of its detectors is meant?",
+            where=side.path,
+            hint=f"write PATH:DETECTOR, with one of {names}",
         )
     return _pick(side, whole[0])
 

@@ -17,7 +17,7 @@ MESSAGES: Mapping[str, str] = {
     "no_objects": "the ground truth has no such object",
     "no_number": "it could not be measured",
     "seed_without_number": "seed {seed} has no number",
-    "below_floor": "it has learned next to nothing: {score} {value} {unit}",
+    "below_floor": "it finds next to nothing: {score} {value} {unit}",
     "not_measured": "not measured",
     "check_failed": "a check of it could not be made ({check}: {error})",
 }

@@ -1,5 +1,6 @@
 """Detections of another tool: class ids that are one off, and what makes a file doubtful."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -7,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from harness.plugin.metrics import Finding
+from harness.plugin.metrics import Finding, Level
 from harness.records.measurement import Measurement
 from harness.stages.detections_file import (
     Detection,
     check_detections,
+    count_best_on_objects,
     count_on_objects,
     parse,
     with_image_ids,
@@ -21,7 +23,8 @@ from harness.stages.inputs import GroundTruth
 OFF = (-1, 1)  # Ultralytics numbers classes from 1 whatever its labels do, others from 0
 SURELY = 10  # times as many boxes on objects of their class
 FEW_IMAGES = 0.1  # a smaller share of images may well be without detections
-LEAST = 20  # boxes on objects, from which on their classes say something
+FEW_OBJECTS = 0.05  # the share of objects below which boxes hardly can be meant so
+LEAST = 20  # boxes on objects, from which on their class says something
 
 
 def read_detected_elsewhere(
@@ -86,14 +89,14 @@ def _shift(content: Sequence[Detection], truth: GroundTruth) -> tuple[int, dict[
 def doubts(found: Sequence[Detection], truth: GroundTruth, file: str) -> Iterator[Finding]:
     """What speaks against a file that is correct in its form."""
     if not found:
-        yield Finding("empty_file", params={"file": file})
-        return
+        return  # which is told of any detector
     boxes = np.array([one["bbox"] for one in found])
     objects = {one["image_id"] for one in truth.annotations}
     without = len(objects - {one["image_id"] for one in found})
-    if without > FEW_IMAGES * len(objects):
+    if without:
+        level: Level = "doubtful" if without > FEW_IMAGES * len(objects) else "remark"
         counts = {"without": without, "images": len(objects)}
-        yield Finding("images_without", params={"file": file, **counts})
+        yield Finding("images_without", level, {"file": file, **counts})
     if boxes.max() <= 1:
         yield Finding("fractions", params={"file": file})
         return
@@ -105,8 +108,32 @@ def doubts(found: Sequence[Detection], truth: GroundTruth, file: str) -> Iterato
         if over > len(found) / 4:
             yield Finding("corners", params={"file": file, "over": over, "boxes": len(found)})
             return
-    placed, own = (count_on_objects(found, truth, own_class=only) for only in (False, True))
-    if placed >= LEAST and own < placed / 4:
-        classes = ", ".join(f"{key} {name}" for key, name in list(truth.categories.items())[:12])
-        counts = {"placed": placed, "boxes": len(found), "own": own}
-        yield Finding("other_classes", params={"file": file, "classes": classes, **counts})
+    placed = count_best_on_objects(found, truth)
+    on_objects = placed.total()
+    if on_objects < FEW_OBJECTS * len(truth.annotations):
+        counts = {"objects": len(truth.annotations), "placed": on_objects}
+        yield Finding("boxes_elsewhere", params={"file": file, **counts})
+        return
+    wrong = _mostly_wrong(placed)
+    if wrong:
+        names = ", ".join(f"{key} {truth.categories[key]}" for key in wrong[:12])
+        counts = {
+            "placed": sum(count for (_, given), count in placed.items() if given in wrong),
+            "own": sum(placed[key, key] for key in wrong),
+        }
+        yield Finding("other_classes", params={"file": file, "classes": names, **counts})
+
+
+def _mostly_wrong(placed: Counter[tuple[int, int]]) -> list[int]:
+    """Classes whose boxes lie on objects of others: some, or all if too few of each are known.
+
+    Args:
+        placed: (the object's class, that of its box) -> how many objects.
+    """
+    given: Counter[int] = Counter()
+    for (_, of_box), count in placed.items():
+        given[of_box] += count
+    own = {key: placed[key, key] for key in given}
+    if given.total() >= LEAST and sum(own.values()) < given.total() / 4:
+        return sorted(given)
+    return sorted(key for key, count in given.items() if count >= LEAST and own[key] < count / 4)

@@ -3,7 +3,8 @@
 import json
 import math
 from codecs import BOM_UTF8
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from operator import itemgetter
 from pathlib import Path, PurePosixPath
@@ -134,6 +135,39 @@ def count_on_objects(content: Sequence[Any], truth: GroundTruth, *, own_class: b
     )
 
 
+def count_best_on_objects(
+    content: Sequence[Detection], truth: GroundTruth
+) -> Counter[tuple[int, int]]:
+    """Of the objects with a box on them, by an IoU of a half, the classes of object and best box.
+
+    Returns:
+        (the object's class, that of the box with the highest score) -> how many objects.
+    """
+    counted: Counter[tuple[int, int]] = Counter()
+    objects, found = (_by_image(entries) for entries in (truth.annotations, content))
+    for image, own in objects.items():
+        boxes = sorted(found.get(image, ()), key=lambda entry: -entry["score"])
+        if boxes:
+            hits = pairwise_ious(_corners(own), _corners(boxes)) >= 0.5
+            for one, row in zip(own, hits, strict=True):
+                if row.any():
+                    counted[one["category_id"], boxes[int(row.argmax())]["category_id"]] += 1
+    return counted
+
+
+def _by_image(entries: Iterable[Detection]) -> dict[int, list[Detection]]:
+    images: dict[int, list[Detection]] = {}
+    for entry in entries:
+        images.setdefault(entry["image_id"], []).append(entry)
+    return images
+
+
+def _corners(entries: Sequence[Detection]) -> Floats:
+    boxes = np.array([entry["bbox"] for entry in entries], np.float64)
+    boxes[:, 2:] += boxes[:, :2]
+    return boxes
+
+
 def _boxes(entries: Sequence[Any], by_class: bool) -> dict[tuple[int, ...], Floats]:
     """Image id, or image and category id -> boxes as corners.
 
@@ -208,7 +242,10 @@ def _check_detection(
         raise UserError(f"has no {', '.join(missing)}", where=where, hint=FORM)
     image, category = _as_integer(entry["image_id"]), _as_integer(entry["category_id"])
     if not _is_integer(image) or image not in images:
-        hint = "the annotation file has no such image: is it the one of this split?"
+        hint = (
+            "the annotation file has no such image: is it that of this split, and of this data set "
+            "(--data)?"
+        )
         raise UserError(f"unknown image_id {image!r}", where=where, hint=hint)
     if not _is_integer(category) or category not in categories:
         named = [f"{key} {name}" for key, name in categories.items()]

@@ -102,15 +102,16 @@ METRICS = Catalog.of(
         "no_int8_products": "this processor has no fast products of 8-bit numbers (VNNI): "
         "8 bits are not faster here",
         "class_ids_off": "every category_id of {file} is taken as one {less}: of {boxes} boxes "
-        "{shifted} then lie on objects of their class, as they stand {as_given}",
-        "empty_file": "{file} holds no detections",
+        "{shifted} then lie on objects of their class, instead of {as_given}",
         "images_without": "{file} has no detections in {without} of {images} images with objects: "
         "is it whole?",
         "fractions": "no box of {file} is longer than a pixel: fractions in place of pixels?",
         "corners": "{over} of {boxes} boxes in {file} end beyond their image: corners, "
         "not x, y, w, h?",
-        "other_classes": "{placed} of {boxes} boxes in {file} lie on objects, but only {own} on "
-        "one of their class: are the classes those of the annotations ({classes})?",
+        "boxes_elsewhere": "only {placed} of {objects} objects have a box of {file} on them, by an "
+        "IoU of a half: are its boxes x, y, w, h in pixels of the images as annotated?",
+        "other_classes": "of {placed} objects that {file} takes for {classes}, only {own} "
+        "are: are its class ids those of the annotations?",
         "mode_without_score": "the suite measures no score, so only agreement was checked",
     },
 )  # fmt: skip

@@ -143,7 +143,7 @@ def _latency(kind: str, statistic: str) -> MetricSpec:
     percent = PERCENTILES.get(statistic)
     caption = (
         "latency: median from decoded image to detections, batch {batch_size}, {device}, "
-        "{threads} threads, {precision}, {mode}, ops {ops}"
+        "threads {threads}, {precision}, {mode}, ops {ops}"
     )
     short = (f"latency_{statistic}",) if kind == "end_to_end" and percent else ()
     return MetricSpec(

@@ -219,7 +219,7 @@ def test_files_are_scored_on_the_folder_of_a_data_set_as_well(cli, tmp_path: Pat
         first = (tmp_path / f"{len(given)}.csv").read_text().splitlines()[1]
         assert first.startswith("ap,,1.0,")
     done = cli("score", "p.json", "p.json", "--annotations", data, "--per-class")
-    assert done.mistake == "--per-class: is for one file alone"
+    assert done.mistake == "--per-class: takes a single file"
     above = cli("score", "p.json", "--annotations", data / "train").mistake
     assert f"but {data} is a data set of several splits" in above
     nowhere = cli("score", "p.json", "--annotations", "no.json").mistake
@@ -293,9 +293,9 @@ def test_doubts_about_files_stand_beside_their_numbers(cli, tmp_path: Path):
     several = cli("score", "off.json", "half.json", "other.json", "--annotations", annotations)
     out = " ".join(several.out.split())
     assert f"! {doubt} (half)" in out
-    assert "! 24 of 24 boxes in other.json lie on objects, but only 0 on one of their class" in out
+    assert "! of 24 objects that other.json takes for 3 square, 7 bar, only 0 are: are its" in out
     assert "every category_id of off.json is taken as one less: of 24 boxes 24 then" in out
-    assert "other: it has learned next to nothing: AP 0.0 %; never the best of a row" in out
+    assert "other: it finds next to nothing: AP 0.0 %; never the best of a row" in out
 
 
 def test_a_file_of_detections_stands_beside_a_run(cli, copied: Path, tmp_path: Path):

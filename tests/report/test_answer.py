@@ -118,7 +118,7 @@ def test_who_has_learned_nothing_wins_no_question_not_even_of_cost(tmp_path: Pat
     for found in rankings(run):
         assert found.best.detector != "cheap", found.metric.name
         assert [f.code for f in found.left_out["cheap"]] == ["below_floor"]
-    assert "cheap (it has learned next to nothing: AP 0.3 %)" in text_of(str(answer.build(run)))
+    assert "cheap (it finds next to nothing: AP 0.3 %)" in text_of(str(answer.build(run)))
 
 
 def test_where_nobody_learned_anything_nobody_wins(tmp_path: Path) -> None:

@@ -32,10 +32,10 @@ def warned(run: Run, metric: str, detectors: tuple[str, ...], *findings: Finding
 
 def test_captions_are_of_recorded_conditions_and_each_is_told_once(run: Run) -> None:
     (of_time,) = [line for line in captions(run) if line.startswith("latency: ")]
-    assert "batch 1, a made-up processor, 1 threads, float32, eager" in of_time
+    assert "batch 1, a made-up processor, threads 1, float32, eager" in of_time
     unknown = tuple(replace(r, conditions={"batch_size": 8}) for r in run.records)
     (of_time,) = [c for c in captions(replace(run, records=unknown)) if c.startswith("latency: ")]
-    assert "batch 8, unknown device, unknown threads threads" in of_time
+    assert "batch 8, unknown device, threads unknown threads" in of_time
 
 
 def test_what_has_no_number_has_no_caption(run: Run) -> None:

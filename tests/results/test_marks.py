@@ -123,7 +123,7 @@ def test_the_star_is_explained_where_there_is_one():
 def test_who_has_learned_nothing_is_best_of_no_row():
     dead, live = side("dead", d=[ap(0.0, 0.001), exact(1)]), [ap(0.3, 0.001, 1), exact(2)]
     found = compare_sides([dead, side("live", d=live)])
-    told = "d, dead: it has learned next to nothing: AP 0.0 %; never the best of a row"
+    told = "d, dead: it finds next to nothing: AP 0.0 %; never the best of a row"
     assert reasons(found)[0] == told
     assert [best_side(row) for row in found.rows] == [1, None]
     both = compare_sides([dead, side("too", d=[ap(0.004, 0.001, 1)])])
@@ -140,7 +140,7 @@ def test_remarks_are_told_with_their_sides():
     one = replace(ap(0.3, 0.001), remarks=(told,))
     assert reasons(compared(ap(0.4, 0.001, 1), one)) == [
         "d AP: every category_id of f.json is taken as one less: of 9 boxes 8 then lie on objects "
-        "of their class, as they stand 1 (s1)"
+        "of their class, instead of 1 (s1)"
     ]
 
 

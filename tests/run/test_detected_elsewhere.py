@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -119,7 +120,19 @@ def test_an_option_adds_one_to_a_suite_that_has_none(cli, suite: Path) -> None:
     assert "'no.json' cannot be read: No such file or directory" in gone
     assert f"(the path of a file in COCO's result format, from {suite})" in gone
     built = call(cli, "--detections", "tiny=found.json", fails=2)
-    assert "'detections' takes no other keys, but there is detector" in built
+    assert "--detections tiny=found.json: 'tiny' is a detector of the suite" in built
+    (suite / "b").mkdir()
+    (suite / "b" / "found.json").write_text("[]")
+    shutil.rmtree(suite / "results")
+    call(cli, "--detections", "found.json,b/found.json", "--only", "found,b-found")
+    assert scores(suite, "b-found")[0].value == 0.0
+    twice = call(cli, "--detections", "a=found.json,a=b/found.json", fails=2)
+    assert twice == "harness: --detections a=...: is given twice\n"
+    bare = "suite: tiny\ndefaults: {meters: [coco_ap]}\ndetectors: {x: {detections: found.json}}\n"
+    (suite / "m.yaml").write_text(bare)
+    shutil.rmtree(suite / "results")
+    call(cli, "--data", str(suite / "data"))
+    assert scores(suite, "x")[0].value == pytest.approx(1.0)
 
 
 def test_a_suite_of_files_needs_neither_profiles_nor_columns(cli, suite: Path) -> None:

@@ -48,7 +48,7 @@ def build(run: Run) -> figure.Drawing | None:
         plot.add_trace(go.Scatter(x=[None], y=[None], mode="markers", marker=marker, **given))
     times = [figure.drawn(time, t.value) for own in points.values() for _, t, _ in own]
     plot.update_xaxes(title_text=figure.plain(heading(time)), **figure.log_axis(times))
-    plot.update_yaxes(title_text=figure.plain(heading(score)))
+    plot.update_yaxes(title_text=figure.plain(heading(score)), rangemode="nonnegative")
     shown = [
         [name, mode, figure.shown(score_of), figure.shown(time_of)]
         for name, own in points.items()

@@ -48,6 +48,7 @@ def draw(run: Run, score: MetricSpec, costs: Sequence[MetricSpec]) -> figure.Dra
         title = figure.plain(heading(cost))
         plot.update_xaxes(title_text=title, **axis, **figure.place(plot, n))
     plot.update_yaxes(title_text=figure.plain(heading(score)), col=1)
+    plot.update_yaxes(rangemode="nonnegative")
     note = _note(run, score, list(pairs)) + FRONT * ("front" in legend)
     note += PUBLISHED * ("published" in legend)
     rows = [

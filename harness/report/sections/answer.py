@@ -146,7 +146,7 @@ def _picture(run: Run) -> tuple[Markup | None, str]:
 def verdicts(ranking: Ranking) -> Iterator[str]:
     """Whether the others are really behind, in a sentence or two."""
     if not ranking.differences:
-        yield "There is nothing to compare it with."
+        yield "Nothing else competes."
         return
     better = [pair for pair in ranking.rivals if pair[1].verdict == "better"]
     if better:
