@@ -78,7 +78,7 @@ def as_sets(detections: list[str]) -> list[str]:
     pairs = (
         text.partition("=") if "=" in text else (Path(text).stem, "=", text) for text in detections
     )
-    return [f"detectors.{name}.detections={json.dumps(file)}" for name, _, file in pairs]
+    return [f'detectors."{name}".detections={json.dumps(file)}' for name, _, file in pairs]
 
 
 def parse_seeds(values: list[str]) -> list[int]:
