@@ -6,13 +6,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from page_text import text_of
-from tiny_suite import make_coco, tiny, write_manifest
+from tiny_suite import PLUGIN, make_coco, tiny, write_manifest
 
 from harness.files import hash_file
+from harness.manifest.suite import load_manifest
+from harness.plan.planner import make_plan
+from harness.plugin.manager import load_plugins
 from harness.records.record import Record
 from harness.records.store import read_run_records
 from harness.results.run_folder import read_run
+from harness.run.checks import check_detectors
+from harness.run.launch import Launch
 
 pytestmark = pytest.mark.slow
 
@@ -101,6 +107,18 @@ def test_doubts_about_it_are_on_the_table_and_the_page(cli, suite: Path) -> None
     assert doubt in text
     assert "detections of rival found.json" in text
     assert f"detections of rival {hash_file(suite / 'found.json')}" in text
+
+
+@pytest.mark.parametrize(("rank", "told"), [(0, ["rival"]), (1, [])])
+def test_of_several_processes_one_tells_of_doubts(
+    suite: Path, capsys: pytest.CaptureFixture[str], monkeypatch, rank: int, told: list[str]
+) -> None:
+    monkeypatch.chdir(suite)
+    (suite / "found.json").write_text("[]")
+    plan = make_plan(load_manifest("m.yaml"), load_plugins([str(PLUGIN)]))
+    check_detectors(plan, ["rival"], Launch(torch.device("cpu"), rank, 2))
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [f"harness: note: detector {of}: found.json holds no detections" for of in told]
 
 
 def test_an_option_adds_one_to_a_suite_that_has_none(cli, suite: Path) -> None:
