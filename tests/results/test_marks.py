@@ -7,7 +7,7 @@ from itertools import permutations
 
 import numpy as np
 import pytest
-from making_sides import DRIFT, FEW_IMAGES, UNTRAINED, ap, exact, latency, side
+from making_sides import DRIFT, FEW_IMAGES, UNTRAINED, ap, exact, latency, side, spec
 from rich.console import Console
 
 from harness.plugin.metrics import Finding
@@ -15,6 +15,7 @@ from harness.report.comparison_table import (
     best_side,
     change_reasons,
     comparison_frame,
+    dead_lines,
     doubts,
     legend,
     lone_lines,
@@ -153,6 +154,14 @@ def test_who_has_learned_nothing_is_named_before_all_else_with_its_side_and_valu
     told = "d, dead: it has learned next to nothing: AP 0.4 %; never the best of a row"
     assert dead_line == told
     assert not any("learned" in line for line in others)
+
+
+@pytest.mark.parametrize(("points_above", "told"), [(-1e-6, 1), (0.0, 0)])
+def test_only_what_is_below_the_floor_has_learned_nothing(points_above: float, told: int):
+    """Wherever among a detector's numbers its score stands."""
+    score = ap(spec("ap").floor + points_above, 0.001)
+    found = compare_sides([side("one", d=[exact(1), score]), side("live", d=[ap(0.3, 0.001, 1)])])
+    assert len(dead_lines(found)) == told
 
 
 def test_what_no_side_has_a_value_of_takes_no_row():
