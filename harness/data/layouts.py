@@ -5,6 +5,7 @@ several ways, which are the rows of `COCO_LAYOUTS`.
 """
 
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -159,9 +160,15 @@ def _best(root: Path) -> tuple[str, tuple[Found, ...], dict[str, UserError]]:
 
 def _nearby(root: Path) -> Path | None:
     """The folder above, or the first within, that is a set of two splits."""
-    within = sorted(path for path in root.iterdir() if path.is_dir())[:MOST_WITHIN]
-    near = (root.resolve().parent, *within)
-    return next((path for path in near if len(_best(path)[1]) > 1), None)
+    within = sorted(filter(os.path.isdir, root.iterdir()))[:MOST_WITHIN]
+    return next(filter(_has_splits, (root.resolve().parent, *within)), None)
+
+
+def _has_splits(folder: Path) -> bool:
+    try:
+        return len(_best(folder)[1]) > 1
+    except OSError:  # another user's folder
+        return False
 
 
 def _readers() -> list[Entry]:

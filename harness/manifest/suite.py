@@ -1,5 +1,6 @@
 """From a manifest file, a profile and overrides to one resolved `Suite`."""
 
+import csv
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -33,7 +34,10 @@ INHERITED = {"optimizer": ("lr", "weight_decay")}  # by another part of this kin
 
 @dataclass(frozen=True)
 class Override:
-    """`--set path=value`; a `*` in the path matches every key at that position."""
+    """`--set path=value`.
+
+    A `*` in the path matches every key at that position; a key with dots stands in quotes.
+    """
 
     path: tuple[str, ...]
     value: Any
@@ -116,8 +120,11 @@ def _parse_override(text: str | Override) -> Override:
     if isinstance(text, Override):
         return text
     path, equals, value = text.partition("=")
-    keys = tuple(path.split("."))
-    if not equals or not all(keys):
+    try:
+        keys = tuple(next(csv.reader([path], delimiter=".", strict=True), ()))
+    except csv.Error:
+        keys = ()
+    if not equals or not keys or not all(keys):
         raise UserError(f"--set {text}: is not of the form a.b.c=value")
     return Override(keys, parse_yaml(value, "--set " + text).value if value else None, text)
 

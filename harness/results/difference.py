@@ -201,11 +201,11 @@ def _paired(base: Estimate, other: Estimate) -> Difference:
         return _unknown(base, other, "detections_unread", which=which)
     if base.pairing != other.pairing:
         return _unknown(base, other, "images_differ")
-    if _same(base.sampled, other.sampled):
-        return _of_bounds("equal", base, base.value, base.value, base.value)
     found = paired_difference(base.sampled, other.sampled)
     if math.isnan(found.low):
         return _unknown(base, other, "few_images_for_interval")
+    if _same(base.sampled, other.sampled):
+        return _of_bounds("equal", base, base.value, base.value, base.value)
     reasons: tuple[Finding, ...] = ()
     if (found.low > 0 or found.high < 0) and not found.outside:
         reasons = (Finding("seeds_overlap", "remark"),)

@@ -1,6 +1,7 @@
 """COCO folders: layouts, fingerprints, and image files that cannot be used."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -181,9 +182,41 @@ def test_the_folder_above_or_within_is_named_where_it_is_the_one_that_is_meant(t
             CocoFolder(given).prepare()
 
 
+def test_the_folder_above_is_found_from_within_and_goes_before_those_below(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    above = make_coco(tmp_path / "set")
+    make_coco(above / "more" / "old")
+    monkeypatch.chdir(above / "more")
+    with pytest.raises(UserError, match=f"but {above} is a data set of several splits"):
+        CocoFolder(".").prepare()
+
+
+def test_folders_that_may_not_be_looked_into_are_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """As of other users in /tmp."""
+    (tmp_path / "another").mkdir()
+    make_coco(tmp_path / "set")
+    stat = Path.stat
+
+    def refuse(path: Path, **options: bool) -> os.stat_result:
+        if tmp_path / "another" in path.parents:
+            raise PermissionError(13, "Permission denied", str(path))
+        return stat(path, **options)
+
+    monkeypatch.setattr(Path, "stat", refuse)
+    with pytest.raises(UserError, match="set is a data set of several splits"):
+        CocoFolder(tmp_path).prepare()
+
+
 def test_a_file_in_place_of_the_folder_is_an_error_unless_it_is_its_data_yaml(tmp_path: Path):
     (tmp_path / "data.yaml").write_text("names: [a]\n")
     assert CocoFolder(tmp_path / "data.yaml").root == tmp_path
+    (tmp_path / "set.yml").write_text("names: [a]\n")
+    assert CocoFolder(tmp_path / "set.yml").root == tmp_path
+    (tmp_path / "folder.yaml").mkdir()
+    assert CocoFolder(tmp_path / "folder.yaml").root == tmp_path / "folder.yaml"
     (tmp_path / "labels.json").write_text("{}")
     with pytest.raises(UserError, match="is not a folder"):
         CocoFolder(tmp_path / "labels.json").prepare()

@@ -285,6 +285,18 @@ def test_polygons_and_images_without_labels_of_yolo(tmp_path: Path) -> None:
     assert read.of_image(1).boxes.tolist() == [[16, 10, 32, 30]]
 
 
+@pytest.mark.parametrize(
+    ("base", "places"), [("", "{root}"), ("path: other\n", "{root}/other and {root}")]
+)
+def test_images_that_are_not_there_are_told_with_where_they_were_looked_for(
+    base: str, places: str, tmp_path: Path
+) -> None:
+    write(tmp_path / "data.yaml", f"{base}train: gone\nval: gone\nnames: [a]\n")
+    with pytest.raises(UserError, match="'gone' is not there") as caught:
+        CocoFolder(tmp_path).splits()
+    assert str(caught.value).endswith(f"; looked in {places.format(root=tmp_path)})")
+
+
 def test_difficult_objects_of_voc_are_kept_and_counted(tmp_path: Path) -> None:
     voc(tmp_path)
     notes = check_split(CocoFolder(tmp_path).split("val"))

@@ -40,6 +40,14 @@ def test_a_misspelt_required_key_is_told_by_its_near_name(complaint):
     )
 
 
+def test_all_that_is_missing_at_one_place_is_told_at_once(complaint):
+    claim = "published:\n  - {detector: one, metric: ap, value: 1}\n"
+    told = "'unit', 'split' and 'source' are missing"
+    assert complaint(MANIFEST + claim) == f"m.yaml:39 published.0: {told}"
+    both = replaced("  meters: [coco_ap]\n", "") + claim
+    assert complaint(both) == "m.yaml:13 profiles.quick: 'meters' is missing (and 3 more)"
+
+
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
@@ -104,6 +112,8 @@ def test_an_unknown_profile_is_told_the_known_ones(complaint):
         ("seeds", "--set seeds: is not of the form a.b.c=value"),
         ("=3", "--set =3: is not of the form a.b.c=value"),
         ("a..b=3", "--set a..b=3: is not of the form a.b.c=value"),
+        ('a."b=3', "is not of the form a.b.c=value"),
+        ('a."b"c=3', "is not of the form a.b.c=value"),
         ("seeds=[1", "--set seeds=[1:1: is not YAML"),
         ("seeds=!!python/name:os.system", "carries the YAML tag"),
         ("seeds=x", "--set seeds=x: seeds"),

@@ -3,6 +3,7 @@
 import pytest
 from manifest_text import MANIFEST
 
+from harness.cli.options import parse_detections
 from harness.manifest.schema import Use
 
 
@@ -31,6 +32,20 @@ def test_overrides_are_strongest_and_the_last_one_wins(load):
     suite = load(sets=sets).suite
     assert {d.train.batch_size for d in suite.detectors.values()} == {3}
     assert suite.seeds == (4, 5)
+
+
+def test_files_of_detections_become_detectors_by_their_own_names(load):
+    files = parse_detections(["x/yolo.v8.json", "new=y: [z].json", "whole=w.json"])
+    text = MANIFEST.replace("    detector: ssdlite", "    detections: old.json")
+    found = load(text, sets=files).suite.detectors
+    assert {name: one.detections for name, one in found.items() if one.detections} == {
+        "whole": "w.json", "yolo.v8": "x/yolo.v8.json", "new": "y: [z].json"
+    }  # fmt: skip
+
+
+def test_without_profiles_there_is_the_usual_one(load):
+    text = "suite: s\ndefaults: {data: d, meters: [m]}\ndetectors: {a: {detections: f.json}}\n"
+    assert load(text).profile == load(text, "quick").suite.profile == "quick"
 
 
 def test_parameters_merge_under_the_same_plugin_and_go_with_another(load):

@@ -1,6 +1,7 @@
 """The top of the page on runs whose answer is known."""
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from page_text import text_of
 from harness.plugin.metrics import Finding, MetricSpec
 from harness.records.record import Record
 from harness.report import format
+from harness.report.figures.tradeoffs import undrawn
 from harness.report.sections import answer
 from harness.report.sections.answer import verdicts
 from harness.report.sections.pairs import square
@@ -139,6 +141,37 @@ def test_without_analyses_nothing_is_called_better(tmp_path: Path) -> None:
 def test_a_single_detector_is_alone(tmp_path: Path) -> None:
     run = make_run(tmp_path / "one", detectors={"only": 0.2}, seeds=(0,))
     assert [found.certainty for found in rankings(run)] == ["alone"] * 5
+    page = text_of(str(answer.build(run)))
+    assert all(page.count(found.metric.question) == 1 for found in rankings(run))
+    assert "Measured for one detector only" not in page
+
+
+def test_who_is_not_drawn_is_told_with_the_reason(made: Run) -> None:
+    """Of the two numbers that the picture is of, and of no other."""
+    score, time = (made.spec(name) for name in ("ap", LATENCY))
+    lacking = {
+        "tinydet_m": ("latency",), "tinydet_l": ("latency",), "ssdlite320": ("evaluate", "latency")
+    }  # fmt: skip
+    kept = [r for r in made.records if r.stage not in lacking.get(r.detector, ())]
+    wrong = (Finding("impossible_samples", "invalid", {"bad": 3, "count": 60}),)
+    doubted = [
+        replace(r, warnings=wrong) if (r.detector, r.metric) == ("tinydet_s", LATENCY) else r
+        for r in kept
+    ]
+    assert list(undrawn(replace(made, records=tuple(doubted)), (score, time))) == [
+        "Not drawn: tinydet_m and tinydet_l, without latency.",
+        "Not drawn: ssdlite320, without AP and latency.",
+        "Not drawn where a number is invalid: tinydet_s.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("stage", "told"), [("evaluate", ["Not drawn: tinydet_l, without AP."]), ("cost", [])]
+)
+def test_the_picture_tells_who_is_not_in_it(made: Run, stage: str, told: list[str]) -> None:
+    kept = [r for r in made.records if (r.detector, r.stage) != ("tinydet_l", stage)]
+    page = str(answer.build(replace(made, records=tuple(kept))))
+    assert re.findall(r'<p class="note" aria-hidden="true">(.*?)</p>', page) == told
 
 
 def test_what_one_alone_was_measured_for_takes_no_question_of_its_own(tmp_path: Path) -> None:

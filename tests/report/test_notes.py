@@ -1,5 +1,6 @@
 """What is to be known of a run's numbers, worded once for terminal and page."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from io import StringIO
 
@@ -71,6 +72,16 @@ def test_of_several_wordings_each_is_told_with_whose_it_is(run: Run) -> None:
     assert not any("(tinydet" in line for line in captions(run))
 
 
+def test_modes_have_no_captions_of_their_own(run: Run) -> None:
+    compiled = [
+        replace(r, scope="mode/compiled", conditions={**r.conditions, "mode": "compiled"})
+        for r in run.records
+        if r.metric == "latency_end_to_end_p50"
+    ]
+    assert compiled
+    assert captions(replace(run, records=(*compiled, *run.records))) == captions(run)
+
+
 def test_recipes_are_told_where_one_is_not_the_suites(run: Run) -> None:
     own = {"train": {}, "recipe": {"use": "paper", "source": "section 3"}}
     plain = {"train": {}, "recipe": {"use": "same", "source": ""}}
@@ -100,6 +111,26 @@ def test_a_warning_is_told_once_with_all_that_it_is_of(run: Run) -> None:
     every = warned(run, metric, run.detectors, BUSY)
     (told,) = [w for w in warnings_of(every, run.columns) if w.text == BUSY_WORDS]
     assert str(told) == f"! latency: {BUSY_WORDS}"
+
+
+def test_a_warning_of_all_that_is_known_is_told_in_short(run: Run) -> None:
+    """As one of a file of detections, of which only scores are known."""
+
+    def of(metrics: Sequence[str], *detectors: str, among: Sequence[str], run: Run = run) -> str:
+        for metric in metrics:
+            run = warned(run, metric, detectors, BUSY)
+        (told,) = [w for w in warnings_of(run, among) if w.text == BUSY_WORDS]
+        return told.of
+
+    everyone, five = run.detectors, ("ap", "ap_small", "ap50", "macs_paper", "parameters")
+    all_six = (*five, "latency_end_to_end_p50")
+    assert of(five, *everyone, among=five) == "all numbers"
+    assert of(five[:4], *everyone, among=five[:4]) == "AP, AP-small, AP50 and MACs"
+    assert of(five, "tinydet_l", among=five) == "all numbers of tinydet_l"
+    assert of(five, "tinydet_l", among=all_six).startswith("AP, AP-small, AP50, ")
+    untimed = [r for r in run.records if (r.detector, r.stage) != ("tinydet_l", "latency")]
+    scored = replace(run, records=tuple(untimed))
+    assert of(five, "tinydet_l", among=all_six, run=scored) == "all numbers of tinydet_l"
 
 
 def test_the_gravest_is_told_first_and_what_casts_no_doubt_last(run: Run) -> None:

@@ -16,6 +16,8 @@ from harness.plugin.declarations import Section
 from harness.plugin.manager import loaded_plugins
 from harness.plugin.registry import Provider, Registry
 from harness.report.page import render_page, write_page
+from harness.report.sections import provenance
+from harness.report.sections import run as run_section
 from harness.report.sections.answer import unequal_training
 from harness.report.templating import embed_json
 from harness.results.run import Run
@@ -33,6 +35,28 @@ def test_page_is_whole_and_asks_nobody(made: Run, tmp_path: Path) -> None:
     assert not re.search(r"""(src|href|action)\s*=\s*["']?\s*(https?:)?//""", markup)
     assert "@import" not in markup
     assert not re.search(r"url\(\s*['\"]?(?!data:|#)", markup)
+
+
+def test_files_of_detections_are_told_with_the_hashes_of_what_was_scored(made: Run) -> None:
+    files = {"tinydet_m": {"detections": "m.json"}, "later": {"detections": "l.json"}}
+    plan = {**made.plan, "detectors": {**made.plan["detectors"], **files}}
+    scored = replace(
+        made,
+        plan=plan,
+        records=tuple(
+            replace(r, weights=f"feed{r.seed}") if r.detector == "tinydet_m" else r
+            for r in made.records
+        ),
+    )
+    hashes, _, _ = text_of(str(provenance.build(scored))).partition("The resolved plan")
+    assert re.findall(r"detections of (\w+) (feed0, feed1|not scored yet)", hashes) == [
+        ("tinydet_m", "feed0, feed1"), ("later", "not scored yet")
+    ]  # fmt: skip
+    assert hashes.count("detections of") == 2
+    told = text_of(str(run_section.build(scored)))
+    assert "detections of tinydet_m m.json" in told
+    assert "detections of later l.json" in told
+    assert told.count("detections of") == 2
 
 
 @pytest.mark.slow

@@ -5,14 +5,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import permutations
 
+import numpy as np
 import pytest
-from making_sides import DRIFT, FEW_IMAGES, UNTRAINED, ap, exact, latency, side
+from making_sides import DRIFT, FEW_IMAGES, UNTRAINED, ap, exact, latency, side, spec
 from rich.console import Console
 
 from harness.plugin.metrics import Finding
 from harness.report.comparison_table import (
     best_side,
+    change_reasons,
     comparison_frame,
+    dead_lines,
     doubts,
     legend,
     lone_lines,
@@ -130,6 +133,41 @@ def test_who_has_learned_nothing_is_best_of_no_row():
     assert [best_side(row) for row in both.rows] == [None, None]
     alive = compare_sides([side("a", d=[ap(0.2, 0.001), exact(1)]), side("live", d=live)])
     assert [best_side(row) for row in alive.rows] == [1, 0]
+
+
+def test_no_other_is_best_in_place_of_who_has_learned_nothing():
+    dead = side("dead", d=[ap(0.0, 0.001), exact(1)])
+    live = [side(str(macs), d=[ap(0.3, 0.001, macs), exact(macs)]) for macs in (2, 3)]
+    assert [best_side(row) for row in compare_sides([live[0], dead]).rows] == [0, None]
+    assert [row.best for row in compare_sides([dead, *live]).rows][1] == ()
+    worst = side("dead", d=[ap(0.0, 0.001), exact(4)])
+    assert [row.best for row in compare_sides([*live, worst]).rows][1] == (0,)
+
+
+def test_who_has_learned_nothing_is_named_before_all_else_with_its_side_and_value():
+    live, dead = ap(0.3, 0.001, images=49), doubted(ap(0.004, 0.001, 1), FEW_IMAGES)
+    found = compare_sides([side("live", d=[live]), side("dead", d=[dead], lone=[dead])])
+    assert found.lone
+    assert change_reasons(found)
+    assert doubts(found)
+    dead_line, *others = reasons(found)
+    told = "d, dead: it finds next to nothing: AP 0.4 %; never the best of a row"
+    assert dead_line == told
+    assert not any("learned" in line for line in others)
+
+
+@pytest.mark.parametrize(("points_above", "told"), [(-1e-6, 1), (0.0, 0)])
+def test_only_what_is_below_the_floor_has_learned_nothing(points_above: float, told: int):
+    """Wherever among a detector's numbers its score stands."""
+    score = ap(spec("ap").floor + points_above, 0.001)
+    found = compare_sides([side("one", d=[exact(1), score]), side("live", d=[ap(0.3, 0.001, 1)])])
+    assert len(dead_lines(found)) == told
+
+
+def test_what_no_side_has_a_value_of_takes_no_row():
+    lacking = replace(ap(np.nan), seeds={})
+    one, other = (side(name, d=[lacking, exact(1)]) for name in ("one", "other"))
+    assert [row.metric.name for row in compare_sides([one, other]).common_rows] == ["macs_paper"]
 
 
 def test_remarks_are_told_with_their_sides():

@@ -7,13 +7,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from page_text import text_of
-from tiny_suite import make_coco, tiny, write_manifest
+from tiny_suite import PLUGIN, make_coco, tiny, write_manifest
 
 from harness.files import hash_file
+from harness.manifest.suite import load_manifest
+from harness.plan.planner import make_plan
+from harness.plugin.manager import load_plugins
 from harness.records.record import Record
 from harness.records.store import read_run_records
 from harness.results.run_folder import read_run
+from harness.run.checks import check_detectors
+from harness.run.launch import Launch
 
 pytestmark = pytest.mark.slow
 
@@ -72,6 +78,12 @@ def test_it_stands_beside_ours_with_intervals_and_a_paired_difference(cli, suite
     lines = [one.out.splitlines()[2].split() for one in (found, compared)]
     assert lines[0] == lines[1]
     assert lines[0][:2] == ["AP", "%"]
+    turned = cli("compare", "found.json", "results/tiny/s:tiny")
+    titles = [re.findall(r"(?m)^(AP\S* %|parameters|latency)", o.out) for o in (found, turned)]
+    assert titles[0] == titles[1]
+    same = cli("compare", "results/tiny/s:rival", "found.json")
+    assert re.search(r"AP % +100\.0!? +100\.0!? +=", same.out)
+    assert "another seed" not in same.out
     fewer = cli("compare", "results/tiny/s:tiny", "found.json", "--resamples", 200)
     assert "paired bootstrap" in fewer.out
     assert "\u25b2 +100.0" in fewer.out
@@ -102,6 +114,20 @@ def test_doubts_about_it_are_on_the_table_and_the_page(cli, suite: Path) -> None
     assert doubt in text
     assert "detections of rival found.json" in text
     assert f"detections of rival {hash_file(suite / 'found.json')}" in text
+
+
+@pytest.mark.parametrize(("rank", "told"), [(0, ["rival"]), (1, [])])
+def test_of_several_processes_one_tells_of_doubts(
+    suite: Path, capsys: pytest.CaptureFixture[str], monkeypatch, rank: int, told: list[str]
+) -> None:
+    monkeypatch.chdir(suite)
+    found = json.loads((suite / "found.json").read_text())
+    (suite / "found.json").write_text(json.dumps(found[:2]))
+    plan = make_plan(load_manifest("m.yaml"), load_plugins([str(PLUGIN)]))
+    check_detectors(plan, ["rival"], Launch(torch.device("cpu"), rank, 2))
+    lines = capsys.readouterr().err.splitlines()
+    doubt = "found.json has no detections in 11 of 12 images with objects: is it whole?"
+    assert lines == [f"harness: note: detector {of}: {doubt}" for of in told]
 
 
 def test_an_option_adds_one_to_a_suite_that_has_none(cli, suite: Path) -> None:

@@ -56,6 +56,40 @@ def test_a_line_says_about_how_long_the_rest_takes(monkeypatch: pytest.MonkeyPat
     assert lines[-1] == "[2/4] s seed 0 evaluate: 8/16 images"
 
 
+def test_the_steps_of_another_phase_are_timed_from_their_own_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And so are those of a cell that begins again; the last step has nothing left."""
+    out, now = io.StringIO(), [100.0]
+    monkeypatch.setattr("harness.run.progress.time.monotonic", lambda: now[0])
+    shown = Lines(Console(file=out, width=160), 4)
+
+    def advance(after: float, done: int, total: int, note: str) -> None:
+        now[0] += after
+        shown.advance(done, total, note)
+
+    for _ in range(2):
+        shown.start("s seed 0 train")
+        advance(0, 0, 100, "loss")
+        advance(20, 50, 100, "loss")
+        advance(0, 0, 0, "reading images")
+        advance(1000, 0, 100, "images")
+        advance(20, 20, 100, "images")
+        advance(80, 100, 100, "images")
+        shown.finish("s seed 0 train", "failed")
+        now[0] += 1000
+    lines = [line.partition(" train")[2] for line in out.getvalue().splitlines()]
+    assert [line.removeprefix(": ") for line in lines] == 2 * [
+        "",
+        "50/100 loss, about 20 s left",
+        "reading images",
+        "0/100 images",
+        "20/100 images, about 1 min 20 s left",
+        "100/100 images",
+        "failed",
+    ]
+
+
 def test_a_training_tells_its_speed_once_it_is_known() -> None:
     before = Progress(13, 200, 0, {"box": 2.0, "class": 0.18}, 0.1, math.nan, math.nan)
     assert describe_progress(before) == "loss 2.180"

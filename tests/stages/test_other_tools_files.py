@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from harness.errors import UserError
-from harness.stages.detected_elsewhere import read_detected_elsewhere
+from harness.plugin.metrics import Finding
+from harness.records.measurement import Measurement
+from harness.stages.detected_elsewhere import read_detected_elsewhere, with_findings
 from harness.stages.inputs import GroundTruth
 from harness.stages.metrics import METRICS
 
@@ -158,6 +160,30 @@ def swapped(entry: dict) -> dict:
 def test_doubtful_files_are_told_of(path: Path, change: Change, keep: Change, doubt: str):
     _, notes = read(path, ground_truth(0), change, keep)
     assert notes == (doubt,)
+
+
+@pytest.mark.parametrize(
+    ("change", "keep", "levels"),
+    [
+        (renumbered(1), bool, ["remark"]),
+        (renumbered(1), lambda entry: entry["image_id"] % 4 > 0, ["remark", "doubtful"]),
+        (swapped, lambda entry: entry["image_id"] % 4 > 0, ["doubtful", "doubtful"]),
+        (corners, bool, ["doubtful"]),
+        (lambda e: {**e, "bbox": [side / SIDE for side in e["bbox"]]}, bool, ["doubtful"]),
+        (dict, lambda entry: False, []),  # as of any detector, the meter tells of it
+    ],
+)
+def test_what_is_put_right_casts_no_doubt_on_numbers_and_all_else_does(
+    path: Path, change: Change, keep: Change, levels: list[str]
+):
+    truth = ground_truth(0)
+    read(path, truth, change, keep)
+    _, findings = read_detected_elsewhere(path, truth)
+    assert [one.level for one in findings] == levels
+    few = Finding("few_images", params={"images": 9})
+    measured = [Measurement("ap", 0.5, warnings=(few,)), Measurement("ap50", 0.5)]
+    told = [one.warnings for one in with_findings(measured, findings)]
+    assert told == [(few, *findings), findings]
 
 
 def test_a_detector_that_misses_some_and_confuses_some_is_not_doubtful(path: Path):
