@@ -217,7 +217,9 @@ def units_line(comparison: Comparison) -> str:
     said = []
     if points:
         how = ", 95 % intervals over images by paired bootstrap"
-        said.append("scores in points" + how * any(d.has_interval for d in points))
+        said.append(
+            "scores in points" + how * any(d.low <= d.high and d.verdict != "equal" for d in points)
+        )
     if others:
         how = ", times with 95 % intervals of medians or percentiles"
         base = f"{'all else in ' if points else ''}percent of the base"
