@@ -7,7 +7,7 @@ from rich.text import Text
 
 from harness.errors import UserError
 from harness.records import layout
-from harness.report.format import amount, best_of, duration
+from harness.report.format import NBSP, amount, best_of, duration
 from harness.report.sections.run import describe_state
 from harness.report.terminal import Grid
 from harness.results.run import Run
@@ -48,19 +48,19 @@ def runs_grid(runs: Sequence[Run], below: Path) -> Grid:
     Args:
         below: names of runs are paths from here.
     """
-    grid = Grid(["run", "last cell", "data", "detectors", "cells", "took", "best", "tags, note"])
-    for run in runs:
+    # heads of a word that fits their cells: where there is little room they would be broken
+    told = [str(run.about) for run in runs]
+    grid = Grid(["run", "last cell", "data", "cells", "took", "best", *["note"] * any(told)])
+    for run, about in zip(runs, told, strict=True):
         state = describe_state(run)
-        seeds = len({cell["seed"] for cell in run.plan["cells"]})
         grid.add(
             str(run.folder.relative_to(below) if below != run.folder else run.folder),
             state.as_of,
             f"{run.plan['profile']}, {run.plan.get('data_name', '')}",
-            f"{len(run.detectors)}" + (f" x {seeds} seeds" if seeds > 1 else ""),
             _cells(state.done, state.failed, state.planned),
             duration(sum(r.value for r in run.latest if r.metric == CELL_SECONDS)),
             _best(run),
-            str(run.about),
+            *[about] * any(told),
         )
     return grid
 
@@ -75,11 +75,15 @@ def _cells(done: int, failed: int, planned: int) -> Text:
 
 
 def _best(run: Run) -> str:
-    """The best detector by the main score; several seeds count with their mean."""
+    """The best detector by the main score, and of how many; seeds count with their mean."""
     spec = run.catalog.main_score
+    seeds = len({cell["seed"] for cell in run.plan["cells"]})
+    several = len(run.detectors) > 1 or seeds > 1
+    of = f"of{NBSP}{len(run.detectors)}" + f" x {seeds} seeds" * (seeds > 1)
     if spec is None:
-        return ""
+        return of * several
     found = {name: run.estimate(name, spec.name) for name in run.detectors}
     usable = {name: one.value for name, one in found.items() if one.is_usable}
     name = best_of(usable, spec) or (next(iter(usable)) if len(usable) == 1 else None)
-    return "" if name is None else f"{name} {spec.title} {amount(spec, usable[name])}"
+    best = [] if name is None else [f"{name} {spec.title}{NBSP}{amount(spec, usable[name])}"]
+    return ", ".join([*best, *[of] * several])

@@ -36,6 +36,14 @@ def test_runs_with_how_far_they_came_and_what_was_best(cli, noted: Path) -> None
     assert cli("runs", "results/tiny").out.count("4 of 4") == 1
 
 
+def test_no_head_is_broken_where_there_is_little_room(cli, noted: Path, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    heads = cli("runs").out.splitlines()[0]
+    assert heads.split() == ["run", "last", "cell", "data", "cells", "took", "best", "note"]
+    assert cli("note", RUN, "", "--untag", "wide").code == 0
+    assert "note" not in cli("runs").out.splitlines()[0]
+
+
 def test_only_those_with_all_tags(cli, noted: Path) -> None:
     assert cli("note", RUN, "--tag", "neck").out.splitlines()[0] == "#neck #wide first try"
     assert "planned" not in cli("runs", "--tag", "wide").out
