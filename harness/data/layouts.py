@@ -129,9 +129,9 @@ def recognise(root: Path) -> tuple[str, tuple[Found, ...]]:
     """
     if not root.is_dir():
         mistake = "is not a folder" if root.exists() else "does not exist"
-        raise UserError(
-            mistake, where=root, hint="needs the folder of a data set; --data ROOT names another"
-        )
+        start = "" if root.is_absolute() else f", from {Path.cwd()}"
+        hint = f"needs the folder of a data set{start}; --data ROOT names another"
+        raise UserError(mistake, where=root, hint=hint)
     name, found, broken = _best(root)
     if found:
         notes = tuple(f"not read as {title}: {error}" for title, error in broken.items())

@@ -11,8 +11,8 @@ LOOKS = {"reproduced": "same", "not reproduced": "other"}
 
 
 def build(run: Run) -> Markup | None:
-    """The claims that compare with something measured here; one line on the others."""
-    judged = judge_claims(run)
+    """The claims on the run's detectors that compare with what was measured; a line on others."""
+    judged = [one for one in judge_claims(run) if one.claim.detector in run.detectors]
     if not judged:
         return None
     compared = [one for one in judged if one.verdict != "not comparable"]
