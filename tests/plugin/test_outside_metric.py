@@ -80,7 +80,7 @@ def test_it_is_compared_gated_followed_and_exported(place: Path) -> None:
     assert "found" in compared.stdout
     rows = pd.read_csv(csv)
     assert set(rows["metric"]) == {"found_share"}
-    assert set(rows["verdict"]) <= {"noise", "better", "worse", "unknown"}
+    assert set(rows["verdict"]) <= {"noise", "better", "worse", "equal", "unknown"}
     followed = harness_here("history", first.parent, "--metric", "found_share", cwd=place)
     assert followed.returncode == 0, followed.stderr
     assert "found %" in followed.stdout or "found" in followed.stdout

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -170,6 +171,7 @@ def test_what_an_attempt_told_that_was_cut_short_is_told_again(plan: Plan, tmp_p
         with Tracking(plan, CPU).cell(tmp_path, cell, pytest.fail) as told:
             for step in steps:
                 told.log({"training/loss": attempt, "training/lr": float("nan")}, step)
+        time.sleep(1.1)  # files are read by name, and those of one second have no order
     events = read_events(tmp_path / "cells/tiny/seed0/trackers/tensorboard/train")
     assert events == {"training/loss": [(2, 1), (4, 2), (6, 2), (8, 2)]}
 
