@@ -42,5 +42,6 @@ def test_seeds_cells_and_what_people_say(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", detectors={"a": 0.3, "b": 0.4}, seeds=(0, 1, 2))
     line = line_of(replace(run, about=About("the first try", ("paper",))))
     assert line.startswith("run ")
-    assert "2 x 3 seeds 24 of 24 " in line
+    assert "24 of 24 " in line
+    assert "b AP 40.4, of 2 x 3 seeds" in line
     assert line.endswith("#paper the first try")
