@@ -36,7 +36,7 @@ INHERITED = {"optimizer": ("lr", "weight_decay")}  # by another part of this kin
 class Override:
     """`--set path=value`.
 
-    A `*` in the path matches every key at that position; a key with dots stands in quotes.
+    A `*` in the path matches every key at that position; a key with dots is quoted.
     """
 
     path: tuple[str, ...]

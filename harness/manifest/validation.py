@@ -25,9 +25,8 @@ def invalid(error: ValidationError, model: type[BaseModel], place: Place) -> Use
         return UserError(f"unknown key '{path[-1]}'{more}", where=place(path), hint=hint)
     if first["type"] == "missing":
         names = [f"'{_key_path(e)[-1]}'" for e in missing]
-        said = " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
         are = "is" if len(names) == 1 else "are"
-        return UserError(f"{said} {are} missing{more}", where=place(path[:-1]))
+        return UserError(f"{', '.join(names)} {are} missing{more}", where=place(path[:-1]))
     message = first["msg"].removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]
     if first["type"] == "model_type":

@@ -267,7 +267,7 @@ def _of_difference(found: Difference, catalog: Catalog) -> Iterator[str]:
 def _worst_doubts(row: Row, comparison: Comparison) -> Iterator[str]:
     """What is gravest of each side, such as "! on 9 images (base, other)", the graver mark first.
 
-    How many more there are stands behind the last.
+    The last also says how many more there are.
     """
     catalog = comparison.catalog
     for mark in (LEVELS["invalid"], DOUBTFUL):

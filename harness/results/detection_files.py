@@ -59,7 +59,7 @@ def run_of_files(
     records: list[Record] = []
     analyses: dict[Place, CellAnalysis] = {}
     for name, path in files.items():
-        detections, findings = read_detected_elsewhere(path, truth)
+        detections, findings = read_detected_elsewhere(path, truth, chosen)
         given = restrict(EvaluationInput(truth, detections), chosen)
         measured = with_findings([one for meter in meters for one in meter(given)], findings)
         records += _records(name, path, measured, catalog)

@@ -73,7 +73,8 @@ def check_detectors(plan: Plan, names: Collection[str], launch: Launch) -> None:
             continue
         if plan.suite.detectors[name].detections is not None:
             truth = read_ground_truth(plan.source.split("val").annotations)
-            _, findings = read_detected_elsewhere(detections_path(plan, name), truth)
+            chosen = truth.image_ids[: plan.suite.evaluate.max_images]
+            _, findings = read_detected_elsewhere(detections_path(plan, name), truth, chosen)
             if launch.is_main:
                 for finding in findings:  # here as well, as the table with them may be hours away
                     note(f"detector {name}: {METRICS.word(finding)}")

@@ -187,9 +187,9 @@ class StageRunner:
         path = detections_path(self.plan, cell.detector)
         split, settings = self.plan.source.split("val"), self.plan.suite.evaluate
         truth = read_ground_truth(split.annotations)
-        found, findings = read_detected_elsewhere(path, truth)
-        write_detections(folder / DETECTIONS, found)
         chosen = truth.image_ids[: settings.max_images]
+        found, findings = read_detected_elsewhere(path, truth, chosen)
+        write_detections(folder / DETECTIONS, found)
         measured = evaluate(split.annotations, found, self._meters("evaluate"), chosen)
         return with_findings(measured, findings), hash_file(path)
 

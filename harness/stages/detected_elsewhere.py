@@ -18,7 +18,8 @@ from harness.stages.detections_file import (
     parse,
     with_image_ids,
 )
-from harness.stages.inputs import GroundTruth
+from harness.stages.inputs import EvaluationInput, GroundTruth
+from harness.stages.scoring import restrict
 
 OFF = (-1, 1)  # Ultralytics numbers classes from 1 whatever its labels do, others from 0
 SURELY = 10  # times as many boxes on objects of their class
@@ -28,13 +29,16 @@ LEAST = 20  # boxes on objects, from which on their class says something
 
 
 def read_detected_elsewhere(
-    path: Path, truth: GroundTruth
+    path: Path, truth: GroundTruth, image_ids: Sequence[int] | None = None
 ) -> tuple[tuple[Detection, ...], tuple[Finding, ...]]:
     """Read another tool's file in COCO's result format.
 
     Class ids that are all one too high or too low are put right where only that fits: because there
     are no such classes else and more boxes then lie on objects of their class, or because there are
     several classes and ten times as many do.
+
+    Args:
+        image_ids: those on which the detections are scored; None for all.
 
     Returns:
         the detections, and what was put right or makes them doubtful; `METRICS` words it.
@@ -50,7 +54,8 @@ def read_detected_elsewhere(
             content = [{**e, "category_id": e["category_id"] + shift} for e in content]
             findings.append(Finding("class_ids_off", "remark", {"file": file, **counts}))
     found = check_detections(content, truth, where=path)
-    return found, (*findings, *doubts(found, truth, file))
+    scored = restrict(EvaluationInput(truth, found), image_ids)
+    return found, (*findings, *doubts(scored.detections, scored.ground_truth, file))
 
 
 def with_findings(

@@ -42,7 +42,7 @@ def test_a_misspelt_required_key_is_told_by_its_near_name(complaint):
 
 def test_all_that_is_missing_at_one_place_is_told_at_once(complaint):
     claim = "published:\n  - {detector: one, metric: ap, value: 1}\n"
-    told = "'unit', 'split' and 'source' are missing"
+    told = "'unit', 'split', 'source' are missing"
     assert complaint(MANIFEST + claim) == f"m.yaml:39 published.0: {told}"
     both = replaced("  meters: [coco_ap]\n", "") + claim
     assert complaint(both) == "m.yaml:13 profiles.quick: 'meters' is missing (and 3 more)"

@@ -171,7 +171,7 @@ def test_a_suite_of_files_needs_neither_profiles_nor_columns(cli, suite: Path) -
     assert re.search(r"detector +AP +AP-small", out)
     assert re.search(r"\nrival +100\.0", out)
     (suite / "m.yaml").write_text("\n".join((lines[0], *lines[4:])))
-    assert "m.yaml:1: 'data' and 'meters' are missing" in call(cli, fails=2)
+    assert "m.yaml:1: 'data', 'meters' are missing" in call(cli, fails=2)
 
 
 def test_settings_of_all_detectors_leave_it_alone(cli, suite: Path) -> None:
@@ -183,6 +183,11 @@ def test_images_that_are_left_out_are_left_out_of_it(cli, suite: Path) -> None:
     call(cli, "--only", "rival", "--set", "evaluate.max_images=2")
     [record] = scores(suite, "rival")
     assert record.conditions["images"] == 2
+    found = json.loads((suite / "found.json").read_text())
+    kept = [one for one in found if one["file_name"] in ("1.jpg", "2.jpg")]
+    (suite / "found.json").write_text(json.dumps(kept))
+    out = call(cli, "--only", "rival", "--set", "evaluate.max_images=2", "--resume")
+    assert "has no detections in" not in out, "it is whole as far as it is looked at"
 
 
 @pytest.mark.parametrize(

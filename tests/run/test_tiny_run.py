@@ -178,7 +178,7 @@ def test_narrower_calls_forget_nothing_of_a_run(cli, tmp_path: Path, data: Path)
                   "--set", "evaluate.max_images=1")  # fmt: skip
     assert changed.code == 0
     state = describe_state(read_run(folder))
-    assert (state.done, state.planned) == (4, 4), "a cell that is planned anew takes its own place"
+    assert (state.done, state.planned) == (4, 4), "a cell that is planned again takes its own place"
 
 
 def test_the_page_is_not_written_after_each_cell(
