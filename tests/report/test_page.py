@@ -170,6 +170,10 @@ def test_claims_that_compare_with_nothing_are_one_line(tmp_path: Path) -> None:
     assert "2 published figures are not comparable." in text
     assert "1: not measured here (tinydet_s ap75)" in text
     assert "77.7" not in text_of(page), "never shown as measured"
+    others = render_page(
+        make_run(tmp_path / "others", published=[{**claim, "detector": "elsewhere"}])
+    )
+    assert '<section id="claims"' not in others, "of a detector that is not in the run"
 
 
 def test_a_claim_that_compares_has_a_row(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def line_of(run: Run) -> str:
 @pytest.mark.parametrize(
     ("detectors", "told"),
     [
-        ({"a": 0.30, "b": 0.41, "c": 0.24}, "b AP 41.0"),
+        ({"a": 0.30, "b": 0.41, "c": 0.24}, "b AP 41.0, of 3"),
         ({"only": 0.30}, "only AP 30.0"),
         ({"a": 0.30, "b": math.nan}, "a AP 30.0"),
     ],

@@ -170,6 +170,15 @@ def test_what_no_side_has_a_value_of_takes_no_row():
     assert [row.metric.name for row in compare_sides([one, other]).common_rows] == ["macs_paper"]
 
 
+def test_only_what_no_image_tells_apart_is_the_same():
+    """Two detectors may well have the same AP and find different objects."""
+    one = ap(0.3, 0.01, 1)
+    assert row_of(one, one).differences[0].verdict == "equal"
+    assert row_of(one, ap(0.3, 0.01, 2)).differences[0].verdict == "noise"
+    assert "interval" not in printed(compared(one, one))
+    assert "paired bootstrap" in printed(compared(one, ap(0.3, 0.01, 2)))
+
+
 def test_remarks_are_told_with_their_sides():
     """They cast no doubt, and yet are to be known: a file whose classes were put right."""
     told = Finding("class_ids_off", "remark", {

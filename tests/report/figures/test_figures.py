@@ -174,6 +174,9 @@ def test_scores_and_costs_are_drawn_as_shown_with_their_units(made: Run) -> None
     assert point["x"] == [480.0]
     assert point["hovertemplate"] == "%{y:,.1f} % at %{x:,.1f} MMACs"
     assert plot["layout"]["yaxis"]["title"]["text"] == "AP (%)"
+    assert plot["layout"]["yaxis"]["rangemode"] == "nonnegative", (
+        "else 0 alone is drawn between -1 and 1"
+    )
 
 
 def test_a_plugins_score_and_cost_have_their_panels(tmp_path: Path) -> None:
