@@ -18,7 +18,7 @@ from harness.records.record import Record
 from harness.report import format
 from harness.report.figures.tradeoffs import undrawn
 from harness.report.sections import answer
-from harness.report.sections.answer import verdicts
+from harness.report.sections.answer import unequal_training, verdicts
 from harness.report.sections.pairs import square
 from harness.results.difference import Difference, hold_together
 from harness.results.ranking import Ranking, on_front, rank, rankings
@@ -136,6 +136,23 @@ def test_without_analyses_nothing_is_called_better(tmp_path: Path) -> None:
     assert found.certainty == "unsure"
     assert {difference.verdict for difference in found.differences} == {"unknown"}
     assert "etter than" not in said(run, "ap")
+
+
+def test_what_was_trained_differently_is_told_and_what_was_not_trained_is_not(made: Run) -> None:
+    """It has no scores to differ in."""
+
+    def told(**steps: int) -> list[str]:
+        plans = {
+            name: {"train": {"steps": count, "epochs": None, "batch_size": 4}}
+            for name, count in steps.items()
+        }
+        return list(unequal_training(replace(made, plan={**made.plan, "detectors": plans})))
+
+    assert told(a=300, b=300, c=0) == []
+    assert told(a=300, b=200, c=0, d=300) == [
+        "Trained differently (a, d: 300 steps of 4 images; b: 200 steps of 4 images): "
+        "part of any difference between them may come from that."
+    ]
 
 
 def test_a_single_detector_is_alone(tmp_path: Path) -> None:

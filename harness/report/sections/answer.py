@@ -89,7 +89,7 @@ def unequal_training(run: Run) -> Iterator[str]:
 
 def _training(detector: Mapping[str, Any]) -> str:
     train = detector.get("train")
-    if not train:
+    if not train or train["steps"] == 0:  # not trained here
         return ""
     length = f"{train['steps']:,} steps" if train["steps"] else f"{train['epochs']} epochs"
     batch = train["batch_size"] * train.get("accumulate", 1)
