@@ -5,6 +5,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+import warm_processes
 from tiny_suite import environment
 
 BUILD = "import sys; from setuptools.build_meta import build_wheel; build_wheel(sys.argv[1])"
@@ -24,6 +25,6 @@ def run_with(site: Path, *command: object, cwd: Path) -> str:
     """Run a module of Python that sees the installed packages; what it prints."""
     variables = {**environment(cwd), "PYTHONPATH": str(site)}
     words = [sys.executable, "-P", "-m", *map(str, command)]
-    done = subprocess.run(words, cwd=cwd, env=variables, capture_output=True, text=True)
+    done = warm_processes.run(words, cwd=cwd, env=variables)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import warm_processes
 from PIL import Image
 
 PLUGIN = Path(__file__).parent / "run" / "tiny_detectors.py"
@@ -91,7 +92,7 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def harness_here(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """The same in this process, where starting one is not what is tested: it costs four seconds."""
+    """The same in this process, where starting one is not what is tested."""
     from harness.cli.app import run
 
     given, out, err = [str(one) for one in arguments], io.StringIO(), io.StringIO()
@@ -99,6 +100,7 @@ def harness_here(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[s
         patch.chdir(cwd)
         patch.setenv("XDG_CACHE_HOME", str(cwd / "cache"))
         patch.setattr(sys, "argv", ["harness", *given])
+        patch.setattr(subprocess, "Popen", warm_processes.Popen)  # of cells
         code = run(given)
     return subprocess.CompletedProcess(given, code, out.getvalue(), err.getvalue())
 
@@ -110,6 +112,4 @@ def harness(
     command = [*HARNESS, *map(str, arguments)]
     if before:
         command = ["sh", "-c", f'{before}; exec "$@"', "sh", *command]
-    return subprocess.run(
-        command, cwd=cwd, env=environment(cwd), capture_output=True, text=True, timeout=timeout
-    )
+    return warm_processes.run(command, cwd=cwd, env=environment(cwd), timeout=timeout)

@@ -3,11 +3,11 @@
 import json
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import warm_processes
 from outside_packages import install, run_with
 from tiny_suite import environment
 
@@ -43,7 +43,7 @@ def test_the_notebook_compares_two_detectors(tmp_path: Path):
     program = Path(__file__).with_name("notebook_cells.py")
     command = [sys.executable, program, EXAMPLES / "compare_two_detectors.ipynb"]
     variables = {**environment(tmp_path), "TMPDIR": str(tmp_path)}
-    done = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True)
+    done = warm_processes.run(command, cwd=tmp_path, env=variables)
     assert done.returncode == 0, done.stderr
     shown = done.stdout
     assert "macs_paper" in shown, "what the backbone costs"

@@ -2,10 +2,10 @@
 
 import json
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
+import warm_processes
 from outside import install
 from outside_backbone import BACKBONE, DETECTOR
 from tiny_suite import HARNESS, environment, write_manifest
@@ -33,12 +33,10 @@ def test_by_entry_point(tmp_path: Path, data: Path):
     site = tmp_path / "site"
     install(site, "stripes_plugin", BACKBONE.format(module="stripes_plugin"), version="3.2")
     write_manifest(tmp_path / "m.yaml", data, [DETECTOR])
-    done = subprocess.run(
+    done = warm_processes.run(
         [*HARNESS, "run", "m.yaml", "--run-id", "r", "--set", METERS],
         cwd=tmp_path,
         env={**environment(tmp_path), "PYTHONPATH": os.pathsep.join([str(site), *python_path()])},
-        capture_output=True,
-        text=True,
     )
     assert done.returncode == 0, done.stderr
     check_run(tmp_path / "results" / "tiny" / "r", "stripes_plugin")

@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import torch
 from tiny_suite import PLUGIN, environment, write_manifest
+from warm_processes import Popen
 
 from harness.records import layout
 from harness.records.store import read_run_records
@@ -34,7 +35,7 @@ def started(
 ) -> Iterator["subprocess.Popen[str]"]:
     """`harness run` in a folder that has a manifest, with its output in `said.txt`."""
     with (folder / "said.txt").open("w") as said:
-        process = subprocess.Popen(
+        process = Popen(
             [sys.executable, "-m", "harness", *RUN, *options],
             cwd=folder, env={**environment(folder), **(variables or {})}, text=True,
             stdout=subprocess.DEVNULL, stderr=said, start_new_session=True,

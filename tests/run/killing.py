@@ -20,6 +20,7 @@ from pathlib import Path
 import psutil
 from cell_jobs import assert_equal_weights, ends
 from tiny_suite import PLUGIN, environment, make_coco, tiny, write_manifest
+from warm_processes import Popen
 
 from harness.records.store import read_run_records
 
@@ -47,7 +48,7 @@ def prepare(folder: Path, data: Path) -> None:
 
 def start(folder: Path, *options: str) -> "subprocess.Popen[bytes]":
     with (folder / "said.txt").open("ab") as said:
-        return subprocess.Popen(
+        return Popen(
             [sys.executable, "-m", "harness", *RUN, "--run-id", "s", *options],
             cwd=folder, env={**environment(folder), **SLOW}, stdout=said, stderr=said,
         )  # fmt: skip

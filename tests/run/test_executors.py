@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from tiny_suite import HARNESS, PLUGIN, environment, harness, harness_here, tiny, write_manifest
+from warm_processes import Popen
 
 from harness.files import hash_file
 from harness.records import layout
@@ -53,7 +54,7 @@ def wait_for(happens: Callable[[], bool], seconds: float = 90) -> None:
 
 def begin(folder: Path, *arguments: object, **slow: float) -> subprocess.Popen[str]:
     variables = {f"TINY_SLEEP_{place}": str(seconds) for place, seconds in slow.items()}
-    return subprocess.Popen(
+    return Popen(
         [*HARNESS, "run", "m.yaml", "-p", str(PLUGIN), *map(str, arguments)],
         cwd=folder, env={**environment(folder), **variables}, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,

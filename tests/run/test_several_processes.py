@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import warm_processes
 from tiny_suite import PLUGIN, environment, write_manifest
 
 from harness import load_results
@@ -16,10 +17,9 @@ pytestmark = pytest.mark.slow
 def torchrun(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     command = [*launch, "-m", "harness", "run", "m.yaml", "-p", PLUGIN, "--device", "cpu"]
-    return subprocess.run(
-        [*map(str, command), *map(str, arguments)],
-        cwd=folder, env=environment(folder), capture_output=True, text=True, timeout=240,
-    )  # fmt: skip
+    return warm_processes.run(
+        [*command, *arguments], cwd=folder, env=environment(folder), timeout=240
+    )
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from tiny_suite import PLUGIN, environment, tiny, write_manifest
+from warm_processes import Popen
 
 from harness import load_results
 from harness.records.store import read_run_records
@@ -28,7 +29,7 @@ def interrupt(
         exit code and what it printed on stderr.
     """
     variables = {f"TINY_SLEEP_{place}": str(seconds) for place, seconds in slow.items()}
-    process = subprocess.Popen(
+    process = Popen(
         [sys.executable, "-m", "harness", *RUN, *options],
         cwd=folder, env={**environment(folder), **variables}, text=True,
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True,

@@ -1,7 +1,6 @@
 """From a loader to a detections file to scores."""
 
 import json
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import warm_processes
 from PIL import Image
 from torch import Tensor, nn
 
@@ -167,7 +167,8 @@ def test_two_processes_write_what_one_writes(oracle, split, tmp_path):
     script = tmp_path / "process.py"
     script.write_text(PROCESS)
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    subprocess.run([*launch, script, Path(__file__).parent, tmp_path], check=True, timeout=200)
+    done = warm_processes.run([*launch, script, Path(__file__).parent, tmp_path], timeout=200)
+    assert done.returncode == 0, done.stderr
     assert (tmp_path / "shared.json").read_bytes() == (tmp_path / "alone.json").read_bytes()
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import warm_processes
 
 from harness_plugins.meters.device_state import BUSY_CORES
 
@@ -78,9 +79,7 @@ print(json.dumps([[w.code for w in one.warnings], dict(one.conditions), cores]))
 def measure_after(before: str) -> tuple[list[str], dict[str, Any], list[float]]:
     """Codes of warnings, conditions, and cores that others used: before, and meanwhile."""
     script = MEASURE.format(before=before, folder=str(Path(__file__).parent))
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, stdin=subprocess.DEVNULL
-    )
+    done = warm_processes.run([sys.executable, "-c", script], stdin=subprocess.DEVNULL)
     assert done.returncode == 0, done.stderr
     warnings, conditions, cores = json.loads(done.stdout.splitlines()[-1])
     assert len(cores) == 2

@@ -1,11 +1,11 @@
 """Several processes with a share of a batch each train as one does with all of it."""
 
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+import warm_processes
 from test_real_processes import ENVIRONMENT
 
 from harness.data.batch import Targets
@@ -24,8 +24,8 @@ NO_LOSSES = {"step", "epoch", "lr", "grad_norm", "images_per_second", "wait_shar
 def test_processes_agree(detector: str, steps: int, processes: list[str], tmp_path: Path) -> None:
     """Without randomness of the batch, and normalised by what all have sampled."""
     command = [sys.executable, PROGRAM, tmp_path, "--processes", *processes]
-    words = [*map(str, command), "--detector", detector, "--steps", str(steps)]
-    done = subprocess.run(words, env=ENVIRONMENT, capture_output=True, text=True, timeout=240)
+    words = [*command, "--detector", detector, "--steps", steps]
+    done = warm_processes.run(words, env=ENVIRONMENT, timeout=240)
     assert done.returncode == 0, done.stderr
     assert "Warning" not in done.stderr
     alone, *together = (read_json_lines(tmp_path / n / "train_log.jsonl") for n in processes)

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+import warm_processes
 from torch import Tensor
 
 import harness
@@ -117,7 +117,7 @@ def test_a_signal_that_kills_the_workers_too_loses_nothing(
 ) -> None:
     """SIGTERM to the whole process group, as a scheduler sends it."""
     command = [sys.executable, __file__, str(split.images.parent), str(tmp_path / "cut")]
-    stopped = subprocess.run(command, check=False, start_new_session=True, timeout=300)
+    stopped = warm_processes.run(command, start_new_session=True, timeout=300)
     assert stopped.returncode == 128 + signal.SIGTERM
     resumed = run(split, tmp_path / "cut")
     assert [name for name in whole if not torch.equal(whole[name], resumed[name])] == []

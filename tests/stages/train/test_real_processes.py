@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 import torch
+import warm_processes
 from toy_training import SEED, ToyDetector, ToyLoader, toy_settings
+from warm_processes import Popen
 
 from harness.files import read_json_lines
 from harness.model.checkpoint import read_checkpoint
@@ -29,7 +31,7 @@ ENVIRONMENT = os.environ | {
 @contextmanager
 def program(*arguments: object) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, str(PROGRAM), *map(str, arguments)]
-    with subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True) as process:
+    with Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield process
         finally:
@@ -83,13 +85,10 @@ def test_terminated_then_killed_then_resumed_equals_uninterrupted(tmp_path: Path
 
 def test_two_processes_train_one_detector(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
-    subprocess.run(
-        [*command, str(PROGRAM), str(tmp_path), "--dump-rank", "--epochs", "12"],
-        env=ENVIRONMENT,
-        check=True,
-        timeout=200,
-        stdout=subprocess.DEVNULL,
+    done = warm_processes.run(
+        [*command, PROGRAM, tmp_path, "--dump-rank", "--epochs", "12"], env=ENVIRONMENT, timeout=200
     )
+    assert done.returncode == 0, done.stderr
     first, second = (torch.load(tmp_path / f"rank{rank}.pt") for rank in (0, 1))
     saved = read_checkpoint(tmp_path / "checkpoint.pt")
     assert saved.meta["step"] == 12 * 5  # 20 images, 2 processes with 2 each
