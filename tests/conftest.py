@@ -20,9 +20,10 @@ from tiny_suite import PLUGIN, harness_here, make_coco, write_manifest
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
 
-# images that tests decode are no user's; sub-processes inherit this
-os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="harness-tests-")
-atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)
+# images that tests decode are no user's; workers of xdist and other processes inherit this
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="harness-tests-")
+    atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)
 
 # what compilers made serves later sessions of tests, too
 os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", f"{tempfile.gettempdir()}/harness-tests-compiled")
@@ -32,8 +33,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are cores, as many tests only wait for processes."""
-    return len(os.sched_getaffinity(0)) + 1
+    """Two more than there are cores, as many tests only wait for processes."""
+    return len(os.sched_getaffinity(0)) + 2
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

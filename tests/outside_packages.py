@@ -1,12 +1,12 @@
 """Packages from outside, as an installer leaves them: in a folder that Python looks into."""
 
+import os
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
 import warm_processes
-from tiny_suite import environment
 
 BUILD = "import sys; from setuptools.build_meta import build_wheel; build_wheel(sys.argv[1])"
 
@@ -23,7 +23,7 @@ def install(package: Path, site: Path) -> None:
 
 def run_with(site: Path, *command: object, cwd: Path) -> str:
     """Run a module of Python that sees the installed packages; what it prints."""
-    variables = {**environment(cwd), "PYTHONPATH": str(site)}
+    variables = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(site)}
     words = [sys.executable, "-P", "-m", *map(str, command)]
     done = warm_processes.run(words, cwd=cwd, env=variables)
     assert done.returncode == 0, done.stdout + done.stderr

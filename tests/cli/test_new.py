@@ -39,7 +39,7 @@ def test_they_are_found_and_run(site: Path):
     choice = [
         "--stages", "train,evaluate,cost", "--device", "cpu", "--run-id", "s", "--only", "mine",
         "--set", "meters=[coco_ap,my_meter,parameters]", "--set", "columns=[ap,my_meter]",
-        "--set", "detectors.mine.train.steps=2",
+        "--set", "detectors.mine.train.steps=2", "--set", "evaluate.max_images=8",
     ]  # fmt: skip
     run_with(site, "harness", "run", suite, *choice, cwd=folder)
     found = folder / "results" / "my_roi_op" / "s"
