@@ -100,8 +100,9 @@ def parse_detections(values: list[str]) -> "list[str | Override]":
     from harness.errors import UserError
     from harness.manifest.suite import Override
 
-    pairs = [(name, file) for name, equals, file in (v.partition("=") for v in values) if equals]
-    alone = name_files([Path(value) for value in values if "=" not in value])
+    named = [value for value in values if "=" in value and not Path(value).is_file()]
+    pairs = [(name, file) for name, _, file in (value.partition("=") for value in named)]
+    alone = name_files([Path(value) for value in values if value not in named])
     pairs += [(name.replace("/", "-"), str(path)) for name, path in alone.items()]
     names = [name for name, _ in pairs]
     if len(set(names)) < len(names):

@@ -71,7 +71,7 @@ def score(
         console.print(scores_table(run, name, f"{path} on {annotations}"))
         say(console, warnings_of(run, [spec.name for spec in run.metrics()]))
     else:
-        print_comparison(compare_sides(split_run(run), [ALL]), console)
+        print_comparison(compare_sides(split_run(run), [ALL]), console, intervals=True)
     for warning in read_annotations(annotations).warnings:
         note(f"{annotations.name}: {warning}")
     write_csv(csv, scores_frame(run))

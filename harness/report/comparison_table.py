@@ -19,6 +19,7 @@ from harness.report.format import (
     amount,
     best_of,
     change_in_words,
+    interval,
     level_mark,
     listing,
 )
@@ -40,13 +41,18 @@ HEADER = (
 GATE_STYLES: Mapping[str, str] = {
     "passed": "green", "missed": "bold red", "not evaluable": "magenta",
 }  # fmt: skip
+MOST_DOUBTS = 12  # lines, of which none leaves out a reason
 BESIDE = 2  # at most so many sides are side by side; more are below one another
 
 
-def print_comparison(comparison: Comparison, console: Console) -> None:
-    """Print the table, what its marks mean, and why rows are refused or in doubt."""
+def print_comparison(comparison: Comparison, console: Console, *, intervals: bool = False) -> None:
+    """Print the table, what its marks mean, and why rows are refused or in doubt.
+
+    Args:
+        intervals: of the values, too, and not of their changes alone.
+    """
     if comparison.common_rows:
-        console.print(comparison_table(comparison))
+        console.print(comparison_table(comparison, intervals))
         console.print()
     say(console, lone_lines(comparison))
     say(console, [units_line(comparison), legend(comparison), seeds_line(comparison)], "dim")
@@ -62,7 +68,7 @@ def print_gates(results: Iterable[GateResult], console: Console) -> None:
         say(console, [result.line], GATE_STYLES[result.verdict])
 
 
-def comparison_table(comparison: Comparison) -> Grid:
+def comparison_table(comparison: Comparison, intervals: bool = False) -> Grid:
     """One row per metric, grouped by detector; of more than two sides, one per metric and side."""
     beside = len(comparison.sides) <= BESIDE
     if beside:
@@ -78,9 +84,10 @@ def comparison_table(comparison: Comparison) -> Grid:
         unit = f" {row.metric.shown_unit}" if row.metric.shown_unit else ""
         title = Text.assemble(row.metric.title, (unit, "dim"))
         if beside:
-            grid.add(title, *(cell for pair in _cells(row) for cell in pair))
+            grid.add(title, *(cell for pair in _cells(row, intervals) for cell in pair))
             continue
-        for number, (side, pair) in enumerate(zip(comparison.sides, _cells(row), strict=True)):
+        pairs = zip(comparison.sides, _cells(row, intervals), strict=True)
+        for number, (side, pair) in enumerate(pairs):
             grid.add("" if number else title, side, *pair)
     return grid
 
@@ -194,10 +201,14 @@ def change_reasons(comparison: Comparison) -> list[str]:
 
 
 def doubts(comparison: Comparison) -> list[str]:
-    """What speaks most against the values of a row, and how much more does, of all sides.
+    """What speaks against the values of a row, the gravest first, of all sides.
 
-    The CSV and the page have every reason beside its value.
+    Where that is many lines, the gravest of each row and side, and how much more there is; the CSV
+    and the page have every reason beside its value.
     """
+    whole = _shared(comparison, lambda row: _doubts(row, comparison))
+    if len(whole) <= MOST_DOUBTS:
+        return whole
     return _shared(comparison, lambda row: _worst_doubts(row, comparison))
 
 
@@ -264,8 +275,19 @@ def _of_difference(found: Difference, catalog: Catalog) -> Iterator[str]:
         yield f"{MARKS[found.verdict]} {told}"
 
 
+def _doubts(row: Row, comparison: Comparison) -> Iterator[str]:
+    """Such as "! images: only 9 (base, other)", the gravest first."""
+    having: dict[Finding, list[str]] = {}
+    for side, estimate in zip(comparison.sides, row.estimates, strict=True):
+        for doubt in estimate.reasons if level_mark(estimate) else ():
+            having.setdefault(doubt, []).append(side)
+    catalog = comparison.catalog
+    for one in catalog.gravest_first(having):
+        yield f"{LEVELS[one.level]} {_of_sides(catalog.word(one), having[one])}"
+
+
 def _worst_doubts(row: Row, comparison: Comparison) -> Iterator[str]:
-    """What is gravest of each side, such as "! on 9 images (base, other)", the graver mark first.
+    """What is gravest of each side, the graver mark first.
 
     The last also says how many more there are.
     """
@@ -298,11 +320,12 @@ def _of_sides(said: str, sides: Iterable[str]) -> str:
     return f"{said} ({names})" if names else said
 
 
-def _cells(row: Row) -> list[list[Text | Value]]:
+def _cells(row: Row, intervals: bool) -> list[list[Text | Value]]:
     """Of each side its value, and but for the base its change."""
     best = best_side(row)
     pairs: list[list[Text | Value]] = [
-        [value_cell(one, best=i == best, star=True)] for i, one in enumerate(row.estimates)
+        [value_cell(one, best=i == best, star=True, behind=interval(one) if intervals else "")]
+        for i, one in enumerate(row.estimates)
     ]
     for pair, found in zip(pairs[1:], row.differences, strict=True):
         pair.append(change_cell(row.metric, row.values[0], found))

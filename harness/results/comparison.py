@@ -8,7 +8,7 @@ from harness.errors import UserError, near_names
 from harness.plugin.catalog import Catalog
 from harness.plugin.metrics import Finding, MetricSpec
 from harness.results.difference import Difference, find_difference
-from harness.results.estimate import Estimate, below_floor
+from harness.results.estimate import Estimate
 from harness.results.gates import Gate, GateResult, evaluate
 from harness.results.samples.medians import SMALLEST_EFFECT
 from harness.results.sides import Side
@@ -256,7 +256,8 @@ def _rows(
         names = {name: [name] * len(sides) for name in choose_detectors(sides, only)}
     for title, chosen in names.items():
         of = [side.estimates.get(name, {}) for side, name in zip(sides, chosen, strict=True)]
-        below = {i: below_floor(own.values()) for i, own in enumerate(of)}
+        both = zip(sides, chosen, strict=True)
+        below = {i: side.below_floor(name) for i, (side, name) in enumerate(both)}
         dead = {i: why for i, why in below.items() if why is not None}
         for metric in metrics:
             found = [own.get(metric) for own in of]

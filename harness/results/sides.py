@@ -8,9 +8,10 @@ from pathlib import Path
 
 from harness.errors import UserError, near_names
 from harness.plugin.catalog import Catalog
+from harness.plugin.metrics import Finding
 from harness.records import layout
 from harness.results.detection_files import is_detections, run_like
-from harness.results.estimate import Estimate
+from harness.results.estimate import Estimate, below_floor
 from harness.results.run import MODE, Run, known_metrics
 from harness.results.run_folder import AT_ONCE, open_run
 
@@ -45,6 +46,12 @@ class Side:
     time: float = math.nan
     commit: str = ""
     catalog: Catalog = field(default_factory=known_metrics)
+
+    def below_floor(self, detector: str) -> Finding | None:
+        """Why a detector competes in nothing, nor in a mode that has no scores of its own."""
+        names = dict.fromkeys([detector, detector.partition("@")[0]])
+        found = (below_floor(self.estimates.get(name, {}).values()) for name in names)
+        return next(filter(None, found), None)
 
 
 def read_sides(given: Sequence[str], resamples: int | None = None) -> tuple[Side, ...]:

@@ -258,6 +258,8 @@ def test_several_files_are_compared_with_the_first(cli, tmp_path: Path):
     ap = table[(table["metric"] == "ap") & table["scope"].isna()].set_index("detections")
     assert list(ap["value"][["bad"]]) == [0.0]
     assert ap["low"]["more/good"] <= ap["value"]["more/good"] <= ap["high"]["more/good"]
+    low, high = (f"{100 * ap[end]['more/good']:.1f}" for end in ("low", "high"))
+    assert re.search(rf"more/good +[0-9.]+[*!]* +\[{low}, {high}\]", done.out.replace("\xa0", " "))
 
 
 def test_the_table_of_a_file_has_value_and_interval_in_percent(cli, tmp_path: Path):

@@ -1,5 +1,7 @@
 """defaults < profile < detector < detector's profile < --set."""
 
+from pathlib import Path
+
 import pytest
 from manifest_text import MANIFEST
 
@@ -41,6 +43,15 @@ def test_files_of_detections_become_detectors_by_their_own_names(load):
     assert {name: one.detections for name, one in found.items() if one.detections} == {
         "whole": "w.json", "yolo.v8": "x/yolo.v8.json", "new": "y: [z].json"
     }  # fmt: skip
+
+
+def test_a_file_whose_path_has_an_equals_sign_needs_no_name_before_it(tmp_path: Path):
+    path = tmp_path / "lr=0.1" / "yolo.json"
+    path.parent.mkdir()
+    path.write_text("[]")
+    named, alone = parse_detections([f"new={path}", str(path)])
+    assert (alone.path[1], alone.value) == ("yolo", str(path))
+    assert (named.path[1], named.value) == ("new", str(path))
 
 
 def test_without_profiles_there_is_the_usual_one(load):

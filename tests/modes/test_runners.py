@@ -63,6 +63,7 @@ def test_tinydet_compiles_whole(detector: Detector, compiled: Runner) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.newest
 def test_another_batch_size_is_compiled_anew(detector: Detector, compiled: Runner) -> None:
     images = draw_images(3)
     assert_same(compiled.detect(images), build_runner(detector, "fused").detect(images))
@@ -80,6 +81,7 @@ def test_what_was_compiled_for_one_detector_serves_no_other(compiled: Runner) ->
 
 
 @pytest.mark.slow
+@pytest.mark.newest
 def test_what_cannot_be_compiled_whole_says_in_how_many_pieces() -> None:
     ssd = build("ssdlite320")
     runner, images = build_runner(ssd, "compiled"), draw_images()

@@ -33,7 +33,7 @@ from harness.ops.select_boxes import select_boxes_reference
 from harness.ops.separable import separable_conv_reference
 from harness.ops.soft_nms import soft_nms_padded_reference
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.newest]  # no version of torch has a part in them
 
 FLOATS = pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 

@@ -11,6 +11,7 @@ from making_sides import DRIFT, FEW_IMAGES, UNTRAINED, ap, exact, latency, side,
 from rich.console import Console
 
 from harness.plugin.metrics import Finding
+from harness.report import comparison_table
 from harness.report.comparison_table import (
     best_side,
     change_reasons,
@@ -28,6 +29,7 @@ from harness.results.comparison import Comparison, Row, compare_sides
 from harness.results.estimate import Estimate
 
 DRIFTS = "the samples drift: the last third is 20% slower than the first"
+FAR_WORDS = "some runs took far longer than most"
 FAR, FARTHER = (Finding("far_tail", params={"ratio": ratio}) for ratio in (2.0, 8.0))
 WRONG = Finding("impossible_samples", "invalid", {"bad": 3, "count": 60})
 
@@ -144,6 +146,18 @@ def test_no_other_is_best_in_place_of_who_has_learned_nothing():
     assert [row.best for row in compare_sides([*live, worst]).rows][1] == (0,)
 
 
+def test_a_further_mode_of_who_has_learned_nothing_is_best_of_no_row_either():
+    """It has no scores of its own."""
+    made = [
+        side(name, **{"d": [ap(score, 0.001, seed)], "d@fast": [latency(5.0 + seed)]})
+        for seed, (name, score) in enumerate({"dead": 0.0, "live": 0.3}.items())
+    ]
+    found = compare_sides(made)
+    assert [(row.detector, best_side(row)) for row in found.rows] == [("d", 1), ("d@fast", None)]
+    assert len(dead_lines(found)) == 2
+    assert not any(row.dead for row in compare_sides([made[1], made[1]]).rows)
+
+
 def test_who_has_learned_nothing_is_named_before_all_else_with_its_side_and_value():
     live, dead = ap(0.3, 0.001, images=49), doubted(ap(0.004, 0.001, 1), FEW_IMAGES)
     found = compare_sides([side("live", d=[live]), side("dead", d=[dead], lone=[dead])])
@@ -212,6 +226,46 @@ def test_nothing_in_common_makes_no_table():
     assert text.splitlines() == ["only in a: x", "only in b: y"]
 
 
+@pytest.fixture
+def crowded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where there are too many doubts to tell all."""
+    monkeypatch.setattr(comparison_table, "MOST_DOUBTS", 0)
+
+
+def test_every_reason_is_told_once_with_the_sides_that_have_it():
+    one, other = doubted(latency(10.0), DRIFT, FAR), doubted(latency(11.0), DRIFT, FARTHER)
+    assert doubts(compared(one, other)) == [
+        f"d latency: ! {DRIFTS} (s0, s1)",
+        f"d latency: ! p99 is 2.0 times p50: {FAR_WORDS} (s0)",
+        f"d latency: ! p99 is 8.0 times p50: {FAR_WORDS} (s1)",
+    ]
+    wrong = doubted(latency(11.0), DRIFT, WRONG)
+    assert doubts(compared(one, wrong)) == [
+        "d latency: ⊘ samples that are not positive: 3 of 60; the clock is wrong (s1)",
+        f"d latency: ! {DRIFTS} (s0, s1)",
+        f"d latency: ! p99 is 2.0 times p50: {FAR_WORDS} (s0)",
+    ]
+
+
+def test_reasons_are_counted_only_where_they_are_many_lines():
+    def rows(count: int) -> Comparison:
+        names = [f"d{i}" for i in range(count)]
+        found = {
+            name: doubted(latency(10.0), DRIFT, Finding("far_tail", params={"ratio": 3.0 + i}))
+            for i, name in enumerate(names)
+        }
+        one, other = (side(s, **{name: [made] for name, made in found.items()}) for s in "ab")
+        return compare_sides([one, other])
+
+    few, many = doubts(rows(11)), doubts(rows(12))
+    assert len(few) == 12
+    assert not any("more reason" in line for line in few)
+    assert many == [
+        f"d0 latency, d1 latency, d2 latency and 9 more: ! {DRIFTS} (a, b) and 1 more reason"
+    ]
+
+
+@pytest.mark.usefixtures("crowded")
 def test_a_row_has_its_worst_reason_and_a_count():
     one, other = doubted(latency(10.0), DRIFT, FAR), doubted(latency(11.0), DRIFT, FARTHER)
     assert doubts(compared(one, other)) == [f"d latency: ! {DRIFTS} (s0, s1) and 2 more reasons"]
@@ -224,6 +278,7 @@ def test_a_row_has_its_worst_reason_and_a_count():
     assert doubts(compared(one, latency(11.0))) == [f"d latency: ! {DRIFTS} (s0) and 1 more reason"]
 
 
+@pytest.mark.usefixtures("crowded")
 def test_the_gravest_doubt_of_each_side_is_told_whatever_the_order_of_sides():
     """And whatever the order in which a record has them."""
     dependent = Finding("autocorrelated", params={"count": 50, "effective": 13.0})
