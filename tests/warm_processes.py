@@ -14,16 +14,19 @@ import pickle
 import runpy
 import signal
 import socket
+import socketserver
 import subprocess
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from uuid import uuid4
 
 from harness.stages.collecting import collect_seldom, set_aside
 
@@ -39,6 +42,14 @@ IMPORTED = (
     "torch._dynamo",
 )
 PLAIN = subprocess.Popen  # others put the class below in its place
+HAND_OVER = """\
+import os, pickle, socket, sys
+with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as door:
+    door.connect({door!r})
+    given = pickle.dumps((sys.argv[1:], os.getcwd(), dict(os.environ)))
+    socket.send_fds(door, [given], [0, 1, 2])
+    sys.exit(int(door.recv(16)))
+"""
 STREAMS = ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")
 
 
@@ -99,6 +110,38 @@ def run(
             if process.poll() is None:
                 process.kill()
     return subprocess.CompletedProcess(words, process.returncode, out, err)
+
+
+@contextmanager
+def command_of(module: str, folder: Path) -> Iterator[Path]:
+    """A program that shell scripts may call and that runs a module, such as `harness`.
+
+    It hands its words and streams to a thread of this process, and ends as what that has forked.
+    """
+    path, door = folder / module, f"\0{uuid4()}"  # a file's path may be too long for a socket
+    path.write_text(f"#!{sys.executable} -IS\n{HAND_OVER.format(door=door)}")
+    path.chmod(0o755)
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            request, streams, _, _ = socket.recv_fds(self.request, LONGEST, 3)
+            words, cwd, env = pickle.loads(request)
+            command = [sys.executable, "-m", module, *words]
+            given = dict(zip(("stdin", "stdout", "stderr"), streams, strict=True))
+            with Popen(command, cwd=cwd, env=env, **given) as process:
+                for stream in streams:
+                    os.close(stream)
+            self.request.send(str(process.returncode).encode())
+
+    class Door(socketserver.ThreadingUnixStreamServer):
+        socket_type = socket.SOCK_SEQPACKET
+
+    with Door(door, Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,)).start()
+        try:
+            yield path
+        finally:
+            server.shutdown()
 
 
 class Server:

@@ -1,11 +1,11 @@
 """`harness check-plugin`."""
 
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import warm_processes
 from tiny_suite import environment
 from tiny_suite import harness as harness_process
 
@@ -117,7 +117,6 @@ def test_the_example_of_the_docs_passes(tmp_path: Path):
     )
     given = f"{test}\ntest_strided()"
     (tmp_path / "try_it.py").write_text(given)
-    done = subprocess.run(
-        [sys.executable, "try_it.py"], cwd=tmp_path, env=environment(tmp_path), capture_output=True
-    )
+    command = [sys.executable, "try_it.py"]
+    done = warm_processes.run(command, cwd=tmp_path, env=environment(tmp_path))
     assert done.returncode == 0, done.stderr

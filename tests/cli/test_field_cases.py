@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from shared_folder import SHARED
+from warm_processes import command_of
 
 pytestmark = pytest.mark.slow
 
@@ -22,12 +23,13 @@ NAMES = sorted(path.parent.name for path in CASES.glob("*/run.sh"))
 def test_the_product_behaves_rightly(name: str, tmp_path: Path) -> None:
     if not NAMES:
         pytest.skip(f"no cases at {CASES}")
-    own = {"HARNESS": str(Path(sys.executable).with_name("harness")), "TMPDIR": str(tmp_path)}
-    done = subprocess.run(
-        ["bash", str(CASES / name / "run.sh")],
-        env={**os.environ, **own, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    with command_of("harness", tmp_path) as harness:
+        own = {"HARNESS": str(harness), "PYTHON": sys.executable, "TMPDIR": str(tmp_path)}
+        done = subprocess.run(
+            ["bash", str(CASES / name / "run.sh")],
+            env={**os.environ, **own, "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -16,6 +16,7 @@ import pytest
 import torch
 from photo_sets import Batch, equal, loader, make_folder, photo
 from PIL import Image
+from warm_processes import Popen
 
 from harness.data import image_cache, reading
 from harness.data.annotations import read_annotations
@@ -173,9 +174,7 @@ def start(
     folder: CocoFolder, augment: str, out: Path | str, cache: Path
 ) -> "subprocess.Popen[str]":
     given = [str(Path(__file__).parent), str(folder.root), augment, str(out), str(cache)]
-    return subprocess.Popen(
-        [sys.executable, "-c", PROCESS, *given], stdout=subprocess.PIPE, text=True
-    )
+    return Popen([sys.executable, "-c", PROCESS, *given], stdout=subprocess.PIPE, text=True)
 
 
 @pytest.mark.slow
