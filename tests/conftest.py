@@ -33,8 +33,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Two more than there are cores, as many tests only wait for processes."""
-    return len(os.sched_getaffinity(0)) + 2
+    """One more than there are cores, as many tests only wait for processes."""
+    return len(os.sched_getaffinity(0)) + 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
