@@ -25,6 +25,9 @@ from harness_plugins.runtimes.exported import Written
 from harness_plugins.runtimes.tracing import fill, tensors_of, trace
 
 RUNTIMES = ("onnxruntime", "openvino")
+# shares of nodes; the exporter of the oldest torch leaves the names off far more of them
+OLDEST = torch.__version__.startswith("2.11.")
+NAMELESS = {"onnxruntime": 0.5 if OLDEST else 0.25, "openvino": 0.1}
 OTHERS = {
     "yolox_nano": "suites/yolox.yaml",
     "nanodet_plus_m_320": "suites/budget.yaml",
@@ -172,7 +175,7 @@ def test_a_runtime_that_is_not_installed_says_how(
 def test_profiled_nodes_are_told_by_the_modules_that_they_were_made_from(
     name: str, mode: str
 ) -> None:
-    """Every convolution that runs is found again, if by its norm, and most of the time is known."""
+    """Every convolution that runs is found again, if by its norm, and few nodes are not known."""
     whole, runner = made(name, mode)
     with torch.inference_mode():
         inputs = runner.prepare(draw_images(1))
@@ -195,10 +198,9 @@ def test_profiled_nodes_are_told_by_the_modules_that_they_were_made_from(
     blocks, known = ({path.rpartition(".")[0] for path in paths} for paths in (ran, found))
     assert blocks - known == set()
     assert len(blocks) > 20
-    # of each node its shortest time, as a busy machine makes single ones long
-    shortest = [(one[0], min(node.milliseconds for node in one)) for one in zip(*runs, strict=True)]
-    unknown = sum(spent for node, spent in shortest if not node.modules)
-    assert unknown < 0.5 * sum(spent for _, spent in shortest)
+    # counted, as times depend on what else the machine does
+    nameless = sum(not node.modules for node in runs[0])
+    assert nameless <= NAMELESS[mode] * len(runs[0])
 
 
 class OneHeadOnTwoLevels(torch.nn.Module):
