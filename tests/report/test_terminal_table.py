@@ -99,6 +99,14 @@ def test_digits_stand_below_one_another_whichever_have_marks(right: bool) -> Non
     assert len({row.index(".") for row in rows}) == len({row.index("±") for row in rows}) == 1
 
 
+def test_digits_stand_below_one_another_whatever_follows_them() -> None:
+    made = Grid(["", Head("AP")])
+    for number, behind in (("30.2", " [28.1, 32.3]"), ("34.7", ""), ("11.3", " [9.0, 13.1]")):
+        made.add("a", Value(Text(number), Text(), Text(behind)))
+    rows = text_of(made, 40)[2:]
+    assert len({row.index(".") for row in rows}) == len({row.find("[") for row in rows} - {-1}) == 1
+
+
 def test_units_have_a_line_only_where_there_are_some() -> None:
     without = Grid(["a", "b"])
     without.add("1", "2")

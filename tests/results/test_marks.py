@@ -247,6 +247,14 @@ def test_every_reason_is_told_once_with_the_sides_that_have_it():
     ]
 
 
+def test_a_value_that_is_not_there_is_in_no_doubt():
+    absent = replace(doubted(latency(10.0), DRIFT), value=np.nan)
+    assert not absent.is_there
+    assert doubts(compared(doubted(latency(11.0), FAR), absent)) == [
+        f"d latency: ! p99 is 2.0 times p50: {FAR_WORDS} (s0)"
+    ]
+
+
 def test_reasons_are_counted_only_where_they_are_many_lines():
     def rows(count: int) -> Comparison:
         names = [f"d{i}" for i in range(count)]
