@@ -63,6 +63,14 @@ def test_tinydet_compiles_whole(detector: Detector, compiled: Runner) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.newest
+def test_another_batch_size_is_compiled_anew(detector: Detector, compiled: Runner) -> None:
+    images = draw_images(3)
+    assert_same(compiled.detect(images), build_runner(detector, "fused").detect(images))
+    assert_same(compiled.detect(images[:2]), build_runner(detector, "fused").detect(images[:2]))
+
+
+@pytest.mark.slow
 def test_what_was_compiled_for_one_detector_serves_no_other(compiled: Runner) -> None:
     """The same code, other weights: a cache keyed on code alone would mix them up."""
     compiled.detect(draw_images())
