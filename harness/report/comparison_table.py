@@ -282,8 +282,10 @@ def _doubts(row: Row, comparison: Comparison) -> Iterator[str]:
         for doubt in estimate.reasons if level_mark(estimate) else ():
             having.setdefault(doubt, []).append(side)
     catalog = comparison.catalog
-    for one in catalog.gravest_first(having):
-        yield f"{LEVELS[one.level]} {_of_sides(catalog.word(one), having[one])}"
+    told: dict[str, list[str]] = {}
+    for one in catalog.gravest_first(having):  # those that differ by less than is shown are one
+        told.setdefault(f"{LEVELS[one.level]} {catalog.word(one)}", []).extend(having[one])
+    yield from (_of_sides(said, sides) for said, sides in told.items())
 
 
 def _worst_doubts(row: Row, comparison: Comparison) -> Iterator[str]:

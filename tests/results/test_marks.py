@@ -247,6 +247,12 @@ def test_every_reason_is_told_once_with_the_sides_that_have_it():
     ]
 
 
+def test_reasons_that_read_alike_are_one():
+    busy = [Finding("busy_cpu", params={"cores": cores, "of": 2}) for cores in (1.51, 1.52)]
+    found = compared(*(doubted(latency(10.0), one) for one in busy))
+    assert doubts(found) == ["d latency: ! other work used 1.5 of 2 CPU cores (s0, s1)"]
+
+
 def test_a_value_that_is_not_there_is_in_no_doubt():
     absent = replace(doubted(latency(10.0), DRIFT), value=np.nan)
     assert not absent.is_there
