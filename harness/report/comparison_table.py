@@ -15,6 +15,7 @@ from harness.report.format import (
     DOUBTFUL,
     LEVELS,
     MARKS,
+    NBSP,
     WORDS,
     amount,
     best_of,
@@ -71,11 +72,13 @@ def print_gates(results: Iterable[GateResult], console: Console) -> None:
 def comparison_table(comparison: Comparison, intervals: bool = False) -> Grid:
     """One row per metric, grouped by detector; of more than two sides, one per metric and side."""
     beside = len(comparison.sides) <= BESIDE
+    behind: list[Head | str] = [""] * intervals
     if beside:
         base, *others = comparison.sides
-        grid = Grid(["", Head(base), *(h for s in others for h in (Head(s), "change"))])
+        changes = (head for side in others for head in (Head(side), *behind, "change"))
+        grid = Grid(["", Head(base), *behind, *changes])
     else:
-        grid = Grid(["", "of", Head("value"), "change"])
+        grid = Grid(["", "of", Head("value"), *behind, "change"])
     before = ""
     for row in comparison.common_rows:
         if row.detector != before:
@@ -323,12 +326,14 @@ def _of_sides(said: str, sides: Iterable[str]) -> str:
 
 
 def _cells(row: Row, intervals: bool) -> list[list[Text | Value]]:
-    """Of each side its value, and but for the base its change."""
+    """Of each side its value, its interval if wanted, and but for the base its change."""
     best = best_side(row)
     pairs: list[list[Text | Value]] = [
-        [value_cell(one, best=i == best, star=True, behind=interval(one) if intervals else "")]
-        for i, one in enumerate(row.estimates)
+        [value_cell(one, best=i == best, star=True)] for i, one in enumerate(row.estimates)
     ]
+    if intervals:
+        for pair, one in zip(pairs, row.estimates, strict=True):
+            pair.append(Text(interval(one).replace(NBSP, " "), "dim"))
     for pair, found in zip(pairs[1:], row.differences, strict=True):
         pair.append(change_cell(row.metric, row.values[0], found))
     return pairs

@@ -54,10 +54,9 @@ class Value:
     marks: Text
     behind: Text
 
-    def padded(self, marks: int, behind: int) -> Text:
-        """With its marks and what follows them in so many characters."""
-        room = (NBSP * (marks - len(self.marks)), self.behind, NBSP * (behind - len(self.behind)))
-        return Text.assemble(self.number, self.marks, *room)
+    def padded(self, width: int) -> Text:
+        """With its marks in so many characters."""
+        return Text.assemble(self.number, self.marks, NBSP * (width - len(self.marks)), self.behind)
 
 
 Cell = str | Text | Value
@@ -196,12 +195,8 @@ def _spaced(segments: Iterable[Segment]) -> Iterator[Segment]:
 
 def _aligned(column: Sequence[Cell]) -> list[Text]:
     """Cells of one column as text."""
-    values = [cell for cell in column if isinstance(cell, Value)]
-    widths = [
-        max(map(len, own), default=0)
-        for own in ([v.marks for v in values], [v.behind for v in values])
-    ]
-    return [_kept(cell.padded(*widths) if isinstance(cell, Value) else cell) for cell in column]
+    width = max((len(cell.marks) for cell in column if isinstance(cell, Value)), default=0)
+    return [_kept(cell.padded(width) if isinstance(cell, Value) else cell) for cell in column]
 
 
 def _bold(heading: str | Text) -> Text:

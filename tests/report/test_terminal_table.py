@@ -7,7 +7,7 @@ from making_runs import make_run
 from rich.console import Console
 from rich.text import Text
 
-from harness.report.format import DOUBTFUL, NBSP, half_width
+from harness.report.format import DASH, DOUBTFUL, NBSP, half_width
 from harness.report.summary import print_summary
 from harness.report.terminal import Grid, Head, Value, say
 from harness.results.run import Run
@@ -99,12 +99,13 @@ def test_digits_stand_below_one_another_whichever_have_marks(right: bool) -> Non
     assert len({row.index(".") for row in rows}) == len({row.index("±") for row in rows}) == 1
 
 
-def test_digits_stand_below_one_another_whatever_follows_them() -> None:
+def test_a_dash_stands_below_digits_where_what_follows_them_is_on_a_line_of_its_own() -> None:
     made = Grid(["", Head("AP")])
-    for number, behind in (("30.2", " [28.1, 32.3]"), ("34.7", ""), ("11.3", " [9.0, 13.1]")):
-        made.add("a", Value(Text(number), Text(), Text(behind)))
-    rows = text_of(made, 40)[2:]
-    assert len({row.index(".") for row in rows}) == len({row.find("[") for row in rows} - {-1}) == 1
+    made.add("a", Value(Text("30.2"), Text(DOUBTFUL), Text(" ±12.5")))
+    made.add("b", Value(Text(DASH), Text(), Text()))
+    digits, half, dash = text_of(made, 9)[2:]
+    assert half.split() == ["±12.5"]
+    assert dash.index(DASH) == digits.index(DOUBTFUL) - 1
 
 
 def test_units_have_a_line_only_where_there_are_some() -> None:
