@@ -35,6 +35,9 @@ MSVC_FLAGS = ["/O2", "/std:c++17", "/EHsc", TARGET]
 NVCC_FLAGS = ["-O3", "-std=c++17", "--fmad=false", "-DUSE_CUDA", TARGET]
 # One binary serves its whole major generation (8.0 runs on 8.6 and 8.9), PTX serves newer ones.
 ARCHITECTURES = "7.5;8.0;9.0;10.0+PTX"
+# So many compilers of CUDA code run: nearly all that each does is to read torch's headers, and the
+# kernels come out the same however the files are shared out.
+CUDA_UNITS = 2
 
 
 class NotBuiltError(Exception):
@@ -63,6 +66,16 @@ def find_nvcc() -> str:
 
 def jobs() -> int:
     return int(os.environ.get("MAX_JOBS") or os.cpu_count() or 1)
+
+
+def unit(path: Path, sources: list[str]) -> str:
+    """A file that includes `sources`, so that the headers which they share are read once."""
+    includes = [f'#include "{Path(source).resolve().as_posix()}"\n' for source in sources]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(includes))
+    newest = max(Path(source).stat().st_mtime for source in sources)
+    os.utime(path, (newest, newest))  # what was compiled from them before stays newer
+    return str(path)
 
 
 def run_compiler(command: list[str]) -> str:
@@ -127,6 +140,12 @@ class BuildOps(build_ext):
         extension.libraries = ["torch_cpu"]  # torch has loaded it by the time this is loaded
         extension.extra_compile_args = MSVC_FLAGS if msvc else CPU_FLAGS
         self.report["flags"] = extension.extra_compile_args
+        schemas = [source for source in extension.sources if Path(source).name == "schema.cpp"]
+        extension.depends += schemas
+        extension.sources = [
+            unit(Path(self.build_temp) / "schemas.cpp", schemas),
+            *(source for source in extension.sources if source not in schemas),
+        ]
         self.compile_side_by_side()
         try:
             self.build_extension(extension)
@@ -159,13 +178,16 @@ class BuildOps(build_ext):
         if not (self.force or newer_group([*extension.sources, *extension.depends], str(target))):
             return
         folder = Path(self.build_temp) / "cuda"
-        folder.mkdir(parents=True, exist_ok=True)
         target.parent.mkdir(parents=True, exist_ok=True)
-        objects = [str(folder / f"{Path(source).stem}.o") for source in extension.sources]
+        units = [
+            unit(folder / f"unit{number}.cu", extension.sources[number::CUDA_UNITS])
+            for number in range(CUDA_UNITS)
+        ]
+        objects = [str(Path(source).with_suffix(".o")) for source in units]
         include = ["-isystem", str(torch / "include"), "-Xcompiler", "-fPIC,-fvisibility=hidden"]
         commands = [
             [nvcc, *flags, *include, "-c", source, "-o", object_file]
-            for source, object_file in zip(extension.sources, objects, strict=True)
+            for source, object_file in zip(units, objects, strict=True)
         ]
         with ThreadPoolExecutor(jobs()) as pool:
             list(pool.map(run_compiler, commands))

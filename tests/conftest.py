@@ -38,9 +38,14 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files of nothing but tests that take long come first: the others then keep workers busy."""
-    quick = {item.path for item in items if not item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path in quick)
+    """Files of nothing but tests that take long come first, then those with some of them.
+
+    The others then keep workers busy to the end.
+    """
+    quick, slow = set[Path](), set[Path]()
+    for item in items:
+        (slow if item.get_closest_marker("slow") else quick).add(item.path)
+    items.sort(key=lambda item: (item.path in quick) + (item.path not in slow))
 
 
 def pytest_collection_finish() -> None:

@@ -5,27 +5,34 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from playwright.sync_api import Browser, ConsoleMessage, Page, Route
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 DRAW_ALL = "async () => { await window.harnessFigures.drawAll(); }"
+# drawing takes seconds, which a test of something else need not wait for
+DRAW_NONE = """
+  window.requestIdleCallback = () => 0;
+  window.IntersectionObserver = class { observe() {} };
+"""
 # Text that a reader sees: boxes of text, cut to the scrolled areas and to what is shown.
 OVERLAPS = """
 () => {
   const boxes = [];
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  const inside = (box, of) => {
-    for (let e = of; e && e !== document.body; e = e.parentElement) {
-      if (getComputedStyle(e).overflowX === "visible") continue;
-      const cut = e.getBoundingClientRect();
-      box = {
-        left: Math.max(box.left, cut.left), right: Math.min(box.right, cut.right),
-        top: Math.max(box.top, cut.top), bottom: Math.min(box.bottom, cut.bottom),
-      };
+  const cuts = new Map([[null, null], [document.body, null]]);
+  const cutOf = (element) => {
+    if (!cuts.has(element)) {
+      const outer = cutOf(element.parentElement);
+      const free = getComputedStyle(element).overflowX === "visible";
+      cuts.set(element, free ? outer : cut(plain(element.getBoundingClientRect()), outer));
     }
-    return box;
+    return cuts.get(element);
+  };
+  const cut = (box, by) => by === null ? box : {
+    left: Math.max(box.left, by.left), right: Math.min(box.right, by.right),
+    top: Math.max(box.top, by.top), bottom: Math.min(box.bottom, by.bottom),
   };
   for (let node = walker.nextNode(); node; node = walker.nextNode()) {
     const parent = node.parentElement;
@@ -35,9 +42,9 @@ OVERLAPS = """
     const range = document.createRange();
     range.selectNodeContents(node);
     for (const rect of range.getClientRects()) {
-      const box = inside(rect, parent);
+      const box = cut(plain(rect), cutOf(parent));
       if (box.right - box.left > 1 && box.bottom - box.top > 1)
-        boxes.push({ node, text: node.data.trim().slice(0, 40), ...plain(box) });
+        boxes.push({ node, text: node.data.trim().slice(0, 40), ...box });
     }
   }
   function plain({ left, right, top, bottom }) { return { left, right, top, bottom }; }
@@ -69,9 +76,14 @@ def opened(
     width: int = 1000,
     dark: bool = False,
     script: bool = True,
-    draw: bool = False,
+    figures: Literal["none", "near", "all"] = "near",
 ) -> Iterator[tuple[Page, list[str]]]:
-    """The page, with every figure drawn if `draw`, and what the browser complains of meanwhile."""
+    """The page and what the browser complains of meanwhile.
+
+    Args:
+        figures: which are drawn: none, whoever scrolls where; those near what is seen and, as soon
+            as the browser has nothing else to do, the others; or all before anything else happens.
+    """
     context = browser.new_context(
         viewport={"width": width, "height": 900},
         color_scheme="dark" if dark else "light",
@@ -92,11 +104,13 @@ def opened(
         complaints.append(f"{message.type}: {message.text}")
 
     context.route("**/*", only_disk)
+    if figures == "none":
+        context.add_init_script(DRAW_NONE)
     page = context.new_page()
     page.on("console", tell)
     page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
     page.goto(path.as_uri())
-    if draw:
+    if figures == "all":
         page.evaluate(DRAW_ALL)
     try:
         yield page, complaints

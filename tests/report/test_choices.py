@@ -291,7 +291,7 @@ def test_the_page_offers_costs_and_further_scores(made: Run) -> None:
 def test_the_page_chooses_as_the_command_does(
     browser: "sync_api.Browser", made_page: Path, made: Run
 ) -> None:
-    with opened(browser, made_page) as (page, complaints):
+    with opened(browser, made_page, figures="none") as (page, complaints):
         for name, field, bound in [
             ("macs", "macs_paper", 960), ("latency", "latency_end_to_end_p50", 45),
             ("params", "parameters", 3), ("macs", "macs_paper", 100),
@@ -335,7 +335,7 @@ def test_it_does_so_in_all_modes(browser: "sync_api.Browser", moded: Run, tmp_pa
     path.write_text(render_page(moded), encoding="utf-8")
     drawn, answers = random.Random(0), set()
     fields = {"latency_end_to_end_p50": (5, 45), "macs_paper": (400, 1100), "ap_small": (10, 18)}
-    with opened(browser, path) as (page, complaints):
+    with opened(browser, path, figures="none") as (page, complaints):
         names = page.locator("#choose select option").all_inner_texts()
         assert names == ["any", "eager", "fused", "compiled", EIGHT]
         for _ in range(60):

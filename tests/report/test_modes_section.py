@@ -242,14 +242,19 @@ def test_the_terminal_says_nothing_of_modes_where_there_is_one(made: Run) -> Non
 sync_api = pytest.importorskip("playwright.sync_api", reason="no playwright")
 
 
+@pytest.fixture(scope="module")
+def written(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    path.write_text(render_page(run), encoding="utf-8")
+    return path
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("width", "dark"), [(400, True), (1000, False), (1600, True)])
 def test_it_fits_overlaps_nothing_and_is_accessible(
-    browser: "sync_api.Browser", run: Run, tmp_path: Path, width: int, dark: bool
+    browser: "sync_api.Browser", written: Path, width: int, dark: bool
 ) -> None:
-    path = tmp_path / "report.html"
-    path.write_text(render_page(run), encoding="utf-8")
-    with opened(browser, path, width=width, dark=dark) as (page, complaints):
+    with opened(browser, written, width=width, dark=dark) as (page, complaints):
         assert page.locator("#modes tbody tr").count() == len(NAMES) * (1 + len(MODES))
         assert page.evaluate("document.documentElement.scrollWidth") == width
         assert page.evaluate(OVERLAPS) == []

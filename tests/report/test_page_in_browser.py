@@ -36,7 +36,7 @@ FORBID = """() => {
 def test_quiet_and_nothing_overlaps(
     browser: "sync_api.Browser", made_page: Path, width: int, dark: bool
 ) -> None:
-    with opened(browser, made_page, width=width, dark=dark, draw=True) as (page, complaints):
+    with opened(browser, made_page, width=width, dark=dark, figures="all") as (page, complaints):
         assert page.evaluate("document.documentElement.scrollWidth") == width
         assert page.evaluate(OVERLAPS) == []
         assert complaints == []
@@ -51,13 +51,13 @@ def test_long_names_do_not_widen_the_page(
     path = tmp_path / "report.html"
     run = make_run(tmp_path / "long", detectors=names, seeds=(0,))
     path.write_text(render_page(run), encoding="utf-8")
-    with opened(browser, path, width=width) as (page, _):
+    with opened(browser, path, width=width, figures="none") as (page, _):
         assert page.evaluate("document.documentElement.scrollWidth") == width
         assert page.evaluate(OVERLAPS) == []
 
 
 def test_overlap_would_be_found(browser: "sync_api.Browser", made_page: Path) -> None:
-    with opened(browser, made_page) as (page, _):
+    with opened(browser, made_page, figures="none") as (page, _):
         page.evaluate("document.querySelector('h1').style.marginBottom = '-30px'")
         assert page.evaluate(OVERLAPS) != []
 
@@ -70,13 +70,13 @@ def test_accessible(browser: "sync_api.Browser", made_page: Path, width: int, da
 
 
 def test_a_fault_would_be_found(browser: "sync_api.Browser", made_page: Path) -> None:
-    with opened(browser, made_page) as (page, _):
+    with opened(browser, made_page, figures="none") as (page, _):
         page.evaluate("document.querySelector('#notes p').style.color = 'var(--line)'")
         assert any(fault.startswith("color-contrast") for fault in faults(page))
 
 
 def test_sorts_by_click_and_by_keyboard(browser: "sync_api.Browser", made_page: Path) -> None:
-    with opened(browser, made_page) as (page, complaints):
+    with opened(browser, made_page, figures="none") as (page, complaints):
         assert page.evaluate(NAMES) == SUITE
         ap = page.locator("th[data-title='AP (%)']")
         ap.get_by_role("button").click()
@@ -93,7 +93,7 @@ def test_sorts_by_click_and_by_keyboard(browser: "sync_api.Browser", made_page: 
 
 
 def test_filters(browser: "sync_api.Browser", made_page: Path) -> None:
-    with opened(browser, made_page) as (page, _):
+    with opened(browser, made_page, figures="none") as (page, _):
         page.get_by_role("searchbox", name="Filter").fill("TINY")
         assert page.evaluate(NAMES) == SUITE[:3]
         assert page.get_by_role("status").inner_text() == "3 of 4 shown"
@@ -106,7 +106,7 @@ def test_filters(browser: "sync_api.Browser", made_page: Path) -> None:
 def test_hidden_columns_are_neither_seen_nor_copied(
     browser: "sync_api.Browser", made_page: Path
 ) -> None:
-    with opened(browser, made_page) as (page, _):
+    with opened(browser, made_page, figures="none") as (page, _):
         page.evaluate(CATCH)
         page.locator("summary", has_text="Columns").click()
         page.get_by_role("checkbox", name="AP-small").uncheck()
@@ -123,7 +123,7 @@ def test_hidden_columns_are_neither_seen_nor_copied(
 
 @pytest.mark.parametrize("way", [CATCH, FORBID], ids=["clipboard", "forbidden"])
 def test_copies_what_is_shown(browser: "sync_api.Browser", made_page: Path, way: str) -> None:
-    with opened(browser, made_page) as (page, complaints):
+    with opened(browser, made_page, figures="none") as (page, complaints):
         page.evaluate(way)
         page.get_by_role("searchbox", name="Filter").fill("_l")
         page.get_by_role("button", name="Copy CSV").click()
@@ -151,7 +151,7 @@ def test_copies_what_is_shown(browser: "sync_api.Browser", made_page: Path, way:
 
 def test_theme_button_turns_and_stays(browser: "sync_api.Browser", made_page: Path) -> None:
     paper = "getComputedStyle(document.body).backgroundColor"
-    with opened(browser, made_page) as (page, _):
+    with opened(browser, made_page, figures="none") as (page, _):
         before = page.evaluate(paper)
         button = page.locator("#theme")
         assert button.inner_text() == "Dark theme"
@@ -197,14 +197,14 @@ def test_hostile_names_run_nothing(browser: "sync_api.Browser", tmp_path: Path) 
     run = make_run(tmp_path / "run", classes=("fine", hostile), suite=hostile, profile=hostile)
     path = tmp_path / "report.html"
     path.write_text(render_page(run), encoding="utf-8")
-    with opened(browser, path) as (page, complaints):
+    with opened(browser, path, figures="none") as (page, complaints):
         assert page.evaluate("window.hit") is None
         assert page.locator("h1").inner_text() == hostile
         assert complaints == []
 
 
 def test_every_figure_has_drawn_marks(browser: "sync_api.Browser", made_page: Path) -> None:
-    with opened(browser, made_page, draw=True) as (page, complaints):
+    with opened(browser, made_page, figures="all") as (page, complaints):
         drawn = page.evaluate(
             """[...document.querySelectorAll('.plot')].map((plot) => [
                 plot.dataset.figure,
@@ -221,7 +221,7 @@ def test_close_ups_are_chosen_by_detector_class_and_reason(
 ) -> None:
     shown = """() => [...document.querySelectorAll(".crops figure")]
         .filter((figure) => figure.checkVisibility()).map((figure) => figure.dataset.label)"""
-    with opened(browser, made_page) as (page, complaints):
+    with opened(browser, made_page, figures="none") as (page, complaints):
         of_first = page.evaluate(shown)
         assert len(of_first) > 3
         assert len(set(of_first)) == 3

@@ -72,7 +72,7 @@ def chromium() -> Iterator[Any]:
 def test_every_figure_has_marks_and_no_text_is_cut(
     chromium: Any, plots: dict[str, go.Figure], bare_page: Path, width: int
 ) -> None:
-    with opened(chromium, bare_page, width=width, draw=True) as (page, complaints):
+    with opened(chromium, bare_page, width=width, figures="all") as (page, complaints):
         drawn = page.evaluate(MARKS)
         assert set(drawn) == set(plots)
         assert min(drawn.values()) > 0, drawn
@@ -95,7 +95,7 @@ def test_all_are_drawn_before_anybody_scrolls_and_nothing_moves(
 
 
 def test_panels_change_places_with_the_width(chromium: Any, bare_page: Path) -> None:
-    with opened(chromium, bare_page, draw=True) as (page, _):
+    with opened(chromium, bare_page, figures="all") as (page, _):
         domain = f"{PLOT}._fullLayout.xaxis2.domain"
         assert page.evaluate(domain)[0] > 0.3
         ticks = f"{PLOT}._fullLayout.yaxis2.showticklabels"
@@ -113,7 +113,7 @@ def test_panels_change_places_with_the_width(chromium: Any, bare_page: Path) -> 
 def test_theme_and_saving_keep_zoom_and_hidden_traces(
     chromium: Any, bare_page: Path, tmp_path: Path
 ) -> None:
-    with opened(chromium, bare_page, draw=True) as (page, complaints):
+    with opened(chromium, bare_page, figures="all") as (page, complaints):
         area = page.locator(".plot .nsewdrag").first.bounding_box()
         assert area is not None
         page.mouse.move(area["x"] + 50, area["y"] + 50)
@@ -140,7 +140,7 @@ def test_theme_and_saving_keep_zoom_and_hidden_traces(
 
 
 def test_on_paper_a_dark_page_is_white(chromium: Any, bare_page: Path) -> None:
-    with opened(chromium, bare_page, draw=True) as (page, _):
+    with opened(chromium, bare_page, figures="all") as (page, _):
         paper = f"{PLOT}._fullLayout.paper_bgcolor"
         page.evaluate("document.documentElement.dataset.theme = 'dark'")
         page.wait_for_function(f"{paper} === '#111'")
