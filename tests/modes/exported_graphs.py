@@ -173,7 +173,7 @@ def test_a_runtime_that_is_not_installed_says_how(
 @pytest.mark.parametrize(
     ("name", "mode"),
     [
-        pytest.param("yolox_nano", "onnxruntime", marks=pytest.mark.newest),
+        pytest.param("retina_small", "onnxruntime", marks=pytest.mark.newest),
         ("yolox_nano", "openvino"),
         *(("tinydet_s", mode) for mode in RUNTIMES),
     ],

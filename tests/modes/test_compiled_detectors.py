@@ -1,12 +1,14 @@
 """`compiled` finds what fused finds; apart from the other modes, as compiling takes long."""
 
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 import torch
 from mode_detectors import assert_same, build, draw_images
 
 from harness.model.detector import Detector
+from harness.modes import compiling
 from harness.modes.build import build_runner
 from harness.modes.runner import Runner
 
@@ -29,8 +31,22 @@ def compiled(detector: Detector) -> Runner:
     return build_runner(detector, "compiled")
 
 
+def as_traced(graph: torch.fx.GraphModule, _: object) -> object:
+    """A backend that compiles nothing."""
+    return graph.forward
+
+
+def test_tinydet_is_one_graph(detector: Detector, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From uint8 pixels to detections."""
+    made = partial(compiling.Compiled, backend=as_traced)
+    monkeypatch.setattr(compiling, "Compiled", made)
+    runner, images = build_runner(detector, "compiled"), draw_images()
+    assert_same(runner.detect(images), build_runner(detector, "fused").detect(images))
+    assert runner.conditions["graph_breaks"] == 0
+
+
+@pytest.mark.newest
 def test_tinydet_compiles_whole(detector: Detector, compiled: Runner) -> None:
-    """From uint8 pixels to detections in one graph."""
     images = draw_images()
     assert_same(compiled.detect(images), build_runner(detector, "fused").detect(images))
     assert compiled.conditions["graph_breaks"] == 0
@@ -43,6 +59,7 @@ def test_another_batch_size_is_compiled_anew(detector: Detector, compiled: Runne
     assert_same(compiled.detect(images[:2]), build_runner(detector, "fused").detect(images[:2]))
 
 
+@pytest.mark.newest
 def test_what_was_compiled_for_one_detector_serves_no_other(compiled: Runner) -> None:
     """The same code, other weights: a cache keyed on code alone would mix them up."""
     compiled.detect(draw_images())

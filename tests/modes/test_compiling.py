@@ -106,6 +106,32 @@ def test_any_number_of_runners_is_compiled(kind: type[Whole]) -> None:
         assert compiled(inputs_of())[0, 0, 0, 0] == number
 
 
+class Stem(nn.Module):
+    """A strided convolution and its norm, as every backbone begins."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        self.layers = nn.Sequential(
+            nn.Conv2d(3, 8, 3, stride=2, bias=False), nn.BatchNorm2d(8), nn.Hardswish()
+        ).eval()
+
+    def forward(self, inputs: Inputs) -> Tensor:
+        scaled: Tensor = self.layers(inputs.pixels)
+        return scaled
+
+
+@pytest.mark.slow
+@torch.no_grad()
+def test_compiled_kernels_compute_the_same_each_with_its_own_weights() -> None:
+    """The same code, other weights: a cache keyed on code alone would mix them up."""
+    inputs = Inputs(torch.rand(1, 3, 32, 32), *(torch.ones(1, 2) for _ in range(3)))
+    for seed in range(2):
+        module = Stem(seed)
+        found = Compiled(run(module), module, CPU)(inputs)
+        torch.testing.assert_close(found, module(inputs), rtol=1e-5, atol=1e-6)
+
+
 @torch.no_grad()
 def test_any_number_of_shapes_is_compiled_each_once() -> None:
     module, backend = Whole(3.0), Counting()
