@@ -1,7 +1,6 @@
 """Exported graphs compute in each runtime what eager computes, or say why they cannot."""
 
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -24,6 +23,8 @@ from harness_plugins.runtimes import executorch_runtime, exported, onnx_model
 from harness_plugins.runtimes.exported import Written
 from harness_plugins.runtimes.tracing import fill, tensors_of, trace
 
+pytestmark = pytest.mark.usefixtures("without_gradients")
+
 RUNTIMES = ("onnxruntime", "openvino")
 # shares of nodes; the exporter of the oldest torch leaves the names off far more of them
 OLDEST = torch.__version__.startswith("2.11.")
@@ -35,12 +36,6 @@ OTHERS = {
     "thundernet_snet49": "suites/budget.yaml",
     "retina_small": "suites/budget.yaml",
 }
-
-
-@pytest.fixture(autouse=True)
-def without_gradients() -> Iterator[None]:
-    with torch.no_grad():
-        yield
 
 
 def make(name: str) -> Detector:
@@ -61,11 +56,6 @@ def needs(mode: str) -> None:
     """Skip where ExecuTorch is not installed: only the newest torch is tested with it."""
     if mode.startswith("executorch"):
         pytest.importorskip("executorch")
-
-
-@pytest.fixture(scope="module")
-def detector() -> Detector:
-    return make("tinydet_s")
 
 
 def assert_close(found: Any, wanted: Any) -> None:

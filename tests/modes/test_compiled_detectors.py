@@ -1,6 +1,5 @@
 """`compiled` finds what fused finds; apart from the other modes, as compiling takes long."""
 
-from collections.abc import Iterator
 from functools import partial
 
 import pytest
@@ -12,18 +11,7 @@ from harness.modes import compiling
 from harness.modes.build import build_runner
 from harness.modes.runner import Runner
 
-pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(autouse=True)
-def without_gradients() -> Iterator[None]:
-    with torch.no_grad():
-        yield
-
-
-@pytest.fixture(scope="module")
-def detector() -> Detector:
-    return build("tinydet_s")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("without_gradients")]
 
 
 @pytest.fixture(scope="module")

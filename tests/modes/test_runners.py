@@ -1,28 +1,17 @@
 """Every mode that this machine has finds what eager finds; the others say why they cannot run."""
 
-from collections.abc import Iterator
-
 import pytest
 import torch
-from mode_detectors import MODES, assert_same, build, draw_images
+from mode_detectors import MODES, assert_same, draw_images
 
 from harness.errors import UserError
 from harness.manifest.schema import PRECISIONS
 from harness.model.detector import Detector
 from harness.modes.build import build_runner, unavailable
 
+pytestmark = pytest.mark.usefixtures("without_gradients")
+
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(autouse=True)
-def without_gradients() -> Iterator[None]:
-    with torch.no_grad():
-        yield
-
-
-@pytest.fixture(scope="module")
-def detector() -> Detector:
-    return build("tinydet_s")
 
 
 def test_eager_is_the_detector_itself(detector: Detector) -> None:

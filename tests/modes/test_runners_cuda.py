@@ -1,7 +1,5 @@
 """On a GPU: every mode, without a synchronisation between pixels and detections."""
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 from mode_detectors import MODES, build, draw_images
@@ -13,13 +11,8 @@ from harness.modes.build import build_runner
 pytestmark = [
     pytest.mark.cuda,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"),
+    pytest.mark.usefixtures("without_gradients"),
 ]
-
-
-@pytest.fixture(autouse=True)
-def without_gradients() -> Iterator[None]:
-    with torch.no_grad():
-        yield
 
 
 @pytest.fixture(scope="module", params=["tinydet_s", "tinydet_m"])
