@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -31,6 +32,8 @@ from harness.ops import status
 state = status()
 print(json.dumps([state.compiled, state.cuda, state.reason]))
 """
+
+SOURCES = [schema.parent for schema in (ROOT / "csrc").glob("*/schema.cpp")]
 
 
 def build(folder: Path, ready: Path | None = None, **variables: str) -> tuple[dict, list]:
@@ -101,3 +104,23 @@ def test_the_installed_ops_have_a_cuda_part_where_nvcc_is():
         pytest.skip("installed with HARNESS_BUILD=0")
     assert state.cuda, state.reason
     assert any("code=sm_" in flag for flag in state.build["cuda_flags"])
+
+
+def test_the_installed_ops_have_every_kernel_that_has_a_source():
+    """A library is linked and loaded as well when a file of its sources was left out."""
+    state = status()
+    if not state.compiled:
+        pytest.skip("needs ops that were compiled")
+    wanted = {("CPU", name) for folder in SOURCES for name in declared_in(folder)}
+    if state.cuda:
+        on_gpu = [folder for folder in SOURCES if any(folder.glob("*.cu"))]
+        wanted |= {("CUDA", name) for folder in on_gpu for name in declared_in(folder)}
+    has = torch._C._dispatch_has_kernel_for_dispatch_key
+    assert {
+        (device, name) for device, name in wanted if not has(f"harness::{name}", device)
+    } == set()
+    assert len(wanted) > 10
+
+
+def declared_in(folder: Path) -> list[str]:
+    return re.findall(r'm\.def\(\s*"(\w+)\(', (folder / "schema.cpp").read_text())
