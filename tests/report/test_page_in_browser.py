@@ -62,6 +62,25 @@ def test_overlap_would_be_found(browser: "sync_api.Browser", made_page: Path) ->
         assert page.evaluate(OVERLAPS) != []
 
 
+@pytest.mark.parametrize(
+    ("scrolled", "inner", "found"),
+    [
+        ("overflow: auto", "", []),  # its second line is not seen
+        ("", "", [{"second", "below"}]),
+        ("overflow: auto", "margin-top: -20px", [{"first", "second"}]),
+    ],
+)
+def test_only_text_that_is_seen_overlaps(
+    browser: "sync_api.Browser", tmp_path: Path, scrolled: str, inner: str, found: list[set[str]]
+) -> None:
+    path = tmp_path / "page.html"
+    text = f"<div>first</div><div style='{inner}'>second</div>"
+    outer = f"<div style='height: 20px; line-height: 20px; {scrolled}'>{text}</div>"
+    path.write_text(f"<!doctype html><body>{outer}<div>below</div>", encoding="utf-8")
+    with opened(browser, path, figures="none") as (page, _):
+        assert [set(pair.split(" | ")) for pair in page.evaluate(OVERLAPS)] == found
+
+
 @pytest.mark.parametrize(("width", "dark"), [(400, True), (1600, False)])
 def test_accessible(browser: "sync_api.Browser", made_page: Path, width: int, dark: bool) -> None:
     with opened(browser, made_page, width=width, dark=dark) as (page, _):

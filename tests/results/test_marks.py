@@ -247,6 +247,17 @@ def test_every_reason_is_told_once_with_the_sides_that_have_it():
     ]
 
 
+@pytest.mark.parametrize("count", [2, 4])
+def test_each_value_stands_before_its_own_interval(count: int):
+    """Beside one another, and of many sides below one another."""
+    sides = [replace(latency(10.0 * n), low=10.0 * n - 1, high=10.0 * n + 2) for n in range(1, 5)]
+    console = Console(width=160, force_terminal=False)
+    with console.capture() as captured:
+        print_comparison(compared(*sides[:count]), console, intervals=True)
+    wanted = [(f"{10 * n}.0", f"{10 * n - 1}.0", f"{10 * n + 2}.0") for n in range(1, count + 1)]
+    assert re.findall(r"(\d+\.\d)[★*!]* +\[(.+?), (.+?)\]", captured.get()) == wanted
+
+
 def test_reasons_that_read_alike_are_one():
     busy = [Finding("busy_cpu", params={"cores": cores, "of": 2}) for cores in (1.51, 1.52)]
     found = compared(*(doubted(latency(10.0), one) for one in busy))
