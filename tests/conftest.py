@@ -16,6 +16,11 @@ import pytest
 from shared_folder import SHARED
 from tiny_suite import PLUGIN, harness_here, make_coco, write_manifest
 
+from harness.stages.collecting import collect_seldom
+
+# what tests import and leave behind stays; the collector would go over it again and again
+collect_seldom()
+
 # a busy machine is no mistake of a test's
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
