@@ -24,13 +24,20 @@ def as_traced(graph: torch.fx.GraphModule, _: object) -> object:
     return graph.forward
 
 
-def test_tinydet_is_one_graph(detector: Detector, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From uint8 pixels to detections."""
+@pytest.fixture
+def traced_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What does not depend on the kernels is seen sooner without them."""
     made = partial(compiling.Compiled, backend=as_traced)
     monkeypatch.setattr(compiling, "Compiled", made)
-    runner, images = build_runner(detector, "compiled"), draw_images()
-    assert_same(runner.detect(images), build_runner(detector, "fused").detect(images))
-    assert runner.conditions["graph_breaks"] == 0
+
+
+@pytest.mark.usefixtures("traced_only")
+def test_tinydet_is_one_graph_for_each_batch_size(detector: Detector) -> None:
+    """From uint8 pixels to detections."""
+    runner, plain = build_runner(detector, "compiled"), build_runner(detector, "fused")
+    for images in (draw_images(), draw_images(3), draw_images()):
+        assert_same(runner.detect(images), plain.detect(images))
+        assert runner.conditions["graph_breaks"] == 0
 
 
 @pytest.mark.newest
@@ -38,13 +45,6 @@ def test_tinydet_compiles_whole(detector: Detector, compiled: Runner) -> None:
     images = draw_images()
     assert_same(compiled.detect(images), build_runner(detector, "fused").detect(images))
     assert compiled.conditions["graph_breaks"] == 0
-
-
-@pytest.mark.newest
-def test_another_batch_size_is_compiled_anew(detector: Detector, compiled: Runner) -> None:
-    images = draw_images(3)
-    assert_same(compiled.detect(images), build_runner(detector, "fused").detect(images))
-    assert_same(compiled.detect(images[:2]), build_runner(detector, "fused").detect(images[:2]))
 
 
 @pytest.mark.newest
@@ -58,6 +58,7 @@ def test_what_was_compiled_for_one_detector_serves_no_other(compiled: Runner) ->
 
 
 @pytest.mark.newest
+@pytest.mark.usefixtures("traced_only")
 def test_what_cannot_be_compiled_whole_says_in_how_many_pieces() -> None:
     ssd = build("ssdlite320")
     runner, images = build_runner(ssd, "compiled"), draw_images()

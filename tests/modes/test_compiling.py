@@ -121,15 +121,28 @@ class Stem(nn.Module):
         return scaled
 
 
+class BrokenStem(Stem):
+    """The same in two pieces."""
+
+    def forward(self, inputs: Inputs) -> Tensor:
+        pixels = inputs.pixels * 2
+        torch._dynamo.graph_break()
+        scaled: Tensor = self.layers(pixels)
+        return scaled
+
+
 @pytest.mark.slow
+@pytest.mark.parametrize("kind", [Stem, pytest.param(BrokenStem, marks=pytest.mark.newest)])
 @torch.no_grad()
-def test_compiled_kernels_compute_the_same_each_with_its_own_weights() -> None:
+def test_compiled_kernels_compute_the_same_each_with_its_own_weights(kind: type[Stem]) -> None:
     """The same code, other weights: a cache keyed on code alone would mix them up."""
-    inputs = Inputs(torch.rand(1, 3, 32, 32), *(torch.ones(1, 2) for _ in range(3)))
-    for seed in range(2):
-        module = Stem(seed)
-        found = Compiled(run(module), module, CPU)(inputs)
-        torch.testing.assert_close(found, module(inputs), rtol=1e-5, atol=1e-6)
+    images = torch.rand(3, 3, 32, 32)
+    for seed, counts in enumerate([(1,), (1, 3)]):
+        module = kind(seed)
+        compiled = Compiled(run(module), module, CPU)
+        for count in counts:
+            inputs = Inputs(images[:count], *(torch.ones(count, 2) for _ in range(3)))
+            torch.testing.assert_close(compiled(inputs), module(inputs), rtol=1e-5, atol=1e-6)
 
 
 @torch.no_grad()

@@ -162,7 +162,8 @@ def test_gradcheck(forward, ratio, reduce):
     def run(*maps):
         return forward(list(maps), boxes, [2, 4], 3.0, False, 2, 2, 2, ratio, reduce)[0]
 
-    assert torch.autograd.gradcheck(run, tuple(maps), eps=1e-3)
+    # of the reference, which is slow, random projections of the Jacobian
+    assert torch.autograd.gradcheck(run, tuple(maps), eps=1e-3, fast_mode=forward is not OP)
 
 
 def test_gradients_have_the_memory_format_of_the_maps():

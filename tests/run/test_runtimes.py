@@ -5,13 +5,14 @@ import json
 import re
 import shutil
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import numpy as np
 import onnxruntime
 import pytest
 import torch
 from tiny_detectors import TinyDetector
-from tiny_suite import PLUGIN, tiny, write_manifest
+from tiny_suite import PLUGIN, harness_here, tiny, write_manifest
 
 import harness
 from harness import load_results
@@ -23,6 +24,7 @@ pytestmark = pytest.mark.slow
 PAGE = Path(__file__).parents[2] / "docs" / "runtimes.md"
 PROFILED = ("onnxruntime", "openvino", "onnxruntime-int8", "openvino-int8")
 EIGHT = (*PROFILED[2:], "executorch-int8")
+MODES = ("eager", "onnxruntime", "openvino", "executorch", *EIGHT)
 LATENCY = "latency_end_to_end_p50"
 
 
@@ -74,27 +76,38 @@ def test_what_it_lacks_is_an_error_where_it_was_asked_for(
         )
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def executorch() -> None:
     """Only the newest torch is tested with it."""
     pytest.importorskip("executorch")
 
 
-@pytest.mark.usefixtures("executorch")
-def test_the_shipped_runtimes_find_what_eager_finds_and_8_bits_have_an_ap_of_their_own(
-    cli, tmp_path: Path
-):
-    modes = ("eager", "onnxruntime", "openvino", "executorch", *EIGHT)
+@pytest.fixture(scope="module")
+def in_all_runtimes(
+    executorch: None, tmp_path_factory: pytest.TempPathFactory, data: Path
+) -> tuple[Path, CompletedProcess[str]]:
+    """A run in every mode, also with the runtimes' profilers, and what it said."""
+    folder = tmp_path_factory.mktemp("runtimes")
+    write_manifest(folder / "m.yaml", data, [tiny("one")])
+    meters = "meters=[coco_ap,parameters,latency,profiled]"
     calibrated = ("--set", "latency.calibration_images=3", "--seeds", "5")
-    done = cli("run", "m.yaml", "--modes", ",".join(modes), *calibrated, "--run-id", "r")
-    assert done.code == 0, done.err
-    assert all(f"latency {mode}: exporting and quantising" in done.err for mode in EIGHT)
-    frame = load_results(tmp_path / "results" / "tiny" / "r")
+    chosen = ("--modes", ",".join(MODES), "--set", meters, *calibrated, "--run-id", "r")
+    done = harness_here("run", "m.yaml", "-p", PLUGIN, *chosen, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder / "results" / "tiny" / "r", done
+
+
+def test_the_shipped_runtimes_find_what_eager_finds_and_8_bits_have_an_ap_of_their_own(
+    in_all_runtimes: tuple[Path, CompletedProcess[str]],
+):
+    run, done = in_all_runtimes
+    assert all(f"latency {mode}: exporting and quantising" in done.stderr for mode in EIGHT)
+    frame = load_results(run)
     conditions = {
         mode: json.loads(own[own["metric"] == LATENCY]["conditions"].iloc[0])
         for mode, own in frame[frame["stage"] == "latency"].groupby("mode")
     }
-    assert set(conditions) == set(modes)
+    assert set(conditions) == set(MODES)
     for mode in ("onnxruntime", "openvino", "executorch"):
         own = frame[frame["mode"] == mode].set_index("metric")["value"]
         assert own["mode_agreement"] > 0.999
@@ -112,12 +125,12 @@ def test_the_shipped_runtimes_find_what_eager_finds_and_8_bits_have_an_ap_of_the
         assert (eight["ap_check"], eight["ap_images"]) == (score["value"], 4)
         assert eight["ap_eager"] == frame[frame["metric"] == "ap"]["value"].iloc[0]
         # what it found is kept, scored again and set against the float detector's
-        found = read_run(tmp_path / "results" / "tiny" / "r")
+        found = read_run(run)
         again = found.estimate_quantized("one", mode, "ap")
         assert again.value == pytest.approx(score["value"], abs=1e-9)
         assert again.pairing == found.estimate("one", "ap").pairing != ""
         assert found.difference_quantized("one", mode, "ap").compared
-    assert "8 bits minus float" in done.out
+    assert "8 bits minus float" in done.stdout
 
 
 def test_what_it_costs_to_ship_is_measured_of_each_mode_that_can_tell(
@@ -152,20 +165,13 @@ def test_what_it_costs_to_ship_is_measured_of_each_mode_that_can_tell(
     assert "load time" in compared.out
 
 
-def test_graphs_tell_by_role_where_their_time_goes_and_torch_does_not(cli, tmp_path: Path):
-    modes = ("eager", *PROFILED)
-    chosen = (
-        "--set",
-        "meters=[coco_ap,parameters,latency,profiled]",
-        "--set",
-        "latency.calibration_images=3",
-    )
-    done = cli("run", "m.yaml", "--modes", ",".join(modes), *chosen, "--run-id", "r")
-    assert done.code == 0, done.err
-    run = read_run(tmp_path / "results" / "tiny" / "r")
+def test_graphs_tell_by_role_where_their_time_goes_and_torch_does_not(
+    in_all_runtimes: tuple[Path, CompletedProcess[str]],
+):
+    run = read_run(in_all_runtimes[0])
     records = [r for r in run.measured if r.metric == "profiled_network"]
-    assert {r.mode for r in records} == set(modes[1:])
-    for mode in modes[1:]:
+    assert {r.mode for r in records} == set(PROFILED)
+    for mode in PROFILED:
         own = {
             r.scope.removeprefix(f"mode/{mode}").lstrip("/"): r for r in records if r.mode == mode
         }
