@@ -16,11 +16,6 @@ import pytest
 from shared_folder import SHARED
 from tiny_suite import PLUGIN, harness_here, make_coco, write_manifest
 
-from harness.stages.collecting import collect_seldom
-
-# what tests import and leave behind stays; the collector would go over it again and again
-collect_seldom()
-
 # a busy machine is no mistake of a test's
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
@@ -32,6 +27,9 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
 
 # what compilers made serves later sessions of tests, too
 os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", f"{tempfile.gettempdir()}/harness-tests-compiled")
+
+SELDOM = 50_000, 20, 20
+gc.set_threshold(*SELDOM)
 
 # A shell starts its background jobs with SIGINT ignored, and all that tests start would inherit it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -51,6 +49,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         (slow if item.get_closest_marker("slow") else quick).add(item.path)
     items.sort(key=lambda item: (item.path in quick) + (item.path not in slow))
+
+
+def pytest_runtest_setup() -> None:
+    """Garbage is collected seldom: what tests import and leave behind stays."""
+    gc.set_threshold(*SELDOM)  # again, as cells set it, too
 
 
 def pytest_collection_finish() -> None:

@@ -50,7 +50,7 @@ def test_what_is_set_aside_is_passed_over_and_what_comes_later_is_collected():
         gc.collect()
         assert later() is None
     finally:
-        gc.unfreeze()
+        gc.freeze()  # what the session had set aside
 
 
 @pytest.mark.slow
