@@ -39,7 +39,8 @@ def test_they_are_found_and_run(site: Path):
     choice = [
         "--stages", "train,evaluate,cost", "--device", "cpu", "--run-id", "s", "--only", "mine",
         "--set", "meters=[coco_ap,my_meter,parameters]", "--set", "columns=[ap,my_meter]",
-        "--set", "detectors.mine.train.steps=2", "--set", "evaluate.max_images=8",
+        "--set", "detectors.mine.train.steps=2", "--set", "detectors.mine.train.batch_size=1",
+        "--set", "evaluate.max_images=8",
     ]  # fmt: skip
     run_with(site, "harness", "run", suite, *choice, cwd=folder)
     found = folder / "results" / "my_roi_op" / "s"
@@ -56,7 +57,8 @@ def test_a_suite_runs(site: Path, kind: str, detector: str):
     folder = site.parent
     choice = [
         "--device", "cpu", "--run-id", "s", "--only", detector,
-        "--set", "detectors.*.train.steps=2", "--set", "evaluate.max_images=8",
+        "--set", "detectors.*.train.steps=2", "--set", "detectors.*.train.batch_size=1",
+        "--set", "evaluate.max_images=8",
         "--set", "latency.runs=2", "--set", "latency.images=2", "--set", "latency.warmup_seconds=0",
     ]  # fmt: skip
     run_with(site, "harness", "run", folder / f"my_{kind}" / "suite.yaml", *choice, cwd=folder)

@@ -19,7 +19,7 @@ NO_LOSSES = {"step", "epoch", "lr", "grad_norm", "images_per_second", "wait_shar
 
 @pytest.mark.parametrize(
     ("detector", "steps", "processes"),
-    [("tinydet_s", 12, ["1", "4"]), ("ssdlite320", 3, ["1", "2"])],
+    [("tinydet_s", 6, ["1", "4"]), ("ssdlite320", 3, ["1", "2"])],
 )
 def test_processes_agree(detector: str, steps: int, processes: list[str], tmp_path: Path) -> None:
     """Without randomness of the batch, and normalised by what all have sampled."""
