@@ -28,7 +28,7 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
 # what compilers made serves later sessions of tests, too
 os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", f"{tempfile.gettempdir()}/harness-tests-compiled")
 
-SELDOM = 50_000, 20, 20
+SELDOM = 20_000, 10, 10
 gc.set_threshold(*SELDOM)
 
 # A shell starts its background jobs with SIGINT ignored, and all that tests start would inherit it.

@@ -114,6 +114,7 @@ def test_both_graphs_of_two_stages_have_the_outputs_of_eager(name: str, mode: st
     assert set(vars(whole)) == set(vars(make(name)))
 
 
+@pytest.mark.newest
 def test_each_batch_size_is_exported_once() -> None:
     (detector, runner), images = made("tinydet_s", "onnxruntime"), draw_images(2)
     for count in (1, 2, 1, 2):
