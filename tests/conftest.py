@@ -57,8 +57,18 @@ def pytest_runtest_setup() -> None:
 
 
 def pytest_collection_finish() -> None:
-    """No collection of garbage walks over pytest's items and what they import."""
     atexit.register(gc.unfreeze)
+    set_aside()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _set_aside() -> None:
+    """What tests before have imported, too: each training and timing collects the garbage."""
+    set_aside()
+
+
+def set_aside() -> None:
+    """No collection of garbage walks over what is there now."""
     gc.collect()
     gc.freeze()
 
