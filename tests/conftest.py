@@ -1,7 +1,6 @@
 """What tests of several rooms share: real data sets, and runs of a tiny suite."""
 
 import atexit
-import gc
 import os
 import shutil
 import signal
@@ -16,6 +15,8 @@ import pytest
 from shared_folder import SHARED
 from tiny_suite import PLUGIN, harness_here, make_coco, write_manifest
 
+from harness.stages.collecting import collect_seldom, set_aside
+
 # a busy machine is no mistake of a test's
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
@@ -28,8 +29,7 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
 # what compilers made serves later sessions of tests, too
 os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", f"{tempfile.gettempdir()}/harness-tests-compiled")
 
-SELDOM = 20_000, 10, 10
-gc.set_threshold(*SELDOM)
+collect_seldom()
 
 # A shell starts its background jobs with SIGINT ignored, and all that tests start would inherit it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -51,26 +51,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: (item.path in quick) + (item.path not in slow))
 
 
-def pytest_runtest_setup() -> None:
-    """Garbage is collected seldom: what tests import and leave behind stays."""
-    gc.set_threshold(*SELDOM)  # again, as cells set it, too
-
-
 def pytest_collection_finish() -> None:
-    atexit.register(gc.unfreeze)
+    """No collection of garbage walks over pytest's items and what they import."""
     set_aside()
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _set_aside() -> None:
-    """What tests before have imported, too: each training and timing collects the garbage."""
+def _garbage_is_collected_seldom() -> None:
+    """Nor over what earlier files have imported: each training and each timing collects it.
+
+    3 % of the time; cells that a test runs in this process set the threshold back.
+    """
     set_aside()
-
-
-def set_aside() -> None:
-    """No collection of garbage walks over what is there now."""
-    gc.collect()
-    gc.freeze()
+    collect_seldom()
 
 
 @pytest.fixture(scope="session")
