@@ -252,7 +252,7 @@ def test_a_run_that_goes_on_says_what_is_left(made: Run) -> None:
     )
     page = text_of(render_page(replace(made, records=(*timed, *kept)), goes_on=True))
     name = f"{last['detector']} seed {last['seed']} train"
-    assert f"still running, about 40 s left one cell at a time; now or next: {name}." in page
+    assert f"still running, about 40 s left, one cell at a time; now or next: {name}." in page
     unknown = text_of(render_page(replace(made, records=kept), goes_on=True))
     assert f"still running; now or next: {name}." in unknown
     assert "data-reload" in render_page(made, goes_on=True)

@@ -90,7 +90,7 @@ def describe_rest(run: Run) -> str:
             took.setdefault(record.stage, []).append(record.value)
     known = all(cell["stage"] in took for cell in left)
     seconds = sum(mean(took[cell["stage"]]) for cell in left) if known else None
-    time = "" if seconds is None else f", about {duration(seconds)} left one cell at a time"
+    time = "" if seconds is None else f", about {duration(seconds)} left, one cell at a time"
     first = left[0]
     name = name_stage(first["stage"], first.get("mode", ""))
     return f"still running{time}; now or next: {first['detector']} seed {first['seed']} {name}"
