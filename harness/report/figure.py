@@ -118,7 +118,7 @@ def panels(
     """
     columns = math.ceil(count / math.ceil(count / most))
     wide = _subplots(count, columns, height, rows, alike)
-    narrow = _subplots(count, 1, height, rows, False)
+    narrow = wide if columns == 1 else _subplots(count, 1, height, rows, False)
     stacked = {}
     for number in range(count):
         for part in range(len(rows)):
