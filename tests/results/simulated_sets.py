@@ -1,10 +1,19 @@
 """Simulated validation sets: images that differ in difficulty, detectors that err."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.results.ap.boxes import (
+    FlatDetections,
+    FlatObjects,
+    Scene,
+    sort_detections,
+    sort_objects,
+)
 from harness.stages.inputs import EvaluationInput, GroundTruth
 
 SIDE, CELL = 640, 160  # objects lie in cells of their own, so that they never overlap
@@ -29,9 +38,22 @@ class Process:
     jitter: float = 0.08
     false_alarms: float = 3.0
 
-    def draw(
+    def draw(self, images: int, seed: int) -> EvaluationInput:
+        """One set with one detector's detections, as files have them."""
+        (scene,) = self.draw_scenes(images, seed)
+        objects, found = scene.objects, scene.detections
+        truth = GroundTruth(
+            tuple(range(images)),
+            {c: f"class {c}" for c in range(self.classes)},
+            tuple(_entries(objects, area=objects.area, iscrowd=objects.crowd.astype(int))),
+            "simulated",
+            ((SIDE, SIDE),) * images,
+        )
+        return EvaluationInput(truth, tuple(_entries(found, score=found.score)))
+
+    def draw_scenes(
         self, images: int, seed: int, detectors: int = 1, gain: float = 0.0
-    ) -> list[EvaluationInput]:
+    ) -> list[Scene]:
         """One set with the detections of several detectors that find the same images hard.
 
         Args:
@@ -45,26 +67,10 @@ class Process:
         box = self._draw_boxes(rng, counts)
         category = rng.integers(0, self.classes, len(image))
         hard = rng.normal(0, self.difficulty, images)
-        truth = GroundTruth(
-            tuple(range(images)),
-            {c: f"class {c}" for c in range(self.classes)},
-            tuple(
-                {
-                    "image_id": i,
-                    "category_id": c,
-                    "bbox": b,
-                    "area": b[2] * b[3],
-                    "iscrowd": 0,
-                }
-                for i, c, b in zip(image.tolist(), category.tolist(), box.tolist(), strict=True)
-            ),
-            "simulated",
-            ((SIDE, SIDE),) * images,
-        )
-        return [
-            EvaluationInput(truth, self._detect(rng, image, category, box, hard, n * gain))
-            for n in range(detectors)
-        ]
+        area, crowd = box[:, 2] * box[:, 3], np.zeros(len(image), bool)
+        objects = sort_objects(image, category, box, area, crowd)
+        found = [self._detect(rng, image, category, box, hard, n * gain) for n in range(detectors)]
+        return [Scene(images, self.classes, objects, one, None) for one in found]
 
     def _draw_boxes(self, rng: np.random.Generator, counts: NDArray) -> NDArray:
         cells = rng.permuted(np.tile(np.arange((SIDE // CELL) ** 2), (len(counts), 1)), axis=1)
@@ -83,7 +89,7 @@ class Process:
         box: NDArray,
         hard: NDArray,
         gain: float,
-    ) -> tuple[dict, ...]:
+    ) -> FlatDetections:
         odds = self.skill + gain + 0.7 * np.log(box[:, 2] / 40) - hard[image]
         found = rng.random(len(image)) < 1 / (1 + np.exp(-odds))
         noise = rng.normal(0, self.jitter, (int(found.sum()), 4))
@@ -98,13 +104,16 @@ class Process:
         where = np.repeat(np.arange(len(hard)), alarms)
         stray = self._draw_boxes(rng, np.minimum(alarms, 16))
         where = np.repeat(np.arange(len(hard)), np.minimum(alarms, 16))
-        columns = (
+        return sort_detections(
             np.concatenate([image[found], where]),
             np.concatenate([seen, rng.integers(0, self.classes, len(where))]),
             np.concatenate([moved, stray]),
             np.concatenate([score, rng.normal(-1, 1, len(where))]),
         )
-        return tuple(
-            {"image_id": i, "category_id": c, "bbox": b, "score": s}
-            for i, c, b, s in zip(*(column.tolist() for column in columns), strict=True)
-        )
+
+
+def _entries(boxes: FlatObjects | FlatDetections, **more: NDArray) -> Iterator[dict[str, Any]]:
+    """As in COCO's files."""
+    columns = {"image_id": boxes.image, "category_id": boxes.category, "bbox": boxes.box, **more}
+    for row in zip(*(column.tolist() for column in columns.values()), strict=True):
+        yield dict(zip(columns, row, strict=True))

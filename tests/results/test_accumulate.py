@@ -169,7 +169,7 @@ def copy_images(given: EvaluationInput, counts: np.ndarray) -> EvaluationInput:
 @settings(max_examples=25, deadline=None)
 @for_any(st.integers(0, 10**6))
 def test_the_order_of_images_and_boxes_changes_nothing(seed: int):
-    given, rng = Process(classes=3).draw(12, seed)[0], np.random.default_rng(seed)
+    given, rng = Process(classes=3).draw(12, seed), np.random.default_rng(seed)
     truth = given.ground_truth
     images = rng.permutation(len(truth.image_ids))
     mixed = GroundTruth(
@@ -189,7 +189,7 @@ def test_the_order_of_images_and_boxes_changes_nothing(seed: int):
 @settings(max_examples=25, deadline=None)
 @for_any(st.integers(0, 10**6))
 def test_a_false_alarm_less_never_scores_worse(seed: int):
-    given, rng = Process(false_alarms=6).draw(12, seed)[0], np.random.default_rng(seed)
+    given, rng = Process(false_alarms=6).draw(12, seed), np.random.default_rng(seed)
     far = {**given.detections[0], "bbox": [5000.0, 5000.0, 20.0, 20.0], "score": rng.normal()}
     worse = EvaluationInput(given.ground_truth, (*given.detections, far))
     weights, ranges = draw_weights(12, 20, seed), list(COCO_RANGES.values())
@@ -201,7 +201,7 @@ def test_a_false_alarm_less_never_scores_worse(seed: int):
 @for_any(st.integers(0, 10**6))
 def test_a_sure_hit_more_never_scores_worse(seed: int):
     """An object that nothing was near to is found, above all others."""
-    given = Process().draw(12, seed)[0]
+    given = Process().draw(12, seed)
     truth, weights = given.ground_truth, draw_weights(12, 20, seed)
     for lost in truth.annotations:
         others = tuple(d for d in given.detections if not near(d, lost))

@@ -14,10 +14,9 @@ from simulated_sets import Process
 
 from harness.results.ap.accumulate import IOU_50, mean_over_classes, measure_ap
 from harness.results.ap.bootstrap import draw_weights, find_interval, find_p
-from harness.results.ap.boxes import Weights, build_scene
+from harness.results.ap.boxes import Scene, Weights
 from harness.results.ap.matching import find_pairs, match
 from harness.results.ap.ranges import COCO_RANGES
-from harness.stages.inputs import EvaluationInput
 
 pytestmark = pytest.mark.slow
 
@@ -41,7 +40,7 @@ class Simulated:
 @pytest.fixture(scope="module")
 def simulated() -> Simulated:
     parts = [
-        score(PROCESS.draw(30_000, 1_000_000 + n)[0], np.ones((1, 30_000), np.int32))
+        score(PROCESS.draw_scenes(30_000, 1_000_000 + n)[0], np.ones((1, 30_000), np.int32))
         for n in range(4)
     ]
     truth = np.mean(parts, axis=0)[:, 0]
@@ -50,7 +49,7 @@ def simulated() -> Simulated:
     )
     values = np.array(
         [
-            [score(given, weights) for given in PROCESS.draw(IMAGES, seed, detectors=2)]
+            [score(scene, weights) for scene in PROCESS.draw_scenes(IMAGES, seed, detectors=2)]
             for seed in range(SETS)
         ]
     )
@@ -60,9 +59,8 @@ def simulated() -> Simulated:
     )
 
 
-def score(given: EvaluationInput, weights: Weights) -> np.ndarray:
+def score(scene: Scene, weights: Weights) -> np.ndarray:
     """(metrics, weights)."""
-    scene = build_scene(given)
     pairs = find_pairs(scene)
     matches = [match(scene, pairs, COCO_RANGES[name]) for name in ("all", "small")]
     whole, small = measure_ap(scene, matches, weights)
@@ -116,7 +114,8 @@ def test_a_real_gain_is_seen() -> None:
     )
     seen = 0
     for seed in range(20):
-        base, other = (score(g, weights)[0] for g in PROCESS.draw(IMAGES, seed, 2, gain=0.8))
+        scenes = PROCESS.draw_scenes(IMAGES, seed, 2, gain=0.8)
+        base, other = (score(scene, weights)[0] for scene in scenes)
         difference = other - base
         seen += find_p(difference[0], difference[1:], IMAGES) < 0.05
     assert seen >= 18

@@ -119,9 +119,15 @@ def build_scene(
 def _objects(
     truth: GroundTruth, images: Mapping[int, int], categories: Mapping[int, int]
 ) -> FlatObjects:
-    image, category, box = _columns(truth.annotations, images, categories)
     area = np.array([a["area"] for a in truth.annotations], float)
     crowd = np.array([a["iscrowd"] for a in truth.annotations], bool)
+    return sort_objects(*_columns(truth.annotations, images, categories), area, crowd)
+
+
+def sort_objects(
+    image: Ints, category: Ints, box: Floats, area: Floats, crowd: Bools
+) -> FlatObjects:
+    """Objects in the order of a file, as `FlatObjects` has them."""
     order = np.lexsort((category, image))
     return FlatObjects(image[order], category[order], box[order], area[order], crowd[order])
 
@@ -132,12 +138,18 @@ def _detections(
     categories: Mapping[int, int],
     limit: int,
 ) -> FlatDetections:
-    image, category, box = _columns(found, images, categories)
     score = np.fromiter(map(itemgetter("score"), found), np.float64, len(found))
+    return sort_detections(*_columns(found, images, categories), score, limit)
+
+
+def sort_detections(
+    image: Ints, category: Ints, box: Floats, score: Floats, limit: int = MAX_DETECTIONS
+) -> FlatDetections:
+    """Detections in the order of a file, as `FlatDetections` has them."""
     # stable sorts throughout: equal scores keep the order of the file, as in pycocotools
     within = np.lexsort((-score, category, image))
-    rank = np.empty(len(found), np.int64)
-    rank[within] = _count_within(image[within] * max(len(categories), 1) + category[within])
+    rank = np.empty(len(score), np.int64)
+    rank[within] = _count_within(image[within], category[within])
     order = np.lexsort((image, -score, category))
     order = order[rank[order] < limit]
     area = box[:, 2] * box[:, 3]
@@ -183,10 +195,11 @@ def mark(items: Ints, count: int) -> Bools:
     return marked
 
 
-def _count_within(keys: Ints) -> Ints:
+def _count_within(*keys: Ints) -> Ints:
     """0, 1, 2, ... within each stretch of equal keys."""
-    starts = np.flatnonzero(np.diff(keys, prepend=-1))
-    return np.arange(len(keys)) - np.repeat(starts, np.diff(starts, append=len(keys)))
+    changes = np.any([np.diff(key, prepend=-1) != 0 for key in keys], axis=0)
+    starts = np.flatnonzero(changes)
+    return np.arange(len(changes)) - np.repeat(starts, np.diff(starts, append=len(changes)))
 
 
 def _shrink(
