@@ -28,6 +28,9 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
 
 # what compilers made serves later sessions of tests, too
 os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", f"{tempfile.gettempdir()}/harness-tests-compiled")
+# Nor is each of the processor's instruction sets tried out by compiling and importing torch: with
+# torch 2.11 that takes longer than all else that is compiled there.
+os.environ.setdefault("TORCHINDUCTOR_VEC_ISA_OK", "1")
 
 collect_seldom()
 
@@ -35,9 +38,10 @@ collect_seldom()
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are cores, as many tests only wait for processes."""
-    return len(os.sched_getaffinity(0)) + 1
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """As many as cores for `-n logical`; one more for `-n auto`: many tests wait for processes."""
+    cores = len(os.sched_getaffinity(0))
+    return cores if config.option.numprocesses == "logical" else cores + 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

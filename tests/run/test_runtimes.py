@@ -208,6 +208,22 @@ def test_files_are_loaded_again_for_it_and_gone_with_their_runner():
     assert not path.parent.exists()
 
 
+def test_each_batch_size_is_exported_once():
+    detector = TinyDetector(2, "", "", 8).eval()
+    runner, plain = build_runner(detector, "onnxruntime"), build_runner(detector)
+    images = list(torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8))
+    with torch.inference_mode():
+        for count, exports in ((1, 1), (2, 2), (1, 2), (2, 2)):
+            found, wanted = runner.detect(images[:count]), plain.detect(images[:count])
+            torch.testing.assert_close(found.scores, wanted.scores, rtol=0, atol=1e-4)
+            torch.testing.assert_close(found.boxes, wanted.boxes, rtol=0, atol=1e-3)
+            assert len(list(vars(runner.detector)["network"].paths)) == exports
+        spent = runner.compile_seconds()
+        assert spent > 0
+        runner.detect(images)
+        assert runner.compile_seconds() == spent
+
+
 def test_8_bits_need_the_training_split(cli, tmp_path: Path, data: Path):
     alone = tmp_path / "alone"
     shutil.copytree(data, alone)
