@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 from page_text import text_of
+from quick_page import quick_page
 
 from harness.records.record import Record
-from harness.report.page import render_page
 from harness.results.run import Run
 
 IDLE = "the GPU was idle"
@@ -31,12 +31,12 @@ def with_idle_shares(run: Run, shares: Mapping[str, float], later: float = 0.0) 
 
 
 def test_a_cpu_is_not_spoken_of(made: Run) -> None:
-    assert IDLE not in text_of(render_page(made))
+    assert IDLE not in text_of(quick_page(made))
 
 
 def test_a_busy_gpu_is_not_either(made: Run) -> None:
     busy = with_idle_shares(made, {"tinydet_s": 0.5, "tinydet_l": 0.1})
-    assert IDLE not in text_of(render_page(busy))
+    assert IDLE not in text_of(quick_page(busy))
 
 
 @pytest.mark.slow
@@ -51,7 +51,7 @@ def test_a_busy_gpu_is_not_either(made: Run) -> None:
     ],
 )
 def test_an_idle_gpu_is_explained_once(made: Run, shares: dict[str, float], words: str) -> None:
-    text = text_of(render_page(with_idle_shares(made, shares)))
+    text = text_of(quick_page(with_idle_shares(made, shares)))
     assert text.count(IDLE) == 1
     assert f"{words}: such a latency is the time it takes to launch the kernels" in text
 
@@ -59,6 +59,6 @@ def test_an_idle_gpu_is_explained_once(made: Run, shares: dict[str, float], word
 @pytest.mark.slow
 def test_of_several_seeds_the_busiest_counts(made: Run) -> None:
     """It says no more than is true of all of them."""
-    text = text_of(render_page(with_idle_shares(made, {"tinydet_s": 0.6}, later=0.2)))
+    text = text_of(quick_page(with_idle_shares(made, {"tinydet_s": 0.6}, later=0.2)))
     assert "the GPU was idle 60 % of the time" in text
-    assert IDLE not in text_of(render_page(with_idle_shares(made, {"tinydet_s": 0.4}, later=0.2)))
+    assert IDLE not in text_of(quick_page(with_idle_shares(made, {"tinydet_s": 0.4}, later=0.2)))

@@ -12,6 +12,7 @@ from browser import OVERLAPS, faults, opened
 from making_analyses import make_analysis
 from making_runs import make_run
 from page_text import text_of
+from quick_page import quick_page
 from rich.console import Console
 
 from harness.plugin.metrics import Finding
@@ -61,7 +62,7 @@ def cells_of(run: Run, mode: str) -> list[str]:
 
 def test_one_mode_has_no_section(made: Run) -> None:
     assert mode_rows(made) == []
-    page = render_page(made)
+    page = quick_page(made)
     assert 'id="modes"' not in page
     assert 'href="#modes"' not in page
 
@@ -88,7 +89,7 @@ def test_a_row_says_times_difference_agreement_and_costs(run: Run) -> None:
 
 def test_a_failure_is_told_in_words_where_its_numbers_would_be(run: Run) -> None:
     assert rows_of(run)["fused-bfloat16"].has_failed
-    page = render_page(run)
+    page = quick_page(run)
     shown = page[page.index('<section id="modes"') :].partition("</section>")[0]
     assert shown.count("failed</strong> does not find what eager finds") == len(NAMES)
     assert "tinydet_s seed 0, latency fused-bfloat16 failed: does not find" in text_of(page)
@@ -98,7 +99,7 @@ def test_the_answer_is_not_touched_by_further_modes(run: Run, tmp_path: Path) ->
     alone = make_run(tmp_path / "alone", detectors=NAMES)
     both = (run, alone)
     answers = [
-        re.search(r'<ul class="questions">.*?</ul>', render_page(one), re.S)[0]  # type: ignore[index]
+        re.search(r'<ul class="questions">.*?</ul>', quick_page(one), re.S)[0]  # type: ignore[index]
         for one in both
     ]
     assert answers[0] == answers[1]
@@ -106,7 +107,7 @@ def test_the_answer_is_not_touched_by_further_modes(run: Run, tmp_path: Path) ->
         for metric in run.columns:
             one, two = (r.estimate(name, metric) for r in both)
             assert (one.value, one.low, one.high) == (two.value, two.low, two.high)
-    assert "All other tables show eager." in text_of(render_page(run))
+    assert "All other tables show eager." in text_of(quick_page(run))
 
 
 def test_a_mode_shown_elsewhere_is_told(run: Run) -> None:
