@@ -64,6 +64,7 @@ def build(folder: Path, ready: Path | None = None, **variables: str) -> tuple[di
     return report, json.loads(said.stdout)
 
 
+@pytest.mark.newest
 def test_switched_off(tmp_path):
     report, (compiled, cuda, reason) = build(tmp_path, HARNESS_BUILD="0")
     assert not compiled
@@ -71,6 +72,7 @@ def test_switched_off(tmp_path):
     assert report["reason"] == reason == "switched off by HARNESS_BUILD=0"
 
 
+@pytest.mark.newest
 def test_without_a_compiler_the_build_succeeds(tmp_path):
     report, (compiled, cuda, reason) = build(tmp_path, CC="false", CXX="false")
     assert not compiled
@@ -79,6 +81,7 @@ def test_without_a_compiler_the_build_succeeds(tmp_path):
     assert report["cuda_reason"] == "the CPU part, which declares the ops, is not compiled"
 
 
+@pytest.mark.newest
 def test_a_failing_nvcc_leaves_the_cpu_part(tmp_path):
     if shutil.which(os.environ.get("CXX", "c++")) is None:
         pytest.skip("needs a C++ compiler")

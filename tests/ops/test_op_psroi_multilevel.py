@@ -24,6 +24,8 @@ from harness.ops.psroi_multilevel import (
 OP = torch.ops.harness.psroi_align_multilevel
 BACKWARD = torch.ops.harness.psroi_align_multilevel_backward
 REDUCES = pytest.mark.parametrize("reduce", ["max", "mean"])
+# what the gradients of the op are compared with, whatever the version of torch
+REFERENCE = pytest.param(psroi_align_multilevel_reference, marks=pytest.mark.newest)
 
 
 def random_maps(seed: int, batch: int, channels: int, sizes, dtype=torch.float32):
@@ -150,12 +152,12 @@ def test_boxes_of_whole_pixels_have_the_level_of_the_logarithm_in_float32(finest
 @pytest.mark.slow
 @REDUCES
 @pytest.mark.parametrize("ratio", [0, 2])
-@pytest.mark.parametrize("forward", [OP, psroi_align_multilevel_reference])
+@pytest.mark.parametrize("forward", [OP, REFERENCE])
 def test_gradcheck(forward, ratio, reduce):
     # Reads are linear in the maps; distinct integers keep every maximum clear of a tie.
-    order = torch.randperm(2 * 8 * (30 + 12), generator=torch.Generator().manual_seed(0)).double()
-    fine, coarse = order.split([2 * 8 * 30, 2 * 8 * 12])
-    maps = [fine.view(2, 8, 5, 6).requires_grad_(), coarse.view(2, 8, 3, 4).requires_grad_()]
+    order = torch.randperm(2 * 8 * (20 + 6), generator=torch.Generator().manual_seed(0)).double()
+    fine, coarse = order.split([2 * 8 * 20, 2 * 8 * 6])
+    maps = [fine.view(2, 8, 4, 5).requires_grad_(), coarse.view(2, 8, 2, 3).requires_grad_()]
     boxes = random_pyramid_boxes(3, 2, 5, 24, torch.float64)
     assert set(assign_levels(boxes, 3.0, 2).flatten().tolist()) == {-1, 0, 1}
 

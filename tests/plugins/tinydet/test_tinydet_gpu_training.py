@@ -15,13 +15,14 @@ ON_GPU = (
     pytest.mark.cuda,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU"),
 )
+SIDE = 192  # pixels
 DEVICES = ["cpu", pytest.param("cuda", marks=ON_GPU)]
 
 
 def losses_and_gradients(detector: TwoStageDetector, device: str) -> dict[str, Tensor]:
     torch.manual_seed(0)  # anchors are sampled
-    inputs = as_inputs(draw_pixels(1, "batch", 2, 320).double()).to(device)
-    boxes = torch.tensor([[[30.0, 40, 90, 120], [200, 10, 310, 80]], [[5, 5, 37, 37], [0] * 4]])
+    inputs = as_inputs(draw_pixels(1, "batch", 2, SIDE).double()).to(device)
+    boxes = torch.tensor([[[15.0, 20, 45, 60], [100, 5, 155, 40]], [[5, 5, 37, 37], [0] * 4]])
     targets = Targets(boxes, torch.tensor([[0, 1], [0, 0]]), torch.tensor([2, 1])).to(device)
     detector.zero_grad()
     losses = detector.losses(inputs, targets)
@@ -36,7 +37,7 @@ def losses_and_gradients(detector: TwoStageDetector, device: str) -> dict[str, T
 def test_both_ways_give_equal_losses_and_gradients(
     name: str, device: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    detector = build(name, num_classes=6, samples=None, positive_fraction=1.0)
+    detector = build(name, num_classes=6, pixels=SIDE, samples=None, positive_fraction=1.0)
     load_drawn_weights(detector, 0)
     detector.to(device).double()  # a maximum among equals, a ReLU at zero: rounding would decide
     detector.rpn.anchors = detector.rpn.anchors.float()

@@ -44,10 +44,12 @@ SIZES = {
 }
 
 
-def build(name: str, num_classes: int = 80, **rpn_params: object) -> TwoStageDetector:
-    """TinyDet-S, -M or -L with fresh weights."""
+def build(
+    name: str, num_classes: int = 80, pixels: int | None = None, **rpn_params: object
+) -> TwoStageDetector:
+    """TinyDet-S, -M or -L with fresh weights, for images of other sides where they are given."""
     size = SIZES[name]
-    side = (size.side, size.side)
+    side = (pixels or size.side,) * 2
     backbone = mobilenetv3_d() if size.backbone == "d" else mobilenetv3_bc()
     neck = TinyFpn(backbone.out_features, groups=size.groups)
     rpn = tiny_rpn(neck.out_features, image_size=side, anchor_scale=size.anchor_scale, **rpn_params)

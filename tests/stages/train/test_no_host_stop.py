@@ -23,6 +23,7 @@ from harness.stages.train.training import Training
 pytestmark = pytest.mark.slow
 
 SUITE = Path(__file__).parents[3] / "suites" / "tinydet.yaml"
+SIDE = 192  # pixels
 # what a GPU must be waited for: a value, or a size that depends on values
 STOPS = {
     "aten::_local_scalar_dense",
@@ -67,7 +68,7 @@ def counted() -> Iterator[list[str]]:
         yield reads.stops
 
 
-def batch(side: int = 320, images: int = 2) -> Batch:
+def batch(side: int = SIDE, images: int = 2) -> Batch:
     """Random images with boxes and with colours to be changed on the device."""
     torch.manual_seed(0)
     size = torch.tensor([[side, side]] * images)
@@ -107,7 +108,8 @@ def training(detector: Any, folder: Path, **changes: Any) -> Training:
 def test_a_step_of_tinydet_never_waits_for_the_device(
     name: str, changes: dict[str, Any], tmp_path: Path
 ) -> None:
-    made = training(harness.build(SUITE, name), tmp_path, **changes)
+    detector = harness.build(SUITE, name, overrides=[f"detectors.*.input.size={SIDE}"])
+    made = training(detector, tmp_path, **changes)
     micro = [batch() for _ in range(made.settings.accumulate)]
     with counted() as stops:
         made.advance(micro)
