@@ -9,7 +9,7 @@ from typing import Any
 import openvino
 import pytest
 import torch
-from mode_detectors import SHALLOW, build, draw_images
+from mode_detectors import build, draw_images
 from torch import Tensor
 
 import harness
@@ -38,14 +38,11 @@ OTHERS = {
 }
 
 
-OVERRIDES = {"retina_small": ["detectors.retina_small.backbone.params.model=test_efficientnet"]}
-
-
 def make(name: str) -> Detector:
     if name not in OTHERS:
-        return build("tinydet_s", SHALLOW) if name == "shallow" else build(name)
+        return build(name)
     torch.manual_seed(0)
-    return harness.build(OTHERS[name], name, classes=4, overrides=OVERRIDES.get(name, [])).eval()
+    return harness.build(OTHERS[name], name, classes=4).eval()
 
 
 @cache
@@ -93,9 +90,9 @@ def test_a_one_stage_network_is_one_graph_with_the_outputs_of_eager(name: str, m
     ("name", "mode"),
     [
         ("tinydet_s", "onnxruntime"),
-        pytest.param("shallow", "openvino", marks=pytest.mark.newest),
+        pytest.param("tinydet_s", "openvino", marks=pytest.mark.newest),
         pytest.param("thundernet_snet49", "onnxruntime", marks=pytest.mark.newest),
-        pytest.param("shallow", "executorch", marks=pytest.mark.newest),
+        pytest.param("tinydet_s", "executorch", marks=pytest.mark.newest),
     ],
 )
 def test_both_graphs_of_two_stages_have_the_outputs_of_eager(name: str, mode: str) -> None:
@@ -158,6 +155,7 @@ def test_a_runtime_that_is_not_installed_says_how(
         pytest.param("retina_small", "onnxruntime", marks=pytest.mark.newest),
         ("yolox_nano", "openvino"),
         ("tinydet_s", "onnxruntime"),
+        pytest.param("tinydet_s", "openvino", marks=pytest.mark.newest),
     ],
 )
 def test_profiled_nodes_are_told_by_the_modules_that_they_were_made_from(
@@ -349,12 +347,11 @@ def test_what_openvino_takes_on_in_another_precision_is_an_error(
     unavailable("openvino", "bfloat16", torch.device("cpu")) is not None,
     reason="this processor or OpenVINO has no bfloat16 arithmetic",
 )
-def test_openvino_in_bfloat16_is_near_float32_and_not_equal() -> None:
-    whole: Any = make("shallow")
-    runner: Any = build_runner(whole, "openvino", "bfloat16")
+def test_openvino_in_bfloat16_is_near_float32_and_not_equal(detector: Detector) -> None:
+    runner: Any = build_runner(detector, "openvino", "bfloat16")
     with torch.inference_mode():
-        pixels = whole.preprocess(draw_images(1)).pixels
-        ours, plain = (tensors_of(one.dense(pixels)) for one in (runner.detector, whole))
+        pixels = detector.preprocess(draw_images(1)).pixels
+        ours, plain = (tensors_of(one.dense(pixels)) for one in (runner.detector, detector))
     for found, wanted in zip(ours, plain, strict=True):
         assert found.dtype == torch.float32
         error = float((found - wanted).norm() / wanted.norm())

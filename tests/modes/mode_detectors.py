@@ -10,17 +10,11 @@ from harness.model.types import Detections
 MODES = ("eager", "fused", "compiled", "cuda_graph")  # torch's
 TINY = "detectors.tinydet_s"
 SUITE = "suites/tinydet.yaml"
-
-
-def on_timm(model: str) -> list[str]:
-    """TinyDet-S with another backbone."""
-    backbone = f"{TINY}.backbone"
-    params = (f"model={model}", "out_indices=[1, 2, 3, 4]")
-    return [f"{backbone}.use=timm", *(f"{backbone}.params.{param}" for param in params)]
-
-
-TIMM = on_timm("mobilenetv3_small_100")
-SHALLOW = on_timm("test_efficientnet")  # for what takes as long as there are nodes
+TIMM = [
+    f"{TINY}.backbone.use=timm",
+    f"{TINY}.backbone.params.model=mobilenetv3_small_100",
+    f"{TINY}.backbone.params.out_indices=[1, 2, 3, 4]",
+]
 
 
 def build(name: str, overrides: list[str] | None = None, seed: int = 0) -> Detector:

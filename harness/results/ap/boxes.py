@@ -127,7 +127,7 @@ def _objects(
 def sort_objects(
     image: Ints, category: Ints, box: Floats, area: Floats, crowd: Bools
 ) -> FlatObjects:
-    """Objects in the order of a file, as `FlatObjects` has them."""
+    """Arrays as of `FlatObjects`, but in the order of a file -> in its order."""
     order = np.lexsort((category, image))
     return FlatObjects(image[order], category[order], box[order], area[order], crowd[order])
 
@@ -145,7 +145,11 @@ def _detections(
 def sort_detections(
     image: Ints, category: Ints, box: Floats, score: Floats, limit: int = MAX_DETECTIONS
 ) -> FlatDetections:
-    """Detections in the order of a file, as `FlatDetections` has them."""
+    """Arrays as of `FlatDetections`, but in the order of a file -> in its order, with ranks.
+
+    Args:
+        limit: detections of a class that count in an image, the best ones.
+    """
     # stable sorts throughout: equal scores keep the order of the file, as in pycocotools
     within = np.lexsort((-score, category, image))
     rank = np.empty(len(score), np.int64)
